@@ -1,0 +1,492 @@
+//! The web server's side of one exchange (protocol section 4.15).
+
+use super::error::ProtocolError;
+use crate::wire::{
+    BodyFraming, END_OF_BODY, EncodeError, PacketSize, SendHeaders, ToWebServer, body_packet_header,
+};
+use bytes::Bytes;
+
+/// How far an exchange has got, as seen from the web server. Decides what may be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The Forward Request was not handed over completely; the container cannot have acted on it.
+    NotSent,
+    /// The Forward Request was sent, no byte of body.
+    RequestSent,
+    /// Some of the request body was sent.
+    BodySent,
+    /// Send Headers came back.
+    Responding,
+}
+
+/// What a packet from the container means to the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the protocol is closed; a driver must handle every event"
+)]
+pub enum ClientEvent {
+    /// Status and headers. Comes once.
+    Head(SendHeaders),
+    /// Response data, never empty.
+    Data(Bytes),
+    /// The container asks to flush what came so far towards the HTTP client.
+    Flush,
+    /// A body packet is due now: see [`ClientExchange::credit`].
+    BodyRequested,
+    /// The packet has no meaning here and was dropped: a flush before the head, data of
+    /// a response that has no body, an interim status.
+    Ignored,
+    /// The response is complete.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    AwaitHead,
+    Streaming,
+    Ended { reuse: bool },
+    Failed,
+}
+
+/// The state of one exchange in the web server. Feed it every packet of the container
+/// with [`receive`](Self::receive), send a body packet whenever [`credit`](Self::credit)
+/// says one is due, and ask [`is_reusable`](Self::is_reusable) at the end.
+///
+/// ```
+/// use ajp::proto::{ClientEvent, ClientExchange};
+/// use ajp::wire::{BodyFraming, PacketSize, ToWebServer};
+/// let mut exchange = ClientExchange::new(BodyFraming::Length(5), false, PacketSize::DEFAULT);
+/// assert_eq!(exchange.credit(), Some(5)); // the first body packet is owed unasked
+/// let header = exchange.send_data(5).unwrap();
+/// assert_eq!(header, [0x12, 0x34, 0, 7, 0, 5]);
+/// assert_eq!(exchange.credit(), None);
+/// exchange.receive(ToWebServer::GetBodyChunk { requested: 8186 }).unwrap();
+/// assert_eq!(exchange.credit(), Some(0)); // nothing left: end of body is due
+/// exchange.send_end().unwrap();
+/// ```
+#[derive(Debug)]
+pub struct ClientExchange {
+    size: PacketSize,
+    phase: Phase,
+    progress: Progress,
+    /// Body bytes not sent yet, `None` when the length is unknown.
+    left: Option<u64>,
+    source_ended: bool,
+    /// Largest answer the container waits for, `None` when it waits for none.
+    due: Option<u16>,
+    head_request: bool,
+    no_body: bool,
+    expected: Option<u64>,
+    received: u64,
+    sent: u64,
+}
+
+impl ClientExchange {
+    /// The state right after the Forward Request was put into the write buffer.
+    /// `framing` is what the request really announced
+    /// ([`ForwardRequestWriter::finish`](crate::wire::ForwardRequestWriter::finish)),
+    /// `head_request` whether the method is HEAD.
+    #[must_use]
+    pub fn new(framing: BodyFraming, head_request: bool, size: PacketSize) -> Self {
+        let left = match framing {
+            BodyFraming::Length(n) => Some(n),
+            BodyFraming::Chunked => None,
+            BodyFraming::Absent => Some(0),
+        };
+        let all = u16::try_from(size.max_request_body()).unwrap_or(u16::MAX);
+        Self {
+            size,
+            phase: Phase::AwaitHead,
+            progress: Progress::NotSent,
+            left,
+            source_ended: false,
+            due: framing.is_eager().then_some(all),
+            head_request,
+            no_body: head_request,
+            expected: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// Records that the last byte of the Forward Request was handed to the kernel.
+    pub fn request_written(&mut self) {
+        self.progress = self.progress.max(Progress::RequestSent);
+    }
+
+    /// How far the exchange has got.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Most data bytes the next body packet may carry, `None` when none is due.
+    /// `Some(0)` means that end of body is due ([`send_end`](Self::send_end)).
+    ///
+    /// Never more than was asked for, than fits, or than Content-Length leaves.
+    #[must_use]
+    pub fn credit(&self) -> Option<usize> {
+        let due = usize::from(self.due?).min(self.size.max_request_body());
+        if self.source_ended {
+            return Some(0);
+        }
+        match self.left {
+            Some(left) => Some(usize::try_from(left).map_or(due, |left| left.min(due))),
+            None => Some(due),
+        }
+    }
+
+    /// Body bytes that Content-Length still promises, `None` when the length is unknown.
+    #[must_use]
+    pub fn body_left(&self) -> Option<u64> {
+        self.left
+    }
+
+    /// Uses the credit for a packet of `len` data bytes; the result goes before them.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when `len` is 0 or more than [`credit`](Self::credit).
+    pub fn send_data(&mut self, len: usize) -> Result<[u8; 6], EncodeError> {
+        let allowed = self.credit().unwrap_or(0);
+        if len > allowed {
+            return Err(crate::wire::EncodeError::body_over_credit(len, allowed));
+        }
+        let header = body_packet_header(len, self.size)?;
+        let len = len as u64;
+        self.due = None;
+        self.left = self.left.map(|left| left.saturating_sub(len));
+        self.sent = self.sent.saturating_add(len);
+        self.progress = self.progress.max(Progress::BodySent);
+        Ok(header)
+    }
+
+    /// Uses the credit for an end-of-body packet. It means "complete": a body that is cut
+    /// short must close the connection instead (section 4.6).
+    ///
+    /// # Errors
+    /// [`ProtocolError::RequestTooShort`] when Content-Length promised more, and
+    /// [`ProtocolError::Unexpected`] when no packet is due.
+    pub fn send_end(&mut self) -> Result<[u8; 6], ProtocolError> {
+        if self.due.is_none() {
+            return Err(ProtocolError::Unexpected {
+                packet: "end of body",
+                state: "without being asked",
+            });
+        }
+        if let Some(left) = self.left.filter(|&left| left > 0) {
+            return Err(ProtocolError::RequestTooShort {
+                expected: self.sent.saturating_add(left),
+                received: self.sent,
+            });
+        }
+        self.source_ended = true;
+        self.due = None;
+        Ok(END_OF_BODY)
+    }
+
+    /// Takes one packet of the container.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]: the connection must close, and the exchange is over.
+    pub fn receive(&mut self, packet: ToWebServer) -> Result<ClientEvent, ProtocolError> {
+        let result = self.step(packet);
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result
+    }
+
+    fn step(&mut self, packet: ToWebServer) -> Result<ClientEvent, ProtocolError> {
+        let state = match self.phase {
+            Phase::AwaitHead => "before Send Headers",
+            Phase::Streaming => "after Send Headers",
+            Phase::Ended { .. } | Phase::Failed => {
+                return Err(unexpected(&packet, "after the end of the exchange"));
+            }
+        };
+        match packet {
+            ToWebServer::SendHeaders(head) if self.phase == Phase::AwaitHead => self.head(head),
+            ToWebServer::SendBodyChunk(data) if data.is_empty() => Ok(match self.phase {
+                Phase::Streaming => ClientEvent::Flush,
+                _ => ClientEvent::Ignored,
+            }),
+            ToWebServer::SendBodyChunk(data) if self.phase == Phase::Streaming => self.data(data),
+            ToWebServer::GetBodyChunk { requested } => {
+                if self.due.is_some() {
+                    return Err(ProtocolError::BodyRequestedTwice);
+                }
+                self.due = Some(requested);
+                Ok(ClientEvent::BodyRequested)
+            }
+            ToWebServer::EndResponse { reuse } if self.phase == Phase::Streaming => {
+                if let Some(expected) = self
+                    .expected
+                    .filter(|&expected| !self.no_body && self.received < expected)
+                {
+                    return Err(ProtocolError::ResponseTooShort {
+                        expected,
+                        received: self.received,
+                    });
+                }
+                self.phase = Phase::Ended { reuse };
+                Ok(ClientEvent::End)
+            }
+            packet => Err(unexpected(&packet, state)),
+        }
+    }
+
+    fn head(&mut self, head: SendHeaders) -> Result<ClientEvent, ProtocolError> {
+        self.progress = Progress::Responding;
+        match head.status() {
+            // Section 4.8: nobody is known to send these; waiting for the final head is safe.
+            100 | 102 | 103 => return Ok(ClientEvent::Ignored),
+            status @ 101..=199 => return Err(ProtocolError::InformationalStatus(status)),
+            204 | 205 | 304 => self.no_body = true,
+            _ => {}
+        }
+        self.expected = head.content_length();
+        self.phase = Phase::Streaming;
+        Ok(ClientEvent::Head(head))
+    }
+
+    fn data(&mut self, data: Bytes) -> Result<ClientEvent, ProtocolError> {
+        if self.no_body {
+            return Ok(ClientEvent::Ignored);
+        }
+        self.received = self.received.saturating_add(data.len() as u64);
+        match self.expected {
+            Some(expected) if self.received > expected => {
+                Err(ProtocolError::ResponseTooLong { expected })
+            }
+            _ => Ok(ClientEvent::Data(data)),
+        }
+    }
+
+    /// Whether a response body can follow the head: not for HEAD, 204, 205 and 304.
+    #[must_use]
+    pub fn response_has_body(&self) -> bool {
+        !self.no_body
+    }
+
+    /// Response bytes still promised by Content-Length, if it is known.
+    #[must_use]
+    pub fn response_left(&self) -> Option<u64> {
+        if self.no_body {
+            return Some(0);
+        }
+        self.expected
+            .map(|expected| expected.saturating_sub(self.received))
+    }
+
+    /// Whether End Response came.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Whether the machine's conditions of section 4.11 hold: End Response with reuse 1
+    /// and no body packet due. The caller must add its own: everything that was sent has
+    /// reached the kernel and no byte is unread.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        self.phase == (Phase::Ended { reuse: true })
+            && self.due.is_none()
+            && self.progress >= Progress::RequestSent
+    }
+
+    /// Whether the request was HEAD.
+    #[must_use]
+    pub fn is_head_request(&self) -> bool {
+        self.head_request
+    }
+}
+
+fn unexpected(packet: &ToWebServer, state: &'static str) -> ProtocolError {
+    let packet = match packet {
+        ToWebServer::SendHeaders(_) => "Send Headers",
+        ToWebServer::SendBodyChunk(data) if data.is_empty() => "a flush",
+        ToWebServer::SendBodyChunk(_) => "Send Body Chunk",
+        ToWebServer::EndResponse { .. } => "End Response",
+        ToWebServer::GetBodyChunk { .. } => "Get Body Chunk",
+        ToWebServer::CPong => "CPong",
+    };
+    ProtocolError::Unexpected { packet, state }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Direction, SendHeadersWriter, split_packet};
+    use bytes::BytesMut;
+
+    fn head(status: u16, headers: &[(&str, &str)]) -> ToWebServer {
+        let mut buffer = BytesMut::new();
+        let mut writer = SendHeadersWriter::new(&mut buffer, PacketSize::DEFAULT, status).unwrap();
+        for (name, value) in headers {
+            writer.header(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        writer.finish();
+        let payload = split_packet(&mut buffer, Direction::ToWebServer, PacketSize::DEFAULT)
+            .unwrap()
+            .unwrap();
+        ToWebServer::parse(payload).unwrap()
+    }
+
+    fn exchange(framing: BodyFraming) -> ClientExchange {
+        let mut exchange = ClientExchange::new(framing, false, PacketSize::DEFAULT);
+        exchange.request_written();
+        exchange
+    }
+
+    const END: ToWebServer = ToWebServer::EndResponse { reuse: true };
+    const ASK: ToWebServer = ToWebServer::GetBodyChunk { requested: 8186 };
+
+    fn chunk(data: &'static [u8]) -> ToWebServer {
+        ToWebServer::SendBodyChunk(Bytes::from_static(data))
+    }
+
+    #[test]
+    fn bodyless_request_is_reusable_after_end() {
+        let mut x = exchange(BodyFraming::Length(0));
+        assert_eq!(x.credit(), None);
+        assert!(matches!(
+            x.receive(head(200, &[("content-length", "2")])),
+            Ok(ClientEvent::Head(_))
+        ));
+        assert_eq!(
+            x.receive(chunk(b"ok")),
+            Ok(ClientEvent::Data(Bytes::from_static(b"ok")))
+        );
+        assert!(!x.is_reusable());
+        assert_eq!(x.receive(END), Ok(ClientEvent::End));
+        assert!(x.is_reusable());
+        assert!(x.receive(chunk(b"")).is_err());
+        assert!(
+            !x.is_reusable(),
+            "a packet after the end spoils the connection"
+        );
+    }
+
+    #[test]
+    fn a_bodyless_request_answers_every_ask_with_end_of_body() {
+        let mut x = exchange(BodyFraming::Absent);
+        for _ in 0..3 {
+            assert_eq!(x.receive(ASK), Ok(ClientEvent::BodyRequested));
+            assert_eq!(x.credit(), Some(0));
+            assert_eq!(x.send_end(), Ok(END_OF_BODY));
+        }
+    }
+
+    #[test]
+    fn credit_is_bounded_by_request_packet_and_length() {
+        let mut x = exchange(BodyFraming::Length(8190));
+        assert_eq!(x.credit(), Some(8186));
+        assert!(x.send_data(8187).is_err());
+        assert!(x.send_end().is_err(), "8190 bytes are still promised");
+        x.send_data(8186).unwrap();
+        assert_eq!(x.credit(), None);
+        x.receive(ToWebServer::GetBodyChunk { requested: 3 })
+            .unwrap();
+        assert_eq!(x.credit(), Some(3));
+        x.send_data(3).unwrap();
+        x.receive(ToWebServer::GetBodyChunk { requested: 65535 })
+            .unwrap();
+        assert_eq!(x.credit(), Some(1));
+        x.send_data(1).unwrap();
+        x.receive(ASK).unwrap();
+        assert_eq!(x.send_end(), Ok(END_OF_BODY));
+        assert_eq!(x.progress(), Progress::BodySent);
+    }
+
+    #[test]
+    fn a_second_ask_before_the_answer_is_an_error() {
+        let mut x = exchange(BodyFraming::Length(5));
+        assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));
+        let mut x = exchange(BodyFraming::Chunked);
+        x.receive(ASK).unwrap();
+        assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));
+    }
+
+    #[test]
+    fn an_early_end_with_the_eager_packet_unsent_is_not_reusable() {
+        let mut x = exchange(BodyFraming::Length(5));
+        x.receive(head(413, &[])).unwrap();
+        x.receive(END).unwrap();
+        assert!(!x.is_reusable());
+        let mut x = exchange(BodyFraming::Length(100_000));
+        x.send_data(8186).unwrap();
+        x.receive(head(413, &[])).unwrap();
+        x.receive(END).unwrap();
+        assert!(
+            x.is_reusable(),
+            "the owed packet was sent, the rest was never asked for"
+        );
+    }
+
+    #[test]
+    fn lengths_are_enforced_both_ways() {
+        let mut x = exchange(BodyFraming::Length(0));
+        x.receive(head(200, &[("content-length", "3")])).unwrap();
+        x.receive(chunk(b"ok")).unwrap();
+        assert_eq!(
+            x.receive(END),
+            Err(ProtocolError::ResponseTooShort {
+                expected: 3,
+                received: 2
+            })
+        );
+        let mut x = exchange(BodyFraming::Length(0));
+        x.receive(head(200, &[("content-length", "1")])).unwrap();
+        assert_eq!(
+            x.receive(chunk(b"ok")),
+            Err(ProtocolError::ResponseTooLong { expected: 1 })
+        );
+    }
+
+    #[test]
+    fn bodies_of_head_and_no_content_are_dropped() {
+        let mut x = ClientExchange::new(BodyFraming::Length(0), true, PacketSize::DEFAULT);
+        x.request_written();
+        x.receive(head(200, &[("content-length", "1234")])).unwrap();
+        assert_eq!(x.receive(chunk(b"ok")), Ok(ClientEvent::Ignored));
+        assert_eq!(x.receive(END), Ok(ClientEvent::End));
+        for status in [204, 205, 304] {
+            let mut x = exchange(BodyFraming::Length(0));
+            x.receive(head(status, &[])).unwrap();
+            assert_eq!(x.receive(chunk(b"ok")), Ok(ClientEvent::Ignored));
+            assert_eq!(x.receive(END), Ok(ClientEvent::End));
+        }
+    }
+
+    #[test]
+    fn order_is_enforced() {
+        let mut x = exchange(BodyFraming::Length(0));
+        assert!(x.receive(chunk(b"ok")).is_err());
+        let mut x = exchange(BodyFraming::Length(0));
+        assert!(x.receive(END).is_err());
+        let mut x = exchange(BodyFraming::Length(0));
+        assert_eq!(x.receive(chunk(b"")), Ok(ClientEvent::Ignored));
+        x.receive(head(200, &[])).unwrap();
+        assert_eq!(x.receive(chunk(b"")), Ok(ClientEvent::Flush));
+        assert!(x.receive(head(200, &[])).is_err());
+        let mut x = exchange(BodyFraming::Length(0));
+        assert!(x.receive(ToWebServer::CPong).is_err());
+    }
+
+    #[test]
+    fn interim_statuses_are_skipped_and_101_is_an_error() {
+        let mut x = exchange(BodyFraming::Length(0));
+        assert_eq!(x.receive(head(103, &[])), Ok(ClientEvent::Ignored));
+        assert!(matches!(
+            x.receive(head(200, &[])),
+            Ok(ClientEvent::Head(_))
+        ));
+        let mut x = exchange(BodyFraming::Length(0));
+        assert_eq!(
+            x.receive(head(101, &[])),
+            Err(ProtocolError::InformationalStatus(101))
+        );
+    }
+}

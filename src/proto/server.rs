@@ -1,0 +1,448 @@
+//! The container's side of a connection: what an idle connection may receive, and one
+//! exchange (protocol section 4.16).
+
+use super::error::ProtocolError;
+use crate::wire::{
+    BodyFraming, DecodeError, DecodeOptions, EncodeError, ForwardRequest, PacketSize, RequestBody,
+    ToContainer, body_chunk_header, get_body_chunk,
+};
+use bytes::Bytes;
+
+/// What a packet on an idle connection means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the protocol is closed; a driver must handle every event"
+)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every event is a request; boxing it would allocate"
+)]
+pub enum IdleEvent {
+    /// A request. Its exchange begins.
+    Request(ForwardRequest),
+    /// A probe: answer [`CPONG`](crate::wire::CPONG).
+    CPing,
+    /// An empty packet after a bodyless exchange, which lighttpd sends. Skip it.
+    StrayEmpty,
+    /// A request that is malformed: answer 400 and close.
+    BadRequest(DecodeError),
+    /// SHUTDOWN, PING or an unknown type: close without an answer.
+    Close(ProtocolError),
+}
+
+/// The idle state of a connection in the container.
+#[derive(Debug, Default)]
+pub struct Idle {
+    stray_allowed: bool,
+}
+
+impl Idle {
+    /// The state of a new connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records that an exchange ended; one stray empty packet is tolerated after one
+    /// that had no body.
+    pub fn exchange_ended(&mut self, exchange: &ServerExchange) {
+        self.stray_allowed = !exchange.framing.is_eager() && exchange.received == 0;
+    }
+
+    /// Takes the payload of one packet.
+    pub fn receive(&mut self, payload: Bytes, options: &DecodeOptions) -> IdleEvent {
+        let stray_allowed = std::mem::take(&mut self.stray_allowed);
+        if matches!(payload.as_ref(), [] | [0, 0]) {
+            return if stray_allowed {
+                IdleEvent::StrayEmpty
+            } else {
+                IdleEvent::Close(ProtocolError::Unexpected {
+                    packet: "an empty packet",
+                    state: "between exchanges",
+                })
+            };
+        }
+        match ToContainer::parse(payload, options) {
+            Ok(ToContainer::ForwardRequest(request)) => IdleEvent::Request(request),
+            Ok(ToContainer::CPing) => IdleEvent::CPing,
+            Ok(ToContainer::Shutdown) => refuse("SHUTDOWN"),
+            Ok(ToContainer::Ping) => refuse("PING"),
+            Err(error) if error.field() == crate::wire::Field::MessageCode => {
+                IdleEvent::Close(error.into())
+            }
+            Err(error) => IdleEvent::BadRequest(error),
+        }
+    }
+}
+
+fn refuse(packet: &'static str) -> IdleEvent {
+    IdleEvent::Close(ProtocolError::Unexpected {
+        packet,
+        state: "which is never obeyed",
+    })
+}
+
+/// What a body packet means to the exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the protocol is closed; a driver must handle every event"
+)]
+pub enum BodyEvent {
+    /// Data, never empty.
+    Data(Bytes),
+    /// The body is complete.
+    End,
+    /// An empty packet nobody asked for, tolerated once with a bodyless request (lighttpd).
+    StrayEmpty,
+}
+
+/// What is left to do when the response is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "there is nothing else to do at the end"
+)]
+pub enum Finish {
+    /// Read and drop one body packet first, or send End Response with reuse 0.
+    SwallowFirst,
+    /// Send End Response now; with this reuse flag at most.
+    End {
+        /// Whether the connection may serve another request.
+        reuse: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Response {
+    NotStarted,
+    Streaming { left: Option<u64> },
+}
+
+/// The state of one exchange in the container.
+///
+/// ```
+/// use ajp::proto::{BodyEvent, ServerExchange};
+/// use ajp::wire::{BodyFraming, PacketSize};
+/// let mut exchange = ServerExchange::new(BodyFraming::Chunked, false, PacketSize::DEFAULT);
+/// assert!(!exchange.is_owed()); // nothing comes before it is asked for
+/// let ask = exchange.request_body().unwrap();
+/// assert_eq!(ask, [0x41, 0x42, 0, 3, 6, 0x1f, 0xfa]);
+/// assert_eq!(exchange.receive(&bytes::Bytes::from_static(&[0, 0])), Ok(BodyEvent::End));
+/// ```
+#[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not one state"
+)]
+pub struct ServerExchange {
+    size: PacketSize,
+    framing: BodyFraming,
+    owed: bool,
+    body_ended: bool,
+    stray_seen: bool,
+    failed: bool,
+    received: u64,
+    no_body: bool,
+    response: Response,
+}
+
+impl ServerExchange {
+    /// The state right after a Forward Request with this framing was accepted.
+    #[must_use]
+    pub fn new(framing: BodyFraming, head_request: bool, size: PacketSize) -> Self {
+        Self {
+            size,
+            framing,
+            owed: framing.is_eager(),
+            body_ended: framing == BodyFraming::Length(0),
+            stray_seen: false,
+            failed: false,
+            received: 0,
+            no_body: head_request,
+            response: Response::NotStarted,
+        }
+    }
+
+    /// Whether the web server owes a body packet.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Whether the request body is complete.
+    #[must_use]
+    pub fn is_body_complete(&self) -> bool {
+        self.body_ended
+    }
+
+    /// Body bytes received so far.
+    #[must_use]
+    pub fn body_received(&self) -> u64 {
+        self.received
+    }
+
+    /// A Get Body Chunk packet to send, when the application wants data, none is owed and
+    /// more can come. One packet is owed afterwards.
+    pub fn request_body(&mut self) -> Option<[u8; 7]> {
+        if self.owed || self.body_ended || self.failed {
+            return None;
+        }
+        self.owed = true;
+        Some(get_body_chunk(
+            u16::try_from(self.size.max_request_body()).unwrap_or(u16::MAX),
+        ))
+    }
+
+    /// Takes the payload of one packet that arrived during the exchange.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]: the request fails and the connection closes.
+    pub fn receive(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
+        let result = self.step(payload);
+        self.failed |= result.is_err();
+        result
+    }
+
+    fn step(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
+        if !self.owed {
+            let bodyless =
+                self.framing == BodyFraming::Length(0) || self.framing == BodyFraming::Absent;
+            if bodyless
+                && self.received == 0
+                && !self.stray_seen
+                && matches!(payload.as_ref(), [] | [0, 0])
+            {
+                self.stray_seen = true;
+                return Ok(BodyEvent::StrayEmpty);
+            }
+            return Err(ProtocolError::Unexpected {
+                packet: "a packet",
+                state: "while none was owed",
+            });
+        }
+        match RequestBody::parse(payload)? {
+            RequestBody::Data(data) => {
+                self.owed = false;
+                self.received = self.received.saturating_add(data.len() as u64);
+                if let BodyFraming::Length(expected) = self.framing {
+                    if self.received > expected {
+                        return Err(ProtocolError::RequestTooLong { expected });
+                    }
+                    self.body_ended = self.received == expected;
+                }
+                Ok(BodyEvent::Data(data))
+            }
+            RequestBody::End => {
+                self.owed = false;
+                match self.framing {
+                    BodyFraming::Length(expected) if self.received < expected => {
+                        Err(ProtocolError::RequestTooShort {
+                            expected,
+                            received: self.received,
+                        })
+                    }
+                    _ => {
+                        self.body_ended = true;
+                        Ok(BodyEvent::End)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Records that Send Headers was written. `content_length` is what it announced.
+    pub fn headers_sent(&mut self, status: u16, content_length: Option<u64>) {
+        self.no_body |= matches!(status, 100..=199 | 204 | 205 | 304);
+        self.response = Response::Streaming {
+            left: content_length,
+        };
+    }
+
+    /// Whether Send Headers was written.
+    #[must_use]
+    pub fn is_responding(&self) -> bool {
+        self.response != Response::NotStarted
+    }
+
+    /// Whether response data may be sent: not for HEAD, 204, 205 and 304.
+    #[must_use]
+    pub fn response_has_body(&self) -> bool {
+        !self.no_body
+    }
+
+    /// The header of a Send Body Chunk with `len` data bytes.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when `len` is 0, too large for the packet size, or goes beyond the
+    /// Content-Length of the response.
+    pub fn send_chunk(&mut self, len: usize) -> Result<[u8; 7], EncodeError> {
+        if let Response::Streaming { left: Some(left) } = &mut self.response {
+            let Some(rest) = left.checked_sub(len as u64) else {
+                let left = usize::try_from(*left).unwrap_or(usize::MAX);
+                return Err(EncodeError::body_over_credit(len, left));
+            };
+            *left = rest;
+        }
+        body_chunk_header(len, self.size)
+    }
+
+    /// Response bytes that Content-Length still promises; `Some(0)` when nothing may follow.
+    #[must_use]
+    pub fn response_left(&self) -> Option<u64> {
+        match self.response {
+            _ if self.no_body => Some(0),
+            Response::Streaming { left } => left,
+            Response::NotStarted => None,
+        }
+    }
+
+    /// What remains once the response was written completely.
+    #[must_use]
+    pub fn finish(&self) -> Finish {
+        if self.failed {
+            Finish::End { reuse: false }
+        } else if self.owed {
+            Finish::SwallowFirst
+        } else {
+            Finish::End {
+                reuse: !self.stray_seen,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(framing: BodyFraming) -> ServerExchange {
+        ServerExchange::new(framing, false, PacketSize::DEFAULT)
+    }
+
+    fn body(data: &[u8]) -> Bytes {
+        let mut payload = vec![0, u8::try_from(data.len()).unwrap()];
+        payload.extend_from_slice(data);
+        payload.into()
+    }
+
+    #[test]
+    fn the_eager_packet_is_owed_only_with_a_length() {
+        assert!(exchange(BodyFraming::Length(5)).is_owed());
+        assert!(!exchange(BodyFraming::Length(0)).is_owed());
+        assert!(!exchange(BodyFraming::Chunked).is_owed());
+        assert!(!exchange(BodyFraming::Absent).is_owed());
+    }
+
+    #[test]
+    fn a_known_length_is_not_asked_for_again_at_its_end() {
+        let mut x = exchange(BodyFraming::Length(5));
+        assert_eq!(x.request_body(), None, "one packet is owed already");
+        assert_eq!(
+            x.receive(&body(b"hello")),
+            Ok(BodyEvent::Data(Bytes::from_static(b"hello")))
+        );
+        assert!(x.is_body_complete());
+        assert_eq!(x.request_body(), None);
+        assert_eq!(x.finish(), Finish::End { reuse: true });
+    }
+
+    #[test]
+    fn totals_must_match_content_length() {
+        let mut x = exchange(BodyFraming::Length(4));
+        assert_eq!(
+            x.receive(&body(b"hello")),
+            Err(ProtocolError::RequestTooLong { expected: 4 })
+        );
+        assert_eq!(x.finish(), Finish::End { reuse: false });
+        let mut x = exchange(BodyFraming::Length(6));
+        x.receive(&body(b"hello")).unwrap();
+        assert!(x.request_body().is_some());
+        let short = ProtocolError::RequestTooShort {
+            expected: 6,
+            received: 5,
+        };
+        assert_eq!(x.receive(&Bytes::new()), Err(short));
+    }
+
+    #[test]
+    fn both_end_forms_end_an_unknown_length() {
+        for end in [&[][..], &[0, 0]] {
+            let mut x = exchange(BodyFraming::Chunked);
+            assert!(x.request_body().is_some());
+            assert_eq!(x.request_body(), None);
+            assert_eq!(x.receive(&Bytes::copy_from_slice(end)), Ok(BodyEvent::End));
+            assert_eq!(x.request_body(), None);
+            assert_eq!(x.finish(), Finish::End { reuse: true });
+        }
+    }
+
+    #[test]
+    fn an_unread_owed_packet_is_swallowed() {
+        let mut x = exchange(BodyFraming::Length(5));
+        assert_eq!(x.finish(), Finish::SwallowFirst);
+        x.receive(&body(b"he")).unwrap();
+        assert_eq!(x.finish(), Finish::End { reuse: true });
+    }
+
+    #[test]
+    fn a_packet_nobody_asked_for_spoils_the_connection() {
+        let mut x = exchange(BodyFraming::Chunked);
+        assert!(x.receive(&body(b"hello")).is_err());
+        assert_eq!(x.finish(), Finish::End { reuse: false });
+        let mut x = exchange(BodyFraming::Length(0));
+        assert_eq!(x.receive(&Bytes::new()), Ok(BodyEvent::StrayEmpty));
+        assert_eq!(x.finish(), Finish::End { reuse: false });
+        assert!(x.receive(&Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn the_response_may_not_exceed_its_length() {
+        let mut x = exchange(BodyFraming::Length(0));
+        x.headers_sent(200, Some(3));
+        assert!(x.send_chunk(2).is_ok());
+        assert_eq!(x.response_left(), Some(1));
+        assert!(x.send_chunk(2).is_err());
+        x.headers_sent(204, None);
+        assert!(!x.response_has_body());
+    }
+
+    #[test]
+    fn idle_accepts_requests_and_probes_only() {
+        let options = DecodeOptions::default();
+        let mut idle = Idle::new();
+        assert_eq!(
+            idle.receive(Bytes::from_static(&[10]), &options),
+            IdleEvent::CPing
+        );
+        for refused in [&[7][..], &[8], &[0x10], &[11], &[], &[0, 0], &[3, 0]] {
+            let event = idle.receive(Bytes::copy_from_slice(refused), &options);
+            assert!(
+                matches!(event, IdleEvent::Close(_)),
+                "{refused:?} gave {event:?}"
+            );
+        }
+        assert!(matches!(
+            idle.receive(Bytes::from_static(&[2, 2]), &options),
+            IdleEvent::BadRequest(_)
+        ));
+    }
+
+    #[test]
+    fn one_stray_empty_packet_follows_a_bodyless_exchange() {
+        let options = DecodeOptions::default();
+        let mut idle = Idle::new();
+        idle.exchange_ended(&exchange(BodyFraming::Absent));
+        assert_eq!(idle.receive(Bytes::new(), &options), IdleEvent::StrayEmpty);
+        assert!(matches!(
+            idle.receive(Bytes::new(), &options),
+            IdleEvent::Close(_)
+        ));
+        idle.exchange_ended(&exchange(BodyFraming::Length(5)));
+        assert!(matches!(
+            idle.receive(Bytes::new(), &options),
+            IdleEvent::Close(_)
+        ));
+    }
+}

@@ -1,0 +1,90 @@
+//! Byte classes of protocol section 6.4. Each scan is branch-free over the whole string
+//! so that the compiler can vectorise it; only a failed scan looks for the first bad byte.
+
+#![allow(clippy::needless_bitwise_bool, reason = "branch-free scans vectorise")]
+
+/// Which bytes a string may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// RFC 9110 token.
+    Token,
+    /// Tab, 0x20..=0x7E, 0x80..=0xFF.
+    Value,
+    /// 0x21..=0x7E.
+    Visible,
+    /// 0x21..=0x7E without `#`.
+    Uri,
+    /// As `Uri`, also 0x20 and 0x80..=0xFF.
+    LenientUri,
+    /// LF, CR, 0x20..=0x7E.
+    Pem,
+    /// Anything.
+    Any,
+}
+
+impl Class {
+    fn allows(self, b: u8) -> bool {
+        match self {
+            Self::Token => is_token(b),
+            Self::Value => is_value(b),
+            Self::Visible => is_visible(b),
+            Self::Uri => is_visible(b) & (b != b'#'),
+            Self::LenientUri => (b >= 0x20) & (b != 0x7f) & (b != b'#'),
+            Self::Pem => (b == b'\n') | (b == b'\r') | (0x20..0x7f).contains(&b),
+            Self::Any => true,
+        }
+    }
+
+    /// The first byte that the class does not allow, with its index.
+    pub(crate) fn first_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
+        let all = match self {
+            Self::Token => bytes.iter().all(|&b| is_token(b)),
+            Self::Value => bytes.iter().fold(true, |ok, &b| ok & is_value(b)),
+            Self::Visible => bytes.iter().fold(true, |ok, &b| ok & is_visible(b)),
+            Self::Uri => bytes
+                .iter()
+                .fold(true, |ok, &b| ok & is_visible(b) & (b != b'#')),
+            Self::Any => true,
+            Self::LenientUri | Self::Pem => bytes.iter().fold(true, |ok, &b| ok & self.allows(b)),
+        };
+        if all {
+            return None;
+        }
+        bytes
+            .iter()
+            .enumerate()
+            .find(|&(_, &b)| !self.allows(b))
+            .map(|(i, &b)| (i, b))
+    }
+}
+
+const fn is_value(b: u8) -> bool {
+    ((b >= 0x20) & (b != 0x7f)) | (b == b'\t')
+}
+
+const fn is_visible(b: u8) -> bool {
+    (b > 0x20) & (b < 0x7f)
+}
+
+const fn is_token(b: u8) -> bool {
+    matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
+        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bad_agrees_with_allows_for_every_byte() {
+        use Class::{Any, LenientUri, Pem, Token, Uri, Value, Visible};
+        for class in [Token, Value, Visible, Uri, LenientUri, Pem, Any] {
+            for b in 0..=255u8 {
+                let text = [b'a', b, b'a'];
+                let expected = if class.allows(b) { None } else { Some((1, b)) };
+                assert_eq!(class.first_bad(&text), expected, "{class:?} {b:#04x}");
+            }
+            assert_eq!(class.first_bad(b""), None);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Bytes to packets and back. No IO, no connection state, no clock.
+//!
+//! A packet is a 4-byte header and a payload:
+//!
+//! ```text
+//! web server -> container   12 34 | length (u16) | payload
+//! container -> web server   41 42 | length (u16) | payload
+//! ```
+//!
+//! [`split_packet`] takes one payload off a receive buffer. What the payload means is
+//! then asked of the type that is expected: [`ToContainer`] or [`RequestBody`] in the
+//! container (the body packet carries no type byte, so only the caller can know which
+//! of the two comes next), [`ToWebServer`] in the web server. Views such as
+//! [`ForwardRequest`] check a payload once; their accessors cannot fail afterwards and
+//! copy nothing.
+//!
+//! Writers such as [`ForwardRequestWriter`] append one packet to a `BytesMut`, refuse to
+//! exceed the [`PacketSize`] and take back what they wrote when they fail.
+//!
+//! What may not live here: sockets, timers, anything that remembers an earlier packet.
+
+mod body;
+mod class;
+mod code;
+mod control;
+mod error;
+mod limits;
+mod message;
+mod packet;
+mod reader;
+mod request;
+mod request_writer;
+mod response;
+mod writer;
+
+pub use body::{
+    CHUNK_TERMINATOR, END_OF_BODY, FLUSH, RequestBody, body_chunk_header, body_packet_header,
+    write_body_chunk, write_request_body,
+};
+pub use code::{
+    AttributeCode, method_code, method_name, request_header_code, request_header_name,
+    response_header_code, response_header_name, standard_reason,
+};
+pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
+pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
+pub use limits::{BodyFraming, DecodeOptions, PacketSize};
+pub use message::{ToContainer, ToWebServer};
+pub use packet::{Direction, HEADER_LEN, split_packet};
+pub use request::{Attribute, Attributes, ForwardRequest, Header, Headers};
+pub use request_writer::{ForwardRequestWriter, RequestLine};
+pub use response::{SendHeaders, SendHeadersWriter};

@@ -1,0 +1,276 @@
+//! Writes a Forward Request straight from borrowed data.
+
+use super::class::Class;
+use super::code::{AttributeCode, method_code, request_header_code};
+use super::error::{EncodeError, EncodeRule, Field, ShortName};
+use super::limits::{BodyFraming, PacketSize};
+use super::packet::Direction;
+use super::request::{Attribute, FORWARD_REQUEST, parse_content_length};
+use super::writer::PacketWriter;
+use bytes::BytesMut;
+
+/// The fixed fields of a Forward Request, in wire order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "the protocol fixes these fields; built with struct update syntax"
+)]
+pub struct RequestLine<'a> {
+    /// HTTP method, a token. Methods without a code travel as `stored_method`.
+    pub method: &'a [u8],
+    /// The client's protocol version.
+    pub protocol: &'a [u8],
+    /// Path without query, percent-encoded, or `*`.
+    pub req_uri: &'a [u8],
+    /// Address of the HTTP client as text.
+    pub remote_addr: Option<&'a [u8]>,
+    /// Name of the HTTP client; `None` unless it was looked up.
+    pub remote_host: Option<&'a [u8]>,
+    /// Virtual host.
+    pub server_name: Option<&'a [u8]>,
+    /// Port the HTTP client connected to.
+    pub server_port: u16,
+    /// Whether the HTTP client's connection was TLS.
+    pub is_ssl: bool,
+}
+
+impl Default for RequestLine<'_> {
+    fn default() -> Self {
+        Self {
+            method: b"GET",
+            protocol: b"HTTP/1.1",
+            req_uri: b"/",
+            remote_addr: Some(b"127.0.0.1"),
+            remote_host: None,
+            server_name: Some(b"localhost"),
+            server_port: 80,
+            is_ssl: false,
+        }
+    }
+}
+
+/// Writes one Forward Request into a buffer: the request line, then headers, then
+/// attributes, then [`finish`](Self::finish). Nothing stays in the buffer unless
+/// `finish` succeeds.
+#[derive(Debug)]
+pub struct ForwardRequestWriter<'b, 'a> {
+    packet: PacketWriter<'b>,
+    stored_method: Option<&'a [u8]>,
+    count_at: usize,
+    num_headers: u16,
+    in_attributes: bool,
+    framing: BodyFraming,
+    seen: u16,
+}
+
+impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
+    /// Starts a packet of at most `size` bytes at the end of `buffer`.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a field of the line has a byte that may not occur in it, is
+    /// empty, or does not fit.
+    pub fn new(
+        buffer: &'b mut BytesMut,
+        size: PacketSize,
+        line: &RequestLine<'a>,
+    ) -> Result<Self, EncodeError> {
+        let mut packet = PacketWriter::new(buffer, Direction::ToContainer, size);
+        packet.u8(Field::MessageCode, FORWARD_REQUEST)?;
+        let code = method_code(line.method);
+        let stored_method = if code.is_some() {
+            None
+        } else {
+            Some(line.method)
+        };
+        if line.method.is_empty() {
+            return Err(EncodeError::new(Field::Method, EncodeRule::Empty));
+        }
+        packet.u8(Field::Method, code.unwrap_or(0xff))?;
+        packet.string(Field::Protocol, line.protocol, Class::Visible)?;
+        match line.req_uri {
+            [b'/', ..] | [b'*'] => {}
+            [] => return Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
+            _ => return Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
+        }
+        if line.req_uri.contains(&b'?') {
+            return Err(EncodeError::new(
+                Field::ReqUri,
+                EncodeRule::InvalidByte(b'?'),
+            ));
+        }
+        packet.string(Field::ReqUri, line.req_uri, Class::Uri)?;
+        packet.nullable(Field::RemoteAddr, line.remote_addr, Class::Visible)?;
+        packet.nullable(Field::RemoteHost, line.remote_host, Class::Visible)?;
+        packet.nullable(Field::ServerName, line.server_name, Class::Visible)?;
+        packet.u16(Field::ServerPort, line.server_port)?;
+        packet.u8(Field::IsSsl, line.is_ssl.into())?;
+        let count_at = packet.len();
+        packet.u16(Field::NumHeaders, 0)?;
+        Ok(Self {
+            packet,
+            stored_method,
+            count_at,
+            num_headers: 0,
+            in_attributes: false,
+            framing: BodyFraming::Absent,
+            seen: 0,
+        })
+    }
+
+    /// Adds a header. Names with a code are written as code.
+    ///
+    /// # Errors
+    /// [`EncodeError`] naming the header: a byte that may not occur, a body length header
+    /// that breaks protocol section 6.5, or no room.
+    pub fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+        let field = || Field::Header(ShortName::new(name));
+        if self.in_attributes {
+            return Err(EncodeError::new(field(), EncodeRule::AfterAttributes));
+        }
+        let code = request_header_code(name);
+        if code == Some(0x08) {
+            self.framing = match self.framing {
+                BodyFraming::Absent => parse_content_length(value)
+                    .map(BodyFraming::Length)
+                    .ok_or_else(|| {
+                        EncodeError::new(Field::ContentLength, EncodeRule::NotANumber)
+                    })?,
+                BodyFraming::Length(_) => {
+                    return Err(EncodeError::new(
+                        Field::ContentLength,
+                        EncodeRule::Duplicate,
+                    ));
+                }
+                BodyFraming::Chunked => {
+                    return Err(EncodeError::new(
+                        Field::ContentLength,
+                        EncodeRule::LengthAndEncoding,
+                    ));
+                }
+            };
+        } else if name.len() == 17 && name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.framing = match self.framing {
+                BodyFraming::Absent if value.eq_ignore_ascii_case(b"chunked") => {
+                    BodyFraming::Chunked
+                }
+                BodyFraming::Absent => {
+                    return Err(EncodeError::new(
+                        Field::TransferEncoding,
+                        EncodeRule::NotChunked,
+                    ));
+                }
+                BodyFraming::Chunked => {
+                    return Err(EncodeError::new(
+                        Field::TransferEncoding,
+                        EncodeRule::Duplicate,
+                    ));
+                }
+                BodyFraming::Length(_) => {
+                    return Err(EncodeError::new(
+                        Field::TransferEncoding,
+                        EncodeRule::LengthAndEncoding,
+                    ));
+                }
+            };
+        }
+        write_header(&mut self.packet, field, code, name, value)?;
+        self.num_headers = self
+            .num_headers
+            .checked_add(1)
+            .ok_or_else(|| EncodeError::new(field(), EncodeRule::TooMany))?;
+        Ok(())
+    }
+
+    /// Adds an attribute. `stored_method` is written by [`finish`](Self::finish) when the
+    /// method needs it.
+    ///
+    /// # Errors
+    /// [`EncodeError`] naming the attribute: written twice, a byte that may not occur, a
+    /// name that belongs to a coded attribute (section 3.6), or no room.
+    pub fn attribute(&mut self, attribute: Attribute<'_>) -> Result<(), EncodeError> {
+        self.in_attributes = true;
+        let code = match attribute {
+            Attribute::Coded { code, .. } => code,
+            Attribute::SslKeySize(_) => AttributeCode::SslKeySize,
+            Attribute::Named { .. } => AttributeCode::ReqAttribute,
+        };
+        let field = Field::Attribute(code);
+        let bit = 1u16.wrapping_shl(code.code().into());
+        if self.seen & bit != 0 && code != AttributeCode::ReqAttribute {
+            return Err(EncodeError::new(field, EncodeRule::Duplicate));
+        }
+        self.seen |= bit;
+        match attribute {
+            Attribute::Coded {
+                code:
+                    AttributeCode::StoredMethod
+                    | AttributeCode::ReqAttribute
+                    | AttributeCode::SslKeySize,
+                ..
+            } => Err(EncodeError::new(field, EncodeRule::Reserved)),
+            Attribute::Coded { code, value } => {
+                let class = match code {
+                    AttributeCode::SslCert => Class::Pem,
+                    AttributeCode::QueryString => Class::Uri,
+                    _ => Class::Value,
+                };
+                self.packet.u8(field, code.code())?;
+                self.packet.nullable(field, value, class)
+            }
+            Attribute::SslKeySize(bits) => {
+                self.packet.u8(field, code.code())?;
+                self.packet.u16(field, bits)
+            }
+            Attribute::Named { name, value } => {
+                let field = Field::NamedAttribute(ShortName::new(name));
+                if name.is_empty() {
+                    return Err(EncodeError::new(Field::AttributeName, EncodeRule::Empty));
+                }
+                if AttributeCode::is_coded_name(name) {
+                    return Err(EncodeError::new(field, EncodeRule::Reserved));
+                }
+                self.packet.u8(field, code.code())?;
+                self.packet.string(field, name, Class::Value)?;
+                self.packet.nullable(field, value, Class::Value)
+            }
+        }
+    }
+
+    /// Ends the packet and tells how it announces the body, which decides who owes the
+    /// first body packet (section 6.5 rule 4).
+    ///
+    /// # Errors
+    /// [`EncodeError`] when `stored_method` is not a token, or the end does not fit.
+    pub fn finish(mut self) -> Result<BodyFraming, EncodeError> {
+        if let Some(method) = self.stored_method {
+            let field = Field::Attribute(AttributeCode::StoredMethod);
+            self.packet.u8(field, AttributeCode::StoredMethod.code())?;
+            self.packet.string(field, method, Class::Token)?;
+        }
+        self.packet.u8(Field::End, 0xff)?;
+        self.packet.patch_u16(self.count_at, self.num_headers);
+        self.packet.finish();
+        Ok(self.framing)
+    }
+}
+
+/// One header, as code or spelled out.
+pub(crate) fn write_header(
+    packet: &mut PacketWriter<'_>,
+    field: impl Fn() -> Field,
+    code: Option<u8>,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), EncodeError> {
+    match code {
+        Some(code) => packet.u16(field(), u16::from_be_bytes([0xa0, code]))?,
+        None if name.is_empty() => return Err(EncodeError::new(field(), EncodeRule::Empty)),
+        // Undertow takes any name length from 256 up for a code (section 5, D-24).
+        None if name.len() > 255 => {
+            let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+            return Err(EncodeError::new(field(), EncodeRule::OutOfRange(len)));
+        }
+        None => packet.string(field(), name, Class::Token)?,
+    }
+    packet.string(field(), value, Class::Value)
+}

@@ -1,0 +1,224 @@
+//! Send Headers (protocol section 2.8): view and writer.
+
+use super::class::Class;
+use super::code::{response_header_code, response_header_name, standard_reason};
+use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
+use super::limits::PacketSize;
+use super::packet::Direction;
+use super::reader::{Reader, Span, check_payload_len};
+use super::request::{
+    DebugIter, Headers, header_count, header_name, header_value, parse_content_length, slice_ref,
+};
+use super::request_writer::write_header;
+use super::writer::PacketWriter;
+use bytes::{Bytes, BytesMut};
+use std::fmt;
+
+pub(crate) const SEND_HEADERS: u8 = 4;
+
+/// One checked Send Headers: a view over a single payload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SendHeaders {
+    payload: Bytes,
+    status: u16,
+    reason: Span,
+    num_headers: u16,
+    headers_at: u16,
+    content_length: Option<u64>,
+}
+
+impl SendHeaders {
+    /// Checks a payload.
+    ///
+    /// A reason phrase is not checked here: it is never forwarded as received
+    /// ([`reason`](Self::reason)).
+    ///
+    /// # Errors
+    /// [`DecodeError`] at the first byte that breaks a rule of protocol sections 2.8, 3.3
+    /// and 6.4: a web server answers 502 and closes the connection.
+    pub fn parse(payload: Bytes) -> Result<Self, DecodeError> {
+        check_payload_len(&payload)?;
+        let mut r = Reader::new(&payload);
+        let code = r.u8(Field::MessageCode)?;
+        if code != SEND_HEADERS {
+            return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
+        }
+        let status = r.u16(Field::Status)?;
+        if !(100..=999).contains(&status) {
+            return Err(r.error_at(1, Field::Status, Rule::OutOfRange(status.into())));
+        }
+        let reason = r.string(Field::Reason)?;
+        let reason = r.span(reason);
+        let num_headers = header_count(&mut r, u16::MAX)?;
+        let headers_at = u16::try_from(r.position()).unwrap_or(u16::MAX);
+        let mut content_length = None;
+        for index in 0..num_headers {
+            let name_at = r.position();
+            let (code, name) = header_name(&mut r, index, response_header_name)?;
+            let value_at = r.position();
+            let value = header_value(&mut r, index)?;
+            if code == 0x03 || (code == 0 && name.eq_ignore_ascii_case(b"content-length")) {
+                let length = parse_content_length(value)
+                    .ok_or_else(|| r.error_at(value_at, Field::ContentLength, Rule::NotANumber))?;
+                if content_length.is_some_and(|known| known != length) {
+                    return Err(r.error_at(name_at, Field::ContentLength, Rule::Duplicate));
+                }
+                content_length = Some(length);
+            }
+        }
+        r.finish()?;
+        Ok(Self {
+            status,
+            reason,
+            num_headers,
+            headers_at,
+            content_length,
+            payload,
+        })
+    }
+
+    /// HTTP status, 100..=999.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase as received, `None` for the null string.
+    #[must_use]
+    pub fn raw_reason(&self) -> Option<&[u8]> {
+        self.reason.get(&self.payload)
+    }
+
+    /// The standard phrase of the status. What the container sent is not used: Tomcat
+    /// sends the digits, and a hostile phrase would split the HTTP response (section 6.4).
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        standard_reason(self.status)
+    }
+
+    /// The response headers in wire order.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        let rest = self
+            .payload
+            .get(usize::from(self.headers_at)..)
+            .unwrap_or_default();
+        Headers::new(rest, self.num_headers, response_header_name)
+    }
+
+    /// `Content-Length`, if there is one.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// The whole payload.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// A counted handle to a part that an accessor returned. It keeps the **whole**
+    /// payload alive. Bytes from elsewhere are copied.
+    #[must_use]
+    pub fn slice_ref(&self, part: &[u8]) -> Bytes {
+        slice_ref(&self.payload, part)
+    }
+}
+
+impl fmt::Debug for SendHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendHeaders")
+            .field("status", &self.status)
+            .field("headers", &DebugIter(self.headers()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes one Send Headers into a buffer. Nothing stays in the buffer unless
+/// [`finish`](Self::finish) is called.
+///
+/// ```
+/// use ajp::wire::{PacketSize, SendHeadersWriter};
+/// let mut buffer = bytes::BytesMut::new();
+/// let mut writer = SendHeadersWriter::new(&mut buffer, PacketSize::DEFAULT, 302)?;
+/// writer.header(b"Location", b"/x")?;
+/// writer.finish();
+/// assert_eq!(&buffer[..4], [0x41, 0x42, 0, 20]);
+/// # Ok::<(), ajp::wire::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct SendHeadersWriter<'b> {
+    packet: PacketWriter<'b>,
+    count_at: usize,
+    num_headers: u16,
+}
+
+impl<'b> SendHeadersWriter<'b> {
+    /// Starts a packet with a status (100..=999) and its standard reason phrase.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the status is out of range.
+    pub fn new(
+        buffer: &'b mut BytesMut,
+        size: PacketSize,
+        status: u16,
+    ) -> Result<Self, EncodeError> {
+        Self::with_reason(buffer, size, status, standard_reason(status).as_bytes())
+    }
+
+    /// Starts a packet with a reason phrase of one's own.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the status is out of range or the phrase holds control bytes.
+    pub fn with_reason(
+        buffer: &'b mut BytesMut,
+        size: PacketSize,
+        status: u16,
+        reason: &[u8],
+    ) -> Result<Self, EncodeError> {
+        if !(100..=999).contains(&status) {
+            return Err(EncodeError::new(
+                Field::Status,
+                EncodeRule::OutOfRange(status.into()),
+            ));
+        }
+        let mut packet = PacketWriter::new(buffer, Direction::ToWebServer, size);
+        packet.u8(Field::MessageCode, SEND_HEADERS)?;
+        packet.u16(Field::Status, status)?;
+        packet.string(Field::Reason, reason, Class::Value)?;
+        let count_at = packet.len();
+        packet.u16(Field::NumHeaders, 0)?;
+        Ok(Self {
+            packet,
+            count_at,
+            num_headers: 0,
+        })
+    }
+
+    /// Adds a header. Names with a code are written as code.
+    ///
+    /// # Errors
+    /// [`EncodeError`] naming the header: a byte that may not occur, or no room.
+    pub fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+        let field = || Field::Header(ShortName::new(name));
+        write_header(
+            &mut self.packet,
+            field,
+            response_header_code(name),
+            name,
+            value,
+        )?;
+        self.num_headers = self
+            .num_headers
+            .checked_add(1)
+            .ok_or_else(|| EncodeError::new(field(), EncodeRule::TooMany))?;
+        Ok(())
+    }
+
+    /// Ends the packet.
+    pub fn finish(mut self) {
+        self.packet.patch_u16(self.count_at, self.num_headers);
+        self.packet.finish();
+    }
+}
