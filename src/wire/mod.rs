@@ -45,7 +45,11 @@ pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{ToContainer, ToWebServer};
+#[cfg(any(feature = "client", feature = "server"))]
+pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
+#[cfg(all(feature = "client", feature = "http"))]
+pub(crate) use request::parse_content_length;
 pub use request::{Attribute, Attributes, ForwardRequest, Header, Headers};
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

@@ -91,7 +91,7 @@ impl ForwardRequest {
         };
         let req_uri = r.required(Field::ReqUri, uri_class)?;
         strings.req_uri = r.span(Some(req_uri));
-        check_req_uri(&r, req_uri, options)?;
+        check_req_uri(&r, req_uri, *options)?;
         let remote_addr = r.classed(Field::RemoteAddr, Class::Visible)?;
         strings.remote_addr = r.span(remote_addr);
         let remote_host = r.classed(Field::RemoteHost, Class::Visible)?;
@@ -101,9 +101,9 @@ impl ForwardRequest {
         let server_port = r.u16(Field::ServerPort)?;
         let is_ssl = r.u8(Field::IsSsl)? != 0;
 
-        let (num_headers, headers_at, framing) = check_headers(&mut r, options)?;
+        let (num_headers, headers_at, framing) = check_headers(&mut r, options.max_headers)?;
         let attributes_at = position(&r);
-        let attributes = check_attributes(&mut r, options, uri_class)?;
+        let attributes = check_attributes(&mut r, options.der_certificate, uri_class)?;
         r.finish()?;
 
         if method_code == 0xff && attributes.span(AttributeCode::StoredMethod) == Span::NULL {
@@ -318,7 +318,7 @@ fn position(r: &Reader<'_>) -> u16 {
     u16::try_from(r.position()).unwrap_or(u16::MAX)
 }
 
-fn check_req_uri(r: &Reader<'_>, uri: &[u8], options: &DecodeOptions) -> Result<(), DecodeError> {
+fn check_req_uri(r: &Reader<'_>, uri: &[u8], options: DecodeOptions) -> Result<(), DecodeError> {
     let start = r.position().saturating_sub(1).saturating_sub(uri.len());
     if let Some(at) = uri.iter().position(|&b| b == b'?') {
         return Err(r.error_at(
@@ -350,21 +350,17 @@ pub(crate) fn header_name<'a>(
 ) -> Result<(u8, &'a [u8]), DecodeError> {
     let field = Field::HeaderName(index);
     let start = r.position();
-    match r.peek_u16() {
-        Some(coded @ 0xa000..=0xa0ff) => {
-            let [_, code] = coded.to_be_bytes();
-            let name = name_of(code).ok_or_else(|| r.error(field, Rule::UnknownCode(coded)))?;
-            r.u16(field)?;
-            Ok((code, name.as_bytes()))
-        }
-        _ => {
-            let name = r.required(field, Class::Token)?;
-            if name.is_empty() {
-                return Err(r.error_at(start, field, Rule::Empty));
-            }
-            Ok((0, name))
-        }
+    if let Some(coded @ 0xa000..=0xa0ff) = r.peek_u16() {
+        let [_, code] = coded.to_be_bytes();
+        let name = name_of(code).ok_or_else(|| r.error(field, Rule::UnknownCode(coded)))?;
+        r.u16(field)?;
+        return Ok((code, name.as_bytes()));
     }
+    let name = r.required(field, Class::Token)?;
+    if name.is_empty() {
+        return Err(r.error_at(start, field, Rule::Empty));
+    }
+    Ok((0, name))
 }
 
 /// One header value; null counts as empty.
@@ -406,16 +402,16 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
         }
         number.checked_mul(10)?.checked_add(digit.into())
     })?;
-    (number <= i64::MAX as u64).then_some(number)
+    i64::try_from(number).is_ok().then_some(number)
 }
 
 const CONTENT_LENGTH_CODE: u8 = 0x08;
 
 fn check_headers(
     r: &mut Reader<'_>,
-    options: &DecodeOptions,
+    max_headers: u16,
 ) -> Result<(u16, u16, BodyFraming), DecodeError> {
-    let count = header_count(r, options.max_headers)?;
+    let count = header_count(r, max_headers)?;
     let start = position(r);
     let mut framing = BodyFraming::Absent;
     for index in 0..count {
@@ -487,7 +483,7 @@ const WELL_KNOWN: [&[u8]; 4] = [
 
 fn check_attributes(
     r: &mut Reader<'_>,
-    options: &DecodeOptions,
+    der_certificate: bool,
     uri_class: Class,
 ) -> Result<CheckedAttributes, DecodeError> {
     let mut out = CheckedAttributes::default();
@@ -532,7 +528,7 @@ fn check_attributes(
                 continue;
             }
             AttributeCode::QueryString => uri_class,
-            AttributeCode::SslCert if options.der_certificate => Class::Any,
+            AttributeCode::SslCert if der_certificate => Class::Any,
             AttributeCode::SslCert => Class::Pem,
             AttributeCode::StoredMethod => Class::Token,
             _ => Class::Value,

@@ -68,12 +68,12 @@ impl SendHeaders {
         }
         r.finish()?;
         Ok(Self {
+            payload,
             status,
             reason,
             num_headers,
             headers_at,
             content_length,
-            payload,
         })
     }
 
@@ -214,6 +214,21 @@ impl<'b> SendHeadersWriter<'b> {
             .checked_add(1)
             .ok_or_else(|| EncodeError::new(field(), EncodeRule::TooMany))?;
         Ok(())
+    }
+
+    /// Checks a `Content-Length` value that is about to be written; `earlier` is the one
+    /// written before.
+    #[cfg(feature = "http")]
+    pub(crate) fn content_length(value: &[u8], earlier: Option<u64>) -> Result<u64, EncodeError> {
+        let length = parse_content_length(value)
+            .ok_or_else(|| EncodeError::new(Field::ContentLength, EncodeRule::NotANumber))?;
+        match earlier {
+            Some(earlier) if earlier != length => Err(EncodeError::new(
+                Field::ContentLength,
+                EncodeRule::Duplicate,
+            )),
+            _ => Ok(length),
+        }
     }
 
     /// Ends the packet.

@@ -1,0 +1,182 @@
+//! Where a container listens.
+
+use super::transport::{Connect, Connecting, Transport};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tokio::net::TcpStream;
+
+/// The address of a container: `ajp://host:port` or `unix:/path`. A missing port is 8009,
+/// a missing scheme is `ajp`.
+///
+/// Host names are looked up again for every new connection.
+///
+/// ```
+/// use ajp::client::Address;
+/// let address: Address = "ajp://tomcat.example".parse()?;
+/// assert_eq!(address.to_string(), "ajp://tomcat.example:8009");
+/// assert_eq!("[::1]:8010".parse::<Address>()?.to_string(), "ajp://[::1]:8010");
+/// assert!("http://tomcat.example".parse::<Address>().is_err());
+/// # Ok::<(), ajp::client::InvalidAddress>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Tcp { host: Box<str>, port: u16 },
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// A host name or IP address (without brackets) and a port.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self(Kind::Tcp {
+            host: host.into().into(),
+            port,
+        })
+    }
+
+    /// A Unix domain socket.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::Unix(path.into()))
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::tcp(address.ip().to_string(), address.port())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Tcp { host, port } if host.contains(':') => write!(f, "ajp://[{host}]:{port}"),
+            Kind::Tcp { host, port } => write!(f, "ajp://{host}:{port}"),
+            Kind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let invalid = |why| InvalidAddress {
+            text: text.into(),
+            why,
+        };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err(invalid("has no path"))
+            } else {
+                Ok(Self::unix(path))
+            };
+        }
+        let rest = match text.split_once("://") {
+            Some(("ajp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+            Some(_) => return Err(invalid("must begin with ajp:// or unix:")),
+            None => text,
+        };
+        let (host, port) = if let Some(rest) = rest.strip_prefix('[') {
+            let (host, rest) = rest
+                .split_once(']')
+                .ok_or_else(|| invalid("has no closing bracket"))?;
+            let port = rest
+                .strip_prefix(':')
+                .or_else(|| rest.is_empty().then_some("8009"));
+            (
+                host,
+                port.ok_or_else(|| invalid("has text after the bracket"))?,
+            )
+        } else {
+            rest.rsplit_once(':').unwrap_or((rest, "8009"))
+        };
+        if host.is_empty() {
+            return Err(invalid("has no host"));
+        }
+        if host.contains(['/', '@', '?', '#', ' '])
+            || (host.contains(':') && !rest.starts_with('['))
+        {
+            return Err(invalid("has a host that is no host name and no IP address"));
+        }
+        let port = port
+            .parse()
+            .map_err(|_| invalid("has a port that is no number from 0 to 65535"))?;
+        Ok(Self::tcp(host, port))
+    }
+}
+
+/// Why a text is not an [`Address`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the AJP address \"{text}\" {why}")]
+pub struct InvalidAddress {
+    text: Box<str>,
+    why: &'static str,
+}
+
+impl Connect for Address {
+    fn connect(&self) -> Connecting<'_> {
+        Box::pin(async move {
+            match &self.0 {
+                Kind::Tcp { host, port } => {
+                    let stream = TcpStream::connect((host.as_ref(), *port)).await?;
+                    stream.set_nodelay(true)?;
+                    Ok(Transport::new(stream))
+                }
+                #[cfg(unix)]
+                Kind::Unix(path) => {
+                    Ok(Transport::new(tokio::net::UnixStream::connect(path).await?))
+                }
+                #[cfg(not(unix))]
+                Kind::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),
+            }
+        })
+    }
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_round_trip() {
+        for (text, shown) in [
+            ("ajp://127.0.0.1:8009", "ajp://127.0.0.1:8009"),
+            ("tomcat", "ajp://tomcat:8009"),
+            ("ajp://tomcat:1/", "ajp://tomcat:1"),
+            ("ajp://[::1]", "ajp://[::1]:8009"),
+            ("unix:/run/tomcat.sock", "unix:/run/tomcat.sock"),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), shown);
+            assert_eq!(shown.parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn wrong_texts_say_why() {
+        for text in [
+            "",
+            "ajp://",
+            "http://a",
+            "a:b",
+            "a:70000",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "unix:",
+            "a/b",
+            "ajp://a/b",
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(&format!("\"{text}\"")), "{error}");
+        }
+    }
+}

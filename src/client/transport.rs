@@ -1,0 +1,89 @@
+//! What a connection runs over.
+
+use crate::net::Io;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A byte stream to a container: TCP, a Unix socket, TLS, or anything else that reads and
+/// writes.
+pub struct Transport(Box<dyn Io>);
+
+impl Transport {
+    /// Wraps a stream. Turn on `TCP_NODELAY` for TCP before.
+    pub fn new<T>(stream: T) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Self(Box::new(stream))
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
+/// The future of [`Connect::connect`].
+#[allow(clippy::module_name_repetitions, reason = "named after the trait")]
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Transport>> + Send + 'a>>;
+
+/// Opens connections to one container. [`Address`](super::Address) does it for TCP and Unix
+/// sockets; implement it for anything else.
+pub trait Connect: Send + Sync + 'static {
+    /// Opens one connection.
+    ///
+    /// # Errors
+    /// Whatever keeps the connection from being opened; it reaches the caller who waited.
+    ///
+    /// # Cancel safety
+    /// Must leave nothing behind when the future is dropped.
+    fn connect(&self) -> Connecting<'_>;
+
+    /// The container as named in errors and logs.
+    fn describe(&self) -> String;
+}

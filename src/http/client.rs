@@ -1,0 +1,196 @@
+//! HTTP requests over a pool of AJP connections.
+
+use super::facts::RequestFacts;
+use super::request_encode::write_forward_request;
+use super::response_body::ResponseBody;
+use super::response_decode::response_parts;
+use super::upload::Upload;
+use crate::client::{Error, ErrorKind, Lease, Pool, Retry};
+use crate::proto::Progress;
+use crate::wire::BodyFraming;
+use bytes::Buf;
+use http::header::{self, HeaderMap};
+use http::{Method, Request, Response, request};
+use http_body::Body;
+use std::error::Error as StdError;
+use std::future::poll_fn;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
+///
+/// With feature `tower` it is a `tower_service::Service<http::Request<B>>`.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use ajp::client::{Address, Client, Pool, PoolConfig};
+/// let address: Address = "ajp://127.0.0.1:8009".parse()?;
+/// let client = Client::new(Pool::new(address, PoolConfig::default()));
+/// let request = http::Request::get("http://app.example/hello").body(http_body_util::Empty::<bytes::Bytes>::new())?;
+/// let response = client.send(request).await?;
+/// assert_eq!(response.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client {
+    pool: Pool,
+}
+
+impl Client {
+    /// A client over this pool.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// [`RequestFacts`] are taken from the request's extensions. The request body is only
+    /// polled when the container waits for data; an announced length is enforced. A
+    /// connection that turns out stale before the container can have acted is replaced
+    /// once by a fresh one; after that only idempotent requests of which no body was
+    /// taken are sent again (protocol section 4.17).
+    ///
+    /// # Errors
+    /// [`Error`]: which step failed, how far it got, and whether a retry is safe.
+    ///
+    /// # Cancel safety
+    /// Safe for the pool: dropping the future closes the connection. The container may
+    /// have acted on the request.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, Error>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        check(&parts)?;
+        let framing = framing(&parts.headers, &body)?;
+        let upload = Upload::new(body, framing);
+        let lease = self.pool.acquire().await?;
+        self.exchange(parts, framing, upload, lease).await
+    }
+
+    async fn exchange(
+        &self,
+        parts: request::Parts,
+        framing: BodyFraming,
+        mut upload: Upload,
+        mut lease: Lease,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let none = RequestFacts::new();
+        let facts = parts.extensions.get::<RequestFacts>().unwrap_or(&none);
+        let secret = self.pool.config().secret.as_ref();
+        loop {
+            let reused = lease.is_reused();
+            let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
+                write_forward_request(buffer, size, &parts, facts, framing, secret)
+            })?;
+            let mut body = ResponseBody::new(exchange, upload);
+            let mut head = None;
+            let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
+            match (result, head) {
+                (Ok(()), Some(head)) => return Ok(response_parts(&head).map(|()| body)),
+                (Ok(()), None) => return Err(Error::bare(ErrorKind::Closed)),
+                (Err(error), _) => {
+                    if !(reused && is_stale(&error, &parts.method) && body.is_untouched()) {
+                        return Err(error);
+                    }
+                    upload = body.into_upload();
+                    // Once: a fresh connection is never "reused".
+                    lease = self.pool.acquire_fresh().await?;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a reused connection had gone away, and the request may be sent again.
+fn is_stale(error: &Error, method: &Method) -> bool {
+    let gone = matches!(
+        error.kind(),
+        ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
+    );
+    gone && match error.retry() {
+        Retry::Safe => true,
+        Retry::IfIdempotent => {
+            error.progress() == Progress::RequestSent
+                && (method.is_idempotent() || method.is_safe())
+        }
+        Retry::Never => false,
+    }
+}
+
+/// What AJP cannot carry is refused before a connection is taken.
+fn check(parts: &request::Parts) -> Result<(), Error> {
+    if parts.method == Method::CONNECT {
+        return Err(Error::new(
+            ErrorKind::UpgradeNotSupported,
+            "AJP has no CONNECT",
+        ));
+    }
+    let websocket = parts.headers.get_all(header::UPGRADE).iter().any(|value| {
+        let mut protocols = value.as_bytes().split(|&b| b == b',');
+        protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    });
+    if websocket {
+        return Err(Error::new(
+            ErrorKind::UpgradeNotSupported,
+            "AJP has no WebSocket",
+        ));
+    }
+    Ok(())
+}
+
+/// How the request announces its body (section 6.5).
+fn framing<B: Body>(headers: &HeaderMap, body: &B) -> Result<BodyFraming, Error> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    if codings.next().is_some() {
+        return Err(Error::new(
+            ErrorKind::UnsupportedTransferEncoding,
+            "more than one Transfer-Encoding",
+        ));
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "more than one Content-Length",
+        ));
+    }
+    let exact = body.size_hint().exact();
+    match (coding, length) {
+        (Some(_), Some(_)) => Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "both Content-Length and Transfer-Encoding",
+        )),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(BodyFraming::Chunked)
+        }
+        (Some(_), None) => Err(Error::new(
+            ErrorKind::UnsupportedTransferEncoding,
+            "only \"chunked\" is supported",
+        )),
+        (None, Some(length)) => {
+            let length = crate::wire::parse_content_length(length.as_bytes()).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidRequest, "Content-Length is not a number")
+            })?;
+            match exact {
+                Some(exact) if exact != length => Err(Error::new(
+                    ErrorKind::BodyLength,
+                    format!("Content-Length is {length}, the body has {exact} bytes"),
+                )),
+                _ => Ok(BodyFraming::Length(length)),
+            }
+        }
+        (None, None) if body.is_end_stream() => Ok(BodyFraming::Length(0)),
+        (None, None) => Ok(exact.map_or(BodyFraming::Chunked, BodyFraming::Length)),
+    }
+}

@@ -1,0 +1,349 @@
+//! What a Forward Request tells beyond HTTP.
+
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Facts about a request that `http::Request` has no place for. A request extension, in
+/// both roles.
+///
+/// In the container they are claims of the web server: the server checked that it may
+/// make them (see [`Trust`](crate::server::Trust)) before it attached them.
+///
+/// ```
+/// use ajp::http::RequestFacts;
+/// let facts = RequestFacts::new().remote(([192, 0, 2, 10], 51234).into()).server("app.example", 443).tls_on();
+/// assert_eq!(facts.remote_ip(), Some([192, 0, 2, 10].into()));
+/// assert_eq!(facts.remote_port(), Some(51234));
+/// assert!(facts.is_ssl());
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    pub(super) remote_addr: Option<Bytes>,
+    pub(super) remote_host: Option<Bytes>,
+    pub(super) remote_port: Option<u16>,
+    pub(super) local_addr: Option<Bytes>,
+    pub(super) server_name: Option<Bytes>,
+    pub(super) server_port: Option<u16>,
+    pub(super) is_ssl: bool,
+    pub(super) tls: Option<Box<TlsFacts>>,
+    pub(super) remote_user: Option<Bytes>,
+    pub(super) auth_type: Option<Bytes>,
+    pub(super) user_trusted: bool,
+    pub(super) route: Option<Bytes>,
+    pub(super) activation: Option<Bytes>,
+    pub(super) attributes: Vec<(Bytes, Bytes)>,
+}
+
+/// What is known of the HTTP client's TLS connection.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    pub(super) certificate: Option<Bytes>,
+    pub(super) cipher: Option<Bytes>,
+    pub(super) session_id: Option<Bytes>,
+    pub(super) key_size: Option<u16>,
+    pub(super) protocol: Option<Bytes>,
+}
+
+/// Text of unknown charset: UTF-8 if it is valid UTF-8, else Latin-1. AJP defines none
+/// (protocol section 1.3).
+#[must_use]
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
+    }
+}
+
+/// The text of a field whose bytes were checked to be ASCII.
+fn ascii(field: Option<&Bytes>) -> Option<&str> {
+    field.and_then(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+fn owned(value: impl Into<String>) -> Bytes {
+    Bytes::from(value.into())
+}
+
+impl RequestFacts {
+    /// No facts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The address of the HTTP client as text, without port.
+    #[must_use]
+    pub fn remote_addr(&self) -> Option<&str> {
+        ascii(self.remote_addr.as_ref())
+    }
+
+    /// The address of the HTTP client, if it is an IP address.
+    #[must_use]
+    pub fn remote_ip(&self) -> Option<IpAddr> {
+        self.remote_addr()?.parse().ok()
+    }
+
+    /// The name of the HTTP client, if the web server looked it up.
+    #[must_use]
+    pub fn remote_host(&self) -> Option<&str> {
+        ascii(self.remote_host.as_ref())
+    }
+
+    /// The TCP port of the HTTP client (`AJP_REMOTE_PORT`).
+    #[must_use]
+    pub fn remote_port(&self) -> Option<u16> {
+        self.remote_port
+    }
+
+    /// The address of the web server that the HTTP client connected to (`AJP_LOCAL_ADDR`).
+    #[must_use]
+    pub fn local_addr(&self) -> Option<&str> {
+        ascii(self.local_addr.as_ref())
+    }
+
+    /// The virtual host as the web server sees it. The `Host` header is in the headers.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        ascii(self.server_name.as_ref())
+    }
+
+    /// The port of the virtual host; `None` when the web server does not know it.
+    #[must_use]
+    pub fn server_port(&self) -> Option<u16> {
+        self.server_port
+    }
+
+    /// Whether the HTTP client's connection is TLS.
+    #[must_use]
+    pub fn is_ssl(&self) -> bool {
+        self.is_ssl
+    }
+
+    /// Facts about that TLS connection, if any were sent.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.as_deref()
+    }
+
+    /// The user that the web server has authenticated. In the container this is `None`
+    /// unless the server was told to trust it
+    /// ([`ServerConfig::trust_remote_user`](crate::server::ServerConfig::trust_remote_user)).
+    #[must_use]
+    pub fn remote_user(&self) -> Option<Cow<'_, str>> {
+        if self.user_trusted {
+            self.asserted_user()
+        } else {
+            None
+        }
+    }
+
+    /// The user that the web server names, whether or not it is to be trusted. Some web
+    /// servers copy it from the request without a check (protocol section 3.5.3).
+    #[must_use]
+    pub fn asserted_user(&self) -> Option<Cow<'_, str>> {
+        self.remote_user.as_deref().map(text)
+    }
+
+    /// How the web server authenticated the user, such as `Basic`.
+    #[must_use]
+    pub fn auth_type(&self) -> Option<Cow<'_, str>> {
+        self.auth_type.as_deref().map(text)
+    }
+
+    /// The route part of the session id, as the balancer saw it.
+    #[must_use]
+    pub fn route(&self) -> Option<Cow<'_, str>> {
+        self.route.as_deref().map(text)
+    }
+
+    /// The balancer's state of this container: `ACT`, `DIS` or `STP` (`JK_LB_ACTIVATION`).
+    #[must_use]
+    pub fn activation(&self) -> Option<Cow<'_, str>> {
+        self.activation.as_deref().map(text)
+    }
+
+    /// Further request attributes, name and value, in wire order.
+    pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.attributes
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// The value of a further request attribute, the last one if the name is repeated.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.attributes.iter().rfind(|(known, _)| known == name)?;
+        Some(text(value))
+    }
+
+    /// Sets address and port of the HTTP client.
+    #[must_use]
+    pub fn remote(mut self, address: SocketAddr) -> Self {
+        // An IPv4 client of a dual-stack socket is shown as what it is.
+        self.remote_addr = Some(owned(address.ip().to_canonical().to_string()));
+        self.remote_port = Some(address.port());
+        self
+    }
+
+    /// Sets the address of the web server that the HTTP client connected to.
+    #[must_use]
+    pub fn local(mut self, address: IpAddr) -> Self {
+        self.local_addr = Some(owned(address.to_canonical().to_string()));
+        self
+    }
+
+    /// Sets name and port of the virtual host. By default they are taken from the request.
+    #[must_use]
+    pub fn server(mut self, name: impl Into<String>, port: u16) -> Self {
+        self.server_name = Some(owned(name));
+        self.server_port = Some(port);
+        self
+    }
+
+    /// Says that the HTTP client's connection is TLS.
+    #[must_use]
+    pub fn tls_on(mut self) -> Self {
+        self.is_ssl = true;
+        self
+    }
+
+    /// Says that the HTTP client's connection is TLS, with what is known about it.
+    #[must_use]
+    pub fn tls_facts(mut self, tls: TlsFacts) -> Self {
+        self.is_ssl = true;
+        self.tls = Some(Box::new(tls));
+        self
+    }
+
+    /// Sets the user that this web server has authenticated, and how.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>, auth_type: impl Into<String>) -> Self {
+        self.remote_user = Some(owned(name));
+        self.auth_type = Some(owned(auth_type));
+        self.user_trusted = true;
+        self
+    }
+
+    /// Sets the route.
+    #[must_use]
+    pub fn with_route(mut self, route: impl Into<String>) -> Self {
+        self.route = Some(owned(route));
+        self
+    }
+
+    /// Sets the activation state: `ACT`, `DIS` or `STP`.
+    #[must_use]
+    pub fn with_activation(mut self, state: impl Into<String>) -> Self {
+        self.activation = Some(owned(state));
+        self
+    }
+
+    /// Adds a request attribute. Containers refuse names that they do not expect; never
+    /// take a name from the request.
+    #[must_use]
+    pub fn with_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes
+            .push((Bytes::from(name.into()), Bytes::from(value.into())));
+        self
+    }
+}
+
+impl TlsFacts {
+    /// No facts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The client certificate as PEM text; further certificates of the chain may follow it.
+    #[must_use]
+    pub fn certificate_pem(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    /// The cipher suite.
+    #[must_use]
+    pub fn cipher(&self) -> Option<Cow<'_, str>> {
+        self.cipher.as_deref().map(text)
+    }
+
+    /// The session id.
+    #[must_use]
+    pub fn session_id(&self) -> Option<Cow<'_, str>> {
+        self.session_id.as_deref().map(text)
+    }
+
+    /// The size of the symmetric key in bits.
+    #[must_use]
+    pub fn key_size(&self) -> Option<u16> {
+        self.key_size
+    }
+
+    /// The protocol version, such as `TLSv1.3` (`AJP_SSL_PROTOCOL`).
+    #[must_use]
+    pub fn protocol(&self) -> Option<Cow<'_, str>> {
+        self.protocol.as_deref().map(text)
+    }
+
+    /// Sets the client certificate, or chain, as PEM text.
+    #[must_use]
+    pub fn with_certificate_pem(mut self, pem: impl Into<Bytes>) -> Self {
+        self.certificate = Some(pem.into());
+        self
+    }
+
+    /// Sets the cipher suite and the size of its key in bits.
+    #[must_use]
+    pub fn with_cipher(mut self, cipher: impl Into<String>, key_size: u16) -> Self {
+        self.cipher = Some(owned(cipher));
+        self.key_size = Some(key_size);
+        self
+    }
+
+    /// Sets the session id.
+    #[must_use]
+    pub fn with_session_id(mut self, id: impl Into<String>) -> Self {
+        self.session_id = Some(owned(id));
+        self
+    }
+
+    /// Sets the protocol version, such as `TLSv1.3`.
+    #[must_use]
+    pub fn with_protocol(mut self, version: impl Into<String>) -> Self {
+        self.protocol = Some(owned(version));
+        self
+    }
+}
+
+impl fmt::Debug for RequestFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestFacts")
+            .field("remote_addr", &self.remote_addr())
+            .field("remote_host", &self.remote_host())
+            .field("remote_port", &self.remote_port)
+            .field("local_addr", &self.local_addr())
+            .field("server_name", &self.server_name())
+            .field("server_port", &self.server_port)
+            .field("is_ssl", &self.is_ssl)
+            .field("tls", &self.tls)
+            .field("user", &self.asserted_user())
+            .field("user_trusted", &self.user_trusted)
+            .field("auth_type", &self.auth_type())
+            .field("route", &self.route())
+            .field("activation", &self.activation())
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TlsFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFacts")
+            .field("protocol", &self.protocol())
+            .field("cipher", &self.cipher())
+            .field("key_size", &self.key_size)
+            .field("certificate", &self.certificate.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! The request body in the container. The application polls it; the connection's task
+//! asks the web server for a packet only then.
+
+use crate::proto::BodyEvent;
+use crate::wire::BodyFraming;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// The body of a request from a web server.
+///
+/// At most one packet is buffered; the next one is asked for when the body is polled
+/// again. It ends only when the web server has said that it is complete: everything
+/// else is an error.
+pub struct RequestBody(Option<Arc<Shared>>);
+
+/// Why a request body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RequestBodyError(&'static str);
+
+impl RequestBodyError {
+    pub(crate) const GONE: Self =
+        Self("the web server went away before the end of the request body");
+    pub(crate) const OVER: Self = Self("the response ended before the request body was read");
+    pub(crate) const TOO_LARGE: Self = Self("the request body is larger than this server allows");
+}
+
+struct Shared(Mutex<Slot>);
+
+struct Slot {
+    data: Option<Bytes>,
+    wanted: bool,
+    ended: bool,
+    error: Option<RequestBodyError>,
+    left: Option<u64>,
+    reader: Option<Waker>,
+    driver: Option<Waker>,
+    /// The connection's task polls the application right now and will look by itself.
+    driving: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RequestBody {
+    /// A body for a request with this framing, and the connection's end of it unless the
+    /// body is empty.
+    #[cfg(feature = "tower")]
+    pub(crate) fn new(framing: BodyFraming) -> (Self, Option<Feed>) {
+        if framing == BodyFraming::Length(0) {
+            return (Self(None), None);
+        }
+        let shared = Arc::new(Shared(Mutex::new(Slot {
+            data: None,
+            wanted: false,
+            ended: false,
+            error: None,
+            left: framing.length(),
+            reader: None,
+            driver: None,
+            driving: false,
+        })));
+        (Self(Some(Arc::clone(&shared))), Some(Feed(shared)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let Some(shared) = &self.0 else {
+            return Poll::Ready(None);
+        };
+        let mut slot = shared.lock();
+        if let Some(data) = slot.data.take() {
+            slot.left = slot.left.map(|left| left.saturating_sub(data.len() as u64));
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(error) = slot.error {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if slot.ended {
+            return Poll::Ready(None);
+        }
+        slot.wanted = true;
+        match &slot.reader {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => slot.reader = Some(cx.waker().clone()),
+        }
+        let driver = if slot.driving {
+            None
+        } else {
+            slot.driver.take()
+        };
+        drop(slot);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| {
+            let slot = shared.lock();
+            slot.ended && slot.data.is_none() && slot.error.is_none()
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            None => SizeHint::with_exact(0),
+            Some(shared) => shared
+                .lock()
+                .left
+                .map_or_else(SizeHint::new, SizeHint::with_exact),
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("size_hint", &self.size_hint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The connection's end of a [`RequestBody`].
+#[cfg(feature = "tower")]
+pub(crate) struct Feed(Arc<Shared>);
+
+#[cfg(feature = "tower")]
+impl Feed {
+    /// Before the application is polled.
+    pub(crate) fn begin_drive(&self, cx: &Context<'_>) {
+        let mut slot = self.0.lock();
+        slot.driving = true;
+        match &slot.driver {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => slot.driver = Some(cx.waker().clone()),
+        }
+    }
+
+    /// After the application was polled: whether it waits for data.
+    pub(crate) fn end_drive(&self) -> bool {
+        let mut slot = self.0.lock();
+        slot.driving = false;
+        // Nobody waits once the application has let go of the body.
+        slot.wanted && Arc::strong_count(&self.0) > 1
+    }
+
+    /// Hands over what the web server sent. `complete` tells that nothing follows.
+    pub(crate) fn push(&self, event: BodyEvent, complete: bool) {
+        let mut slot = self.0.lock();
+        match event {
+            BodyEvent::Data(data) => slot.data = Some(data),
+            BodyEvent::End => slot.ended = true,
+            BodyEvent::StrayEmpty => return,
+        }
+        slot.ended |= complete;
+        slot.wanted = false;
+        let reader = slot.reader.take();
+        drop(slot);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Breaks the body off.
+    pub(crate) fn fail(&self, error: RequestBodyError) {
+        let mut slot = self.0.lock();
+        if !slot.ended {
+            slot.error = Some(error);
+        }
+        let reader = slot.reader.take();
+        drop(slot);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+#[cfg(feature = "tower")]
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.fail(RequestBodyError::OVER);
+    }
+}

@@ -1,0 +1,190 @@
+//! The response body in the web server. Whoever polls it drives the exchange: it also
+//! sends what is left of the request body.
+
+use super::upload::Upload;
+use crate::client::{Error, Exchange};
+use crate::proto::ClientEvent;
+use crate::wire::SendHeaders;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker, ready};
+
+/// The body of a response from a container.
+///
+/// It ends only when the container has said so: a connection that closes early, and a
+/// body that does not have its announced length, are errors. When it ends the connection
+/// goes back to its pool. Dropping it before that closes the connection, unless the end
+/// has already arrived.
+pub struct ResponseBody {
+    exchange: Exchange,
+    // Bodies of requests need not be `Sync`, bodies of responses are expected to be.
+    upload: Mutex<Upload>,
+    done: bool,
+}
+
+impl ResponseBody {
+    pub(super) fn new(exchange: Exchange, upload: Upload) -> Self {
+        Self {
+            exchange,
+            upload: Mutex::new(upload),
+            done: false,
+        }
+    }
+
+    pub(super) fn into_upload(mut self) -> Upload {
+        self.done = true;
+        let empty = Upload::new(Empty, crate::wire::BodyFraming::Absent);
+        let upload = self
+            .upload
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::replace(upload, empty)
+    }
+
+    /// Whether the request body was not read from yet.
+    pub(super) fn is_untouched(&mut self) -> bool {
+        !self
+            .upload
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .is_touched()
+    }
+
+    /// Both directions, up to the next event that concerns the caller.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        loop {
+            if !self.exchange.is_ended() {
+                let upload = self
+                    .upload
+                    .get_mut()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                if let Err(error) = upload.poll_pump(cx, &mut self.exchange) {
+                    return Poll::Ready(Err(self.exchange.abandon(error)));
+                }
+            }
+            match ready!(self.exchange.poll_event(cx)) {
+                Ok(ClientEvent::BodyRequested | ClientEvent::Ignored | ClientEvent::Flush) => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// The head of the response. Of a response without body also its end, so that the
+    /// connection is free again and a caller that never polls the body loses nothing.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Option<SendHeaders>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if head.is_some() && self.exchange.response_left() != Some(0) {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_event(cx))? {
+                ClientEvent::Head(packet) => *head = Some(packet),
+                ClientEvent::End => {
+                    self.done = true;
+                    return Poll::Ready(Ok(()));
+                }
+                // Data beyond what was announced is an error of the exchange.
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if this.done {
+            return Poll::Ready(None);
+        }
+        loop {
+            return Poll::Ready(match ready!(this.poll_event(cx)) {
+                Ok(ClientEvent::Data(data)) => {
+                    // HTTP writers stop asking once Content-Length is reached: take the
+                    // end now if it is here, so that the connection can be reused.
+                    if this.exchange.response_left() == Some(0) {
+                        match this.poll_event(cx) {
+                            Poll::Ready(Ok(ClientEvent::End)) => this.done = true,
+                            Poll::Ready(Err(error)) => {
+                                this.done = true;
+                                return Poll::Ready(Some(Err(error)));
+                            }
+                            _ => {}
+                        }
+                    }
+                    Some(Ok(Frame::data(data)))
+                }
+                Ok(ClientEvent::End) => {
+                    this.done = true;
+                    None
+                }
+                Ok(_) => continue,
+                Err(error) => {
+                    this.done = true;
+                    Some(Err(error))
+                }
+            });
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.exchange.response_left() {
+            _ if self.done => SizeHint::with_exact(0),
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::new(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // All data was delivered and only the end was not polled for: it may be here by now.
+        if !self.done && self.exchange.response_left() == Some(0) {
+            let _ = self.poll_event(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("peer", &self.exchange.peer())
+            .field("left", &self.exchange.response_left())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No body.
+struct Empty;
+
+impl Body for Empty {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,54 @@
+//! Send Headers as `http::Response`, without its body.
+
+use super::names::{is_hop_by_hop, is_nominated, response_name};
+use crate::wire::SendHeaders;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+/// Builds an `http::Response`. Hop-by-hop headers are left out, and so is the length of a
+/// 204. The reason phrase of the container is not used ([`SendHeaders::reason`]).
+///
+/// Header values are slices of the packet, which they keep alive.
+#[must_use]
+pub fn response_parts(head: &SendHeaders) -> Response<()> {
+    let mut response = Response::new(());
+    // The view has checked that the status is 100..=999.
+    let status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status;
+    let headers = head.headers();
+    let mut map = HeaderMap::with_capacity(headers.len());
+    let mut nominates = false;
+    for header in headers {
+        let name = match header.code.and_then(response_name) {
+            Some(name) => name,
+            None => match HeaderName::from_bytes(header.name) {
+                Ok(name) => name,
+                // The view has checked that it is a token.
+                Err(_) => continue,
+            },
+        };
+        if is_hop_by_hop(&name) && name != header::CONNECTION {
+            continue;
+        }
+        nominates |= name == header::CONNECTION;
+        if let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(header.value)) {
+            map.append(name, value);
+        }
+    }
+    if nominates {
+        let named: Vec<_> = map
+            .keys()
+            .filter(|name| is_nominated(&map, name))
+            .cloned()
+            .collect();
+        for name in named {
+            map.remove(name);
+        }
+        map.remove(header::CONNECTION);
+    }
+    if status == StatusCode::NO_CONTENT {
+        map.remove(header::CONTENT_LENGTH);
+    }
+    *response.headers_mut() = map;
+    response
+}

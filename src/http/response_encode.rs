@@ -1,0 +1,59 @@
+//! `http::response::Parts` straight into Send Headers.
+
+use super::names::{is_hop_by_hop, is_nominated};
+use super::request_encode::decimal;
+use crate::wire::{EncodeError, PacketSize, SendHeadersWriter};
+use bytes::BytesMut;
+use http::header;
+use http::response;
+
+/// Appends the Send Headers for an HTTP response and tells the Content-Length it
+/// announces for a body that will follow.
+///
+/// `body_length` is the exact length of the body if it is known; it becomes the
+/// Content-Length when the response names none. `head_request` says that the request was
+/// HEAD: then the response keeps the length it names, and no body follows.
+///
+/// # Errors
+/// [`EncodeError`] naming what cannot be written: a header that does not fit the packet
+/// size, a `Content-Length` that is not one number. The buffer is as it was.
+pub fn write_send_headers(
+    buffer: &mut BytesMut,
+    size: PacketSize,
+    parts: &response::Parts,
+    head_request: bool,
+    body_length: Option<u64>,
+) -> Result<Option<u64>, EncodeError> {
+    let status = parts.status.as_u16();
+    let has_body = !head_request && !matches!(status, 100..=199 | 204 | 205 | 304);
+    let mut writer = SendHeadersWriter::new(buffer, size, status)?;
+    let nominates = parts.headers.contains_key(header::CONNECTION);
+    let mut announced = None;
+    for (name, value) in &parts.headers {
+        if is_hop_by_hop(name) || (nominates && is_nominated(&parts.headers, name)) {
+            continue;
+        }
+        if name == header::CONTENT_LENGTH {
+            if matches!(status, 204 | 205) {
+                continue;
+            }
+            let length = SendHeadersWriter::content_length(value.as_bytes(), announced)?;
+            if announced.is_some() {
+                continue;
+            }
+            announced = Some(length);
+        }
+        writer.header(name.as_str().as_bytes(), value.as_bytes())?;
+    }
+    let length = match body_length {
+        _ if status == 205 => Some(0),
+        Some(length) if has_body && announced.is_none() => Some(length),
+        _ => None,
+    };
+    if let Some(length) = length {
+        writer.header(b"content-length", decimal(length, &mut [0; 20]))?;
+        announced = Some(length);
+    }
+    writer.finish();
+    Ok(announced.filter(|_| has_body))
+}

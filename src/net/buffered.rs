@@ -1,0 +1,350 @@
+//! A stream of packets over a byte stream: capped reads, queued writes, one flush point.
+//!
+//! Reads: while nothing is buffered a read goes to the stack, so an idle connection
+//! holds no buffer. Only when that was full, or a packet is known to be larger, is a heap
+//! buffer reserved, growing to 64 KiB while reads keep filling it.
+//!
+//! Writes: small pieces are copied behind each other, larger ones are queued as they
+//! are, and everything leaves with as few vectored writes as the stream takes.
+
+use crate::wire::{DecodeError, Direction, HEADER_LEN, PacketSize, packet_len, split_packet};
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// Size of the read that needs no buffer, in bytes.
+const STACK_READ: usize = 4096;
+/// Largest read buffer, in bytes.
+const MAX_READ: usize = 65536;
+/// Data of at least this many bytes is queued as its own slice instead of copied.
+const GATHER_FROM: usize = 4096;
+/// Most slices of one write.
+const MAX_SLICES: usize = 64;
+/// Write buffers above this capacity are given back when the connection turns idle.
+const KEEP_WRITE: usize = 1024;
+
+/// Why no packet could be read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// The stream failed.
+    Io(io::Error),
+    /// The peer closed inside a packet.
+    Truncated,
+    /// The packet header is wrong.
+    Frame(DecodeError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Buffered<S> {
+    io: S,
+    reads: Direction,
+    size: PacketSize,
+    read: BytesMut,
+    /// Next heap read in bytes; 0 while stack reads suffice.
+    read_size: usize,
+    segments: VecDeque<Bytes>,
+    tail: BytesMut,
+    segment_bytes: usize,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
+    /// `reads` is the direction of the packets this side receives.
+    pub(crate) fn new(io: S, reads: Direction, size: PacketSize) -> Self {
+        Self {
+            io,
+            reads,
+            size,
+            read: BytesMut::new(),
+            read_size: 0,
+            segments: VecDeque::new(),
+            tail: BytesMut::new(),
+            segment_bytes: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    pub(crate) fn size(&self) -> PacketSize {
+        self.size
+    }
+
+    /// Bytes received and sent so far.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out)
+    }
+
+    /// The payload of the next packet; `None` when the peer closed between packets.
+    ///
+    /// Safe to drop at any time: partial packets stay buffered.
+    pub(crate) fn poll_payload(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        loop {
+            match split_packet(&mut self.read, self.reads, self.size) {
+                Ok(Some(payload)) => return Poll::Ready(Ok(Some(payload))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(ReadError::Frame(error))),
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) if self.read.is_empty() => return Poll::Ready(Ok(None)),
+                Ok(0) => return Poll::Ready(Err(ReadError::Truncated)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(ReadError::Io(error))),
+            }
+        }
+    }
+
+    /// One read. `Ok(0)` is the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let wanted = match packet_len(&self.read, self.reads, self.size) {
+            Ok(Some(len)) => len
+                .saturating_add(HEADER_LEN)
+                .saturating_sub(self.read.len()),
+            _ => HEADER_LEN,
+        };
+        let n = if self.read_size == 0 && wanted <= STACK_READ {
+            let mut stack = [MaybeUninit::uninit(); STACK_READ];
+            let mut chunk = ReadBuf::uninit(&mut stack);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk))?;
+            let filled = chunk.filled();
+            self.read.extend_from_slice(filled);
+            if filled.len() == STACK_READ {
+                self.read_size = STACK_READ.saturating_mul(4);
+            }
+            filled.len()
+        } else {
+            let room = wanted.max(self.read_size);
+            self.read.reserve(room);
+            let capacity = self.read.capacity().saturating_sub(self.read.len());
+            let n = ready!(pin!(self.io.read_buf(&mut self.read)).poll(cx))?;
+            if n == capacity && self.read_size > 0 {
+                self.read_size = self.read_size.saturating_mul(2).min(MAX_READ);
+            }
+            n
+        };
+        self.bytes_in = self.bytes_in.saturating_add(n as u64);
+        Poll::Ready(Ok(n))
+    }
+
+    /// Whether the peer has been silent and has not closed: nothing buffered, and a read
+    /// finds nothing. Registers interest in later bytes.
+    pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.read.is_empty() {
+            return false;
+        }
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let mut chunk = ReadBuf::uninit(&mut byte);
+        Pin::new(&mut self.io)
+            .poll_read(cx, &mut chunk)
+            .is_pending()
+    }
+
+    /// Whether bytes were received that no packet was made of yet.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// The buffer that writers append packets to.
+    pub(crate) fn write_buffer(&mut self) -> &mut BytesMut {
+        &mut self.tail
+    }
+
+    /// Queues a few bytes.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Queues data without copying it if it is large.
+    pub(crate) fn queue_data(&mut self, data: Bytes) {
+        if data.len() < GATHER_FROM {
+            self.tail.extend_from_slice(&data);
+            return;
+        }
+        if !self.tail.is_empty() {
+            let head = self.tail.split().freeze();
+            self.segment_bytes = self.segment_bytes.saturating_add(head.len());
+            self.segments.push_back(head);
+        }
+        self.segment_bytes = self.segment_bytes.saturating_add(data.len());
+        self.segments.push_back(data);
+    }
+
+    /// Bytes queued and not yet taken by the kernel.
+    pub(crate) fn queued(&self) -> usize {
+        self.segment_bytes.saturating_add(self.tail.len())
+    }
+
+    /// Writes everything that is queued.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.queued() > 0 {
+            let io = Pin::new(&mut self.io);
+            let n = match self.segments.front() {
+                None => ready!(io.poll_write(cx, &self.tail))?,
+                Some(front) if !io.is_write_vectored() => ready!(io.poll_write(cx, front))?,
+                Some(_) => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let parts = self
+                        .segments
+                        .iter()
+                        .map(Bytes::as_ref)
+                        .chain([self.tail.as_ref()]);
+                    let mut count = 0usize;
+                    for (slot, part) in slices.iter_mut().zip(parts) {
+                        *slot = IoSlice::new(part);
+                        count = count.saturating_add(1);
+                    }
+                    ready!(io.poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?
+                }
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written(n);
+        }
+        self.tail.clear();
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn written(&mut self, mut n: usize) {
+        self.bytes_out = self.bytes_out.saturating_add(n as u64);
+        while let Some(front) = self.segments.front_mut() {
+            let part = n.min(front.len());
+            self.segment_bytes = self.segment_bytes.saturating_sub(part);
+            n = n.saturating_sub(part);
+            front.advance(part);
+            if !front.is_empty() {
+                return;
+            }
+            self.segments.pop_front();
+        }
+        self.tail.advance(n.min(self.tail.len()));
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub(crate) fn release_buffers(&mut self) {
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+        self.read_size = 0;
+        self.segments.shrink_to(4);
+        if self.tail.is_empty() && self.tail.capacity() > KEEP_WRITE {
+            self.tail = BytesMut::new();
+        }
+    }
+
+    /// Ends the write side.
+    #[cfg(feature = "server")]
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Reads and drops bytes until the peer closes or `limit` bytes came.
+    #[cfg(feature = "server")]
+    pub(crate) fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        self.read = BytesMut::new();
+        let mut stack = [MaybeUninit::uninit(); STACK_READ];
+        while *limit > 0 {
+            let mut chunk = ReadBuf::uninit(&mut stack);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk))?;
+            let n = chunk.filled().len();
+            if n == 0 {
+                break;
+            }
+            *limit = limit.saturating_sub(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt;
+
+    fn pair(capacity: usize) -> (Buffered<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(capacity);
+        (
+            Buffered::new(ours, Direction::ToWebServer, PacketSize::DEFAULT),
+            theirs,
+        )
+    }
+
+    #[tokio::test]
+    async fn packets_arrive_whole_whatever_the_split() {
+        let (mut ours, mut theirs) = pair(3);
+        let mut big = vec![0x41, 0x42, 0x1f, 0xfc];
+        big.extend(vec![7u8; 8188]);
+        let sent = [&[0x41, 0x42, 0, 1, 9][..], &big, &[0x41, 0x42, 0, 2, 5, 1]].concat();
+        let writer = tokio::spawn(async move { theirs.write_all(&sent).await.unwrap() });
+        for expected in [1, 8188, 2] {
+            let payload = poll_fn(|cx| ours.poll_payload(cx)).await.unwrap().unwrap();
+            assert_eq!(payload.len(), expected);
+        }
+        writer.await.unwrap();
+        assert!(
+            poll_fn(|cx| ours.poll_payload(cx)).await.unwrap().is_none(),
+            "closed between packets"
+        );
+        assert_eq!(ours.traffic().0, 5 + 8192 + 6);
+    }
+
+    #[tokio::test]
+    async fn a_close_inside_a_packet_is_truncation() {
+        let (mut ours, mut theirs) = pair(64);
+        theirs.write_all(&[0x41, 0x42, 0, 2, 5]).await.unwrap();
+        drop(theirs);
+        let error = poll_fn(|cx| ours.poll_payload(cx)).await.unwrap_err();
+        assert!(matches!(error, ReadError::Truncated));
+    }
+
+    #[tokio::test]
+    async fn queued_pieces_leave_in_order_through_a_narrow_pipe() {
+        let (mut ours, mut theirs) = pair(10);
+        let large = Bytes::from(vec![b'x'; 10_000]);
+        ours.queue(b"head");
+        ours.queue_data(large.clone());
+        ours.queue_data(Bytes::from_static(b"small"));
+        ours.queue_data(large.clone());
+        ours.queue(b"end");
+        assert_eq!(ours.queued(), 4 + 10_000 + 5 + 10_000 + 3);
+        let reader = tokio::spawn(async move {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        poll_fn(|cx| ours.poll_flush(cx)).await.unwrap();
+        assert_eq!(ours.queued(), 0);
+        drop(ours);
+        let expected = [b"head", large.as_ref(), b"small", large.as_ref(), b"end"].concat();
+        assert_eq!(reader.await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn quiet_means_open_and_silent() {
+        let (mut ours, mut theirs) = pair(64);
+        assert!(poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await);
+        theirs.write_all(&[0x41]).await.unwrap();
+        assert!(
+            !poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await,
+            "a stray byte"
+        );
+        let (mut ours, theirs) = pair(64);
+        drop(theirs);
+        assert!(
+            !poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await,
+            "closed"
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! The shared secret of web server and container.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A shared secret: never printed, compared in constant time.
+///
+/// ```
+/// let secret = ajp::Secret::new("s3cr3t").unwrap();
+/// assert_eq!(format!("{secret:?}"), "Secret([redacted])");
+/// assert!(ajp::Secret::new("").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// A secret of 1 to 4096 bytes without control bytes. httpd takes at most 63 bytes.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when it is empty, too long, or could not be sent.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, InvalidSecret> {
+        let bytes = secret.as_ref();
+        match bytes {
+            [] => Err(InvalidSecret("is empty")),
+            _ if bytes.len() > 4096 => Err(InvalidSecret("is longer than 4096 bytes")),
+            _ if bytes.iter().any(|&b| b < 0x20 || b == 0x7f) => {
+                Err(InvalidSecret("contains control bytes"))
+            }
+            _ => Ok(Self(bytes.into())),
+        }
+    }
+
+    /// Reads a secret from a file; one line end at the end of the file is not part of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no valid secret.
+    pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let bytes = std::fs::read(path)?;
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        Self::new(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Reads a secret from an environment variable.
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the variable is not set or holds no valid secret.
+    pub fn from_env(variable: &str) -> Result<Self, InvalidSecret> {
+        match std::env::var_os(variable) {
+            Some(value) => Self::new(value.as_encoded_bytes()),
+            None => Err(InvalidSecret("is not set")),
+        }
+    }
+
+    /// The bytes, for the one place that writes them to the wire.
+    #[cfg(feature = "http")]
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Compares in a time that depends on neither content nor the exact length of the
+    /// secret: both sides are padded to a multiple of 64 bytes of the secret's length.
+    #[cfg(feature = "server")]
+    pub(crate) fn matches(&self, given: &[u8]) -> bool {
+        use subtle::ConstantTimeEq;
+        let secret_len = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        let given_len = u32::try_from(given.len()).unwrap_or(u32::MAX);
+        let mut equal = secret_len.ct_eq(&given_len);
+        let padded = self.0.len().next_multiple_of(64);
+        let pad = |bytes: &[u8]| {
+            let mut block = vec![0u8; padded];
+            for (to, from) in block.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            block
+        };
+        equal &= pad(&self.0).ct_eq(&pad(given));
+        equal.into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret([redacted])")
+    }
+}
+
+/// Why a secret cannot be used. Does not contain the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the AJP secret {0}")]
+pub struct InvalidSecret(&'static str);
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_bytes_match() {
+        let secret = Secret::new("s3cr3t").unwrap();
+        assert!(secret.matches(b"s3cr3t"));
+        for wrong in [&b""[..], b"s3cr3", b"s3cr3t\0", b"s3cr3T", &[b'x'; 5000]] {
+            assert!(!secret.matches(wrong));
+        }
+        let long = Secret::new([b'k'; 64]).unwrap();
+        assert!(long.matches(&[b'k'; 64]));
+        assert!(!long.matches(&[b'k'; 65]));
+    }
+
+    #[test]
+    fn a_file_loses_one_line_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "geheim\r\n").unwrap();
+        assert!(Secret::from_file(file.path()).unwrap().matches(b"geheim"));
+        std::fs::write(file.path(), "\n").unwrap();
+        assert_eq!(
+            Secret::from_file(file.path()).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! The tower side: the client as a `Service`, and [`serve`] for any service over
+//! `http::Request<RequestBody>`, such as an axum `Router`.
+//!
+//! What may not live here: protocol rules and HTTP mapping; this layer only connects them
+//! to services, tasks and shutdown.
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "server")]
+pub(crate) mod connection;
+#[cfg(feature = "server")]
+pub(crate) mod serve;
