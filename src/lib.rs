@@ -1,4 +1,39 @@
-//! AJP/1.3 (Apache JServ Protocol) for Rust.
+//! AJP/1.3 (Apache JServ Protocol) for Rust: the codec, a pooled client and a server.
+//!
+//! AJP carries parsed HTTP requests from a **web server** (Apache httpd, a proxy) to a
+//! **servlet container** (Tomcat). "Client" and "server" are only the Rust roles here: our
+//! client speaks as the web server, our server as the container.
+//!
+//! # Which part is for whom
+//!
+//! | you write | take | feature |
+//! |---|---|---|
+//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower` |
+//! | an application or container | `server::serve` with any tower service | `server`, `tower` |
+//! | a relay, dump or test tool | [`wire`] and [`proto`] | none |
+//!
+//! # Layers
+//!
+//! Each layer uses only those to its left:
+//!
+//! ```text
+//! wire <- proto <- net <- client, server <- http <- tower
+//! ```
+//!
+//! - [`wire`]: bytes to packets and back, as checked views over one `Bytes`.
+//! - [`proto`]: who may send what when; both sides of one exchange without IO.
+//! - `client`: the web server's connections and their pool.
+//! - `server`: the container's side of a connection; whom to believe.
+//! - `http`: mapping to the `http` crate, and the streaming bodies.
+//! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
+//!   from `client` and `server`.
+//!
+//! # A client and a server
+//!
+#![cfg_attr(
+    all(feature = "client", feature = "server", feature = "tower"),
+    doc = include_str!("../README.md")
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "client")]

@@ -1,12 +1,16 @@
 //! What a connection runs over.
 
-use crate::net::Io;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Everything that reads and writes.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A byte stream to a container: TCP, a Unix socket, TLS, or anything else that reads and
 /// writes.

@@ -10,7 +10,7 @@
 pub(crate) mod client;
 mod facts;
 mod names;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", feature = "tower"))]
 pub(crate) mod request_body;
 #[cfg(feature = "server")]
 mod request_decode;

@@ -53,7 +53,6 @@ impl Shared {
 impl RequestBody {
     /// A body for a request with this framing, and the connection's end of it unless the
     /// body is empty.
-    #[cfg(feature = "tower")]
     pub(crate) fn new(framing: BodyFraming) -> (Self, Option<Feed>) {
         if framing == BodyFraming::Length(0) {
             return (Self(None), None);
@@ -138,10 +137,8 @@ impl fmt::Debug for RequestBody {
 }
 
 /// The connection's end of a [`RequestBody`].
-#[cfg(feature = "tower")]
 pub(crate) struct Feed(Arc<Shared>);
 
-#[cfg(feature = "tower")]
 impl Feed {
     /// Before the application is polled.
     pub(crate) fn begin_drive(&self, cx: &Context<'_>) {
@@ -192,7 +189,6 @@ impl Feed {
     }
 }
 
-#[cfg(feature = "tower")]
 impl Drop for Feed {
     fn drop(&mut self) {
         self.fail(RequestBodyError::OVER);

@@ -135,6 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 
     /// Whether the peer has been silent and has not closed: nothing buffered, and a read
     /// finds nothing. Registers interest in later bytes.
+    #[cfg(feature = "client")]
     pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.read.is_empty() {
             return false;
@@ -331,6 +332,7 @@ mod tests {
         assert_eq!(reader.await.unwrap(), expected);
     }
 
+    #[cfg(feature = "client")]
     #[tokio::test]
     async fn quiet_means_open_and_silent() {
         let (mut ours, mut theirs) = pair(64);

@@ -8,10 +8,3 @@ mod deadline;
 
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
-
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// A byte stream that a connection can run over.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}

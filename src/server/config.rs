@@ -148,6 +148,14 @@ impl ServerConfig {
         self
     }
 
+    /// Response bytes waiting to be written from which on the response body is not asked
+    /// for more. Default 65536.
+    #[must_use]
+    pub fn high_water(mut self, bytes: usize) -> Self {
+        self.high_water = bytes;
+        self
+    }
+
     /// Whether to send a flush packet when a response body has nothing ready, so that the
     /// web server passes on what it has (server-sent events). Default on.
     #[must_use]

@@ -273,10 +273,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Bytes queued and not yet taken by the kernel.
+    /// Whether so much waits to be written that the response body should not be asked for
+    /// more ([`ServerConfig::high_water`]).
     #[must_use]
-    pub fn queued(&self) -> usize {
-        self.io.queued()
+    pub fn is_backed_up(&self) -> bool {
+        self.io.queued() >= self.config.high_water
     }
 
     /// Ends the response: swallows the body packet that is still owed, sends End Response

@@ -23,7 +23,7 @@ pub use error::{Error, Step};
 pub use listener::Listener;
 pub use trust::{AttributePolicy, Trust};
 
-#[cfg(feature = "http")]
+#[cfg(feature = "tower")]
 #[doc(inline)]
 pub use crate::http::request_body::{RequestBody, RequestBodyError};
 #[cfg(feature = "tower")]

@@ -231,7 +231,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     {
         poll_fn(|cx| {
             loop {
-                let full = self.connection.queued() >= self.connection.config().high_water;
+                let full = self.connection.is_backed_up();
                 let mut wanted = false;
                 if !full || self.connection.poll_flush(cx)?.is_ready() {
                     if let Some(feed) = &self.feed {
