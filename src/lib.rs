@@ -48,6 +48,8 @@ mod secret;
 pub mod server;
 #[cfg(all(feature = "tower", any(feature = "client", feature = "server")))]
 mod tower;
+#[cfg(any(feature = "client", feature = "server"))]
+mod trace;
 pub mod wire;
 
 pub use secret::{InvalidSecret, Secret};

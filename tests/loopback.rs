@@ -330,8 +330,11 @@ async fn a_head_that_does_not_fit_is_a_500_from_the_server_and_431_from_the_clie
     let client = server.client(PoolConfig::default());
     let response = client.send(no_body("/huge-header")).await.unwrap();
     assert_eq!(response.status(), 500);
-    assert_eq!(text(response).await, "500 the response head cannot be sent over AJP
-");
+    assert_eq!(
+        text(response).await,
+        "500 the response head cannot be sent over AJP
+"
+    );
     let request = Request::get("/hello")
         .header("x-huge", "h".repeat(9000))
         .body(Empty::<Bytes>::new())
@@ -537,10 +540,10 @@ async fn cping_is_answered_and_stale_connections_are_replaced() {
 async fn shutdown_lets_running_exchanges_end() {
     let mut server = Server::start(trusted()).await;
     let client = server.client(PoolConfig::default());
-    let response = client.send(no_body("/bytes/3000000")).await.unwrap();
+    let response = client.send(no_body("/bytes/30000000")).await.unwrap();
     server.stop.take().unwrap().send(()).unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body.len(), 3_000_000);
+    assert_eq!(body.len(), 30_000_000);
     (&mut server.task).await.unwrap();
     assert_eq!(
         client.pool().stats().idle,

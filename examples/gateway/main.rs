@@ -62,6 +62,11 @@ fn packet_size(text: &str) -> Result<PacketSize, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What the library has to say, such as why a container refuses every request.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,7 @@ use super::error::{Error, ErrorKind};
 use super::pool::Lease;
 use crate::net::Deadline;
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
+use crate::trace::event;
 use crate::wire::ToWebServer;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -92,6 +93,13 @@ impl Exchange {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.machine.is_ended()
+    }
+
+    /// Whether the container refused the request itself: its secret, or a request attribute
+    /// ([`ClientExchange::is_refusal`]).
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.machine.is_refusal()
     }
 
     /// Queues one body packet made of the first `len` bytes of `parts`, which are removed.
@@ -269,6 +277,13 @@ impl Exchange {
 
     /// End Response came: back to the pool if nothing can be left over.
     fn end(&mut self, cx: &mut Context<'_>) {
+        if self.machine.is_refusal() {
+            event!(
+                WARN,
+                peer = &*self.lease.peer,
+                "the container answered 403 and closed: it refused the secret or a request attribute"
+            );
+        }
         let clean = self.lease.connection.as_mut().is_some_and(|connection| {
             self.machine.is_reusable()
                 && self.write_error.is_none()
@@ -292,6 +307,8 @@ impl Exchange {
     fn fail(&mut self, error: Error) -> Error {
         self.lease.release();
         let peer = Arc::clone(&self.lease.peer);
-        error.at(self.machine.progress(), &peer)
+        let error = error.at(self.machine.progress(), &peer);
+        event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
+        error
     }
 }

@@ -7,6 +7,7 @@ use super::error::{Error, ErrorKind};
 use super::exchange::Exchange;
 use super::transport::Connect;
 use crate::proto::{ClientExchange, Progress};
+use crate::trace::event;
 use crate::wire::{BodyFraming, EncodeError, PacketSize};
 use bytes::BytesMut;
 use std::fmt;
@@ -114,6 +115,11 @@ impl Pool {
                 self.inner.reused.fetch_add(1, Ordering::Relaxed);
                 return Ok(lease);
             }
+            event!(
+                DEBUG,
+                peer = &*self.inner.peer,
+                "stale AJP connection closed"
+            );
             lease.close();
         }
         self.open(lease).await
@@ -175,6 +181,7 @@ impl Pool {
                 Error::io(ErrorKind::Connect, error).at(Progress::NotSent, &inner.peer)
             })?;
         inner.created.fetch_add(1, Ordering::Relaxed);
+        event!(DEBUG, peer = &*inner.peer, "AJP connection opened");
         lease.connection = Some(Connection::new(transport, inner.config.packet_size));
         lease.reused = false;
         Ok(lease)

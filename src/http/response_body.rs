@@ -3,6 +3,7 @@
 
 use super::upload::Upload;
 use crate::client::{Error, Exchange};
+use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
 use bytes::Bytes;
@@ -11,6 +12,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+/// How long the last data of a response waits for End Response.
+const HOLD: Duration = Duration::from_millis(50);
 
 /// The body of a response from a container.
 ///
@@ -22,6 +27,9 @@ pub struct ResponseBody {
     exchange: Exchange,
     // Bodies of requests need not be `Sync`, bodies of responses are expected to be.
     upload: Mutex<Upload>,
+    /// The last data, until the end has come too.
+    held: Option<Bytes>,
+    hold: Deadline,
     done: bool,
 }
 
@@ -30,6 +38,8 @@ impl ResponseBody {
         Self {
             exchange,
             upload: Mutex::new(upload),
+            held: None,
+            hold: Deadline::default(),
             done: false,
         }
     }
@@ -109,32 +119,32 @@ impl Body for ResponseBody {
             return Poll::Ready(None);
         }
         loop {
-            return Poll::Ready(match ready!(this.poll_event(cx)) {
-                Ok(ClientEvent::Data(data)) => {
-                    // HTTP writers stop asking once Content-Length is reached: take the
-                    // end now if it is here, so that the connection can be reused.
-                    if this.exchange.response_left() == Some(0) {
-                        match this.poll_event(cx) {
-                            Poll::Ready(Ok(ClientEvent::End)) => this.done = true,
-                            Poll::Ready(Err(error)) => {
-                                this.done = true;
-                                return Poll::Ready(Some(Err(error)));
-                            }
-                            _ => {}
-                        }
+            return match this.poll_event(cx) {
+                Poll::Ready(Ok(ClientEvent::Data(data))) => {
+                    if this.exchange.response_left() != Some(0) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
-                    Some(Ok(Frame::data(data)))
+                    // HTTP writers stop asking once Content-Length is reached. The end comes
+                    // right behind, though not always in the same read: wait for it a
+                    // little, so that the connection can be reused.
+                    this.held = Some(data);
+                    this.hold.set(Some(HOLD));
+                    continue;
                 }
-                Ok(ClientEvent::End) => {
+                Poll::Ready(Ok(ClientEvent::End)) => {
                     this.done = true;
-                    None
+                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
                 }
-                Ok(_) => continue,
-                Err(error) => {
+                Poll::Ready(Ok(_)) => continue,
+                Poll::Ready(Err(error)) => {
                     this.done = true;
-                    Some(Err(error))
+                    Poll::Ready(Some(Err(error)))
                 }
-            });
+                Poll::Pending if this.held.is_some() && this.hold.poll(cx).is_ready() => {
+                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
+                }
+                Poll::Pending => Poll::Pending,
+            };
         }
     }
 
@@ -143,9 +153,10 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
         match self.exchange.response_left() {
             _ if self.done => SizeHint::with_exact(0),
-            Some(left) => SizeHint::with_exact(left),
+            Some(left) => SizeHint::with_exact(left.saturating_add(held)),
             None => SizeHint::new(),
         }
     }

@@ -78,6 +78,7 @@ pub struct ClientExchange {
     due: Option<u16>,
     head_request: bool,
     no_body: bool,
+    status: u16,
     expected: Option<u64>,
     received: u64,
     sent: u64,
@@ -105,6 +106,7 @@ impl ClientExchange {
             due: framing.is_eager().then_some(all),
             head_request,
             no_body: head_request,
+            status: 0,
             expected: None,
             received: 0,
             sent: 0,
@@ -246,6 +248,7 @@ impl ClientExchange {
             204 | 205 | 304 => self.no_body = true,
             _ => {}
         }
+        self.status = head.status();
         self.expected = head.content_length();
         self.phase = Phase::Streaming;
         Ok(ClientEvent::Head(head))
@@ -294,6 +297,14 @@ impl ClientExchange {
         self.phase == (Phase::Ended { reuse: true })
             && self.due.is_none()
             && self.progress >= Progress::RequestSent
+    }
+
+    /// Whether the container answered 403 and closes: Tomcat does so when the secret is
+    /// missing or wrong, or when a request attribute is not allowed (section 6.1). A 403 of
+    /// an application keeps the connection.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status == 403 && self.phase == (Phase::Ended { reuse: false })
     }
 
     /// Whether the request was HEAD.
@@ -457,6 +468,19 @@ mod tests {
             x.receive(head(status, &[])).unwrap();
             assert_eq!(x.receive(chunk(b"ok")), Ok(ClientEvent::Ignored));
             assert_eq!(x.receive(END), Ok(ClientEvent::End));
+        }
+    }
+
+    #[test]
+    fn a_403_that_closes_is_a_refusal() {
+        for (status, reuse, refusal) in
+            [(403, false, true), (403, true, false), (200, false, false)]
+        {
+            let mut x = exchange(BodyFraming::Length(0));
+            x.receive(head(status, &[])).unwrap();
+            assert!(!x.is_refusal());
+            x.receive(ToWebServer::EndResponse { reuse }).unwrap();
+            assert_eq!(x.is_refusal(), refusal);
         }
     }
 

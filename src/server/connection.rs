@@ -5,6 +5,7 @@ use super::config::ServerConfig;
 use super::error::{Error, Refusal, Step};
 use crate::net::{Buffered, Deadline, ReadError};
 use crate::proto::{BodyEvent, Finish, Idle, IdleEvent, ProtocolError, ServerExchange};
+use crate::trace::event;
 use crate::wire::{
     CHUNK_TERMINATOR, CPONG, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, EncodeError, FLUSH,
     Field, ForwardRequest, PacketSize, SendHeadersWriter, write_body_chunk,
@@ -87,11 +88,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 IdleEvent::StrayEmpty => {}
                 IdleEvent::Close(error) => return Err(error.into()),
                 IdleEvent::BadRequest(error) => {
+                    event!(DEBUG, error = %error, "malformed AJP request answered with 400");
                     self.refuse(Refusal::MALFORMED).await?;
                     return Err(Error::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
                     if let Err(refusal) = admit(&self.config, &request) {
+                        event!(
+                            DEBUG,
+                            status = refusal.status,
+                            reason = refusal.reason,
+                            "AJP request refused"
+                        );
                         self.refuse(refusal).await?;
                         return Err(Error::Refused {
                             status: refusal.status,
@@ -303,6 +311,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Nothing may be left over, not even the beginning of a next packet.
         let clean = exchange.finish() == (Finish::End { reuse: true }) && !self.io.has_unread();
         let reuse = keep && swallowed && clean;
+        event!(
+            TRACE,
+            reuse,
+            body = exchange.body_received(),
+            "AJP exchange ended"
+        );
         self.io.queue(if reuse {
             &END_RESPONSE_REUSE
         } else {

@@ -22,6 +22,8 @@
 mod body;
 mod class;
 mod code;
+#[cfg(feature = "tokio-codec")]
+mod codec;
 mod control;
 mod error;
 mod limits;
@@ -41,6 +43,8 @@ pub use code::{
     AttributeCode, method_code, method_name, request_header_code, request_header_name,
     response_header_code, response_header_name, standard_reason,
 };
+#[cfg(feature = "tokio-codec")]
+pub use codec::{CodecError, ContainerCodec, FromWebServer, WebServerCodec};
 pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};

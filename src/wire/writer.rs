@@ -108,6 +108,21 @@ impl<'b> PacketWriter<'b> {
     }
 }
 
+/// A packet made of a payload that is known to be right.
+#[cfg(feature = "tokio-codec")]
+pub(crate) fn write_payload(
+    buffer: &mut BytesMut,
+    direction: Direction,
+    size: PacketSize,
+    payload: &[u8],
+) -> Result<(), EncodeError> {
+    let mut packet = PacketWriter::new(buffer, direction, size);
+    packet.reserve(Field::End, payload.len())?;
+    packet.buffer.put_slice(payload);
+    packet.finish();
+    Ok(())
+}
+
 impl Drop for PacketWriter<'_> {
     fn drop(&mut self) {
         if !self.finished {

@@ -1,0 +1,278 @@
+//! The gateway example, and our client alone, in front of a real Tomcat.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+mod cases;
+#[path = "../examples/gateway/proxy.rs"]
+mod proxy;
+mod support;
+
+use ajp::Secret;
+use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
+use ajp::http::{RequestFacts, TlsFacts};
+use ajp::wire::PacketSize;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty, Full};
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::http1::{self, Body};
+use support::pattern::{bytes, sha256_hex};
+use support::tomcat::{SECRET, Tomcat};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Short, because Tomcat neither ends nor closes an aborted response.
+fn config() -> PoolConfig {
+    PoolConfig::default()
+        .secret(Secret::new(SECRET).unwrap())
+        .timeouts(Timeouts::default().between_packets(Duration::from_secs(2)))
+}
+
+fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
+    Client::new(Pool::new(Address::from(tomcat.ajp_addr()), config))
+}
+
+async fn gateway(client: Client, max_body: Option<u64>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        proxy::run(listener, client, max_body, stopping).await;
+        drop(stop);
+    });
+    address
+}
+
+fn get(uri: &str) -> Request<Empty<Bytes>> {
+    Request::get(uri)
+        .header("host", "app.example")
+        .body(Empty::new())
+        .unwrap()
+}
+
+async fn body(client: &Client, uri: &str) -> Bytes {
+    client
+        .send(get(uri))
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_list_through_the_gateway() {
+    let tomcat = Tomcat::shared().await;
+    let client = client(tomcat, config());
+    let address = gateway(client.clone(), None).await;
+    let pair = cases::Pair {
+        keeps_length: true,
+        shows_truncation: true,
+    };
+    cases::run(&mut http1::Client::new(address), pair).await;
+    let stats = client.pool().stats();
+    // Only the aborted responses cost a connection each.
+    assert!(stats.created <= 5, "{stats:?}");
+    assert_eq!(stats.in_use, 0, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_list_with_large_packets() {
+    let tomcat = Tomcat::builder()
+        .secret(SECRET)
+        .packet_size(65536)
+        .start()
+        .await;
+    let client = client(&tomcat, config().packet_size(PacketSize::MAX));
+    let address = gateway(client, None).await;
+    let pair = cases::Pair {
+        keeps_length: true,
+        shows_truncation: true,
+    };
+    cases::run(&mut http1::Client::new(address), pair).await;
+}
+
+#[tokio::test]
+async fn two_hundred_requests_share_one_connection() {
+    let client = client(Tomcat::shared().await, config());
+    for _ in 0..200 {
+        assert_eq!(body(&client, "/app/hello").await, "Hello, AJP!\n");
+    }
+    let stats = client.pool().stats();
+    assert_eq!((stats.created, stats.reused), (1, 199));
+}
+
+#[tokio::test]
+async fn facts_reach_the_servlet() {
+    let tomcat = Tomcat::builder()
+        .secret(SECRET)
+        .connector_attr("tomcatAuthentication", "false")
+        .start()
+        .await;
+    let client = client(&tomcat, config());
+    let tls = TlsFacts::new()
+        .with_cipher("TLS_AES_256_GCM_SHA384", 256)
+        .with_protocol("TLSv1.3")
+        .with_session_id("0a0b");
+    let facts = RequestFacts::new()
+        .remote("192.0.2.10:51234".parse().unwrap())
+        .server("shop.example", 8443)
+        .user("bob", "Basic")
+        .tls_facts(tls);
+    let mut request = Request::get("/app/echo/a%20b?q=%C3%A9")
+        .header("host", "shop.example:8443")
+        .header(
+            "x-latin",
+            http::HeaderValue::from_bytes(b"caf\xe9").unwrap(),
+        )
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    request.extensions_mut().insert(facts);
+    let seen = client
+        .send(request)
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    let seen: serde_json::Value = serde_json::from_slice(&seen).unwrap();
+    for (name, value) in [
+        ("uri", "/app/echo/a%20b"),
+        ("query", "q=%C3%A9"),
+        ("scheme", "https"),
+        ("remoteAddr", "192.0.2.10"),
+        ("serverName", "shop.example"),
+        ("remoteUser", "bob"),
+        ("authType", "Basic"),
+    ] {
+        assert_eq!(seen[name], value, "{name} in {seen}");
+    }
+    assert_eq!(
+        (&seen["remotePort"], &seen["serverPort"]),
+        (&51234.into(), &8443.into())
+    );
+    assert_eq!(seen["attributes"]["key_size"], "256");
+    assert_eq!(seen["attributes"]["cipher_suite"], "TLS_AES_256_GCM_SHA384");
+    assert!(
+        seen["headers"]
+            .as_array()
+            .unwrap()
+            .contains(&serde_json::json!(["x-latin", "caf\u{e9}"])),
+        "{seen}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_a_clear_403_and_never_pooled() {
+    let tomcat = Tomcat::shared().await;
+    for secret in [Some(Secret::new("wrong").unwrap()), None] {
+        let client = client(tomcat, PoolConfig::default().secret(secret));
+        let response = client.send(get("/app/hello")).await.unwrap();
+        assert_eq!(response.status(), 403);
+        response.into_body().collect().await.unwrap();
+        assert_eq!(client.pool().stats().idle, 0);
+        let request = Request::post("/app/echo")
+            .body(Full::new(bytes(100_000)))
+            .unwrap();
+        assert_eq!(client.send(request).await.unwrap().status(), 403);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
+    let client = client(Tomcat::shared().await, config());
+    let request = Request::get("/app/hello")
+        .header("x-token", "t".repeat(12_000))
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let error = client.send(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HeadTooLarge);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.contains("header x-token") && cause.contains("8192"),
+        "{cause}"
+    );
+    let address = gateway(client, None).await;
+    let token = "t".repeat(12_000);
+    let answer = http1::Client::new(address)
+        .request("GET", "/app/hello", &[("x-token", &token)], Body::None)
+        .await;
+    assert_eq!(answer.status, 431);
+    assert_eq!(
+        answer.text(),
+        "431 the request head does not fit the packet size\n"
+    );
+}
+
+#[tokio::test]
+async fn errors_towards_the_http_client_have_their_status() {
+    let tomcat = Tomcat::shared().await;
+    let slow = config().timeouts(Timeouts::default().first_packet(Duration::from_millis(300)));
+    let mut to_slow = http1::Client::new(gateway(client(tomcat, slow), Some(1000)).await);
+    assert_eq!(to_slow.get("/app/sleep?ms=3000").await.status, 504);
+    let too_large = to_slow
+        .request("POST", "/app/echo", &[], Body::Full(bytes(1001)))
+        .await;
+    assert_eq!(too_large.status, 413);
+    let mut fresh = http1::Client::new(to_slow_address(&client(tomcat, config())).await);
+    let too_large = fresh
+        .request(
+            "POST",
+            "/app/echo",
+            &[],
+            Body::Chunked(vec![bytes(800), bytes(800)]),
+        )
+        .await;
+    assert_eq!(too_large.status, 413);
+    let nobody = Address::from(support::ports::free_addr());
+    let mut to_nobody = http1::Client::new(
+        gateway(Client::new(Pool::new(nobody, PoolConfig::default())), None).await,
+    );
+    let answer = to_nobody.get("/app/hello").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (503, "503 cannot connect\n")
+    );
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
+    let answer = fresh
+        .request("GET", "/app/hello", &upgrade, Body::None)
+        .await;
+    assert_eq!(answer.status, 501);
+}
+
+async fn to_slow_address(client: &Client) -> SocketAddr {
+    gateway(client.clone(), Some(1000)).await
+}
+
+#[tokio::test]
+async fn a_restarted_tomcat_is_noticed_before_the_request_is_lost() {
+    let mut tomcat = Tomcat::builder().secret(SECRET).start().await;
+    let client = client(&tomcat, config());
+    assert_eq!(body(&client, "/app/hello").await, "Hello, AJP!\n");
+    tomcat.restart().await;
+    assert_eq!(body(&client, "/app/hello").await, "Hello, AJP!\n");
+    let request = Request::post("/app/echo")
+        .body(Full::new(bytes(100_000)))
+        .unwrap();
+    let echoed = client
+        .send(request)
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert!(String::from_utf8_lossy(&echoed).contains(&sha256_hex(&bytes(100_000))));
+    tomcat.kill_9();
+    let error = client.send(get("/app/hello")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+}
