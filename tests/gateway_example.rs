@@ -1,0 +1,166 @@
+//! The gateway example as a user runs it: the one line it prints, a request, Ctrl-C.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// The example's binary, built if it is not there yet.
+async fn binary(name: &str) -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--example", name])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .await
+        .unwrap();
+    assert!(built.success());
+    let here = std::env::current_exe().unwrap();
+    here.parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples")
+        .join(name)
+}
+
+async fn start(arguments: &[&str]) -> Child {
+    Command::new(binary("gateway").await)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+async fn exchange(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn it_prints_one_line_serves_and_drains() {
+    let mut gateway = start(&["--listen", "127.0.0.1:0"]).await;
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(20), lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let words: Vec<_> = line.split(' ').collect();
+    let http = words[1].strip_prefix("http://").unwrap();
+    assert!(words[3].starts_with("ajp://127.0.0.1:"), "{line}");
+    assert!(
+        line.ends_with(&format!("try: curl http://{http}/hello")),
+        "{line}"
+    );
+
+    let answer = exchange(
+        http,
+        "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nHello, AJP!\n"),
+        "{answer}"
+    );
+    let upload =
+        "POST /upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
+    let answer = exchange(http, upload).await;
+    assert!(
+        answer.contains("\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""),
+        "{answer}"
+    );
+    let conflict = "POST /upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    let answer = exchange(http, conflict).await;
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+
+    // A request that is running when Ctrl-C comes is still answered in full.
+    let running = {
+        let http = http.to_owned();
+        tokio::spawn(async move {
+            exchange(
+                &http,
+                "GET /slow?ms=100&n=5 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            )
+            .await
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let pid = gateway.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    assert!(running.await.unwrap().contains("part 4\n"));
+    assert!(
+        timeout(Duration::from_secs(10), gateway.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        lines.next_line().await.unwrap().unwrap(),
+        "gateway: draining"
+    );
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "gateway: done");
+}
+
+#[tokio::test]
+async fn wrong_arguments_say_what_and_exit() {
+    for (arguments, expected) in [
+        (
+            &["--listen", "127.0.0.1:0", "--secret-file", "no-such-file"][..],
+            "secret file no-such-file",
+        ),
+        (&["--packet-size", "100"], "not a number from 8192 to 65536"),
+        (
+            &["--backend", "http://a"],
+            "must begin with ajp:// or unix:",
+        ),
+    ] {
+        let output = timeout(
+            Duration::from_secs(20),
+            start(arguments).await.wait_with_output(),
+        )
+        .await
+        .unwrap()
+        .unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_axum_example_prints_what_to_put_in_front() {
+    let output = Command::new(binary("axum_behind_httpd").await)
+        .arg("--help")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in [
+        "ProxyPass \"/\" \"ajp://127.0.0.1:8009/\" secret=s3cr3t",
+        "JkMount /* app",
+        "worker.app.secret=s3cr3t",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
