@@ -165,3 +165,16 @@ pub(crate) fn parse_body_chunk(payload: &Bytes) -> Result<Bytes, DecodeError> {
         },
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_of_body_carries_nothing_else() {
+        for payload in [&[0, 0, 0][..], &[0, 0, b'x']] {
+            let error = RequestBody::parse(&Bytes::copy_from_slice(payload)).unwrap_err();
+            assert_eq!((error.offset(), error.field()), (4, Field::DataLength));
+        }
+    }
+}

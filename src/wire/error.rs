@@ -157,8 +157,8 @@ impl fmt::Display for Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// Not the magic of this direction.
-    WrongMagic([u8; 2]),
+    /// A byte that is not the one of the magic of this direction.
+    WrongMagic(u8),
     /// Longer than the packet size allows.
     TooLong {
         /// Bytes announced.
@@ -220,9 +220,7 @@ pub enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongMagic([a, b]) => {
-                write!(f, "is {a:02x} {b:02x}, not the one of this direction")
-            }
+            Self::WrongMagic(byte) => write!(f, "has {byte:#04x}, which is not of this direction"),
             Self::TooLong { len, max } => write!(
                 f,
                 "is {len} bytes, more than the {max} this packet size allows"

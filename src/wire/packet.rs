@@ -70,12 +70,10 @@ pub(crate) fn packet_len(
     let magic = direction.magic();
     for (offset, (&got, want)) in bytes.iter().zip(magic).enumerate() {
         if got != want {
-            let second = bytes.get(1).copied().unwrap_or_default();
-            let first = bytes.first().copied().unwrap_or_default();
             return Err(DecodeError::new(
                 offset,
                 Field::Magic,
-                Rule::WrongMagic([first, second]),
+                Rule::WrongMagic(got),
             ));
         }
     }
@@ -130,10 +128,7 @@ mod tests {
         let mut ajp14 = BytesMut::from(&[0x12, 0x35][..]);
         let error =
             split_packet(&mut ajp14, Direction::ToContainer, PacketSize::DEFAULT).unwrap_err();
-        assert_eq!(
-            (error.offset(), error.rule()),
-            (1, Rule::WrongMagic([0x12, 0x35]))
-        );
+        assert_eq!((error.offset(), error.rule()), (1, Rule::WrongMagic(0x35)));
     }
 
     #[test]
