@@ -59,6 +59,27 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether a `Connection` header names anything that [`is_hop_by_hop`] does not know.
+/// Asked once per message, so that the usual `keep-alive` costs nothing per header.
+pub(super) fn nominates(headers: &HeaderMap) -> bool {
+    const KNOWN: [&[u8]; 7] = [
+        b"keep-alive",
+        b"close",
+        b"upgrade",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"proxy-connection",
+    ];
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut options = value
+            .as_bytes()
+            .split(|&b| b == b',')
+            .map(<[u8]>::trim_ascii);
+        options.any(|option| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(option)))
+    })
+}
+
 /// Whether a `Connection` header names `name` as belonging to this connection.
 pub(super) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {

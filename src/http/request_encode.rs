@@ -1,7 +1,7 @@
 //! `http::request::Parts` straight into a Forward Request, without a message in between.
 
 use super::facts::RequestFacts;
-use super::names::{is_hop_by_hop, is_nominated};
+use super::names::{is_hop_by_hop, is_nominated, nominates};
 use crate::Secret;
 use crate::wire::{
     Attribute, AttributeCode, BodyFraming, EncodeError, ForwardRequestWriter, PacketSize,
@@ -88,7 +88,7 @@ fn write_headers(
     headers: &HeaderMap,
     framing: BodyFraming,
 ) -> Result<(), EncodeError> {
-    let nominates = headers.contains_key(header::CONNECTION);
+    let nominates = nominates(headers);
     for (name, value) in headers {
         let replaced = name == header::CONTENT_LENGTH || name == header::EXPECT;
         if replaced || is_hop_by_hop(name) || (nominates && is_nominated(headers, name)) {

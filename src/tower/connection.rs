@@ -65,6 +65,11 @@ where
         let complete = exchange.run(&mut service, &request).await?;
         drop(exchange);
         drop(request);
+        // A long answer may still be on its way; ask about shutdown when it is out. A short
+        // one leaves together with End Response.
+        if connection.is_backed_up() {
+            poll_fn(|cx| connection.poll_flush(cx)).await?;
+        }
         poll_fn(|cx| {
             stop |= draining.as_mut().poll(cx).is_ready();
             Poll::Ready(())

@@ -66,7 +66,27 @@ const fn is_visible(b: u8) -> bool {
     (b > 0x20) & (b < 0x7f)
 }
 
-const fn is_token(b: u8) -> bool {
+/// The token bytes as a table: ranges this ragged do not vectorise.
+const TOKENS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+        {
+            table[byte as usize] = is_token_byte(byte);
+        }
+        if byte == u8::MAX {
+            break table;
+        }
+        byte = byte.wrapping_add(1);
+    }
+};
+
+fn is_token(b: u8) -> bool {
+    TOKENS.get(usize::from(b)).copied().unwrap_or_default()
+}
+
+const fn is_token_byte(b: u8) -> bool {
     matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
         | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
