@@ -28,6 +28,9 @@ impl Connection {
 
     /// Whether the connection is open and the container has sent nothing unasked.
     pub(super) async fn is_clean(&mut self) -> bool {
+        // What the runtime knows of a socket may be older than what the kernel knows: let
+        // it look first.
+        tokio::task::yield_now().await;
         // Without a budget: an exhausted one would look like silence.
         tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx)))).await
     }

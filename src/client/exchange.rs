@@ -35,12 +35,19 @@ pub struct Exchange {
     /// `bytes_out` when the write limit was set; progress moves the limit.
     written_mark: u64,
     got_packet: bool,
+    /// `bytes_in` when the exchange began.
+    received_mark: u64,
+    /// The exchange failed without a byte of an answer.
+    unanswered: bool,
     write_error: Option<io::Error>,
 }
 
 impl Exchange {
     pub(super) fn new(lease: Lease, machine: ClientExchange, timeouts: Timeouts) -> Self {
+        let received = |connection: &Connection| connection.io.traffic().0;
         Self {
+            received_mark: lease.connection.as_ref().map_or(0, received),
+            unanswered: false,
             lease,
             machine,
             timeouts,
@@ -188,7 +195,7 @@ impl Exchange {
         let Some(connection) = &mut self.lease.connection else {
             return Poll::Ready(Err(Error::bare(ErrorKind::Closed)));
         };
-        if self.write_error.is_none() && connection.io.queued() > 0 {
+        if self.write_error.is_none() && !connection.io.is_flushed() {
             match connection.io.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.machine.request_written();
@@ -211,7 +218,7 @@ impl Exchange {
                 self.got_packet = true;
                 self.read_limit.set(None);
                 let packet = ToWebServer::parse(payload).map_err(ProtocolError::from);
-                let unanswered = connection.io.queued() > 0 && self.write_error.is_none();
+                let unanswered = !connection.io.is_flushed() && self.write_error.is_none();
                 Poll::Ready(match packet {
                     Ok(ToWebServer::GetBodyChunk { .. }) if unanswered => {
                         Err(Error::protocol(ProtocolError::BodyRequestedTwice))
@@ -240,9 +247,10 @@ impl Exchange {
             .lease
             .connection
             .as_ref()
-            .is_some_and(|connection| connection.io.queued() > 0);
-        // While the container waits for us its silence is no fault.
-        if sending || self.machine.credit().is_some() {
+            .is_some_and(|connection| !connection.io.is_flushed());
+        // While the container waits for us its silence is no fault; once nothing can reach
+        // it any more, it is.
+        if self.write_error.is_none() && (sending || self.machine.credit().is_some()) {
             self.read_limit.set(None);
         } else if !self.read_limit.is_set() {
             let limit = if self.got_packet {
@@ -256,6 +264,9 @@ impl Exchange {
             return Poll::Ready(Err(Error::bare(ErrorKind::WriteTimeout)));
         }
         if self.read_limit.poll(cx).is_ready() {
+            if self.write_error.is_some() {
+                return Poll::Ready(Err(self.closed(None)));
+            }
             let kind = if self.got_packet {
                 ErrorKind::BetweenPacketsTimeout
             } else {
@@ -287,7 +298,7 @@ impl Exchange {
         let clean = self.lease.connection.as_mut().is_some_and(|connection| {
             self.machine.is_reusable()
                 && self.write_error.is_none()
-                && connection.io.queued() == 0
+                && connection.io.is_flushed()
                 && connection.io.is_quiet(cx)
         });
         if clean {
@@ -295,6 +306,12 @@ impl Exchange {
         } else {
             self.lease.release();
         }
+    }
+
+    /// Whether the exchange failed before one byte of an answer came.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered
     }
 
     /// Gives the exchange up because of an error of the caller's side.
@@ -305,6 +322,9 @@ impl Exchange {
 
     /// Closes the connection and completes an error.
     fn fail(&mut self, error: Error) -> Error {
+        if let Some(connection) = &self.lease.connection {
+            self.unanswered = connection.io.traffic().0 == self.received_mark;
+        }
         self.lease.release();
         let peer = Arc::clone(&self.lease.peer);
         let error = error.at(self.machine.progress(), &peer);

@@ -98,7 +98,11 @@ impl Client {
                 (Ok(()), Some(head)) => return Ok(response_parts(&head).map(|()| body)),
                 (Ok(()), None) => return Err(Error::bare(ErrorKind::Closed)),
                 (Err(error), _) => {
-                    if !(reused && is_stale(&error, &parts.method) && body.is_untouched()) {
+                    let again = reused
+                        && is_stale(&error, &parts.method)
+                        && body.is_unanswered()
+                        && body.is_untouched();
+                    if !again {
                         return Err(error);
                     }
                     upload = body.into_upload();

@@ -179,8 +179,10 @@ impl Feed {
     pub(crate) fn fail(&self, error: RequestBodyError) {
         let mut slot = self.0.lock();
         if !slot.ended {
-            slot.error = Some(error);
+            // The first reason is the real one.
+            slot.error.get_or_insert(error);
         }
+        slot.wanted = false;
         let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {

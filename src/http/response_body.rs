@@ -63,6 +63,11 @@ impl ResponseBody {
             .is_touched()
     }
 
+    /// Whether the exchange failed before one byte of an answer came.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.exchange.is_unanswered()
+    }
+
     /// Both directions, up to the next event that concerns the caller.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         loop {

@@ -49,6 +49,8 @@ pub(crate) struct Buffered<S> {
     segments: VecDeque<Bytes>,
     tail: BytesMut,
     segment_bytes: usize,
+    /// The stream has taken bytes that it has not flushed yet.
+    flushing: bool,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -65,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             segments: VecDeque::new(),
             tail: BytesMut::new(),
             segment_bytes: 0,
+            flushing: false,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -135,7 +138,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 
     /// Whether the peer has been silent and has not closed: nothing buffered, and a read
     /// finds nothing. Registers interest in later bytes.
-    #[cfg(feature = "client")]
     pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.read.is_empty() {
             return false;
@@ -177,14 +179,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         self.segments.push_back(data);
     }
 
-    /// Bytes queued and not yet taken by the kernel.
+    /// Bytes queued and not yet taken by the stream.
     pub(crate) fn queued(&self) -> usize {
         self.segment_bytes.saturating_add(self.tail.len())
+    }
+
+    /// Whether everything was taken by the stream and flushed. A stream that buffers, such
+    /// as TLS, takes bytes before they leave.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.queued() == 0 && !self.flushing
     }
 
     /// Writes everything that is queued.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.queued() > 0 {
+            self.flushing = true;
             let io = Pin::new(&mut self.io);
             let n = match self.segments.front() {
                 None => ready!(io.poll_write(cx, &self.tail))?,
@@ -210,7 +219,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             self.written(n);
         }
         self.tail.clear();
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.flushing = false;
+        Poll::Ready(Ok(()))
     }
 
     fn written(&mut self, mut n: usize) {

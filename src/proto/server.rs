@@ -3,8 +3,8 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, DecodeError, DecodeOptions, EncodeError, ForwardRequest, PacketSize, RequestBody,
-    ToContainer, body_chunk_header, get_body_chunk,
+    BodyFraming, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST, ForwardRequest,
+    PacketSize, RequestBody, ToContainer, body_chunk_header, get_body_chunk,
 };
 use bytes::Bytes;
 
@@ -63,15 +63,14 @@ impl Idle {
                 })
             };
         }
+        let is_request = payload.first() == Some(&FORWARD_REQUEST);
         match ToContainer::parse(payload, options) {
             Ok(ToContainer::ForwardRequest(request)) => IdleEvent::Request(request),
             Ok(ToContainer::CPing) => IdleEvent::CPing,
             Ok(ToContainer::Shutdown) => refuse("SHUTDOWN"),
             Ok(ToContainer::Ping) => refuse("PING"),
-            Err(error) if error.field() == crate::wire::Field::MessageCode => {
-                IdleEvent::Close(error.into())
-            }
-            Err(error) => IdleEvent::BadRequest(error),
+            Err(error) if is_request => IdleEvent::BadRequest(error),
+            Err(error) => IdleEvent::Close(error.into()),
         }
     }
 }

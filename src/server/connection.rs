@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::unconstrained;
 
 /// One connection in the container.
 ///
@@ -93,6 +94,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Err(Error::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
+                    let head = request.method() == b"HEAD";
+                    // Also for a refusal: the answer to HEAD has no body.
+                    self.exchange =
+                        Some(ServerExchange::new(request.framing(), head, self.io.size()));
                     if let Err(refusal) = admit(&self.config, &request) {
                         event!(
                             DEBUG,
@@ -106,9 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                             reason: refusal.reason,
                         });
                     }
-                    let head = request.method() == b"HEAD";
-                    self.exchange =
-                        Some(ServerExchange::new(request.framing(), head, self.io.size()));
                     self.unflushed = false;
                     return Ok(Some(request));
                 }
@@ -118,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<IdleEvent>, IdleError>> {
         // A CPong may still be on its way.
-        if self.io.queued() > 0 && self.poll_flush(cx).map_err(IdleError::Other)?.is_pending() {
+        if !self.io.is_flushed() && self.poll_flush(cx).map_err(IdleError::Other)?.is_pending() {
             return Poll::Pending;
         }
         match self.io.poll_payload(cx) {
@@ -308,9 +310,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(exchange) = self.exchange.take() else {
             return Err(Error::Aborted("no exchange is running", None));
         };
-        // Nothing may be left over, not even the beginning of a next packet.
-        let clean = exchange.finish() == (Finish::End { reuse: true }) && !self.io.has_unread();
-        let reuse = keep && swallowed && clean;
+        // Nothing may be left over, not even the beginning of a next packet, and not in
+        // the socket either. Without a budget: an exhausted one would look like silence.
+        let reuse = keep
+            && swallowed
+            && exchange.finish() == (Finish::End { reuse: true })
+            && unconstrained(poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx)))).await;
         event!(
             TRACE,
             reuse,

@@ -52,6 +52,7 @@ pub use message::{ToContainer, ToWebServer};
 #[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
+pub(crate) use request::FORWARD_REQUEST;
 #[cfg(all(feature = "client", feature = "http"))]
 pub(crate) use request::parse_content_length;
 pub use request::{Attribute, Attributes, ForwardRequest, Header, Headers};

@@ -1,0 +1,97 @@
+//! Answers that come before the request body was taken (section 4.12).
+
+use crate::raw::backend::{Backend, config};
+use crate::raw::packets::{chunk, head};
+use ajp::wire::{END_RESPONSE_REUSE, get_body_chunk};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::StreamBody;
+use std::convert::Infallible;
+
+fn too_large() -> Vec<u8> {
+    [
+        head(413, &[("content-length", "3")]),
+        chunk(b"413"),
+        END_RESPONSE_REUSE.to_vec(),
+    ]
+    .concat()
+}
+
+fn megabyte() -> Bytes {
+    Bytes::from(vec![b'm'; 1_000_000])
+}
+
+fn expected() -> (u16, String) {
+    (413, "413".into())
+}
+
+/// The packet that was owed is on its way: nothing is outstanding, the connection is clean.
+#[tokio::test]
+async fn the_eager_packet_was_sent() {
+    for swallow_first in [true, false] {
+        let backend = Backend::start(config(), move |_, mut conn| async move {
+            let request = conn.request().await.unwrap();
+            assert_eq!(request.framing().length(), Some(1_000_000));
+            if swallow_first {
+                assert_eq!(conn.payload().await.unwrap().len(), 8188);
+            }
+            conn.write(&too_large()).await;
+            if !swallow_first {
+                assert_eq!(conn.payload().await.unwrap().len(), 8188);
+            }
+            conn.serve_well().await;
+        })
+        .await;
+        assert_eq!(backend.post("first", megabyte()).await, Ok(expected()));
+        assert_eq!(backend.idle(), 1);
+        backend.well("second").await;
+        assert_eq!(backend.accepted(), 1);
+    }
+}
+
+/// The owed packet was not sent, and nobody can know whether the container waits for it.
+#[tokio::test]
+async fn the_eager_packet_was_not_sent() {
+    let backend = Backend::answering_head(too_large()).await;
+    let frames = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>();
+    let request = Request::post("/first")
+        .header("content-length", "1000000")
+        .body(StreamBody::new(frames))
+        .unwrap();
+    assert_eq!(backend.send(request).await, Ok(expected()));
+    assert_eq!(backend.idle(), 0);
+    backend.well("second").await;
+    assert_eq!(backend.accepted(), 2);
+}
+
+/// The same with Get Body Chunk: asked, not answered, ended.
+#[tokio::test]
+async fn an_ask_was_not_answered() {
+    let bytes = [get_body_chunk(8186).to_vec(), too_large()].concat();
+    let backend = Backend::answering_head(bytes).await;
+    let frames = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>();
+    let request = Request::post("/first")
+        .body(StreamBody::new(frames))
+        .unwrap();
+    assert_eq!(backend.send(request).await, Ok(expected()));
+    assert_eq!(backend.idle(), 0);
+    backend.well("second").await;
+    assert_eq!(backend.accepted(), 2);
+}
+
+/// A close behind the answer, with the body unread, is a reset: the answer still arrives.
+#[tokio::test]
+async fn a_close_right_after_the_answer() {
+    for _ in 0..50 {
+        let backend = Backend::start(config(), |number, mut conn| async move {
+            if number > 0 {
+                return conn.serve_well().await;
+            }
+            let _ = conn.stream.peek(&mut [0]).await;
+            conn.write(&too_large()).await;
+        })
+        .await;
+        assert_eq!(backend.post("first", megabyte()).await, Ok(expected()));
+        backend.well("second").await;
+    }
+}

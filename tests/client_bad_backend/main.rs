@@ -1,0 +1,24 @@
+//! A client of ours and containers that break the protocol, close, or fall silent
+//! (protocol sections 4.11, 4.15, 4.17 and 6).
+//!
+//! Every case asks for the error's kind, progress and retry advice, that no connection is
+//! kept that could hold something left over, and that the next request gets its own answer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "tests"
+)]
+#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+
+#[path = "../raw/mod.rs"]
+mod raw;
+
+mod answers;
+mod early;
+mod idle;
+mod retries;
+mod timeouts;
+mod tokens;
+mod transports;

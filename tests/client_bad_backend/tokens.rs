@@ -1,0 +1,119 @@
+//! Many requests, each with a token of its own, against a container that breaks the
+//! protocol at random: every response that is delivered is the request's own.
+//!
+//! Not among the faults: a second answer that arrives after the connection was checked and
+//! before the next request is written. It cannot be told from the right one by anybody;
+//! `idle` shows that one which is there at the check is found.
+
+use crate::raw::Random;
+use crate::raw::backend::{Backend, Conn, config, token};
+use crate::raw::packets::{answer_packet, chunk, head, response};
+use ajp::wire::{CPONG, FLUSH, get_body_chunk};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const REQUESTS: usize = 2000;
+
+/// What to send instead of the right answer, and whether to close afterwards.
+fn misbehave(fault: usize, token: &str) -> (Vec<u8>, bool) {
+    let good = response(token, 1);
+    let join = |parts: &[&[u8]]| parts.concat();
+    let head = head(200, &[]);
+    let data = chunk(token.as_bytes());
+    match fault {
+        0 => (join(&[&good, &good]), false),
+        1 => (join(&[&good, &FLUSH]), false),
+        2 => (join(&[&good, &CPONG]), false),
+        3 => (join(&[&good, &[0x41]]), false),
+        4 => (response(token, 0), false),
+        5 => (response(token, 2), false),
+        6 => (good, true),
+        7 => (vec![], true),
+        8 => (good[..3].to_vec(), true),
+        9 => (head, true),
+        10 => (join(&[&head, &data]), true),
+        11 => (good[..good.len() - 2].to_vec(), true),
+        12 => (join(&[&CPONG, &good]), false),
+        13 => (join(&[&data, &good]), false),
+        14 => (join(&[&head, &good]), false),
+        15 => (join(&[&answer_packet(&[0x1e]), &good]), false),
+        16 => (join(&[&[0x12, 0x34, 0, 1, 10], &good]), false),
+        17 => (join(&[&[0x41, 0x42, 0xff, 0xff], &good]), false),
+        18 => (
+            join(&[&head, &answer_packet(b"\x03\0\x09ok\0"), &good]),
+            false,
+        ),
+        19 => (join(&[&answer_packet(&[6, 0, 0]), &good]), false),
+        20 => (
+            join(&[&get_body_chunk(8186), &get_body_chunk(8186), &good]),
+            false,
+        ),
+        21 => (join(&[&good[..good.len() - 6], &data, &good]), false),
+        _ => (join(&[&good[good.len() - 6..], &good]), false),
+    }
+}
+
+const FAULTS: usize = 23;
+
+async fn serve_badly(mut conn: Conn, seed: u64, wrong_bodies: Arc<AtomicUsize>) {
+    let mut random = Random::new(seed);
+    while let Some(request) = conn.request().await {
+        let token = token(&request);
+        let Some(body) = conn.body(&request).await else {
+            return;
+        };
+        if request.method() == b"POST" && body != token.as_bytes() {
+            wrong_bodies.fetch_add(1, Ordering::SeqCst);
+        }
+        if random.below(3) > 0 {
+            conn.write(&response(&token, 1)).await;
+            continue;
+        }
+        let (bytes, close) = misbehave(random.below(FAULTS), &token);
+        conn.write(&bytes).await;
+        if close {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_response_is_another_requests() {
+    let wrong_bodies = Arc::new(AtomicUsize::new(0));
+    let sink = Arc::clone(&wrong_bodies);
+    let backend = Backend::start(config().max_connections(4), move |number, conn| {
+        let seed = 0x5eed_0002_u64.wrapping_mul(number as u64 * 2 + 1);
+        serve_badly(conn, seed, Arc::clone(&sink))
+    })
+    .await;
+    let backend = &backend;
+    let outcomes: Vec<_> = stream::iter(0..REQUESTS)
+        .map(|i| async move {
+            let token = format!("token-{i}");
+            let outcome = if i % 4 == 0 {
+                backend.post(&token, Bytes::from(token.clone())).await
+            } else {
+                backend.get(&token).await
+            };
+            (token, outcome)
+        })
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    let mut delivered = 0;
+    for (token, outcome) in outcomes {
+        if let Ok(answer) = outcome {
+            assert_eq!(answer, (200, token));
+            delivered += 1;
+        }
+    }
+    assert_eq!(wrong_bodies.load(Ordering::SeqCst), 0);
+    assert!(delivered > REQUESTS / 2, "{delivered} delivered");
+    assert!(delivered < REQUESTS, "nothing went wrong");
+    let stats = backend.client.pool().stats();
+    assert_eq!(stats.in_use, 0);
+    assert!(stats.idle <= 4);
+    assert!(stats.reused > 200, "{stats:?}");
+}
