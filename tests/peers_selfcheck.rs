@@ -410,6 +410,7 @@ async fn peers_can_crash_and_come_back() {
     httpd.kill_9();
     assert!(std::net::TcpStream::connect(httpd.http_addr()).is_err());
     httpd.restart().await;
+    let mut client = Client::new(httpd.http_addr());
     assert_eq!(client.get("/app/hello").await.status, 200);
 }
 

@@ -19,6 +19,7 @@
 //!
 //! What may not live here: sockets, timers, anything that remembers an earlier packet.
 
+mod attributes;
 mod body;
 mod class;
 mod code;
@@ -26,6 +27,7 @@ mod code;
 mod codec;
 mod control;
 mod error;
+mod headers;
 mod limits;
 mod message;
 mod packet;
@@ -35,6 +37,7 @@ mod request_writer;
 mod response;
 mod writer;
 
+pub use attributes::{Attribute, Attributes};
 pub use body::{
     CHUNK_TERMINATOR, END_OF_BODY, FLUSH, RequestBody, body_chunk_header, body_packet_header,
     write_body_chunk, write_request_body,
@@ -47,14 +50,15 @@ pub use code::{
 pub use codec::{CodecError, ContainerCodec, FromWebServer, WebServerCodec};
 pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
+#[cfg(all(feature = "client", feature = "http"))]
+pub(crate) use headers::parse_content_length;
+pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{ToContainer, ToWebServer};
 #[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
-#[cfg(all(feature = "client", feature = "http"))]
-pub(crate) use request::parse_content_length;
-pub use request::{Attribute, Attributes, ForwardRequest, Header, Headers};
+pub use request::ForwardRequest;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

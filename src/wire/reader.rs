@@ -52,6 +52,12 @@ impl<'a> Reader<'a> {
         self.payload.len().saturating_sub(self.rest.len())
     }
 
+    /// [`position`](Self::position) in the type that offsets are kept in.
+    pub(crate) fn position_u16(&self) -> u16 {
+        // Payloads are at most 65535 bytes.
+        u16::try_from(self.position()).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -231,4 +237,25 @@ pub(crate) fn check_payload_len(payload: &[u8]) -> Result<(), DecodeError> {
         ));
     }
     Ok(())
+}
+
+/// A string of a payload that was checked before; null reads as empty.
+pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    Some(checked_nullable(rest)?.unwrap_or_default())
+}
+
+#[allow(
+    clippy::option_option,
+    reason = "end of input and null string are different"
+)]
+pub(crate) fn checked_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let (&len, after) = rest.split_first_chunk::<2>()?;
+    let len = u16::from_be_bytes(len);
+    if len == 0xffff {
+        *rest = after;
+        return Some(None);
+    }
+    let (value, after) = after.split_at_checked(usize::from(len))?;
+    *rest = after.get(1..)?;
+    Some(Some(value))
 }

@@ -1,11 +1,13 @@
 //! Writes a Forward Request straight from borrowed data.
 
+use super::attributes::Attribute;
 use super::class::Class;
 use super::code::{AttributeCode, method_code, request_header_code};
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
+use super::headers::parse_content_length;
 use super::limits::{BodyFraming, PacketSize};
 use super::packet::Direction;
-use super::request::{Attribute, FORWARD_REQUEST, parse_content_length};
+use super::request::FORWARD_REQUEST;
 use super::writer::PacketWriter;
 use bytes::BytesMut;
 

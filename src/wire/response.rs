@@ -3,12 +3,11 @@
 use super::class::Class;
 use super::code::{response_header_code, response_header_name, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
+use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
 use super::limits::PacketSize;
 use super::packet::Direction;
 use super::reader::{Reader, Span, check_payload_len};
-use super::request::{
-    DebugIter, Headers, header_count, header_name, header_value, parse_content_length, slice_ref,
-};
+use super::request::{DebugIter, slice_ref};
 use super::request_writer::write_header;
 use super::writer::PacketWriter;
 use bytes::{Bytes, BytesMut};
@@ -50,7 +49,7 @@ impl SendHeaders {
         let reason = r.string(Field::Reason)?;
         let reason = r.span(reason);
         let num_headers = header_count(&mut r, u16::MAX)?;
-        let headers_at = u16::try_from(r.position()).unwrap_or(u16::MAX);
+        let headers_at = r.position_u16();
         let mut content_length = None;
         for index in 0..num_headers {
             let name_at = r.position();

@@ -186,18 +186,22 @@ impl Drop for ChildGuard {
     }
 }
 
-/// Whether the group has a member that is not a zombie.
+/// Whether the group has a member with a thread that still runs.
+///
+/// A process counts as a zombie as soon as its first thread has ended; its sockets stay open
+/// until the last one has.
 fn group_runs(group: u32) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap();
     processes.flatten().any(|process| {
         let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        // After the name, which may hold anything: state, parent, group.
-        let mut fields = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace();
-        let state = fields.next();
-        fields.nth(1) == Some(&group.to_string()) && state != Some("Z")
+        // After the name, which may hold anything: state, parent, group, and more (proc(5)).
+        let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let [state, _parent, of, ..] = fields[..] else {
+            return false;
+        };
+        let threads = fields.get(17).copied();
+        of == group.to_string() && (state != "Z" || threads != Some("1"))
     })
 }
 

@@ -119,7 +119,7 @@ impl Settings {
              Timeout 60\n\
              KeepAlive On\n\
              MaxKeepAliveRequests 0\n\
-             KeepAliveTimeout 5\n\
+             KeepAliveTimeout 30\n\
              GracefulShutdownTimeout 5\n"
         )
         .unwrap();

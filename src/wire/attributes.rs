@@ -1,0 +1,209 @@
+//! Attributes of a Forward Request (protocol section 3.4): reading them once with all
+//! checks, and again lazily.
+
+use super::class::Class;
+use super::code::AttributeCode;
+use super::error::{DecodeError, Field, Rule};
+use super::headers::parse_content_length;
+use super::reader::{Reader, Span, checked_nullable, checked_string};
+use std::fmt;
+
+#[derive(Default)]
+pub(super) struct CheckedAttributes {
+    pub(super) coded: [Span; 14],
+    pub(super) ssl_key_size: Option<u16>,
+    pub(super) stored_method_seen: bool,
+}
+
+impl CheckedAttributes {
+    pub(super) fn span(&self, code: AttributeCode) -> Span {
+        self.coded
+            .get(usize::from(code.code()))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// The `req_attribute` names that may occur only once (section 3.4).
+const WELL_KNOWN: [&[u8]; 4] = [
+    b"AJP_REMOTE_PORT",
+    b"AJP_LOCAL_ADDR",
+    b"AJP_SSL_PROTOCOL",
+    b"JK_LB_ACTIVATION",
+];
+
+pub(super) fn check_attributes(
+    r: &mut Reader<'_>,
+    der_certificate: bool,
+    uri_class: Class,
+) -> Result<CheckedAttributes, DecodeError> {
+    let mut out = CheckedAttributes::default();
+    let mut seen = 0u16;
+    let mut well_known_seen = 0u8;
+    loop {
+        let at = r.position();
+        let byte = r.u8(Field::AttributeCode)?;
+        if byte == 0xff {
+            return Ok(out);
+        }
+        let Some(code) = AttributeCode::from_code(byte) else {
+            return Err(r.error_at(at, Field::AttributeCode, Rule::UnknownCode(byte.into())));
+        };
+        let bit = 1u16.wrapping_shl(byte.into());
+        // A repeated secret is left to the secret check: every occurrence must match.
+        let repeatable = matches!(code, AttributeCode::ReqAttribute | AttributeCode::Secret);
+        if seen & bit != 0 && !repeatable {
+            return Err(r.error_at(at, Field::Attribute(code), Rule::Duplicate));
+        }
+        seen |= bit;
+        let field = Field::Attribute(code);
+        let class = match code {
+            AttributeCode::ReqAttribute => {
+                let name_at = r.position();
+                let name = r.required(Field::AttributeName, Class::Value)?;
+                if name.is_empty() {
+                    return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
+                }
+                if let Some(index) = WELL_KNOWN.iter().position(|known| *known == name) {
+                    let bit = 1u8.wrapping_shl(u32::try_from(index).unwrap_or_default());
+                    if well_known_seen & bit != 0 {
+                        return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
+                    }
+                    well_known_seen |= bit;
+                }
+                r.classed(Field::AttributeValue, Class::Value)?;
+                continue;
+            }
+            AttributeCode::SslKeySize => {
+                out.ssl_key_size = Some(key_size(r)?);
+                continue;
+            }
+            AttributeCode::QueryString => uri_class,
+            AttributeCode::SslCert if der_certificate => Class::Any,
+            AttributeCode::SslCert => Class::Pem,
+            AttributeCode::StoredMethod => Class::Token,
+            _ => Class::Value,
+        };
+        let value_at = r.position();
+        let value = r.classed(field, class)?;
+        if code == AttributeCode::StoredMethod {
+            out.stored_method_seen = true;
+            match value {
+                None => return Err(r.error_at(value_at, field, Rule::Null)),
+                Some([]) => return Err(r.error_at(value_at, field, Rule::Empty)),
+                Some(_) => {}
+            }
+        }
+        if let Some(slot) = out.coded.get_mut(usize::from(byte)) {
+            *slot = r.span(value);
+        }
+    }
+}
+
+/// `ssl_key_size`: an integer, or the string form that some peers send by mistake. A
+/// key size of 1..=5 does not exist and a digit is no attribute code, so the two cannot
+/// be confused (section 3.5.1).
+fn key_size(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
+    let field = Field::Attribute(AttributeCode::SslKeySize);
+    let at = r.position();
+    let number = r.u16(field)?;
+    if (1..=5).contains(&number) {
+        let digits = usize::from(number);
+        if let Some((text, [0, ..])) = r.rest().split_at_checked(digits) {
+            if text.iter().all(u8::is_ascii_digit) {
+                let value = parse_content_length(text).unwrap_or(u64::MAX);
+                let value = u16::try_from(value).map_err(|_| {
+                    r.error_at(
+                        at,
+                        field,
+                        Rule::OutOfRange(u32::try_from(value).unwrap_or(u32::MAX)),
+                    )
+                })?;
+                r.take(digits.saturating_add(1), field)?;
+                return Ok(value);
+            }
+        }
+    }
+    Ok(number)
+}
+
+/// One attribute of a Forward Request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the protocol has exactly these shapes"
+)]
+pub enum Attribute<'a> {
+    /// A coded string attribute; a null value counts as absent.
+    Coded {
+        /// Which one; never `ReqAttribute` or `SslKeySize`.
+        code: AttributeCode,
+        /// The value, `None` for the null string.
+        value: Option<&'a [u8]>,
+    },
+    /// `ssl_key_size` in bits.
+    SslKeySize(u16),
+    /// `req_attribute`.
+    Named {
+        /// The name. Never the same as a coded attribute of that name.
+        name: &'a [u8],
+        /// The value, `None` for the null string.
+        value: Option<&'a [u8]>,
+    },
+}
+
+impl fmt::Debug for Attribute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, value) = match *self {
+            Self::Coded {
+                code: AttributeCode::Secret,
+                ..
+            } => return f.write_str("secret: [redacted]"),
+            Self::Coded { code, value } => (code.name().as_bytes(), value),
+            Self::SslKeySize(bits) => return write!(f, "ssl_key_size: {bits}"),
+            Self::Named { name, value } => (name, value),
+        };
+        match value {
+            Some(value) => write!(f, "{}: \"{}\"", name.escape_ascii(), value.escape_ascii()),
+            None => write!(f, "{}: null", name.escape_ascii()),
+        }
+    }
+}
+
+/// Iterator over the attributes of a checked request. See [`ForwardRequest::attributes`].
+#[derive(Debug, Clone)]
+pub struct Attributes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Attributes<'a> {
+    pub(super) fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Attribute<'a>;
+
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        let (&byte, after) = self.rest.split_first()?;
+        let code = AttributeCode::from_code(byte)?;
+        self.rest = after;
+        Some(match code {
+            AttributeCode::ReqAttribute => Attribute::Named {
+                name: checked_string(&mut self.rest)?,
+                value: checked_nullable(&mut self.rest)?,
+            },
+            AttributeCode::SslKeySize => {
+                let mut r = Reader::new(self.rest);
+                let bits = key_size(&mut r).ok()?;
+                self.rest = r.rest();
+                Attribute::SslKeySize(bits)
+            }
+            _ => Attribute::Coded {
+                code,
+                value: checked_nullable(&mut self.rest)?,
+            },
+        })
+    }
+}
