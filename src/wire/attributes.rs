@@ -170,7 +170,7 @@ impl fmt::Debug for Attribute<'_> {
     }
 }
 
-/// Iterator over the attributes of a checked request. See [`ForwardRequest::attributes`].
+/// Iterator over the attributes of a checked request. See [`ForwardRequest::attributes`](super::ForwardRequest::attributes).
 #[derive(Debug, Clone)]
 pub struct Attributes<'a> {
     rest: &'a [u8],

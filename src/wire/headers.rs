@@ -146,7 +146,7 @@ impl fmt::Debug for Header<'_> {
     }
 }
 
-/// Iterator over the headers of a checked packet. See [`ForwardRequest::headers`].
+/// Iterator over the headers of a checked packet. See [`ForwardRequest::headers`](super::ForwardRequest::headers).
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
     rest: &'a [u8],
