@@ -56,8 +56,6 @@ pub enum Step {
     Body,
     /// Writing.
     Write,
-    /// Swallowing the owed body packet.
-    Swallow,
 }
 
 impl fmt::Display for Step {
@@ -66,7 +64,6 @@ impl fmt::Display for Step {
             Self::Packet => "receiving a request",
             Self::Body => "waiting for a body packet",
             Self::Write => "writing",
-            Self::Swallow => "waiting for the last body packet",
         })
     }
 }

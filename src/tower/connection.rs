@@ -62,7 +62,7 @@ where
             connection: &mut connection,
             feed: None,
         };
-        let complete = exchange.run(&mut service, &request).await?;
+        let refusal = exchange.run(&mut service, &request).await?;
         drop(exchange);
         drop(request);
         // A long answer may still be on its way; ask about shutdown when it is out. A short
@@ -75,7 +75,11 @@ where
             Poll::Ready(())
         })
         .await;
-        if !connection.finish(complete && !stop).await? {
+        let kept = connection.finish(refusal.is_none() && !stop).await?;
+        if let Some(Refusal { status, reason }) = refusal {
+            return Err(Error::Refused { status, reason });
+        }
+        if !kept {
             return Ok(());
         }
     }
@@ -88,8 +92,13 @@ struct Running<'c, I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
-    /// Answers one request; true if the connection may be kept.
-    async fn run<S, B>(&mut self, service: &mut S, request: &ForwardRequest) -> Result<bool, Error>
+    /// Answers one request. A refusal is what it was answered with instead of by the
+    /// application; the connection closes then.
+    async fn run<S, B>(
+        &mut self,
+        service: &mut S,
+        request: &ForwardRequest,
+    ) -> Result<Option<Refusal>, Error>
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
         B: Body<Data: Buf, Error: Into<BoxError>>,
@@ -97,7 +106,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let head_request = request.method() == b"HEAD";
         let Ok(parts) = request_parts(request, self.connection.config()) else {
             self.connection.queue_refusal(Refusal::URI);
-            return Ok(false);
+            return Ok(Some(Refusal::URI));
         };
         let (body, feed) = RequestBody::new(request.framing());
         self.feed = feed;
@@ -113,9 +122,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         };
         let Ok(response) = response else {
             self.connection.queue_refusal(Refusal::FAILED);
-            return Ok(true);
+            return Ok(None);
         };
-        self.respond(response, head_request).await
+        self.respond(response, head_request).await?;
+        Ok(None)
     }
 
     /// Polls the application, and moves bytes in both directions meanwhile. Ends early
@@ -173,7 +183,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         }
     }
 
-    async fn respond<B>(&mut self, response: Response<B>, head_request: bool) -> Result<bool, Error>
+    async fn respond<B>(&mut self, response: Response<B>, head_request: bool) -> Result<(), Error>
     where
         B: Body<Data: Buf, Error: Into<BoxError>>,
     {
@@ -184,7 +194,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let sent: Result<(), EncodeError> = if status < 200 {
             // AJP cannot carry an interim response.
             self.connection.queue_refusal(Refusal::FAILED);
-            return Ok(true);
+            return Ok(());
         } else {
             self.connection.send_headers(status, |buffer, size| {
                 write_send_headers(buffer, size, &parts, head_request, length)
@@ -192,14 +202,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         };
         if sent.is_err() {
             self.connection.queue_refusal(Refusal::HEAD);
-            return Ok(true);
+            return Ok(());
         }
         if !self
             .connection
             .exchange()
             .is_some_and(ServerExchange::response_has_body)
         {
-            return Ok(true);
+            return Ok(());
         }
         while !body.is_end_stream() {
             match self.drive_body(&mut body).await? {
@@ -221,7 +231,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             Some(left) if left > 0 => Err(self
                 .abort("the body is shorter than its Content-Length", None)
                 .await),
-            _ => Ok(true),
+            _ => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@
     reason = "in a test a panic is the report, and no length comes from a stranger"
 )]
 
+pub(crate) mod app;
 pub(crate) mod backend;
 pub(crate) mod packets;
 pub(crate) mod site;

@@ -1,24 +1,19 @@
 //! A server of ours, and a raw web server that talks to it.
 
+use super::app::{self, App};
 use super::packets::{Answer, answers, next_answer, request_with};
 use super::soon;
 use ajp::proto::ProtocolError;
 use ajp::server::{Error, ServerConfig, ServerTimeouts, Step, Trust, serve};
 use ajp::wire::{Attribute, AttributeCode, CPING, CPONG, DecodeError, Field, Rule, ToWebServer};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Path;
-use axum::routing::any;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::BytesMut;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) const SECRET: &str = "s3cr3t";
@@ -68,35 +63,11 @@ pub(crate) fn place(error: &DecodeError) -> (usize, Field, Rule) {
 /// A running server, what its application saw and what it complained of.
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<App>,
     pub(crate) notes: mpsc::UnboundedReceiver<&'static str>,
     errors: mpsc::UnboundedReceiver<Seen>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-}
-
-pub(crate) struct State {
-    /// Requests that reached the application, except those for `/honest`.
-    pub(crate) calls: AtomicUsize,
-    pub(crate) smuggled: AtomicUsize,
-    /// `/gate` answers when it gets a permit.
-    pub(crate) gate: Semaphore,
-    notes: mpsc::UnboundedSender<&'static str>,
-}
-
-impl State {
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
-/// Tells when the future that holds it is dropped or done.
-struct Note(Arc<State>, &'static str);
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        let _ = self.0.notes.send(self.1);
-    }
 }
 
 impl Site {
@@ -119,13 +90,8 @@ impl Site {
         let (note, notes) = mpsc::unbounded_channel();
         let (sink, errors) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let state = Arc::new(State {
-            calls: AtomicUsize::new(0),
-            smuggled: AtomicUsize::new(0),
-            gate: Semaphore::new(0),
-            notes: note,
-        });
-        let server = serve(listener, app(&state))
+        let state = App::new(note);
+        let server = serve(listener, app::router(&state))
             .config(config)
             .on_error(move |_, error| {
                 let _ = sink.send(Seen::from(error));
@@ -160,7 +126,7 @@ impl Site {
 
     /// Shuts the server down; no error may have been missed.
     pub(crate) async fn close(mut self) {
-        assert_eq!(self.state.smuggled.load(Ordering::SeqCst), 0, "smuggled");
+        assert_eq!(self.state.smuggled(), 0);
         self.stop.send(()).unwrap();
         soon("the end of the server", self.task).await.unwrap();
         assert_eq!(self.errors.recv().await, None, "an error too many");
@@ -182,121 +148,6 @@ impl Site {
         self.close().await;
         (answer, seen)
     }
-}
-
-#[allow(clippy::too_many_lines, reason = "a list of routes")]
-fn app(state: &Arc<State>) -> Router {
-    let count = |state: &Arc<State>| {
-        let state = Arc::clone(state);
-        move || {
-            state.calls.fetch_add(1, Ordering::SeqCst);
-            Arc::clone(&state)
-        }
-    };
-    let (hello, sum, unread, gate, large, fallback) = (
-        count(state),
-        count(state),
-        count(state),
-        count(state),
-        count(state),
-        count(state),
-    );
-    let (hold, spawn) = (count(state), count(state));
-    Router::new()
-        .route("/honest", any(|| async { "honest" }))
-        .route(
-            "/hello",
-            any(move || {
-                hello();
-                async { "Hello, AJP!" }
-            }),
-        )
-        .route(
-            "/count",
-            any(move |body: Body| {
-                let note = Note(sum(), "count ended");
-                async move {
-                    let _note = note;
-                    axum::body::to_bytes(body, usize::MAX)
-                        .await
-                        .unwrap()
-                        .len()
-                        .to_string()
-                }
-            }),
-        )
-        .route(
-            "/unread",
-            any(move || {
-                unread();
-                async { "unread" }
-            }),
-        )
-        .route(
-            "/gate",
-            any(move || {
-                let state = gate();
-                async move {
-                    let _ = state.notes.send("gate reached");
-                    let _note = Note(Arc::clone(&state), "gate ended");
-                    state.gate.acquire().await.unwrap().forget();
-                    "open"
-                }
-            }),
-        )
-        // Reads up to the first error and then keeps the body while it waits.
-        .route(
-            "/hold",
-            any(move |body: Body| {
-                let state = hold();
-                async move {
-                    let mut body = body.into_data_stream();
-                    while let Some(Ok(_)) = body.next().await {}
-                    let _ = state.notes.send("body failed");
-                    state.gate.acquire().await.unwrap().forget();
-                    drop(body);
-                    "held"
-                }
-            }),
-        )
-        // Reads in a task of its own, which outlives the handler.
-        .route(
-            "/spawn",
-            any(move |body: Body| {
-                let state = spawn();
-                let note = Note(Arc::clone(&state), "handler dropped");
-                async move {
-                    let _note = note;
-                    tokio::spawn(async move {
-                        let mut body = body.into_data_stream();
-                        while let Some(piece) = body.next().await {
-                            match piece {
-                                Ok(_) => state.notes.send("data").unwrap(),
-                                Err(error) => {
-                                    let gone = "the web server went away before the end of the \
-                                                request body";
-                                    assert_eq!(error.to_string(), gone);
-                                    state.notes.send("body gone").unwrap();
-                                    return;
-                                }
-                            }
-                        }
-                    });
-                    std::future::pending::<&'static str>().await
-                }
-            }),
-        )
-        .route(
-            "/bytes/{n}",
-            any(move |Path(n): Path<usize>| {
-                large();
-                async move { Bytes::from(vec![b'x'; n]) }
-            }),
-        )
-        .fallback(move || {
-            fallback().smuggled.fetch_add(1, Ordering::SeqCst);
-            async { "smuggled" }
-        })
 }
 
 /// A web server made of one socket.
