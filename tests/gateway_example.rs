@@ -164,3 +164,53 @@ async fn the_axum_example_prints_what_to_put_in_front() {
         assert!(text.contains(line), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_secret_is_said_in_the_log() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = format!("ajp://{}", listener.local_addr().unwrap());
+    let server = ajp::server::serve(listener, axum::Router::new())
+        .secret(ajp::Secret::new("right").unwrap());
+    tokio::spawn(server.into_future());
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "wrong\n").unwrap();
+    let path = secret.path().to_str().unwrap();
+    let mut gateway = start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--backend",
+        &backend,
+        "--secret-file",
+        path,
+    ])
+    .await;
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(20), lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let http = line
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .strip_prefix("http://")
+        .unwrap();
+    let answer = exchange(
+        http,
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    let said = timeout(Duration::from_secs(10), log.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(
+        said.contains("it refused the secret or a request attribute") && said.contains(&backend),
+        "{said}"
+    );
+    assert!(!said.contains("wrong") && !said.contains("right"), "{said}");
+}
