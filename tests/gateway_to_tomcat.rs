@@ -55,15 +55,16 @@ fn get(uri: &str) -> Request<Empty<Bytes>> {
 }
 
 async fn body(client: &Client, uri: &str) -> Bytes {
-    client
-        .send(get(uri))
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes()
+    answer(client, get(uri)).await
+}
+
+/// The whole body of the answer to a request.
+async fn answer<B>(client: &Client, request: Request<B>) -> Bytes
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
+{
+    let response = client.send(request).await.unwrap();
+    response.into_body().collect().await.unwrap().to_bytes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,15 +135,7 @@ async fn facts_reach_the_servlet() {
         .body(Empty::<Bytes>::new())
         .unwrap();
     request.extensions_mut().insert(facts);
-    let seen = client
-        .send(request)
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let seen = answer(&client, request).await;
     let seen: serde_json::Value = serde_json::from_slice(&seen).unwrap();
     for (name, value) in [
         ("uri", "/app/echo/a%20b"),
@@ -222,7 +215,7 @@ async fn errors_towards_the_http_client_have_their_status() {
         .request("POST", "/app/echo", &[], Body::Full(bytes(1001)))
         .await;
     assert_eq!(too_large.status, 413);
-    let mut fresh = http1::Client::new(to_slow_address(&client(tomcat, config())).await);
+    let mut fresh = http1::Client::new(gateway(client(tomcat, config()), Some(1000)).await);
     let too_large = fresh
         .request(
             "POST",
@@ -248,10 +241,6 @@ async fn errors_towards_the_http_client_have_their_status() {
     assert_eq!(answer.status, 501);
 }
 
-async fn to_slow_address(client: &Client) -> SocketAddr {
-    gateway(client.clone(), Some(1000)).await
-}
-
 #[tokio::test]
 async fn a_restarted_tomcat_is_noticed_before_the_request_is_lost() {
     let mut tomcat = Tomcat::builder().secret(SECRET).start().await;
@@ -262,15 +251,7 @@ async fn a_restarted_tomcat_is_noticed_before_the_request_is_lost() {
     let request = Request::post("/app/echo")
         .body(Full::new(bytes(100_000)))
         .unwrap();
-    let echoed = client
-        .send(request)
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let echoed = answer(&client, request).await;
     assert!(String::from_utf8_lossy(&echoed).contains(&sha256_hex(&bytes(100_000))));
     tomcat.kill_9();
     let error = client.send(get("/app/hello")).await.unwrap_err();

@@ -4,7 +4,7 @@ use super::error::{Error, ErrorKind};
 use super::transport::Transport;
 use crate::net::{Buffered, ReadError};
 use crate::wire::{CPING, Direction, PacketSize, ToWebServer};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -13,8 +13,6 @@ use tokio::time::{Instant, timeout};
 pub(super) struct Connection {
     pub(super) io: Buffered<Transport>,
     pub(super) idle_since: Instant,
-    /// Exchanges begun so far.
-    pub(super) exchanges: u64,
 }
 
 impl Connection {
@@ -22,7 +20,6 @@ impl Connection {
         Self {
             io: Buffered::new(transport, Direction::ToWebServer, size),
             idle_since: Instant::now(),
-            exchanges: 0,
         }
     }
 
@@ -52,12 +49,9 @@ impl Connection {
                 },
             }
         };
-        match limit {
-            Some(limit) => timeout(limit, exchange)
-                .await
-                .unwrap_or_else(|_| Err(Error::bare(ErrorKind::CPingTimeout))),
-            None => exchange.await,
-        }
+        within(limit, exchange)
+            .await
+            .unwrap_or_else(|| Err(Error::bare(ErrorKind::CPingTimeout)))
     }
 }
 
@@ -66,5 +60,16 @@ pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> Error {
         ReadError::Io(error) => Error::io(kind, error),
         ReadError::Truncated => Error::new(kind, "the connection closed inside a packet"),
         ReadError::Frame(error) => Error::new(ErrorKind::Protocol, error),
+    }
+}
+
+/// What `future` gives, `None` when it takes longer than the limit.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    match limit {
+        Some(limit) => timeout(limit, future).await.ok(),
+        None => Some(future.await),
     }
 }

@@ -2,7 +2,7 @@
 //! nothing reused that is not proven clean. No background task.
 
 use super::config::PoolConfig;
-use super::connection::Connection;
+use super::connection::{Connection, within};
 use super::error::{Error, ErrorKind};
 use super::exchange::Exchange;
 use super::transport::Connect;
@@ -11,12 +11,11 @@ use crate::trace::event;
 use crate::wire::{BodyFraming, EncodeError, PacketSize};
 use bytes::BytesMut;
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// A pool of connections to one container. Cloning gives another handle to the same pool.
 #[derive(Clone)]
@@ -240,13 +239,6 @@ impl Inner {
     }
 }
 
-async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
-        None => Some(future.await),
-    }
-}
-
 /// One place in a [`Pool`] with its connection, clean and idle. Dropping it closes the
 /// connection.
 pub struct Lease {
@@ -283,7 +275,6 @@ impl Lease {
         let size = connection.io.size();
         match encode(connection.io.write_buffer(), size) {
             Ok(framing) => {
-                connection.exchanges = connection.exchanges.saturating_add(1);
                 let timeouts = self
                     .pool
                     .upgrade()

@@ -61,7 +61,7 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Whether a `Connection` header names anything that [`is_hop_by_hop`] does not know.
 /// Asked once per message, so that the usual `keep-alive` costs nothing per header.
-pub(super) fn nominates(headers: &HeaderMap) -> bool {
+fn nominates(headers: &HeaderMap) -> bool {
     const KNOWN: [&[u8]; 7] = [
         b"keep-alive",
         b"close",
@@ -89,4 +89,23 @@ pub(super) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
                 .eq_ignore_ascii_case(name.as_str().as_bytes())
         })
     })
+}
+
+/// Which headers of one message stay behind.
+pub(super) struct HopByHop<'a> {
+    headers: &'a HeaderMap,
+    nominates: bool,
+}
+
+impl<'a> HopByHop<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        Self {
+            headers,
+            nominates: nominates(headers),
+        }
+    }
+
+    pub(super) fn holds(&self, name: &HeaderName) -> bool {
+        is_hop_by_hop(name) || (self.nominates && is_nominated(self.headers, name))
+    }
 }

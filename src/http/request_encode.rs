@@ -1,7 +1,7 @@
 //! `http::request::Parts` straight into a Forward Request, without a message in between.
 
 use super::facts::RequestFacts;
-use super::names::{is_hop_by_hop, is_nominated, nominates};
+use super::names::HopByHop;
 use crate::Secret;
 use crate::wire::{
     Attribute, AttributeCode, BodyFraming, EncodeError, ForwardRequestWriter, PacketSize,
@@ -88,10 +88,10 @@ fn write_headers(
     headers: &HeaderMap,
     framing: BodyFraming,
 ) -> Result<(), EncodeError> {
-    let nominates = nominates(headers);
+    let hop_by_hop = HopByHop::of(headers);
     for (name, value) in headers {
         let replaced = name == header::CONTENT_LENGTH || name == header::EXPECT;
-        if replaced || is_hop_by_hop(name) || (nominates && is_nominated(headers, name)) {
+        if replaced || hop_by_hop.holds(name) {
             continue;
         }
         writer.header(name.as_str().as_bytes(), value.as_bytes())?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -46,21 +46,12 @@ impl ResponseBody {
 
     pub(super) fn into_upload(mut self) -> Upload {
         self.done = true;
-        let empty = Upload::new(Empty, crate::wire::BodyFraming::Absent);
-        let upload = self
-            .upload
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::replace(upload, empty)
+        std::mem::take(unlocked(&mut self.upload))
     }
 
     /// Whether the request body was not read from yet.
     pub(super) fn is_untouched(&mut self) -> bool {
-        !self
-            .upload
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .is_touched()
+        !unlocked(&mut self.upload).is_touched()
     }
 
     /// Whether the exchange failed before one byte of an answer came.
@@ -72,10 +63,7 @@ impl ResponseBody {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         loop {
             if !self.exchange.is_ended() {
-                let upload = self
-                    .upload
-                    .get_mut()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let upload = unlocked(&mut self.upload);
                 if let Err(error) = upload.poll_pump(cx, &mut self.exchange) {
                     return Poll::Ready(Err(self.exchange.abandon(error)));
                 }
@@ -109,6 +97,11 @@ impl ResponseBody {
             }
         }
     }
+}
+
+/// Nobody else can hold the lock: it is there for `Sync` alone.
+fn unlocked(upload: &mut Mutex<Upload>) -> &mut Upload {
+    upload.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Body for ResponseBody {
@@ -183,24 +176,5 @@ impl fmt::Debug for ResponseBody {
             .field("left", &self.exchange.response_left())
             .field("done", &self.done)
             .finish_non_exhaustive()
-    }
-}
-
-/// No body.
-struct Empty;
-
-impl Body for Empty {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
     }
 }

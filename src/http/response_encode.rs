@@ -1,6 +1,6 @@
 //! `http::response::Parts` straight into Send Headers.
 
-use super::names::{is_hop_by_hop, is_nominated, nominates};
+use super::names::HopByHop;
 use super::request_encode::decimal;
 use crate::wire::{EncodeError, PacketSize, SendHeadersWriter};
 use bytes::BytesMut;
@@ -27,10 +27,10 @@ pub fn write_send_headers(
     let status = parts.status.as_u16();
     let has_body = !head_request && !matches!(status, 100..=199 | 204 | 205 | 304);
     let mut writer = SendHeadersWriter::new(buffer, size, status)?;
-    let nominates = nominates(&parts.headers);
+    let hop_by_hop = HopByHop::of(&parts.headers);
     let mut announced = None;
     for (name, value) in &parts.headers {
-        if is_hop_by_hop(name) || (nominates && is_nominated(&parts.headers, name)) {
+        if hop_by_hop.holds(name) {
             continue;
         }
         if name == header::CONTENT_LENGTH {

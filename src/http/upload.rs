@@ -42,6 +42,7 @@ where
     }
 }
 
+#[derive(Default)]
 pub(super) struct Upload {
     source: Option<Pin<Box<dyn Source>>>,
     /// Data taken from the source and not sent yet.

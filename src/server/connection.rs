@@ -4,7 +4,7 @@ use super::admission::admit;
 use super::config::ServerConfig;
 use super::error::{Error, Refusal, Step};
 use crate::net::{Buffered, Deadline, ReadError};
-use crate::proto::{BodyEvent, Finish, Idle, IdleEvent, ProtocolError, ServerExchange};
+use crate::proto::{BodyEvent, Finish, Idle, IdleEvent, ServerExchange};
 use crate::trace::event;
 use crate::wire::{
     CHUNK_TERMINATOR, CPONG, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, EncodeError, FLUSH,
@@ -130,16 +130,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(Some(event)))
             }
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(None)),
-            Poll::Ready(Err(ReadError::Truncated)) => {
-                Poll::Ready(Err(IdleError::Other(Error::Closed("a packet"))))
+            Poll::Ready(Err(ReadError::Frame(error))) if error.field() == Field::PayloadLength => {
+                Poll::Ready(Err(IdleError::TooLong(error)))
             }
-            Poll::Ready(Err(ReadError::Io(error))) => {
-                Poll::Ready(Err(IdleError::Other(Error::Io(error))))
-            }
-            Poll::Ready(Err(ReadError::Frame(error))) => Poll::Ready(Err(match error.field() {
-                Field::PayloadLength => IdleError::TooLong(error),
-                _ => IdleError::Other(ProtocolError::from(error).into()),
-            })),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(IdleError::Other(read_error(error)))),
             Poll::Pending => {
                 let started = self.io.has_unread();
                 // Two limits: idle until the first byte of a packet, then the packet's own.
@@ -217,11 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(exchange.receive(&payload).map_err(Error::Protocol))
             }
             Poll::Ready(Ok(None)) => Poll::Ready(Err(Error::Closed("an exchange"))),
-            Poll::Ready(Err(ReadError::Truncated)) => Poll::Ready(Err(Error::Closed("a packet"))),
-            Poll::Ready(Err(ReadError::Io(error))) => Poll::Ready(Err(Error::Io(error))),
-            Poll::Ready(Err(ReadError::Frame(error))) => {
-                Poll::Ready(Err(Error::Protocol(error.into())))
-            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error))),
             Poll::Pending if waiting && exchange.is_owed() => {
                 if !self.read_limit.is_set() {
                     self.read_limit.set(self.config.timeouts.body);
@@ -405,6 +395,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         let _ = tokio::time::timeout(LIMIT, drain).await;
+    }
+}
+
+fn read_error(error: ReadError) -> Error {
+    match error {
+        ReadError::Io(error) => Error::Io(error),
+        ReadError::Truncated => Error::Closed("a packet"),
+        ReadError::Frame(error) => Error::Protocol(error.into()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::http::request_body::{Feed, RequestBody, RequestBodyError};
 use crate::http::{request_parts, write_send_headers};
 use crate::proto::ServerExchange;
 use crate::server::{Connection, Error, Refusal, ServerConfig};
-use crate::wire::{EncodeError, ForwardRequest};
+use crate::wire::ForwardRequest;
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
@@ -136,11 +136,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     ) -> Result<T, Error> {
         poll_fn(|cx| {
             loop {
-                if let Some(feed) = &self.feed {
-                    feed.begin_drive(cx);
-                }
-                let result = application(cx);
-                let wanted = self.feed.as_ref().is_some_and(Feed::end_drive);
+                let (result, wanted) = self.poll_application(cx, &mut application);
                 if let Poll::Ready(result) = result {
                     return Poll::Ready(Ok(result));
                 }
@@ -150,6 +146,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             }
         })
         .await
+    }
+
+    /// Polls a part of the application; tells also whether it waits for request body.
+    fn poll_application<T>(
+        &self,
+        cx: &mut Context<'_>,
+        application: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> (Poll<T>, bool) {
+        if let Some(feed) = &self.feed {
+            feed.begin_drive(cx);
+        }
+        let result = application(cx);
+        (result, self.feed.as_ref().is_some_and(Feed::end_drive))
     }
 
     /// Moves bytes; true when the application should be polled again.
@@ -191,15 +200,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let mut body = pin!(body);
         let length = body.size_hint().exact();
         let status = parts.status.as_u16();
-        let sent: Result<(), EncodeError> = if status < 200 {
+        if status < 200 {
             // AJP cannot carry an interim response.
             self.connection.queue_refusal(Refusal::FAILED);
             return Ok(());
-        } else {
-            self.connection.send_headers(status, |buffer, size| {
-                write_send_headers(buffer, size, &parts, head_request, length)
-            })
-        };
+        }
+        let sent = self.connection.send_headers(status, |buffer, size| {
+            write_send_headers(buffer, size, &parts, head_request, length)
+        });
         if sent.is_err() {
             self.connection.queue_refusal(Refusal::HEAD);
             return Ok(());
@@ -249,11 +257,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                 let full = self.connection.is_backed_up();
                 let mut wanted = false;
                 if !full || self.connection.poll_flush(cx)?.is_ready() {
-                    if let Some(feed) = &self.feed {
-                        feed.begin_drive(cx);
-                    }
-                    let frame = body.as_mut().poll_frame(cx);
-                    wanted = self.feed.as_ref().is_some_and(Feed::end_drive);
+                    let frame;
+                    (frame, wanted) = self.poll_application(cx, |cx| body.as_mut().poll_frame(cx));
                     if let Poll::Ready(frame) = frame {
                         return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
                     }
