@@ -3,12 +3,12 @@
 
 use super::class::Class;
 use super::code::AttributeCode;
-use super::error::{DecodeError, Field, Rule};
+use super::error::{Field, Rule};
 use super::headers::parse_content_length;
-use super::reader::{Reader, Span, checked_nullable, checked_string};
+use super::reader::{Check, Reader, Span, checked_nullable, checked_string};
 use std::fmt;
 
-#[derive(Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct CheckedAttributes {
     pub(super) coded: [Span; 14],
     pub(super) ssl_key_size: Option<u16>,
@@ -24,19 +24,23 @@ impl CheckedAttributes {
     }
 }
 
-/// The `req_attribute` names that may occur only once (section 3.4).
-const WELL_KNOWN: [&[u8]; 4] = [
-    b"AJP_REMOTE_PORT",
-    b"AJP_LOCAL_ADDR",
-    b"AJP_SSL_PROTOCOL",
-    b"JK_LB_ACTIVATION",
-];
+/// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
+fn well_known(name: &[u8]) -> u8 {
+    match name {
+        b"AJP_REMOTE_PORT" => 1,
+        b"AJP_LOCAL_ADDR" => 2,
+        b"AJP_SSL_PROTOCOL" => 4,
+        b"JK_LB_ACTIVATION" => 8,
+        _ => 0,
+    }
+}
 
-pub(super) fn check_attributes(
-    r: &mut Reader<'_>,
+#[inline(always)]
+pub(super) fn check_attributes<C: Check>(
+    r: &mut Reader<'_, C>,
     der_certificate: bool,
-    uri_class: Class,
-) -> Result<CheckedAttributes, DecodeError> {
+    query_class: Class,
+) -> Result<CheckedAttributes, C::Error> {
     let mut out = CheckedAttributes::default();
     let mut seen = 0u16;
     let mut well_known_seen = 0u8;
@@ -64,13 +68,11 @@ pub(super) fn check_attributes(
                 if name.is_empty() {
                     return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
                 }
-                if let Some(index) = WELL_KNOWN.iter().position(|known| *known == name) {
-                    let bit = 1u8.wrapping_shl(u32::try_from(index).unwrap_or_default());
-                    if well_known_seen & bit != 0 {
-                        return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
-                    }
-                    well_known_seen |= bit;
+                let bit = well_known(name);
+                if well_known_seen & bit != 0 {
+                    return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
                 }
+                well_known_seen |= bit;
                 r.classed(Field::AttributeValue, Class::Value)?;
                 continue;
             }
@@ -78,7 +80,7 @@ pub(super) fn check_attributes(
                 out.ssl_key_size = Some(key_size(r)?);
                 continue;
             }
-            AttributeCode::QueryString => uri_class,
+            AttributeCode::QueryString => query_class,
             AttributeCode::SslCert if der_certificate => Class::Any,
             AttributeCode::SslCert => Class::Pem,
             AttributeCode::StoredMethod => Class::Token,
@@ -103,28 +105,19 @@ pub(super) fn check_attributes(
 /// `ssl_key_size`: an integer, or the string form that some peers send by mistake. A
 /// key size of 1..=5 does not exist and a digit is no attribute code, so the two cannot
 /// be confused (section 3.5.1).
-fn key_size(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
+fn key_size<C: Check>(r: &mut Reader<'_, C>) -> Result<u16, C::Error> {
     let field = Field::Attribute(AttributeCode::SslKeySize);
     let at = r.position();
-    let number = r.u16(field)?;
-    if (1..=5).contains(&number) {
-        let digits = usize::from(number);
-        if let Some((text, [0, ..])) = r.rest().split_at_checked(digits) {
-            if text.iter().all(u8::is_ascii_digit) {
-                let value = parse_content_length(text).unwrap_or(u64::MAX);
-                let value = u16::try_from(value).map_err(|_| {
-                    r.error_at(
-                        at,
-                        field,
-                        Rule::OutOfRange(u32::try_from(value).unwrap_or(u32::MAX)),
-                    )
-                })?;
-                r.take(digits.saturating_add(1), field)?;
-                return Ok(value);
-            }
-        }
-    }
-    Ok(number)
+    let is_text =
+        |text: &[u8]| (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    let Some(text) = r.string_if(is_text) else {
+        return r.u16(field);
+    };
+    let value = parse_content_length(text).unwrap_or(u64::MAX);
+    u16::try_from(value).map_err(|_| {
+        let value = u32::try_from(value).unwrap_or(u32::MAX);
+        r.error_at(at, field, Rule::OutOfRange(value))
+    })
 }
 
 /// One attribute of a Forward Request.

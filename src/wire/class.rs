@@ -12,10 +12,14 @@ pub(crate) enum Class {
     Value,
     /// 0x21..=0x7E.
     Visible,
+    /// 0x21..=0x7E without `#` and `?`.
+    Path,
+    /// As `Path`, also 0x20 and 0x80..=0xFF.
+    LenientPath,
     /// 0x21..=0x7E without `#`.
-    Uri,
-    /// As `Uri`, also 0x20 and 0x80..=0xFF.
-    LenientUri,
+    Query,
+    /// As `Query`, also 0x20 and 0x80..=0xFF.
+    LenientQuery,
     /// LF, CR, 0x20..=0x7E.
     Pem,
     /// Anything.
@@ -28,8 +32,10 @@ impl Class {
             Self::Token => is_token(b),
             Self::Value => is_value(b),
             Self::Visible => is_visible(b),
-            Self::Uri => is_visible(b) & (b != b'#'),
-            Self::LenientUri => (b >= 0x20) & (b != 0x7f) & (b != b'#'),
+            Self::Path => is_visible(b) & (b != b'#') & (b != b'?'),
+            Self::LenientPath => is_lenient(b) & (b != b'?'),
+            Self::Query => is_visible(b) & (b != b'#'),
+            Self::LenientQuery => is_lenient(b),
             Self::Pem => (b == b'\n') | (b == b'\r') | (0x20..0x7f).contains(&b),
             Self::Any => true,
         }
@@ -41,11 +47,13 @@ impl Class {
             Self::Token => bytes.iter().all(|&b| is_token(b)),
             Self::Value => bytes.iter().fold(true, |ok, &b| ok & is_value(b)),
             Self::Visible => bytes.iter().fold(true, |ok, &b| ok & is_visible(b)),
-            Self::Uri => bytes
+            Self::Query => bytes
                 .iter()
                 .fold(true, |ok, &b| ok & is_visible(b) & (b != b'#')),
             Self::Any => true,
-            Self::LenientUri | Self::Pem => bytes.iter().fold(true, |ok, &b| ok & self.allows(b)),
+            Self::Path | Self::LenientPath | Self::LenientQuery | Self::Pem => {
+                bytes.iter().fold(true, |ok, &b| ok & self.allows(b))
+            }
         };
         if all {
             return None;
@@ -60,6 +68,10 @@ impl Class {
 
 const fn is_value(b: u8) -> bool {
     ((b >= 0x20) & (b != 0x7f)) | (b == b'\t')
+}
+
+const fn is_lenient(b: u8) -> bool {
+    (b >= 0x20) & (b != 0x7f) & (b != b'#')
 }
 
 const fn is_visible(b: u8) -> bool {
@@ -97,8 +109,18 @@ mod tests {
 
     #[test]
     fn first_bad_agrees_with_allows_for_every_byte() {
-        use Class::{Any, LenientUri, Pem, Token, Uri, Value, Visible};
-        for class in [Token, Value, Visible, Uri, LenientUri, Pem, Any] {
+        use Class::{Any, LenientPath, LenientQuery, Path, Pem, Query, Token, Value, Visible};
+        for class in [
+            Token,
+            Value,
+            Visible,
+            Path,
+            LenientPath,
+            Query,
+            LenientQuery,
+            Pem,
+            Any,
+        ] {
             for b in 0..=255u8 {
                 let text = [b'a', b, b'a'];
                 let expected = if class.allows(b) { None } else { Some((1, b)) };

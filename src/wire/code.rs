@@ -32,7 +32,7 @@ const METHODS: [&str; 27] = [
 ];
 
 /// Request header names `A001..=A00E` in code order (section 3.2).
-const REQUEST_HEADERS: [&str; 14] = [
+pub(super) static REQUEST_HEADERS: [&str; 14] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -50,7 +50,7 @@ const REQUEST_HEADERS: [&str; 14] = [
 ];
 
 /// Response header names `A001..=A00B` in code order (section 3.3).
-const RESPONSE_HEADERS: [&str; 11] = [
+pub(super) static RESPONSE_HEADERS: [&str; 11] = [
     "content-type",
     "content-language",
     "content-length",
@@ -64,12 +64,14 @@ const RESPONSE_HEADERS: [&str; 11] = [
     "www-authenticate",
 ];
 
-fn by_code<const N: usize>(table: &[&'static str; N], code: u8) -> Option<&'static str> {
+#[inline]
+pub(super) fn by_code(table: &[&'static str], code: u8) -> Option<&'static str> {
     table.get(usize::from(code).checked_sub(1)?).copied()
 }
 
 /// The method of a code 1..=27.
 #[must_use]
+#[inline]
 pub fn method_name(code: u8) -> Option<&'static str> {
     by_code(&METHODS, code)
 }

@@ -2,25 +2,28 @@
 //! again lazily.
 
 use super::class::Class;
-use super::code::request_header_name;
-use super::error::{DecodeError, Field, Rule};
+use super::code::{REQUEST_HEADERS, by_code};
+use super::error::{Field, Rule};
 use super::limits::BodyFraming;
-use super::reader::{Reader, checked_string};
+use super::reader::{Check, Reader, checked_string};
 use std::fmt;
 
-/// One header name: its code, or 0, and its bytes.
-pub(crate) fn header_name<'a>(
-    r: &mut Reader<'a>,
+/// One header name: its code and nothing, or 0 and its bytes.
+#[inline(always)]
+pub(crate) fn header_name<'a, C: Check>(
+    r: &mut Reader<'a, C>,
     index: u16,
-    name_of: fn(u8) -> Option<&'static str>,
-) -> Result<(u8, &'a [u8]), DecodeError> {
+    codes: usize,
+) -> Result<(u8, &'a [u8]), C::Error> {
     let field = Field::HeaderName(index);
     let start = r.position();
     if let Some(coded @ 0xa000..=0xa0ff) = r.peek_u16() {
         let [_, code] = coded.to_be_bytes();
-        let name = name_of(code).ok_or_else(|| r.error(field, Rule::UnknownCode(coded)))?;
+        if code == 0 || usize::from(code) > codes {
+            return Err(r.error(field, Rule::UnknownCode(coded)));
+        }
         r.u16(field)?;
-        return Ok((code, name.as_bytes()));
+        return Ok((code, &[]));
     }
     let name = r.required(field, Class::Token)?;
     if name.is_empty() {
@@ -30,14 +33,19 @@ pub(crate) fn header_name<'a>(
 }
 
 /// One header value; null counts as empty.
-pub(crate) fn header_value<'a>(r: &mut Reader<'a>, index: u16) -> Result<&'a [u8], DecodeError> {
+#[inline(always)]
+pub(crate) fn header_value<'a, C: Check>(
+    r: &mut Reader<'a, C>,
+    index: u16,
+) -> Result<&'a [u8], C::Error> {
     Ok(r.classed(Field::HeaderValue(index), Class::Value)?
         .unwrap_or_default())
 }
 
 /// The number of headers, limited by what the rest of the payload can hold: a header is
 /// at least a 2-byte code and a 2-byte null value.
-pub(crate) fn header_count(r: &mut Reader<'_>, limit: u16) -> Result<u16, DecodeError> {
+#[inline(always)]
+pub(crate) fn header_count<C: Check>(r: &mut Reader<'_, C>, limit: u16) -> Result<u16, C::Error> {
     let start = r.position();
     let count = r.u16(Field::NumHeaders)?;
     let possible = r.remaining() / 4;
@@ -73,54 +81,60 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
 
 const CONTENT_LENGTH_CODE: u8 = 0x08;
 
-pub(super) fn check_headers(
-    r: &mut Reader<'_>,
+#[inline(never)]
+pub(super) fn check_headers<C: Check>(
+    outer: &mut Reader<'_, C>,
     max_headers: u16,
-) -> Result<(u16, u16, BodyFraming), DecodeError> {
+) -> Result<(u16, u16, BodyFraming), C::Error> {
+    // A cursor of its own stays in registers during the loop.
+    let mut own = *outer;
+    let r = &mut own;
     let count = header_count(r, max_headers)?;
     let start = r.position_u16();
     let mut framing = BodyFraming::Absent;
     for index in 0..count {
         let name_at = r.position();
-        let (code, name) = header_name(r, index, request_header_name)?;
+        let (code, name) = header_name(r, index, REQUEST_HEADERS.len())?;
         let value_at = r.position();
         let value = header_value(r, index)?;
-        let is_length = code == CONTENT_LENGTH_CODE
-            || (code == 0 && name.len() == 14 && name.eq_ignore_ascii_case(b"content-length"));
-        if is_length {
-            match framing {
-                BodyFraming::Absent => {}
-                BodyFraming::Length(_) => {
-                    return Err(r.error_at(name_at, Field::ContentLength, Rule::Duplicate));
-                }
-                BodyFraming::Chunked => {
-                    return Err(r.error_at(name_at, Field::ContentLength, Rule::LengthAndEncoding));
-                }
+        let field = match (code, name) {
+            (CONTENT_LENGTH_CODE, _) => Field::ContentLength,
+            (0, [b'c' | b'C', _, _, _, _, _, _, _, _, _, _, _, _, _])
+                if name.eq_ignore_ascii_case(b"content-length") =>
+            {
+                Field::ContentLength
             }
-            let length = parse_content_length(value)
-                .ok_or_else(|| r.error_at(value_at, Field::ContentLength, Rule::NotANumber))?;
-            framing = BodyFraming::Length(length);
-        } else if code == 0 && name.len() == 17 && name.eq_ignore_ascii_case(b"transfer-encoding") {
-            match framing {
-                BodyFraming::Absent => {}
-                BodyFraming::Chunked => {
-                    return Err(r.error_at(name_at, Field::TransferEncoding, Rule::Duplicate));
-                }
-                BodyFraming::Length(_) => {
-                    return Err(r.error_at(
-                        name_at,
-                        Field::TransferEncoding,
-                        Rule::LengthAndEncoding,
-                    ));
-                }
+            (0, [b't' | b'T', _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _])
+                if name.eq_ignore_ascii_case(b"transfer-encoding") =>
+            {
+                Field::TransferEncoding
             }
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(r.error_at(value_at, Field::TransferEncoding, Rule::NotChunked));
+            _ => continue,
+        };
+        framing = framing.and(field, value).map_err(|(in_value, rule)| {
+            r.error_at(if in_value { value_at } else { name_at }, field, rule)
+        })?;
+    }
+    *outer = own;
+    Ok((count, start, framing))
+}
+
+impl BodyFraming {
+    /// What the headers so far say, and one of the two length headers more. The error tells
+    /// whether the value is wrong, or that the header is there at all.
+    fn and(self, field: Field, value: &[u8]) -> Result<Self, (bool, Rule)> {
+        match (self, field) {
+            (Self::Absent, Field::ContentLength) => parse_content_length(value)
+                .map(Self::Length)
+                .ok_or((true, Rule::NotANumber)),
+            (Self::Absent, _) if value.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
+            (Self::Absent, _) => Err((true, Rule::NotChunked)),
+            (Self::Length(_), Field::ContentLength) | (Self::Chunked, Field::TransferEncoding) => {
+                Err((false, Rule::Duplicate))
             }
-            framing = BodyFraming::Chunked;
+            _ => Err((false, Rule::LengthAndEncoding)),
         }
     }
-    Ok((count, start, framing))
 }
 
 /// One header of a Forward Request or Send Headers.
@@ -151,28 +165,25 @@ impl fmt::Debug for Header<'_> {
 pub struct Headers<'a> {
     rest: &'a [u8],
     left: u16,
-    name_of: fn(u8) -> Option<&'static str>,
+    names: &'static [&'static str],
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(rest: &'a [u8], left: u16, name_of: fn(u8) -> Option<&'static str>) -> Self {
-        Self {
-            rest,
-            left,
-            name_of,
-        }
+    pub(crate) fn new(rest: &'a [u8], left: u16, names: &'static [&'static str]) -> Self {
+        Self { rest, left, names }
     }
 }
 
 impl<'a> Iterator for Headers<'a> {
     type Item = Header<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Header<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (&[high, low], after) = self.rest.split_first_chunk::<2>()?;
         let (name, code) = if high == 0xa0 {
             self.rest = after;
-            ((self.name_of)(low)?.as_bytes(), Some(low))
+            (by_code(self.names, low)?.as_bytes(), Some(low))
         } else {
             (checked_string(&mut self.rest)?, None)
         };

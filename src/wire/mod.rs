@@ -19,6 +19,11 @@
 //!
 //! What may not live here: sockets, timers, anything that remembers an earlier packet.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the walk's state stays in registers only when nothing takes its address"
+)]
+
 mod attributes;
 mod body;
 mod class;
@@ -31,6 +36,7 @@ mod headers;
 mod limits;
 mod message;
 mod packet;
+mod quick;
 mod reader;
 mod request;
 mod request_writer;

@@ -1,9 +1,15 @@
 //! A checked cursor over one payload. Every read names the field it is for, so that an
 //! error can say where and what.
+//!
+//! The same walk runs in two ways. [`Quick`] looks at the structure and counts bytes; it only
+//! says "fine" or "look closely". [`Exact`] checks each string byte by byte and knows where it
+//! stopped; it runs when the quick walk was not satisfied. Whatever `Quick` accepts, `Exact`
+//! accepts with the same result: debug builds compare them on every packet.
 
 use super::class::Class;
 use super::error::{DecodeError, Field, Rule};
 use super::packet::HEADER_LEN;
+use super::quick::Quick;
 
 /// Where a string lies in its payload. Position 0 is the message code, never a string,
 /// so it marks "absent or null".
@@ -25,10 +31,73 @@ impl Span {
     }
 }
 
+/// How a walk checks strings, and what it returns when something is wrong.
+pub(crate) trait Check: Copy {
+    type Error;
+    /// The way to check what follows a request line.
+    type Rest: Check<Error = Self::Error>;
+
+    fn error(offset: usize, field: Field, rule: Rule) -> Self::Error;
+
+    /// Bytes that belong to the structure: lengths, codes, numbers, terminators.
+    fn structure<const N: usize>(&mut self, bytes: [u8; N]);
+
+    /// The length and the terminator of a string.
+    fn frame(&mut self, len: usize);
+
+    /// The walk has passed the request line, `line` with all before it.
+    fn line_end(self, line: &[u8]) -> Result<Self::Rest, Self::Error>;
+
+    /// Checks a string.
+    fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad>;
+}
+
+/// A byte of a string that may not be there.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct Bad {
+    index: usize,
+    byte: u8,
+}
+
+impl Bad {
+    /// Somewhere in the string.
+    pub(crate) const UNKNOWN: Self = Self { index: 0, byte: 0 };
+}
+
+/// Byte by byte, with an error that says where.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Exact;
+
+impl Check for Exact {
+    type Error = DecodeError;
+    type Rest = Self;
+
+    #[cold]
+    fn error(offset: usize, field: Field, rule: Rule) -> DecodeError {
+        DecodeError::new(offset, field, rule)
+    }
+
+    fn structure<const N: usize>(&mut self, _: [u8; N]) {}
+
+    fn frame(&mut self, _: usize) {}
+
+    fn line_end(self, _: &[u8]) -> Result<Self, DecodeError> {
+        Ok(self)
+    }
+
+    fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
+        match class.first_bad(bytes) {
+            None => Ok(()),
+            Some((index, byte)) => Err(Bad { index, byte }),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader<'a, C = Exact> {
     payload: &'a [u8],
     rest: &'a [u8],
+    check: C,
 }
 
 #[allow(
@@ -44,41 +113,69 @@ impl<'a> Reader<'a> {
         Self {
             payload,
             rest: payload,
+            check: Exact,
         }
     }
+}
 
+impl<'a, C: Default> Reader<'a, C> {
+    pub(crate) fn quick(payload: &'a [u8]) -> Self {
+        Self {
+            payload,
+            rest: payload,
+            check: C::default(),
+        }
+    }
+}
+
+impl Reader<'_, Quick> {
+    /// After the walk: whether the strings from `start` of the payload are fine.
+    pub(crate) fn is_clean(&self, start: usize) -> bool {
+        let bytes = self.payload.get(start..);
+        bytes.is_some_and(|bytes| self.check.is_clean(bytes))
+    }
+}
+
+impl<'a, C: Check> Reader<'a, C> {
     /// Bytes read so far, from the start of the payload.
+    #[inline]
     pub(crate) fn position(&self) -> usize {
         self.payload.len().saturating_sub(self.rest.len())
     }
 
     /// [`position`](Self::position) in the type that offsets are kept in.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "payloads are at most 65535 bytes, checked by parse"
+    )]
+    #[inline]
     pub(crate) fn position_u16(&self) -> u16 {
-        // Payloads are at most 65535 bytes.
-        u16::try_from(self.position()).unwrap_or(u16::MAX)
+        self.position() as u16
     }
 
+    #[inline]
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     /// The bytes not read yet.
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// An error at the current position.
-    pub(crate) fn error(&self, field: Field, rule: Rule) -> DecodeError {
+    pub(crate) fn error(&self, field: Field, rule: Rule) -> C::Error {
         self.error_at(self.position(), field, rule)
     }
 
     /// An error at a position of the payload.
     #[allow(clippy::unused_self, reason = "reads as part of the cursor")]
-    pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> DecodeError {
-        DecodeError::new(position.saturating_add(HEADER_LEN), field, rule)
+    pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> C::Error {
+        C::error(position.saturating_add(HEADER_LEN), field, rule)
     }
 
-    fn truncated(&self, field: Field, needed: usize) -> DecodeError {
+    fn truncated(&self, field: Field, needed: usize) -> C::Error {
         self.error(
             field,
             Rule::Truncated {
@@ -88,26 +185,27 @@ impl<'a> Reader<'a> {
         )
     }
 
-    #[inline]
-    pub(crate) fn u8(&mut self, field: Field) -> Result<u8, DecodeError> {
-        match self.rest.split_first() {
-            Some((&byte, rest)) => {
+    #[inline(always)]
+    fn bytes<const N: usize>(&mut self, field: Field) -> Result<[u8; N], C::Error> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((&bytes, rest)) => {
                 self.rest = rest;
-                Ok(byte)
+                self.check.structure(bytes);
+                Ok(bytes)
             }
-            None => Err(self.truncated(field, 1)),
+            None => Err(self.truncated(field, N)),
         }
     }
 
-    #[inline]
-    pub(crate) fn u16(&mut self, field: Field) -> Result<u16, DecodeError> {
-        match self.rest.split_first_chunk::<2>() {
-            Some((&bytes, rest)) => {
-                self.rest = rest;
-                Ok(u16::from_be_bytes(bytes))
-            }
-            None => Err(self.truncated(field, 2)),
-        }
+    #[inline(always)]
+    pub(crate) fn u8(&mut self, field: Field) -> Result<u8, C::Error> {
+        let [byte] = self.bytes(field)?;
+        Ok(byte)
+    }
+
+    #[inline(always)]
+    pub(crate) fn u16(&mut self, field: Field) -> Result<u16, C::Error> {
+        self.bytes(field).map(u16::from_be_bytes)
     }
 
     /// The next two bytes without reading them.
@@ -118,82 +216,74 @@ impl<'a> Reader<'a> {
             .map(|&bytes| u16::from_be_bytes(bytes))
     }
 
-    #[inline]
-    pub(crate) fn take(&mut self, len: usize, field: Field) -> Result<&'a [u8], DecodeError> {
-        match self.rest.split_at_checked(len) {
-            Some((bytes, rest)) => {
-                self.rest = rest;
-                Ok(bytes)
-            }
-            None => Err(self.truncated(field, len)),
-        }
+    /// The request line ends here.
+    #[inline(always)]
+    pub(crate) fn line_end(self) -> Result<Reader<'a, C::Rest>, C::Error> {
+        let line = self.payload.get(..self.position()).unwrap_or_default();
+        Ok(Reader {
+            payload: self.payload,
+            rest: self.rest,
+            check: self.check.line_end(line)?,
+        })
     }
 
-    /// A string: length, bytes, NUL; or the null string 0xFFFF.
-    #[inline]
-    pub(crate) fn string(&mut self, field: Field) -> Result<Option<&'a [u8]>, DecodeError> {
-        let len = self.u16(field)?;
-        if len == 0xffff {
-            return Ok(None);
-        }
-        let len = usize::from(len);
-        let Some((bytes, rest)) = self.rest.split_at_checked(len) else {
-            return Err(self.truncated(field, len.saturating_add(1)));
-        };
-        match rest.split_first() {
-            Some((0, rest)) => {
-                self.rest = rest;
-                Ok(Some(bytes))
-            }
-            Some((&byte, _)) => Err(self.error_at(
-                self.position().saturating_add(len),
-                field,
-                Rule::MissingTerminator(byte),
-            )),
-            None => Err(self.truncated(field, len.saturating_add(1))),
-        }
-    }
-
-    /// A string of a byte class, null allowed.
-    #[inline]
+    /// A string of a byte class, null allowed: length, bytes, NUL; or 0xFFFF.
+    #[inline(always)]
     pub(crate) fn classed(
         &mut self,
         field: Field,
         class: Class,
-    ) -> Result<Option<&'a [u8]>, DecodeError> {
-        let value = self.string(field)?;
-        if let Some(bytes) = value {
-            self.check(bytes, field, class)?;
+    ) -> Result<Option<&'a [u8]>, C::Error> {
+        let Some((&prefix, after)) = self.rest.split_first_chunk::<2>() else {
+            return Err(self.truncated(field, 2));
+        };
+        let len = usize::from(u16::from_be_bytes(prefix));
+        let Some((bytes, rest)) = after.split_at_checked(len.saturating_add(1)) else {
+            self.rest = after;
+            // No payload is long enough for a string of this length.
+            if len == 0xffff {
+                self.check.structure(prefix);
+                return Ok(None);
+            }
+            return Err(self.truncated(field, len.saturating_add(1)));
+        };
+        match bytes.split_last() {
+            Some((0, bytes)) => {
+                self.check.frame(len);
+                if let Err(Bad { index, byte }) = self.check.string(bytes, class) {
+                    let at = self.position().saturating_add(2).saturating_add(index);
+                    return Err(self.error_at(at, field, Rule::InvalidByte(byte)));
+                }
+                self.rest = rest;
+                Ok(Some(bytes))
+            }
+            last => {
+                let byte = last.map_or(0, |(&byte, _)| byte);
+                let at = self.position().saturating_add(2).saturating_add(len);
+                Err(self.error_at(at, field, Rule::MissingTerminator(byte)))
+            }
         }
-        Ok(value)
+    }
+
+    /// A string like [`classed`](Self::classed), if the whole of it is there and not null.
+    /// For places where something else may stand.
+    #[inline(always)]
+    pub(crate) fn string_if(&mut self, is_one: impl Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let bytes = ahead.classed(Field::End, Class::Any).ok()??;
+        is_one(bytes).then(|| {
+            *self = ahead;
+            bytes
+        })
     }
 
     /// A string of a byte class that may not be null.
-    #[inline]
-    pub(crate) fn required(&mut self, field: Field, class: Class) -> Result<&'a [u8], DecodeError> {
+    #[inline(always)]
+    pub(crate) fn required(&mut self, field: Field, class: Class) -> Result<&'a [u8], C::Error> {
         let start = self.position();
-        self.classed(field, class)?
-            .ok_or_else(|| self.error_at(start, field, Rule::Null))
-    }
-
-    /// Checks the string that was read last against a class.
-    #[inline]
-    pub(crate) fn check(
-        &self,
-        bytes: &[u8],
-        field: Field,
-        class: Class,
-    ) -> Result<(), DecodeError> {
-        match class.first_bad(bytes) {
-            None => Ok(()),
-            Some((index, byte)) => {
-                // The string ended one NUL before the current position.
-                let start = self
-                    .position()
-                    .saturating_sub(1)
-                    .saturating_sub(bytes.len());
-                Err(self.error_at(start.saturating_add(index), field, Rule::InvalidByte(byte)))
-            }
+        match self.classed(field, class)? {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.error_at(start, field, Rule::Null)),
         }
     }
 
@@ -207,6 +297,7 @@ impl<'a> Reader<'a> {
         match value {
             None => Span::NULL,
             Some(bytes) => Span {
+                // The string ended one NUL before the current position.
                 start: self
                     .position()
                     .saturating_sub(1)
@@ -217,7 +308,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The payload must end here.
-    pub(crate) fn finish(&self) -> Result<(), DecodeError> {
+    #[inline]
+    pub(crate) fn finish(&self) -> Result<(), C::Error> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -240,6 +332,7 @@ pub(crate) fn check_payload_len(payload: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// A string of a payload that was checked before; null reads as empty.
+#[inline(always)]
 pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(checked_nullable(rest)?.unwrap_or_default())
 }
@@ -248,14 +341,16 @@ pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     clippy::option_option,
     reason = "end of input and null string are different"
 )]
+#[inline(always)]
 pub(crate) fn checked_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let (&len, after) = rest.split_first_chunk::<2>()?;
-    let len = u16::from_be_bytes(len);
-    if len == 0xffff {
+    let len = usize::from(u16::from_be_bytes(len));
+    // Only null says more than there is: the payload was checked.
+    let Some((bytes, after)) = after.split_at_checked(len.saturating_add(1)) else {
         *rest = after;
         return Some(None);
-    }
-    let (value, after) = after.split_at_checked(usize::from(len))?;
-    *rest = after.get(1..)?;
+    };
+    *rest = after;
+    let (_, value) = bytes.split_last()?;
     Some(Some(value))
 }

@@ -1,12 +1,13 @@
 //! Forward Request as a view over one payload (protocol section 2.2).
 
-use super::attributes::{Attribute, Attributes, check_attributes};
+use super::attributes::{Attribute, Attributes, CheckedAttributes, check_attributes};
 use super::class::Class;
-use super::code::{AttributeCode, method_name, request_header_name};
+use super::code::{AttributeCode, REQUEST_HEADERS, method_name};
 use super::error::{DecodeError, Field, Rule};
 use super::headers::{Headers, check_headers};
 use super::limits::{BodyFraming, DecodeOptions};
-use super::reader::{Reader, Span, check_payload_len};
+use super::quick::QuickLine;
+use super::reader::{Check, Reader, Span, check_payload_len};
 use bytes::Bytes;
 use std::fmt;
 
@@ -37,25 +38,103 @@ pub(crate) const FORWARD_REQUEST: u8 = 2;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForwardRequest {
     payload: Bytes,
-    strings: Strings,
+    parts: Parts,
+}
+
+/// Where everything lies that was found by the walk over a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    protocol: Span,
+    req_uri: Span,
+    remote_addr: Span,
+    remote_host: Span,
+    server_name: Span,
     method_code: u8,
     is_ssl: bool,
     server_port: u16,
     num_headers: u16,
     headers_at: u16,
     attributes_at: u16,
-    ssl_key_size: Option<u16>,
     framing: BodyFraming,
-    coded: [Span; 14],
+    attributes: CheckedAttributes,
 }
 
-#[derive(Clone, PartialEq, Eq, Default)]
-struct Strings {
-    protocol: Span,
-    req_uri: Span,
-    remote_addr: Span,
-    remote_host: Span,
-    server_name: Span,
+impl Parts {
+    #[inline(always)]
+    fn walk<C: Check>(
+        mut r: Reader<'_, C>,
+        options: DecodeOptions,
+    ) -> Result<(Self, Reader<'_, C::Rest>), C::Error> {
+        let code = r.u8(Field::MessageCode)?;
+        if code != FORWARD_REQUEST {
+            return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
+        }
+        let method_code = r.u8(Field::Method)?;
+        if method_code != 0xff && method_name(method_code).is_none() {
+            return Err(r.error_at(1, Field::Method, Rule::UnknownCode(method_code.into())));
+        }
+        let protocol = r.required(Field::Protocol, Class::Visible)?;
+        let protocol = r.span(Some(protocol));
+        let (path_class, query_class) = if options.lenient_uri {
+            (Class::LenientPath, Class::LenientQuery)
+        } else {
+            (Class::Path, Class::Query)
+        };
+        let uri = r.required(Field::ReqUri, path_class)?;
+        let req_uri = r.span(Some(uri));
+        check_req_uri(&r, uri, options)?;
+        let remote_addr = r.classed(Field::RemoteAddr, Class::Visible)?;
+        let remote_addr = r.span(remote_addr);
+        let remote_host = r.classed(Field::RemoteHost, Class::Visible)?;
+        let remote_host = r.span(remote_host);
+        let server_name = r.classed(Field::ServerName, Class::Visible)?;
+        let server_name = r.span(server_name);
+        let server_port = r.u16(Field::ServerPort)?;
+        let is_ssl = r.u8(Field::IsSsl)? != 0;
+        let mut r = r.line_end()?;
+
+        let (num_headers, headers_at, framing) = check_headers(&mut r, options.max_headers)?;
+        let attributes_at = r.position_u16();
+        let attributes = check_attributes(&mut r, options.der_certificate, query_class)?;
+        r.finish()?;
+
+        if method_code == 0xff && attributes.span(AttributeCode::StoredMethod) == Span::NULL {
+            return Err(r.error_at(1, Field::Method, Rule::MethodMissing));
+        }
+        if method_code != 0xff && attributes.stored_method_seen {
+            return Err(r.error_at(1, Field::Method, Rule::MethodTwice));
+        }
+        let parts = Self {
+            protocol,
+            req_uri,
+            remote_addr,
+            remote_host,
+            server_name,
+            method_code,
+            is_ssl,
+            server_port,
+            num_headers,
+            headers_at,
+            attributes_at,
+            framing,
+            attributes,
+        };
+        Ok((parts, r))
+    }
+
+    /// The walk that says what is wrong.
+    #[inline(never)]
+    fn exact(payload: &[u8], options: DecodeOptions) -> Result<Self, DecodeError> {
+        Ok(Self::walk(Reader::new(payload), options)?.0)
+    }
+
+    /// The quick walk, if it is satisfied.
+    fn quick(payload: &[u8], options: DecodeOptions) -> Option<Self> {
+        let (parts, r) = Self::walk(Reader::<QuickLine>::quick(payload), options).ok()?;
+        // The number of headers stands before them, after the line.
+        let after_line = usize::from(parts.headers_at).saturating_sub(2);
+        r.is_clean(after_line).then_some(parts)
+    }
 }
 
 impl ForwardRequest {
@@ -74,59 +153,18 @@ impl ForwardRequest {
     /// As [`parse`](Self::parse).
     pub fn parse_with(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let mut r = Reader::new(&payload);
-        let code = r.u8(Field::MessageCode)?;
-        if code != FORWARD_REQUEST {
-            return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
-        }
-        let method_code = r.u8(Field::Method)?;
-        if method_code != 0xff && method_name(method_code).is_none() {
-            return Err(r.error_at(1, Field::Method, Rule::UnknownCode(method_code.into())));
-        }
-        let mut strings = Strings::default();
-        let protocol = r.required(Field::Protocol, Class::Visible)?;
-        strings.protocol = r.span(Some(protocol));
-        let uri_class = if options.lenient_uri {
-            Class::LenientUri
-        } else {
-            Class::Uri
+        let parts = match Parts::quick(&payload, *options) {
+            Some(parts) => {
+                debug_assert_eq!(
+                    Parts::exact(&payload, *options).as_ref(),
+                    Ok(&parts),
+                    "the two walks disagree"
+                );
+                parts
+            }
+            None => Parts::exact(&payload, *options)?,
         };
-        let req_uri = r.required(Field::ReqUri, uri_class)?;
-        strings.req_uri = r.span(Some(req_uri));
-        check_req_uri(&r, req_uri, *options)?;
-        let remote_addr = r.classed(Field::RemoteAddr, Class::Visible)?;
-        strings.remote_addr = r.span(remote_addr);
-        let remote_host = r.classed(Field::RemoteHost, Class::Visible)?;
-        strings.remote_host = r.span(remote_host);
-        let server_name = r.classed(Field::ServerName, Class::Visible)?;
-        strings.server_name = r.span(server_name);
-        let server_port = r.u16(Field::ServerPort)?;
-        let is_ssl = r.u8(Field::IsSsl)? != 0;
-
-        let (num_headers, headers_at, framing) = check_headers(&mut r, options.max_headers)?;
-        let attributes_at = r.position_u16();
-        let attributes = check_attributes(&mut r, options.der_certificate, uri_class)?;
-        r.finish()?;
-
-        if method_code == 0xff && attributes.span(AttributeCode::StoredMethod) == Span::NULL {
-            return Err(r.error_at(1, Field::Method, Rule::MethodMissing));
-        }
-        if method_code != 0xff && attributes.stored_method_seen {
-            return Err(r.error_at(1, Field::Method, Rule::MethodTwice));
-        }
-        Ok(Self {
-            strings,
-            method_code,
-            is_ssl,
-            server_port,
-            num_headers,
-            headers_at,
-            attributes_at,
-            ssl_key_size: attributes.ssl_key_size,
-            framing,
-            coded: attributes.coded,
-            payload,
-        })
+        Ok(Self { payload, parts })
     }
 
     fn str(&self, span: Span) -> Option<&[u8]> {
@@ -136,7 +174,7 @@ impl ForwardRequest {
     /// The method: an HTTP token, by code or by `stored_method`.
     #[must_use]
     pub fn method(&self) -> &[u8] {
-        match method_name(self.method_code) {
+        match method_name(self.parts.method_code) {
             Some(name) => name.as_bytes(),
             None => self
                 .attribute(AttributeCode::StoredMethod)
@@ -147,49 +185,49 @@ impl ForwardRequest {
     /// The method byte; 0xFF when the method is in `stored_method`.
     #[must_use]
     pub fn method_code(&self) -> u8 {
-        self.method_code
+        self.parts.method_code
     }
 
     /// The client's protocol version, such as `HTTP/1.1`. Informational.
     #[must_use]
     pub fn protocol(&self) -> &[u8] {
-        self.str(self.strings.protocol).unwrap_or_default()
+        self.str(self.parts.protocol).unwrap_or_default()
     }
 
     /// The path as received, undecoded and without query; or `*`.
     #[must_use]
     pub fn req_uri(&self) -> &[u8] {
-        self.str(self.strings.req_uri).unwrap_or_default()
+        self.str(self.parts.req_uri).unwrap_or_default()
     }
 
     /// The address of the HTTP client as text, without port.
     #[must_use]
     pub fn remote_addr(&self) -> Option<&[u8]> {
-        self.str(self.strings.remote_addr)
+        self.str(self.parts.remote_addr)
     }
 
     /// The name of the HTTP client; `None` is usual.
     #[must_use]
     pub fn remote_host(&self) -> Option<&[u8]> {
-        self.str(self.strings.remote_host)
+        self.str(self.parts.remote_host)
     }
 
     /// The virtual host as the web server sees it.
     #[must_use]
     pub fn server_name(&self) -> Option<&[u8]> {
-        self.str(self.strings.server_name)
+        self.str(self.parts.server_name)
     }
 
     /// The port the HTTP client connected to, as sent. 0 and 65535 mean unknown.
     #[must_use]
     pub fn server_port(&self) -> u16 {
-        self.server_port
+        self.parts.server_port
     }
 
     /// Whether the HTTP client's connection was TLS.
     #[must_use]
     pub fn is_ssl(&self) -> bool {
-        self.is_ssl
+        self.parts.is_ssl
     }
 
     /// The request headers in wire order.
@@ -197,9 +235,9 @@ impl ForwardRequest {
     pub fn headers(&self) -> Headers<'_> {
         let rest = self
             .payload
-            .get(usize::from(self.headers_at)..)
+            .get(usize::from(self.parts.headers_at)..)
             .unwrap_or_default();
-        Headers::new(rest, self.num_headers, request_header_name)
+        Headers::new(rest, self.parts.num_headers, &REQUEST_HEADERS)
     }
 
     /// The attributes in wire order.
@@ -207,7 +245,7 @@ impl ForwardRequest {
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes::new(
             self.payload
-                .get(usize::from(self.attributes_at)..)
+                .get(usize::from(self.parts.attributes_at)..)
                 .unwrap_or_default(),
         )
     }
@@ -216,12 +254,7 @@ impl ForwardRequest {
     /// always for `ssl_key_size` and `req_attribute`, which are not single strings.
     #[must_use]
     pub fn attribute(&self, code: AttributeCode) -> Option<&[u8]> {
-        self.str(
-            self.coded
-                .get(usize::from(code.code()))
-                .copied()
-                .unwrap_or_default(),
-        )
+        self.str(self.parts.attributes.span(code))
     }
 
     /// The value of a `req_attribute`, the last one if the name is repeated.
@@ -243,13 +276,13 @@ impl ForwardRequest {
     /// `ssl_key_size` in bits. The string form of some peers is understood (section 3.5.1).
     #[must_use]
     pub fn ssl_key_size(&self) -> Option<u16> {
-        self.ssl_key_size
+        self.parts.attributes.ssl_key_size
     }
 
     /// How the request announces the length of its body.
     #[must_use]
     pub fn framing(&self) -> BodyFraming {
-        self.framing
+        self.parts.framing
     }
 
     /// The whole payload.
@@ -286,9 +319,9 @@ impl fmt::Debug for ForwardRequest {
             .field("remote_addr", &self.remote_addr().map(Text))
             .field("remote_host", &self.remote_host().map(Text))
             .field("server_name", &self.server_name().map(Text))
-            .field("server_port", &self.server_port)
-            .field("is_ssl", &self.is_ssl)
-            .field("framing", &self.framing)
+            .field("server_port", &self.parts.server_port)
+            .field("is_ssl", &self.parts.is_ssl)
+            .field("framing", &self.parts.framing)
             .field("headers", &DebugIter(self.headers()))
             .field("attributes", &DebugIter(self.attributes()))
             .finish_non_exhaustive()
@@ -311,15 +344,13 @@ impl<I: Iterator<Item: fmt::Debug> + Clone> fmt::Debug for DebugIter<I> {
     }
 }
 
-fn check_req_uri(r: &Reader<'_>, uri: &[u8], options: DecodeOptions) -> Result<(), DecodeError> {
+#[inline(always)]
+fn check_req_uri<C: Check>(
+    r: &Reader<'_, C>,
+    uri: &[u8],
+    options: DecodeOptions,
+) -> Result<(), C::Error> {
     let start = r.position().saturating_sub(1).saturating_sub(uri.len());
-    if let Some(at) = uri.iter().position(|&b| b == b'?') {
-        return Err(r.error_at(
-            start.saturating_add(at),
-            Field::ReqUri,
-            Rule::InvalidByte(b'?'),
-        ));
-    }
     match uri {
         [] => Err(r.error_at(start, Field::ReqUri, Rule::Empty)),
         [b'/', ..] | [b'*'] => Ok(()),

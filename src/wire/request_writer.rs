@@ -94,13 +94,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             [] => return Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
             _ => return Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
         }
-        if line.req_uri.contains(&b'?') {
-            return Err(EncodeError::new(
-                Field::ReqUri,
-                EncodeRule::InvalidByte(b'?'),
-            ));
-        }
-        packet.string(Field::ReqUri, line.req_uri, Class::Uri)?;
+        packet.string(Field::ReqUri, line.req_uri, Class::Path)?;
         packet.nullable(Field::RemoteAddr, line.remote_addr, Class::Visible)?;
         packet.nullable(Field::RemoteHost, line.remote_host, Class::Visible)?;
         packet.nullable(Field::ServerName, line.server_name, Class::Visible)?;
@@ -213,7 +207,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             Attribute::Coded { code, value } => {
                 let class = match code {
                     AttributeCode::SslCert => Class::Pem,
-                    AttributeCode::QueryString => Class::Uri,
+                    AttributeCode::QueryString => Class::Query,
                     _ => Class::Value,
                 };
                 self.packet.u8(field, code.code())?;

@@ -1,12 +1,13 @@
 //! Send Headers (protocol section 2.8): view and writer.
 
 use super::class::Class;
-use super::code::{response_header_code, response_header_name, standard_reason};
+use super::code::{RESPONSE_HEADERS, response_header_code, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
 use super::limits::PacketSize;
 use super::packet::Direction;
-use super::reader::{Reader, Span, check_payload_len};
+use super::quick::Quick;
+use super::reader::{Check, Reader, Span, check_payload_len};
 use super::request::{DebugIter, slice_ref};
 use super::request_writer::write_header;
 use super::writer::PacketWriter;
@@ -19,11 +20,72 @@ pub(crate) const SEND_HEADERS: u8 = 4;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendHeaders {
     payload: Bytes,
+    parts: Parts,
+}
+
+/// Where everything lies that was found by the walk over a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     status: u16,
     reason: Span,
     num_headers: u16,
     headers_at: u16,
     content_length: Option<u64>,
+}
+
+impl Parts {
+    #[inline(always)]
+    fn walk<C: Check>(r: &mut Reader<'_, C>) -> Result<Self, C::Error> {
+        let code = r.u8(Field::MessageCode)?;
+        if code != SEND_HEADERS {
+            return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
+        }
+        let status = r.u16(Field::Status)?;
+        if !(100..=999).contains(&status) {
+            return Err(r.error_at(1, Field::Status, Rule::OutOfRange(status.into())));
+        }
+        let reason = r.classed(Field::Reason, Class::Any)?;
+        let reason = r.span(reason);
+        let num_headers = header_count(r, u16::MAX)?;
+        let headers_at = r.position_u16();
+        let mut content_length = None;
+        for index in 0..num_headers {
+            let name_at = r.position();
+            let (code, name) = header_name(r, index, RESPONSE_HEADERS.len())?;
+            let value_at = r.position();
+            let value = header_value(r, index)?;
+            if code == 0x03 || (code == 0 && name.eq_ignore_ascii_case(b"content-length")) {
+                let Some(length) = parse_content_length(value) else {
+                    return Err(r.error_at(value_at, Field::ContentLength, Rule::NotANumber));
+                };
+                if content_length.is_some_and(|known| known != length) {
+                    return Err(r.error_at(name_at, Field::ContentLength, Rule::Duplicate));
+                }
+                content_length = Some(length);
+            }
+        }
+        r.finish()?;
+        Ok(Self {
+            status,
+            reason,
+            num_headers,
+            headers_at,
+            content_length,
+        })
+    }
+
+    /// The walk that says what is wrong.
+    #[inline(never)]
+    fn exact(payload: &[u8]) -> Result<Self, DecodeError> {
+        Self::walk(&mut Reader::new(payload))
+    }
+
+    /// The quick walk, if it is satisfied.
+    fn quick(payload: &[u8]) -> Option<Self> {
+        let mut r = Reader::<Quick>::quick(payload);
+        let parts = Self::walk(&mut r).ok()?;
+        r.is_clean(0).then_some(parts)
+    }
 }
 
 impl SendHeaders {
@@ -37,62 +99,37 @@ impl SendHeaders {
     /// and 6.4: a web server answers 502 and closes the connection.
     pub fn parse(payload: Bytes) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let mut r = Reader::new(&payload);
-        let code = r.u8(Field::MessageCode)?;
-        if code != SEND_HEADERS {
-            return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
-        }
-        let status = r.u16(Field::Status)?;
-        if !(100..=999).contains(&status) {
-            return Err(r.error_at(1, Field::Status, Rule::OutOfRange(status.into())));
-        }
-        let reason = r.string(Field::Reason)?;
-        let reason = r.span(reason);
-        let num_headers = header_count(&mut r, u16::MAX)?;
-        let headers_at = r.position_u16();
-        let mut content_length = None;
-        for index in 0..num_headers {
-            let name_at = r.position();
-            let (code, name) = header_name(&mut r, index, response_header_name)?;
-            let value_at = r.position();
-            let value = header_value(&mut r, index)?;
-            if code == 0x03 || (code == 0 && name.eq_ignore_ascii_case(b"content-length")) {
-                let length = parse_content_length(value)
-                    .ok_or_else(|| r.error_at(value_at, Field::ContentLength, Rule::NotANumber))?;
-                if content_length.is_some_and(|known| known != length) {
-                    return Err(r.error_at(name_at, Field::ContentLength, Rule::Duplicate));
-                }
-                content_length = Some(length);
+        let parts = match Parts::quick(&payload) {
+            Some(parts) => {
+                debug_assert_eq!(
+                    Parts::exact(&payload).as_ref(),
+                    Ok(&parts),
+                    "the two walks disagree"
+                );
+                parts
             }
-        }
-        r.finish()?;
-        Ok(Self {
-            payload,
-            status,
-            reason,
-            num_headers,
-            headers_at,
-            content_length,
-        })
+            None => Parts::exact(&payload)?,
+        };
+        Ok(Self { payload, parts })
     }
 
     /// HTTP status, 100..=999.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status
+        self.parts.status
     }
 
     /// The reason phrase as received, `None` for the null string.
     #[must_use]
     pub fn raw_reason(&self) -> Option<&[u8]> {
-        self.reason.get(&self.payload)
+        self.parts.reason.get(&self.payload)
     }
 
     /// The standard phrase of the status. What the container sent is not used: Tomcat
     /// sends the digits, and a hostile phrase would split the HTTP response (section 6.4).
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        standard_reason(self.status)
+        standard_reason(self.parts.status)
     }
 
     /// The response headers in wire order.
@@ -100,15 +137,15 @@ impl SendHeaders {
     pub fn headers(&self) -> Headers<'_> {
         let rest = self
             .payload
-            .get(usize::from(self.headers_at)..)
+            .get(usize::from(self.parts.headers_at)..)
             .unwrap_or_default();
-        Headers::new(rest, self.num_headers, response_header_name)
+        Headers::new(rest, self.parts.num_headers, &RESPONSE_HEADERS)
     }
 
     /// `Content-Length`, if there is one.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
-        self.content_length
+        self.parts.content_length
     }
 
     /// The whole payload.
@@ -128,7 +165,7 @@ impl SendHeaders {
 impl fmt::Debug for SendHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendHeaders")
-            .field("status", &self.status)
+            .field("status", &self.parts.status)
             .field("headers", &DebugIter(self.headers()))
             .finish_non_exhaustive()
     }
