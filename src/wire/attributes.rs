@@ -5,24 +5,8 @@ use super::class::Class;
 use super::code::AttributeCode;
 use super::error::{Field, Rule};
 use super::headers::parse_content_length;
-use super::reader::{Check, Reader, Span, checked_nullable, checked_string};
+use super::reader::{Check, Reader, checked_nullable, checked_string};
 use std::fmt;
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct CheckedAttributes {
-    pub(super) coded: [Span; 14],
-    pub(super) ssl_key_size: Option<u16>,
-    pub(super) stored_method_seen: bool,
-}
-
-impl CheckedAttributes {
-    pub(super) fn span(&self, code: AttributeCode) -> Span {
-        self.coded
-            .get(usize::from(code.code()))
-            .copied()
-            .unwrap_or_default()
-    }
-}
 
 /// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
 fn well_known(name: &[u8]) -> u8 {
@@ -35,31 +19,35 @@ fn well_known(name: &[u8]) -> u8 {
     }
 }
 
-#[inline(always)]
+/// Checks all attributes, and tells whether there is a `stored_method`.
+#[inline(never)]
 pub(super) fn check_attributes<C: Check>(
-    r: &mut Reader<'_, C>,
+    outer: &mut Reader<'_, C>,
     der_certificate: bool,
     query_class: Class,
-) -> Result<CheckedAttributes, C::Error> {
-    let mut out = CheckedAttributes::default();
+) -> Result<bool, C::Error> {
+    // A cursor of its own stays in registers during the loop.
+    let mut own = *outer;
+    let r = &mut own;
+    let bit = |code: u8| 1u16.wrapping_shl(code.into());
     let mut seen = 0u16;
     let mut well_known_seen = 0u8;
     loop {
         let at = r.position();
         let byte = r.u8(Field::AttributeCode)?;
         if byte == 0xff {
-            return Ok(out);
+            *outer = own;
+            return Ok(seen & bit(AttributeCode::StoredMethod.code()) != 0);
         }
         let Some(code) = AttributeCode::from_code(byte) else {
             return Err(r.error_at(at, Field::AttributeCode, Rule::UnknownCode(byte.into())));
         };
-        let bit = 1u16.wrapping_shl(byte.into());
         // A repeated secret is left to the secret check: every occurrence must match.
         let repeatable = matches!(code, AttributeCode::ReqAttribute | AttributeCode::Secret);
-        if seen & bit != 0 && !repeatable {
+        if seen & bit(byte) != 0 && !repeatable {
             return Err(r.error_at(at, Field::Attribute(code), Rule::Duplicate));
         }
-        seen |= bit;
+        seen |= bit(byte);
         let field = Field::Attribute(code);
         let class = match code {
             AttributeCode::ReqAttribute => {
@@ -68,16 +56,16 @@ pub(super) fn check_attributes<C: Check>(
                 if name.is_empty() {
                     return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
                 }
-                let bit = well_known(name);
-                if well_known_seen & bit != 0 {
+                let known = well_known(name);
+                if well_known_seen & known != 0 {
                     return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
                 }
-                well_known_seen |= bit;
+                well_known_seen |= known;
                 r.classed(Field::AttributeValue, Class::Value)?;
                 continue;
             }
             AttributeCode::SslKeySize => {
-                out.ssl_key_size = Some(key_size(r)?);
+                key_size(r)?;
                 continue;
             }
             AttributeCode::QueryString => query_class,
@@ -89,15 +77,11 @@ pub(super) fn check_attributes<C: Check>(
         let value_at = r.position();
         let value = r.classed(field, class)?;
         if code == AttributeCode::StoredMethod {
-            out.stored_method_seen = true;
             match value {
                 None => return Err(r.error_at(value_at, field, Rule::Null)),
                 Some([]) => return Err(r.error_at(value_at, field, Rule::Empty)),
                 Some(_) => {}
             }
-        }
-        if let Some(slot) = out.coded.get_mut(usize::from(byte)) {
-            *slot = r.span(value);
         }
     }
 }

@@ -12,17 +12,16 @@ use std::fmt;
 #[inline(always)]
 pub(crate) fn header_name<'a, C: Check>(
     r: &mut Reader<'a, C>,
-    index: u16,
+    index: u32,
     codes: usize,
 ) -> Result<(u8, &'a [u8]), C::Error> {
-    let field = Field::HeaderName(index);
+    let field = Field::HeaderName(nth(index));
     let start = r.position();
-    if let Some(coded @ 0xa000..=0xa0ff) = r.peek_u16() {
-        let [_, code] = coded.to_be_bytes();
+    if let Some(code) = r.code_if(0xa0) {
         if code == 0 || usize::from(code) > codes {
-            return Err(r.error(field, Rule::UnknownCode(coded)));
+            let code = u16::from_be_bytes([0xa0, code]);
+            return Err(r.error_at(start, field, Rule::UnknownCode(code)));
         }
-        r.u16(field)?;
         return Ok((code, &[]));
     }
     let name = r.required(field, Class::Token)?;
@@ -36,10 +35,15 @@ pub(crate) fn header_name<'a, C: Check>(
 #[inline(always)]
 pub(crate) fn header_value<'a, C: Check>(
     r: &mut Reader<'a, C>,
-    index: u16,
-) -> Result<&'a [u8], C::Error> {
-    Ok(r.classed(Field::HeaderValue(index), Class::Value)?
-        .unwrap_or_default())
+    index: u32,
+) -> Result<Option<&'a [u8]>, C::Error> {
+    r.classed(Field::HeaderValue(nth(index)), Class::Value)
+}
+
+/// Which header, for an error. Loops count in 32 bits: a register that is kept on the stack
+/// is written and read faster so.
+fn nth(index: u32) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }
 
 /// The number of headers, limited by what the rest of the payload can hold: a header is
@@ -81,58 +85,78 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
 
 const CONTENT_LENGTH_CODE: u8 = 0x08;
 
+/// Checks `count` headers, and tells how they announce a body.
 #[inline(never)]
 pub(super) fn check_headers<C: Check>(
     outer: &mut Reader<'_, C>,
-    max_headers: u16,
-) -> Result<(u16, u16, BodyFraming), C::Error> {
+    count: u16,
+) -> Result<BodyFraming, C::Error> {
     // A cursor of its own stays in registers during the loop.
     let mut own = *outer;
     let r = &mut own;
-    let count = header_count(r, max_headers)?;
-    let start = r.position_u16();
     let mut framing = BodyFraming::Absent;
-    for index in 0..count {
+    for index in 0..u32::from(count) {
         let name_at = r.position();
         let (code, name) = header_name(r, index, REQUEST_HEADERS.len())?;
         let value_at = r.position();
         let value = header_value(r, index)?;
-        let field = match (code, name) {
-            (CONTENT_LENGTH_CODE, _) => Field::ContentLength,
-            (0, [b'c' | b'C', _, _, _, _, _, _, _, _, _, _, _, _, _])
-                if name.eq_ignore_ascii_case(b"content-length") =>
-            {
-                Field::ContentLength
-            }
-            (0, [b't' | b'T', _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _])
-                if name.eq_ignore_ascii_case(b"transfer-encoding") =>
-            {
-                Field::TransferEncoding
-            }
-            _ => continue,
-        };
-        framing = framing.and(field, value).map_err(|(in_value, rule)| {
-            r.error_at(if in_value { value_at } else { name_at }, field, rule)
-        })?;
+        if code == CONTENT_LENGTH_CODE || may_be_length_header(name) {
+            framing = framing
+                .after(code, name, value.unwrap_or_default())
+                .map_err(|wrong| {
+                    let at = if wrong.in_value { value_at } else { name_at };
+                    r.error_at(at, wrong.field, wrong.rule)
+                })?;
+        }
     }
     *outer = own;
-    Ok((count, start, framing))
+    Ok(framing)
+}
+
+/// Whether a spelled name can be `content-length` or `transfer-encoding`.
+#[inline(always)]
+fn may_be_length_header(name: &[u8]) -> bool {
+    match (name.len(), name.first()) {
+        (14, Some(&first)) => first | 0x20 == b'c',
+        (17, Some(&first)) => first | 0x20 == b't',
+        _ => false,
+    }
+}
+
+/// Which of the two length headers is wrong, and how.
+struct WrongLength {
+    field: Field,
+    /// The value is wrong, or else that the header is there at all.
+    in_value: bool,
+    rule: Rule,
 }
 
 impl BodyFraming {
-    /// What the headers so far say, and one of the two length headers more. The error tells
-    /// whether the value is wrong, or that the header is there at all.
-    fn and(self, field: Field, value: &[u8]) -> Result<Self, (bool, Rule)> {
+    /// What the headers so far say, and one header more.
+    #[inline(never)]
+    fn after(self, code: u8, name: &[u8], value: &[u8]) -> Result<Self, WrongLength> {
+        let field = if code == CONTENT_LENGTH_CODE || name.eq_ignore_ascii_case(b"content-length") {
+            Field::ContentLength
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            Field::TransferEncoding
+        } else {
+            return Ok(self);
+        };
+        let wrong = |in_value, rule| WrongLength {
+            field,
+            in_value,
+            rule,
+        };
         match (self, field) {
             (Self::Absent, Field::ContentLength) => parse_content_length(value)
                 .map(Self::Length)
-                .ok_or((true, Rule::NotANumber)),
+                .ok_or_else(|| wrong(true, Rule::NotANumber)),
             (Self::Absent, _) if value.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
-            (Self::Absent, _) => Err((true, Rule::NotChunked)),
+            (Self::Absent, _) => Err(wrong(true, Rule::NotChunked)),
             (Self::Length(_), Field::ContentLength) | (Self::Chunked, Field::TransferEncoding) => {
-                Err((false, Rule::Duplicate))
+                Err(wrong(false, Rule::Duplicate))
             }
-            _ => Err((false, Rule::LengthAndEncoding)),
+            _ => Err(wrong(false, Rule::LengthAndEncoding)),
         }
     }
 }

@@ -11,15 +11,9 @@ use super::class::Class;
 use super::error::{Field, Rule};
 use super::reader::{Bad, Check};
 
-/// The walk through a payload, or through what follows a request line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Quick {
-    controls: usize,
-}
-
-/// The walk through a request line, whose strings are narrower.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct QuickLine {
+    /// Bytes that are not plain, as far as the walk has come.
     odd: usize,
 }
 
@@ -28,15 +22,15 @@ pub(crate) struct QuickLine {
 pub(crate) struct Suspect;
 
 impl Quick {
-    /// After the walk through `bytes`: whether all control bytes belong to the structure.
+    /// After the walk through `bytes`: whether all bytes that are not plain belong to the
+    /// structure.
     pub(crate) fn is_clean(self, bytes: &[u8]) -> bool {
-        count(bytes, is_control) == self.controls
+        count_plain(bytes) == bytes.len().wrapping_sub(self.odd)
     }
 }
 
 impl Check for Quick {
     type Error = Suspect;
-    type Rest = Self;
 
     #[inline(always)]
     fn error(_: usize, _: Field, _: Rule) -> Suspect {
@@ -45,134 +39,99 @@ impl Check for Quick {
 
     #[inline(always)]
     fn structure<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.controls = self.controls.wrapping_add(structure(&CONTROLS, bytes));
+        for byte in bytes {
+            let odd = ODD.get(usize::from(byte)).copied().unwrap_or_default();
+            self.odd = self.odd.wrapping_add(odd.into());
+        }
     }
 
     #[inline(always)]
-    fn frame(&mut self, len: usize) {
-        self.controls = self.controls.wrapping_add(frame(&CONTROLS, len));
-    }
-
-    fn line_end(self, _: &[u8]) -> Result<Self, Suspect> {
-        Ok(self)
+    fn short_frame(&mut self, len: u8) {
+        let odd = ODD_IN_FRAME.get(usize::from(len)).copied();
+        self.odd = self.odd.wrapping_add(odd.unwrap_or_default().into());
     }
 
     #[inline(always)]
     fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
         let holds = match class {
-            Class::Value => true,
-            Class::Token => is_quick_token(bytes) || class.first_bad(bytes).is_none(),
-            Class::Query => is_quick_query(bytes) || class.first_bad(bytes).is_none(),
+            // What else the last three do not hold is looked for at the end of the line.
+            Class::Value | Class::Visible | Class::Path | Class::LenientPath => true,
+            Class::Token => is_quick_token(bytes) || is_all(bytes, class),
+            Class::Query => !has_space_or_hash(bytes),
+            Class::LenientQuery => is_all(bytes, class),
             Class::Pem | Class::Any => {
-                self.controls = self.controls.wrapping_add(count(bytes, is_control));
-                class.first_bad(bytes).is_none()
+                let odd = bytes.len().wrapping_sub(count_plain(bytes));
+                self.odd = self.odd.wrapping_add(odd);
+                is_all(bytes, class)
             }
-            _ => class.first_bad(bytes).is_none(),
         };
         if holds { Ok(()) } else { Err(Bad::UNKNOWN) }
     }
-}
-
-impl Check for QuickLine {
-    type Error = Suspect;
-    type Rest = Quick;
 
     #[inline(always)]
-    fn error(_: usize, _: Field, _: Rule) -> Suspect {
-        Suspect
-    }
-
-    #[inline(always)]
-    fn structure<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.odd = self.odd.wrapping_add(structure(&IN_LINE, bytes));
-    }
-
-    #[inline(always)]
-    fn frame(&mut self, len: usize) {
-        self.odd = self.odd.wrapping_add(frame(&IN_LINE, len));
-    }
-
-    #[inline(always)]
-    fn line_end(self, line: &[u8]) -> Result<Quick, Suspect> {
-        if count(line, is_odd_in_line) == self.odd {
-            Ok(Quick::default())
-        } else {
-            Err(Suspect)
+    fn line_end(self, line: &[u8], strings: &[(Option<&[u8]>, Class)]) -> Result<(), Suspect> {
+        // A length may look like one of them.
+        if has_separator(line) && !are_all(strings) {
+            return Err(Suspect);
         }
-    }
-
-    #[inline(always)]
-    fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
-        match class {
-            // Counted: what is odd in a line is wrong in both.
-            Class::Visible | Class::Path | Class::LenientPath => Ok(()),
-            _ if class.first_bad(bytes).is_none() => Ok(()),
-            _ => Err(Bad::UNKNOWN),
-        }
-    }
-}
-
-/// How many bytes of the structure are of the class of a table.
-#[inline(always)]
-fn structure<const N: usize>(table: &[u8; 256], bytes: [u8; N]) -> usize {
-    bytes.iter().fold(0, |n, &byte| {
-        let one = table.get(usize::from(byte)).copied().unwrap_or_default();
-        n.wrapping_add(one.into())
-    })
-}
-
-/// [`structure`] of the length and the terminator of a string. NUL is of every class.
-#[inline(always)]
-fn frame(table: &'static [u8; 256], len: usize) -> usize {
-    match table.get(len) {
-        Some(&low) => usize::from(low).wrapping_add(2),
-        None => long_frame(table, len),
+        Ok(())
     }
 }
 
 #[cold]
-fn long_frame(table: &'static [u8; 256], len: usize) -> usize {
-    let len = u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
-    structure(table, len).wrapping_add(1)
+#[inline(never)]
+fn is_all(bytes: &[u8], class: Class) -> bool {
+    class.first_bad(bytes).is_none()
 }
 
-/// Below 0x20, and 0x7F. Tab counts too although values may hold it; it is rare enough.
-const fn is_control(b: u8) -> bool {
-    (b < 0x20) | (b == 0x7f)
+#[cold]
+#[inline(never)]
+fn are_all(strings: &[(Option<&[u8]>, Class)]) -> bool {
+    strings
+        .iter()
+        .all(|&(bytes, class)| bytes.is_none_or(|bytes| is_all(bytes, class)))
 }
 
-/// Bytes that no string of a request line may hold, and two that only the path may not.
-const fn is_odd_in_line(b: u8) -> bool {
-    (b < 0x21) | (b > 0x7e) | (b == b'#') | (b == b'?')
+/// 0x20..=0x7E, in the form that takes the fewest vector instructions.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::as_conversions,
+    reason = "bytes from 0x80 are to be negative"
+)]
+const fn is_plain(byte: u8) -> bool {
+    (byte as i8).wrapping_add(1) > 0x20
 }
 
-/// A class as a table, for single bytes.
-macro_rules! table {
-    ($class:ident) => {{
-        let mut table = [0; 256];
-        let mut byte = 0u8;
-        loop {
+static ODD: [u8; 256] = odd(0);
+
+/// By the low byte of a length: itself, its high byte, and the terminator of the string.
+static ODD_IN_FRAME: [u8; 256] = odd(2);
+
+const fn odd(more: u8) -> [u8; 256] {
+    let mut table = [more; 256];
+    let mut byte = 0u8;
+    loop {
+        if !is_plain(byte) {
             #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
             {
-                table[byte as usize] = $class(byte) as u8;
+                table[byte as usize] = more.wrapping_add(1);
             }
-            if byte == u8::MAX {
-                break table;
-            }
-            byte = byte.wrapping_add(1);
         }
-    }};
+        if byte == u8::MAX {
+            break table;
+        }
+        byte = byte.wrapping_add(1);
+    }
 }
-static CONTROLS: [u8; 256] = table!(is_control);
-static IN_LINE: [u8; 256] = table!(is_odd_in_line);
 
-const LANES: usize = 32;
+const LANES: usize = 64;
 
-/// How many bytes are of a class. In blocks, so that it compiles to vector instructions on
+/// How many bytes are plain. In blocks, so that it compiles to vector instructions on
 /// every target.
 #[inline(never)]
-fn count(bytes: &[u8], class: impl Fn(u8) -> bool) -> usize {
-    let one = |byte: u8| u8::from(class(byte));
+fn count_plain(bytes: &[u8]) -> usize {
+    let one = |byte: u8| u8::from(is_plain(byte));
     let Some(last) = bytes.last_chunk::<LANES>() else {
         return bytes.iter().map(|&b| usize::from(one(b))).sum();
     };
@@ -233,35 +192,60 @@ fn sum(counts: &[u8; LANES]) -> usize {
     usize::try_from(total).unwrap_or_default()
 }
 
-/// Whether a name consists of letters and `-`, as nearly all do.
-#[inline(never)]
-fn is_quick_token(name: &[u8]) -> bool {
-    no_word_of(name, not_letter_or_dash)
-}
-
-/// Whether a query is free of spaces, `#` and bytes from 0x80.
-#[inline(never)]
-fn is_quick_query(query: &[u8]) -> bool {
-    no_word_of(query, |word| {
-        is_byte(word, b' ') | is_byte(word, b'#') | word
-    })
-}
-
-/// Whether a string of 8..=32 bytes has no word in which `marks` sets a high bit. Words
-/// overlap rather than be cut short. Of other strings: no.
+/// Whether a plain name consists of letters and `-`, as nearly all do.
 #[inline(always)]
-fn no_word_of(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
-    let marks = |word: &[u8; 8]| marks(u64::from_ne_bytes(*word));
-    let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) else {
+fn is_quick_token(name: &[u8]) -> bool {
+    let marks = |word: &[u8; 8]| not_letter_or_dash(u64::from_ne_bytes(*word));
+    // Words overlap rather than be cut short.
+    let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) else {
         return false;
     };
     let mut found = marks(first) | marks(last);
-    if let (Some(start), Some(end)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+    if let (Some(start), Some(end)) = (name.first_chunk::<16>(), name.last_chunk::<16>()) {
         if let (Some(second), Some(third)) = (start.last_chunk(), end.first_chunk()) {
             found |= marks(second) | marks(third);
         }
     }
-    found & HIGH == 0 && bytes.len() <= 32
+    found & HIGH == 0 && name.len() <= 32
+}
+
+/// Whether there is a byte that the path or another string of a request line may not hold.
+#[inline(never)]
+fn has_separator(line: &[u8]) -> bool {
+    const LANES: usize = 32;
+    let one = |byte: u8| (byte == b' ') | (byte == b'#') | (byte == b'?');
+    let Some(last) = line.last_chunk::<LANES>() else {
+        return line.iter().any(|&byte| one(byte));
+    };
+    let mut found = [0u8; LANES];
+    let mut look = |block: &[u8]| {
+        for (found, &byte) in found.iter_mut().zip(block) {
+            *found |= u8::from(one(byte));
+        }
+    };
+    line.chunks_exact(LANES).for_each(&mut look);
+    look(last);
+    found != [0; LANES]
+}
+
+/// Whether a plain query has a byte that it may not hold.
+#[inline(never)]
+fn has_space_or_hash(query: &[u8]) -> bool {
+    let one = |byte: u8| (byte == b' ') | (byte == b'#');
+    let Some(last) = query.last_chunk::<8>() else {
+        return query.iter().any(|&byte| one(byte));
+    };
+    let marks = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        is_byte(word, b' ') | is_byte(word, b'#')
+    };
+    let mut found = marks(last);
+    let mut rest = query;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        found |= marks(word);
+        rest = after;
+    }
+    found & HIGH != 0
 }
 
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -270,19 +254,18 @@ const fn all(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Sets the high bit of bytes that are not letters or `-`; of others too when there is one.
+/// Sets the high bit of bytes below 0x80 that are neither letters nor `-`.
 #[inline]
 const fn not_letter_or_dash(word: u64) -> u64 {
-    // 0x20 makes letters lower case, keeps `-`, and turns 0x0D into it: control bytes are
-    // counted elsewhere. A byte from 0x80 may disturb its neighbour, but is marked itself.
+    // 0x20 makes letters lower case, keeps `-`, and turns 0x0D into it, which is not plain.
     let lower = word | all(0x20);
     let from_a = lower.wrapping_add(all(0x80 - b'a'));
     let above_z = lower.wrapping_add(all(0x7f - b'z'));
     let not_dash = (lower ^ all(b'-')).wrapping_add(all(0x7f));
-    (!from_a | above_z) & not_dash | word
+    (!from_a | above_z) & not_dash
 }
 
-/// Sets the high bit of bytes that are `byte`; of others too when one is from 0x80.
+/// Sets the high bit of bytes that are `byte`, if all are below 0x80.
 #[inline]
 const fn is_byte(word: u64, byte: u8) -> u64 {
     !(word ^ all(byte)).wrapping_add(all(0x7f))

@@ -32,24 +32,23 @@ impl Span {
 }
 
 /// How a walk checks strings, and what it returns when something is wrong.
-pub(crate) trait Check: Copy {
+pub(crate) trait Check: Copy + Default {
     type Error;
-    /// The way to check what follows a request line.
-    type Rest: Check<Error = Self::Error>;
 
     fn error(offset: usize, field: Field, rule: Rule) -> Self::Error;
 
     /// Bytes that belong to the structure: lengths, codes, numbers, terminators.
     fn structure<const N: usize>(&mut self, bytes: [u8; N]);
 
-    /// The length and the terminator of a string.
-    fn frame(&mut self, len: usize);
-
-    /// The walk has passed the request line, `line` with all before it.
-    fn line_end(self, line: &[u8]) -> Result<Self::Rest, Self::Error>;
+    /// The length and the terminator of a string shorter than 256 bytes.
+    fn short_frame(&mut self, len: u8);
 
     /// Checks a string.
     fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad>;
+
+    /// The walk has passed the request line: `line` with all before it, and the strings in
+    /// it once more.
+    fn line_end(self, line: &[u8], strings: &[(Option<&[u8]>, Class)]) -> Result<(), Self::Error>;
 }
 
 /// A byte of a string that may not be there.
@@ -70,7 +69,6 @@ pub(crate) struct Exact;
 
 impl Check for Exact {
     type Error = DecodeError;
-    type Rest = Self;
 
     #[cold]
     fn error(offset: usize, field: Field, rule: Rule) -> DecodeError {
@@ -79,17 +77,17 @@ impl Check for Exact {
 
     fn structure<const N: usize>(&mut self, _: [u8; N]) {}
 
-    fn frame(&mut self, _: usize) {}
-
-    fn line_end(self, _: &[u8]) -> Result<Self, DecodeError> {
-        Ok(self)
-    }
+    fn short_frame(&mut self, _: u8) {}
 
     fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
         match class.first_bad(bytes) {
             None => Ok(()),
             Some((index, byte)) => Err(Bad { index, byte }),
         }
+    }
+
+    fn line_end(self, _: &[u8], _: &[(Option<&[u8]>, Class)]) -> Result<(), DecodeError> {
+        Ok(())
     }
 }
 
@@ -118,21 +116,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'a, C: Default> Reader<'a, C> {
+impl<'a> Reader<'a, Quick> {
     pub(crate) fn quick(payload: &'a [u8]) -> Self {
         Self {
             payload,
             rest: payload,
-            check: C::default(),
+            check: Quick::default(),
         }
     }
-}
 
-impl Reader<'_, Quick> {
-    /// After the walk: whether the strings from `start` of the payload are fine.
-    pub(crate) fn is_clean(&self, start: usize) -> bool {
-        let bytes = self.payload.get(start..);
-        bytes.is_some_and(|bytes| self.check.is_clean(bytes))
+    /// After the walk through all of the payload: whether its strings are fine.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.check.is_clean(self.payload)
     }
 }
 
@@ -140,7 +135,7 @@ impl<'a, C: Check> Reader<'a, C> {
     /// Bytes read so far, from the start of the payload.
     #[inline]
     pub(crate) fn position(&self) -> usize {
-        self.payload.len().saturating_sub(self.rest.len())
+        self.payload.len().wrapping_sub(self.rest.len())
     }
 
     /// [`position`](Self::position) in the type that offsets are kept in.
@@ -208,23 +203,24 @@ impl<'a, C: Check> Reader<'a, C> {
         self.bytes(field).map(u16::from_be_bytes)
     }
 
-    /// The next two bytes without reading them.
-    #[inline]
-    pub(crate) fn peek_u16(&self) -> Option<u16> {
-        self.rest
-            .first_chunk::<2>()
-            .map(|&bytes| u16::from_be_bytes(bytes))
+    /// The request line ends here; these were its strings.
+    #[inline(always)]
+    pub(crate) fn line_end(&self, strings: &[(Option<&[u8]>, Class)]) -> Result<(), C::Error> {
+        let line = self.payload.get(..self.position()).unwrap_or_default();
+        self.check.line_end(line, strings)
     }
 
-    /// The request line ends here.
+    /// A code of two bytes of which the first is `high`, if it stands here.
     #[inline(always)]
-    pub(crate) fn line_end(self) -> Result<Reader<'a, C::Rest>, C::Error> {
-        let line = self.payload.get(..self.position()).unwrap_or_default();
-        Ok(Reader {
-            payload: self.payload,
-            rest: self.rest,
-            check: self.check.line_end(line)?,
-        })
+    pub(crate) fn code_if(&mut self, high: u8) -> Option<u8> {
+        match *self.rest {
+            [first, code, ref rest @ ..] if first == high => {
+                self.rest = rest;
+                self.check.structure([high, code]);
+                Some(code)
+            }
+            _ => None,
+        }
     }
 
     /// A string of a byte class, null allowed: length, bytes, NUL; or 0xFFFF.
@@ -234,28 +230,46 @@ impl<'a, C: Check> Reader<'a, C> {
         field: Field,
         class: Class,
     ) -> Result<Option<&'a [u8]>, C::Error> {
+        if let [0, len, ref after @ ..] = *self.rest {
+            if let Some((bytes, rest)) = after.split_at_checked(usize::from(len).wrapping_add(1)) {
+                if let Some((0, bytes)) = bytes.split_last() {
+                    self.check.short_frame(len);
+                    self.string(field, class, bytes)?;
+                    self.rest = rest;
+                    return Ok(Some(bytes));
+                }
+            }
+        }
+        // No payload is long enough for a string of this length.
+        if let [0xff, 0xff, ref rest @ ..] = *self.rest {
+            self.check.structure([0xff, 0xff]);
+            self.rest = rest;
+            return Ok(None);
+        }
+        let (ahead, string) = self.long(field, class)?;
+        *self = ahead;
+        Ok(Some(string))
+    }
+
+    /// A string from 256 bytes, or an error; and the cursor behind it.
+    #[cold]
+    #[inline(never)]
+    fn long(mut self, field: Field, class: Class) -> Result<(Self, &'a [u8]), C::Error> {
         let Some((&prefix, after)) = self.rest.split_first_chunk::<2>() else {
             return Err(self.truncated(field, 2));
         };
         let len = usize::from(u16::from_be_bytes(prefix));
+        self.check.structure(prefix);
         let Some((bytes, rest)) = after.split_at_checked(len.saturating_add(1)) else {
             self.rest = after;
-            // No payload is long enough for a string of this length.
-            if len == 0xffff {
-                self.check.structure(prefix);
-                return Ok(None);
-            }
             return Err(self.truncated(field, len.saturating_add(1)));
         };
         match bytes.split_last() {
             Some((0, bytes)) => {
-                self.check.frame(len);
-                if let Err(Bad { index, byte }) = self.check.string(bytes, class) {
-                    let at = self.position().saturating_add(2).saturating_add(index);
-                    return Err(self.error_at(at, field, Rule::InvalidByte(byte)));
-                }
+                self.check.structure([0]);
+                self.string(field, class, bytes)?;
                 self.rest = rest;
-                Ok(Some(bytes))
+                Ok((self, bytes))
             }
             last => {
                 let byte = last.map_or(0, |(&byte, _)| byte);
@@ -263,6 +277,17 @@ impl<'a, C: Check> Reader<'a, C> {
                 Err(self.error_at(at, field, Rule::MissingTerminator(byte)))
             }
         }
+    }
+
+    /// Checks the bytes of the string that stands here.
+    #[inline(always)]
+    fn string(&mut self, field: Field, class: Class, bytes: &[u8]) -> Result<(), C::Error> {
+        self.check
+            .string(bytes, class)
+            .map_err(|Bad { index, byte }| {
+                let at = self.position().saturating_add(2).saturating_add(index);
+                self.error_at(at, field, Rule::InvalidByte(byte))
+            })
     }
 
     /// A string like [`classed`](Self::classed), if the whole of it is there and not null.
@@ -298,10 +323,7 @@ impl<'a, C: Check> Reader<'a, C> {
             None => Span::NULL,
             Some(bytes) => Span {
                 // The string ended one NUL before the current position.
-                start: self
-                    .position()
-                    .saturating_sub(1)
-                    .saturating_sub(bytes.len()) as u16,
+                start: self.position().wrapping_sub(1).wrapping_sub(bytes.len()) as u16,
                 len: bytes.len() as u16,
             },
         }
@@ -343,14 +365,27 @@ pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 )]
 #[inline(always)]
 pub(crate) fn checked_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    if let [0, len, ref after @ ..] = **rest {
+        let (bytes, after) = after.split_at_checked(usize::from(len).wrapping_add(1))?;
+        *rest = after;
+        let (_, value) = bytes.split_last()?;
+        return Some(Some(value));
+    }
+    let (value, after) = rare_checked(rest)?;
+    *rest = after;
+    Some(value)
+}
+
+/// A string from 256 bytes, or null; and what follows it.
+#[cold]
+#[inline(never)]
+fn rare_checked(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (&len, after) = rest.split_first_chunk::<2>()?;
     let len = usize::from(u16::from_be_bytes(len));
     // Only null says more than there is: the payload was checked.
     let Some((bytes, after)) = after.split_at_checked(len.saturating_add(1)) else {
-        *rest = after;
-        return Some(None);
+        return Some((None, after));
     };
-    *rest = after;
     let (_, value) = bytes.split_last()?;
-    Some(Some(value))
+    Some((Some(value), after))
 }

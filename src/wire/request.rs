@@ -1,12 +1,11 @@
 //! Forward Request as a view over one payload (protocol section 2.2).
 
-use super::attributes::{Attribute, Attributes, CheckedAttributes, check_attributes};
+use super::attributes::{Attribute, Attributes, check_attributes};
 use super::class::Class;
 use super::code::{AttributeCode, REQUEST_HEADERS, method_name};
 use super::error::{DecodeError, Field, Rule};
-use super::headers::{Headers, check_headers};
+use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions};
-use super::quick::QuickLine;
 use super::reader::{Check, Reader, Span, check_payload_len};
 use bytes::Bytes;
 use std::fmt;
@@ -56,15 +55,11 @@ struct Parts {
     headers_at: u16,
     attributes_at: u16,
     framing: BodyFraming,
-    attributes: CheckedAttributes,
 }
 
 impl Parts {
     #[inline(always)]
-    fn walk<C: Check>(
-        mut r: Reader<'_, C>,
-        options: DecodeOptions,
-    ) -> Result<(Self, Reader<'_, C::Rest>), C::Error> {
+    fn walk<C: Check>(r: &mut Reader<'_, C>, options: DecodeOptions) -> Result<Self, C::Error> {
         let code = r.u8(Field::MessageCode)?;
         if code != FORWARD_REQUEST {
             return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
@@ -74,7 +69,7 @@ impl Parts {
             return Err(r.error_at(1, Field::Method, Rule::UnknownCode(method_code.into())));
         }
         let protocol = r.required(Field::Protocol, Class::Visible)?;
-        let protocol = r.span(Some(protocol));
+        let protocol_span = r.span(Some(protocol));
         let (path_class, query_class) = if options.lenient_uri {
             (Class::LenientPath, Class::LenientQuery)
         } else {
@@ -82,30 +77,37 @@ impl Parts {
         };
         let uri = r.required(Field::ReqUri, path_class)?;
         let req_uri = r.span(Some(uri));
-        check_req_uri(&r, uri, options)?;
-        let remote_addr = r.classed(Field::RemoteAddr, Class::Visible)?;
-        let remote_addr = r.span(remote_addr);
-        let remote_host = r.classed(Field::RemoteHost, Class::Visible)?;
-        let remote_host = r.span(remote_host);
-        let server_name = r.classed(Field::ServerName, Class::Visible)?;
-        let server_name = r.span(server_name);
+        check_req_uri(r, uri, options)?;
+        let addr = r.classed(Field::RemoteAddr, Class::Visible)?;
+        let remote_addr = r.span(addr);
+        let host = r.classed(Field::RemoteHost, Class::Visible)?;
+        let remote_host = r.span(host);
+        let name = r.classed(Field::ServerName, Class::Visible)?;
+        let server_name = r.span(name);
         let server_port = r.u16(Field::ServerPort)?;
         let is_ssl = r.u8(Field::IsSsl)? != 0;
-        let mut r = r.line_end()?;
+        r.line_end(&[
+            (Some(protocol), Class::Visible),
+            (Some(uri), path_class),
+            (addr, Class::Visible),
+            (host, Class::Visible),
+            (name, Class::Visible),
+        ])?;
 
-        let (num_headers, headers_at, framing) = check_headers(&mut r, options.max_headers)?;
+        let num_headers = header_count(r, options.max_headers)?;
+        let headers_at = r.position_u16();
+        let framing = check_headers(r, num_headers)?;
         let attributes_at = r.position_u16();
-        let attributes = check_attributes(&mut r, options.der_certificate, query_class)?;
+        let stored_method = check_attributes(r, options.der_certificate, query_class)?;
         r.finish()?;
 
-        if method_code == 0xff && attributes.span(AttributeCode::StoredMethod) == Span::NULL {
-            return Err(r.error_at(1, Field::Method, Rule::MethodMissing));
+        match (method_code, stored_method) {
+            (0xff, false) => return Err(r.error_at(1, Field::Method, Rule::MethodMissing)),
+            (0..=0xfe, true) => return Err(r.error_at(1, Field::Method, Rule::MethodTwice)),
+            _ => {}
         }
-        if method_code != 0xff && attributes.stored_method_seen {
-            return Err(r.error_at(1, Field::Method, Rule::MethodTwice));
-        }
-        let parts = Self {
-            protocol,
+        Ok(Self {
+            protocol: protocol_span,
             req_uri,
             remote_addr,
             remote_host,
@@ -117,23 +119,20 @@ impl Parts {
             headers_at,
             attributes_at,
             framing,
-            attributes,
-        };
-        Ok((parts, r))
+        })
     }
 
     /// The walk that says what is wrong.
     #[inline(never)]
     fn exact(payload: &[u8], options: DecodeOptions) -> Result<Self, DecodeError> {
-        Ok(Self::walk(Reader::new(payload), options)?.0)
+        Self::walk(&mut Reader::new(payload), options)
     }
 
     /// The quick walk, if it is satisfied.
     fn quick(payload: &[u8], options: DecodeOptions) -> Option<Self> {
-        let (parts, r) = Self::walk(Reader::<QuickLine>::quick(payload), options).ok()?;
-        // The number of headers stands before them, after the line.
-        let after_line = usize::from(parts.headers_at).saturating_sub(2);
-        r.is_clean(after_line).then_some(parts)
+        let mut r = Reader::quick(payload);
+        let parts = Self::walk(&mut r, options).ok()?;
+        r.is_clean().then_some(parts)
     }
 }
 
@@ -254,7 +253,10 @@ impl ForwardRequest {
     /// always for `ssl_key_size` and `req_attribute`, which are not single strings.
     #[must_use]
     pub fn attribute(&self, code: AttributeCode) -> Option<&[u8]> {
-        self.str(self.parts.attributes.span(code))
+        self.attributes().find_map(|attribute| match attribute {
+            Attribute::Coded { code: c, value } if c == code => value,
+            _ => None,
+        })
     }
 
     /// The value of a `req_attribute`, the last one if the name is repeated.
@@ -276,7 +278,10 @@ impl ForwardRequest {
     /// `ssl_key_size` in bits. The string form of some peers is understood (section 3.5.1).
     #[must_use]
     pub fn ssl_key_size(&self) -> Option<u16> {
-        self.parts.attributes.ssl_key_size
+        self.attributes().find_map(|attribute| match attribute {
+            Attribute::SslKeySize(bits) => Some(bits),
+            _ => None,
+        })
     }
 
     /// How the request announces the length of its body.

@@ -6,7 +6,6 @@ use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName}
 use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
 use super::limits::PacketSize;
 use super::packet::Direction;
-use super::quick::Quick;
 use super::reader::{Check, Reader, Span, check_payload_len};
 use super::request::{DebugIter, slice_ref};
 use super::request_writer::write_header;
@@ -49,11 +48,11 @@ impl Parts {
         let num_headers = header_count(r, u16::MAX)?;
         let headers_at = r.position_u16();
         let mut content_length = None;
-        for index in 0..num_headers {
+        for index in 0..u32::from(num_headers) {
             let name_at = r.position();
             let (code, name) = header_name(r, index, RESPONSE_HEADERS.len())?;
             let value_at = r.position();
-            let value = header_value(r, index)?;
+            let value = header_value(r, index)?.unwrap_or_default();
             if code == 0x03 || (code == 0 && name.eq_ignore_ascii_case(b"content-length")) {
                 let Some(length) = parse_content_length(value) else {
                     return Err(r.error_at(value_at, Field::ContentLength, Rule::NotANumber));
@@ -82,9 +81,9 @@ impl Parts {
 
     /// The quick walk, if it is satisfied.
     fn quick(payload: &[u8]) -> Option<Self> {
-        let mut r = Reader::<Quick>::quick(payload);
+        let mut r = Reader::quick(payload);
         let parts = Self::walk(&mut r).ok()?;
-        r.is_clean(0).then_some(parts)
+        r.is_clean().then_some(parts)
     }
 }
 
