@@ -1,4 +1,4 @@
-//! What `vectors.rs` and `captures.rs` share:
+//! What `vectors.rs`, `captures.rs` and `tshark_agrees` share:
 //!
 //! - [`observer::Observer`]: both state machines of `ajp::proto` beside one conversation;
 //! - [`rewrite`]: every packet written again and compared;
@@ -6,7 +6,7 @@
 
 #![allow(
     dead_code,
-    reason = "each of the two test binaries uses its own part of this module"
+    reason = "each of the test binaries uses its own part of this module"
 )]
 #![allow(
     clippy::unwrap_used,

@@ -16,8 +16,12 @@
 pub(crate) mod app;
 pub(crate) mod backend;
 pub(crate) mod packets;
+#[path = "../support/random.rs"]
+#[allow(unreachable_pub, reason = "other binaries have it as a public module")]
+mod random;
 pub(crate) mod site;
 
+pub(crate) use random::Random;
 use std::future::Future;
 use std::time::Duration;
 
@@ -28,28 +32,4 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let value = tokio::time::timeout(PATIENCE, future).await;
     value.unwrap_or_else(|_| panic!("waited in vain: {what}"))
-}
-
-/// Random numbers that are the same in every run (xorshift64).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.max(1))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| (self.next() >> 32) as u8).collect()
-    }
 }

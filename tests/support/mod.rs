@@ -5,6 +5,8 @@
 //! - [`tomcat::Tomcat`]: a servlet container with the webapp under `webapp/` at `/app`;
 //! - [`httpd::Httpd`]: an httpd that forwards to an AJP port, by `mod_proxy_ajp` or `mod_jk`;
 //! - [`http1::Client`]: an HTTP/1.1 client that shows a cut-off body as an error;
+//! - [`pcap::Pcap`] and [`tshark`]: TCP streams in a capture file, and what tshark reads in them;
+//! - [`random::Random`]: the same random numbers in every run;
 //! - [`need`]: what must be installed. A missing peer fails the test; nothing is ever skipped.
 //!
 //! Every peer lives in a temporary directory of its own and dies with the value that stands for
@@ -32,8 +34,11 @@ pub mod httpd;
 mod httpd_conf;
 pub mod need;
 pub mod pattern;
+pub mod pcap;
 pub mod ports;
+pub mod random;
 pub mod tls;
 pub mod tomcat;
 mod tomcat_conf;
+pub mod tshark;
 mod webapp;

@@ -147,6 +147,12 @@ impl TomcatBuilder {
         self
     }
 
+    /// Every path is answered with the facts that Tomcat has of the request: `Facts.java`.
+    pub fn facts_only(mut self) -> Self {
+        self.settings.facts_only = true;
+        self
+    }
+
     /// Logs more: `("org.apache.coyote.ajp", "FINE")`.
     pub fn log_level(mut self, logger: &str, level: &str) -> Self {
         self.settings

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::need;
+use super::{need, webapp};
 
 /// Where Debian's `tomcat10` package puts the container.
 pub const CATALINA_HOME: &str = "/usr/share/tomcat10";
@@ -18,25 +18,27 @@ pub struct Settings {
     pub ajp: BTreeMap<String, String>,
     /// `jvmRoute` of the engine.
     pub route: Option<String>,
+    /// The webapp answers every path with the facts that Tomcat has of the request.
+    pub facts_only: bool,
     /// Logger names and levels beyond INFO for all.
     pub loggers: BTreeMap<String, String>,
 }
 
 impl Settings {
     /// Writes a `CATALINA_BASE`.
-    pub fn write(&self, base: &Path, ajp: SocketAddr, http: SocketAddr, webapp: &Path) {
+    pub fn write(&self, base: &Path, ajp: SocketAddr, http: SocketAddr, docs: &Path) {
         for dir in ["conf", "logs", "temp", "work", "webapps"] {
             std::fs::create_dir_all(base.join(dir)).unwrap();
         }
         let conf = base.join("conf");
-        std::fs::write(conf.join("server.xml"), self.server_xml(ajp, http, webapp)).unwrap();
+        std::fs::write(conf.join("server.xml"), self.server_xml(ajp, http, docs)).unwrap();
         // Tomcat's own has a default servlet, JSP and a thousand MIME types.
         let web_xml = r#"<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="5.0"/>"#;
         std::fs::write(conf.join("web.xml"), web_xml).unwrap();
         std::fs::write(conf.join("logging.properties"), self.logging_properties()).unwrap();
     }
 
-    fn server_xml(&self, ajp: SocketAddr, http: SocketAddr, webapp: &Path) -> String {
+    fn server_xml(&self, ajp: SocketAddr, http: SocketAddr, docs: &Path) -> String {
         let route = self
             .route
             .as_ref()
@@ -48,6 +50,15 @@ impl Settings {
                 write!(text, " {name}={}", quoted(value)).unwrap();
                 text
             });
+        let context = if self.facts_only {
+            let descriptor = webapp::descriptor("facts.xml");
+            format!(
+                "path=\"\" altDDName={}",
+                quoted(descriptor.to_str().unwrap())
+            )
+        } else {
+            "path=\"/app\"".to_owned()
+        };
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server port="-1">
@@ -56,7 +67,7 @@ impl Settings {
     <Connector protocol="AJP/1.3" port="{ajp_port}"{attributes}/>
     <Engine name="Catalina" defaultHost="localhost"{route}>
       <Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="false">
-        <Context path="/app" docBase={webapp} containerSciFilter=".">
+        <Context {context} docBase={docs} containerSciFilter=".">
           <JarScanner scanClassPath="false" scanManifest="false"/>
           <Manager pathname=""/>
         </Context>
@@ -68,7 +79,7 @@ impl Settings {
             http_port = http.port(),
             ajp_port = ajp.port(),
             route = route.unwrap_or_default(),
-            webapp = quoted(webapp.to_str().unwrap()),
+            docs = quoted(docs.to_str().unwrap()),
         )
     }
 

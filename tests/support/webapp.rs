@@ -25,6 +25,12 @@ pub fn dir() -> &'static Path {
     })
 }
 
+/// A deployment descriptor that replaces the one in [`dir`].
+pub fn descriptor(name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/webapp");
+    file.join(name)
+}
+
 struct Sources {
     descriptor: PathBuf,
     java: Vec<PathBuf>,
@@ -61,11 +67,11 @@ impl Sources {
         let classes = root.join("WEB-INF/classes");
         std::fs::create_dir_all(&classes).unwrap();
         std::fs::copy(&self.descriptor, root.join("WEB-INF/web.xml")).unwrap();
-        let api = format!("{}/lib/servlet-api.jar", tomcat_conf::CATALINA_HOME);
-        need::file(&api, "tomcat10");
+        let lib = format!("{}/lib", tomcat_conf::CATALINA_HOME);
+        need::file(&format!("{lib}/servlet-api.jar"), "tomcat10");
         need::run(
             Command::new("javac")
-                .args(["-cp", &api, "-d"])
+                .args(["-cp", &format!("{lib}/*"), "-d"])
                 .arg(&classes)
                 .args(&self.java),
             "default-jdk-headless",

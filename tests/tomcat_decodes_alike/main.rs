@@ -1,0 +1,178 @@
+//! Tomcat's own decoder says about every Forward Request what the library says.
+//!
+//! A servlet behind a live AJP connector answers with all that Tomcat has of a request. The
+//! requests are written by the library, then read by both; and made wrong in many ways, to see
+//! that the library never takes a packet for another request than Tomcat does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "in a test a panic is the report, and no length comes from a stranger"
+)]
+
+mod facts;
+mod mutated;
+mod peer;
+mod random;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdict;
+
+use ajp::wire::{DecodeOptions, Direction, ForwardRequest, PacketSize, ToContainer, split_packet};
+use bytes::BytesMut;
+use peer::Connection;
+use std::collections::BTreeMap;
+use support::random::Random;
+use support::tomcat::{Tomcat, TomcatBuilder};
+
+fn builder() -> TomcatBuilder {
+    Tomcat::builder()
+        .facts_only()
+        .connector_attr("tomcatAuthentication", "false")
+        .connector_attr("allowTrace", "true")
+        .connector_attr("allowedRequestAttributesPattern", "(?s).*")
+}
+
+fn decode(packet: &[u8], size: PacketSize) -> ForwardRequest {
+    let mut buffer = BytesMut::from(packet);
+    let payload = split_packet(&mut buffer, Direction::ToContainer, size);
+    let message = ToContainer::parse(payload.unwrap().unwrap(), &DecodeOptions::default());
+    match message.unwrap() {
+        ToContainer::ForwardRequest(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_random_requests() {
+    let size = PacketSize::MAX;
+    let tomcat = builder().packet_size(size.bytes()).start().await;
+    let mut random = Random::new(0x1234_4142);
+    let mut connection = Connection::open(tomcat.ajp_addr(), size);
+    let (mut facts, mut asks) = (0, 0);
+    for n in 0..2_000 {
+        if n % 250 == 0 {
+            connection = Connection::open(tomcat.ajp_addr(), size);
+        }
+        let sent = random::request(&mut random, size);
+        let request = decode(&sent.head, size);
+        connection.send(&sent.head);
+        let mut body = sent.body.iter().map(Vec::as_slice);
+        if sent.eager {
+            connection.send(body.next().unwrap());
+        }
+        let answer = connection
+            .answer(body.by_ref())
+            .unwrap_or_else(|| panic!("{n}: closed on {request:?}"));
+        assert_eq!(
+            (answer.status, answer.reuse),
+            (200, true),
+            "{n}: {request:?}"
+        );
+        assert_eq!(body.next(), None, "{n}: Tomcat did not read the body");
+        let ours = facts::of(&request, &sent.data);
+        let theirs = answer.facts.unwrap();
+        let different = facts::differences(&theirs, &ours);
+        assert!(
+            different.is_empty(),
+            "{n}: {different:?} in {request:?}: {theirs}"
+        );
+        facts += ours.as_object().unwrap().len();
+        asks += answer.asks;
+    }
+    // 24 of each; how often Tomcat asked for more body.
+    assert_eq!((facts, asks), (48_000, 2_029));
+}
+
+#[tokio::test]
+async fn packets_made_wrong_by_hand() {
+    let tomcat = builder().start().await;
+    let mut failed = Vec::new();
+    let mut classes = BTreeMap::new();
+    for case in mutated::table() {
+        let ours = verdict::ours(&case.stream);
+        let theirs = verdict::theirs(tomcat.ajp_addr(), &case.stream);
+        let found = verdict::compare(&ours, &theirs);
+        if !case.expects(&found) {
+            failed.push(format!("{}: {found}", case.name));
+        }
+        let agreed = found == "both" || found.starts_with("neither");
+        if case.why.is_empty() != agreed {
+            failed.push(format!("{}: a reason?", case.name));
+        }
+        let class = found
+            .split([':', '|', '['])
+            .next()
+            .unwrap()
+            .trim()
+            .to_owned();
+        *classes.entry(class).or_insert(0) += 1;
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    let expected = [
+        ("both", 30),
+        ("neither", 67),
+        ("only Tomcat", 52),
+        ("only ours", 20),
+        ("DIFFERENT apiHeaders contentType headers", 1),
+        ("DIFFERENT attributes", 2),
+    ];
+    let expected = expected.map(|(class, n)| (class.to_owned(), n));
+    assert_eq!(classes, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn a_random_byte_in_random_requests() {
+    let tomcat = builder().start().await;
+    let mut random = Random::new(0x4142_1234);
+    let mut classes = BTreeMap::new();
+    for _ in 0..1_500 {
+        let sent = random::request(&mut random, PacketSize::DEFAULT);
+        let mut stream = [sent.head, sent.body.concat()].concat();
+        let before = verdict::ours(&stream);
+        let at = random.below(stream.len());
+        stream[at] = random.next() as u8;
+        let ours = verdict::ours(&stream);
+        let theirs = verdict::theirs(tomcat.ajp_addr(), &stream);
+        let found = verdict::compare(&ours, &theirs);
+        let class = match found.split_once(": ") {
+            // Ours to refuse: by which rule.
+            Some(("only Tomcat", reason)) if reason.starts_with("body:") => {
+                "only Tomcat: body".to_owned()
+            }
+            Some(("only Tomcat", reason)) => {
+                format!("only Tomcat: {}", reason.split(' ').next_back().unwrap())
+            }
+            Some(("neither", _)) => "neither".to_owned(),
+            _ if found == "both" => found,
+            // Ours to accept: what was changed.
+            _ => format!("{found} {:?}", verdict::changed(&before, &ours)),
+        };
+        *classes.entry(class).or_insert(0) += 1;
+    }
+    let expected = [
+        ("both", 995),
+        ("neither", 182),
+        // The library is stricter: the reasons are those of the table.
+        ("only Tomcat: InvalidByte", 245),
+        ("only Tomcat: MissingTerminator", 52),
+        ("only Tomcat: NotChunked", 6),
+        ("only Tomcat: UnknownCode", 14),
+        ("only Tomcat: body", 1),
+        // No longer a host name to Tomcat, or no path that it can decode.
+        (
+            r#"only ours | 400 ["apiHeaders", "headers", "serverName"]"#,
+            1,
+        ),
+        (
+            r#"only ours | 400 ["apiHeaders", "headers", "serverPort"]"#,
+            3,
+        ),
+        (r#"only ours | 400 ["uri"]"#, 1),
+    ];
+    let expected = expected.map(|(class, n)| (class.to_owned(), n));
+    assert_eq!(classes, BTreeMap::from(expected));
+}
