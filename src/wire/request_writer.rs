@@ -12,7 +12,7 @@ use super::writer::PacketWriter;
 use bytes::BytesMut;
 
 /// The fixed fields of a Forward Request, in wire order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_structs,
     reason = "the protocol fixes these fields; built with struct update syntax"
@@ -124,8 +124,9 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             return Err(EncodeError::new(field(), EncodeRule::AfterAttributes));
         }
         let code = request_header_code(name);
+        let mut framing = self.framing;
         if code == Some(0x08) {
-            self.framing = match self.framing {
+            framing = match framing {
                 BodyFraming::Absent => parse_content_length(value)
                     .map(BodyFraming::Length)
                     .ok_or_else(|| {
@@ -145,7 +146,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                 }
             };
         } else if name.len() == 17 && name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.framing = match self.framing {
+            framing = match framing {
                 BodyFraming::Absent if value.eq_ignore_ascii_case(b"chunked") => {
                     BodyFraming::Chunked
                 }
@@ -170,6 +171,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             };
         }
         write_header(&mut self.packet, field, code, name, value)?;
+        self.framing = framing;
         self.num_headers = self
             .num_headers
             .checked_add(1)
@@ -195,7 +197,23 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         if self.seen & bit != 0 && code != AttributeCode::ReqAttribute {
             return Err(EncodeError::new(field, EncodeRule::Duplicate));
         }
-        self.seen |= bit;
+        let before = self.packet.len();
+        let written = self.write_attribute(attribute, code);
+        if written.is_ok() {
+            self.seen |= bit;
+        } else {
+            // What comes next must not be read as the rest of this one.
+            self.packet.truncate(before);
+        }
+        written
+    }
+
+    fn write_attribute(
+        &mut self,
+        attribute: Attribute<'_>,
+        code: AttributeCode,
+    ) -> Result<(), EncodeError> {
+        let field = Field::Attribute(code);
         match attribute {
             Attribute::Coded {
                 code:
@@ -250,8 +268,23 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 }
 
-/// One header, as code or spelled out.
+/// One header, as code or spelled out; nothing of it if there is an error.
 pub(crate) fn write_header(
+    packet: &mut PacketWriter<'_>,
+    field: impl Fn() -> Field,
+    code: Option<u8>,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), EncodeError> {
+    let before = packet.len();
+    let written = write_name_and_value(packet, field, code, name, value);
+    if written.is_err() {
+        packet.truncate(before);
+    }
+    written
+}
+
+fn write_name_and_value(
     packet: &mut PacketWriter<'_>,
     field: impl Fn() -> Field,
     code: Option<u8>,

@@ -7,7 +7,6 @@ use super::limits::PacketSize;
 use super::packet::{Direction, HEADER_LEN};
 use bytes::{BufMut, BytesMut};
 
-#[derive(Debug)]
 pub(crate) struct PacketWriter<'b> {
     buffer: &'b mut BytesMut,
     start: usize,
@@ -31,6 +30,11 @@ impl<'b> PacketWriter<'b> {
     /// Length of the packet so far, header included.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len().saturating_sub(self.start)
+    }
+
+    /// Takes back what was written beyond a length of the packet.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.buffer.truncate(self.start.saturating_add(len));
     }
 
     fn reserve(&mut self, field: Field, bytes: usize) -> Result<(), EncodeError> {
