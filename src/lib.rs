@@ -10,7 +10,8 @@
 //! |---|---|---|
 //! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower` |
 //! | an application or container | `server::serve` with any tower service | `server`, `tower` |
-//! | a relay, dump or test tool | [`wire`] and [`proto`] | none |
+//! | a relay or test tool | [`wire`] and [`proto`] | none |
+//! | a tool that shows recorded packets | [`dump`] | none |
 //!
 //! # Layers
 //!
@@ -18,10 +19,12 @@
 //!
 //! ```text
 //! wire <- proto <- net <- client, server <- http <- tower
+//! wire <- dump
 //! ```
 //!
 //! - [`wire`]: bytes to packets and back, as checked views over one `Bytes`.
 //! - [`proto`]: who may send what when; both sides of one exchange without IO.
+//! - [`dump`]: a recorded connection, packet by packet, for human readers.
 //! - `client`: the web server's connections and their pool.
 //! - `server`: the container's side of a connection; whom to believe.
 //! - `http`: mapping to the `http` crate, and the streaming bodies.
@@ -38,6 +41,7 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod dump;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(any(feature = "client", feature = "server"))]

@@ -6,7 +6,6 @@ use super::code::AttributeCode;
 use super::error::{Field, Rule};
 use super::headers::parse_content_length;
 use super::reader::{Check, Reader, checked_nullable, checked_string};
-use std::fmt;
 
 /// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
 fn well_known(name: &[u8]) -> u8 {
@@ -129,26 +128,8 @@ pub enum Attribute<'a> {
     },
 }
 
-impl fmt::Debug for Attribute<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, value) = match *self {
-            Self::Coded {
-                code: AttributeCode::Secret,
-                ..
-            } => return f.write_str("secret: [redacted]"),
-            Self::Coded { code, value } => (code.name().as_bytes(), value),
-            Self::SslKeySize(bits) => return write!(f, "ssl_key_size: {bits}"),
-            Self::Named { name, value } => (name, value),
-        };
-        match value {
-            Some(value) => write!(f, "{}: \"{}\"", name.escape_ascii(), value.escape_ascii()),
-            None => write!(f, "{}: null", name.escape_ascii()),
-        }
-    }
-}
-
 /// Iterator over the attributes of a checked request. See [`ForwardRequest::attributes`](super::ForwardRequest::attributes).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Attributes<'a> {
     rest: &'a [u8],
 }

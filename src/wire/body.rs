@@ -96,7 +96,7 @@ pub fn write_body_chunk(
 
 /// A request body packet. It carries no type byte: only a container that waits for one
 /// may decode a payload as this.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,
     reason = "the protocol has exactly these two"

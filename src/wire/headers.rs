@@ -6,7 +6,6 @@ use super::code::{REQUEST_HEADERS, by_code};
 use super::error::{Field, Rule};
 use super::limits::BodyFraming;
 use super::reader::{Check, Reader, checked_string};
-use std::fmt;
 
 /// One header name: its code and nothing, or 0 and its bytes.
 #[inline(always)]
@@ -173,19 +172,8 @@ pub struct Header<'a> {
     pub code: Option<u8>,
 }
 
-impl fmt::Debug for Header<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}",
-            self.name.escape_ascii(),
-            self.value.escape_ascii()
-        )
-    }
-}
-
 /// Iterator over the headers of a checked packet. See [`ForwardRequest::headers`](super::ForwardRequest::headers).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Headers<'a> {
     rest: &'a [u8],
     left: u16,

@@ -51,7 +51,7 @@ impl ToContainer {
 }
 
 /// What a container may send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol is closed")]
 pub enum ToWebServer {
     /// Status and headers (4).

@@ -31,6 +31,7 @@ mod code;
 #[cfg(feature = "tokio-codec")]
 mod codec;
 mod control;
+mod display;
 mod error;
 mod headers;
 mod limits;
@@ -38,6 +39,7 @@ mod message;
 mod packet;
 mod quick;
 mod reader;
+mod redact;
 mod request;
 mod request_writer;
 mod response;
@@ -55,6 +57,8 @@ pub use code::{
 #[cfg(feature = "tokio-codec")]
 pub use codec::{CodecError, ContainerCodec, FromWebServer, WebServerCodec};
 pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
+pub(crate) use display::Packet;
+pub use display::Reveal;
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 #[cfg(all(feature = "client", feature = "http"))]
 pub(crate) use headers::parse_content_length;

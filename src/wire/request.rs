@@ -8,7 +8,6 @@ use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions};
 use super::reader::{Check, Reader, Span, check_payload_len};
 use bytes::Bytes;
-use std::fmt;
 
 /// The message type byte.
 pub(crate) const FORWARD_REQUEST: u8 = 2;
@@ -312,40 +311,6 @@ pub(crate) fn slice_ref(payload: &Bytes, part: &[u8]) -> Bytes {
         payload.slice_ref(part)
     } else {
         Bytes::copy_from_slice(part)
-    }
-}
-
-impl fmt::Debug for ForwardRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForwardRequest")
-            .field("method", &Text(self.method()))
-            .field("protocol", &Text(self.protocol()))
-            .field("req_uri", &Text(self.req_uri()))
-            .field("remote_addr", &self.remote_addr().map(Text))
-            .field("remote_host", &self.remote_host().map(Text))
-            .field("server_name", &self.server_name().map(Text))
-            .field("server_port", &self.parts.server_port)
-            .field("is_ssl", &self.parts.is_ssl)
-            .field("framing", &self.parts.framing)
-            .field("headers", &DebugIter(self.headers()))
-            .field("attributes", &DebugIter(self.attributes()))
-            .finish_non_exhaustive()
-    }
-}
-
-struct Text<'a>(&'a [u8]);
-
-impl fmt::Debug for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
-    }
-}
-
-pub(crate) struct DebugIter<I>(pub(crate) I);
-
-impl<I: Iterator<Item: fmt::Debug> + Clone> fmt::Debug for DebugIter<I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.clone()).finish()
     }
 }
 

@@ -7,11 +7,10 @@ use super::headers::{Headers, header_count, header_name, header_value, parse_con
 use super::limits::PacketSize;
 use super::packet::Direction;
 use super::reader::{Check, Reader, Span, check_payload_len};
-use super::request::{DebugIter, slice_ref};
+use super::request::slice_ref;
 use super::request_writer::write_header;
 use super::writer::PacketWriter;
 use bytes::{Bytes, BytesMut};
-use std::fmt;
 
 pub(crate) const SEND_HEADERS: u8 = 4;
 
@@ -158,15 +157,6 @@ impl SendHeaders {
     #[must_use]
     pub fn slice_ref(&self, part: &[u8]) -> Bytes {
         slice_ref(&self.payload, part)
-    }
-}
-
-impl fmt::Debug for SendHeaders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendHeaders")
-            .field("status", &self.parts.status)
-            .field("headers", &DebugIter(self.headers()))
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,408 @@
+//! Which TCP connections are AJP, and their packets in the order of the capture.
+
+use crate::input::Failure;
+use crate::pcap::Frame;
+use crate::printer::Printer;
+use crate::reassembly::{Half, Part};
+use crate::segment::{self, Parsed, Segment};
+use ajp::dump::{Dump, guess_direction};
+use ajp::wire::Direction;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Most bytes of a connection to keep until it is known whether it is AJP.
+const MAX_HELD: usize = 1 << 18;
+
+/// Both ends of a connection, the smaller first.
+type Key = [SocketAddr; 2];
+
+pub(crate) struct Connections<'a> {
+    ports: &'a [u16],
+    open: HashMap<Key, Connection>,
+    /// The time of the first frame.
+    start: Option<Duration>,
+    numbered: u32,
+    fragments: u64,
+    unknown_links: HashMap<u32, u64>,
+}
+
+struct Connection {
+    /// By end.
+    halves: [Half; 2],
+    state: State,
+    over: bool,
+}
+
+enum State {
+    Undecided {
+        held: Vec<Event>,
+        len: usize,
+    },
+    Ajp {
+        dump: Box<Dump>,
+        label: String,
+        web_server: End,
+    },
+    Other,
+}
+
+/// Which of the two ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    First,
+    Second,
+}
+
+struct Event {
+    from: End,
+    time: Option<Duration>,
+    part: Part,
+}
+
+impl<'a> Connections<'a> {
+    pub(crate) fn new(ports: &'a [u16]) -> Self {
+        Self {
+            ports,
+            open: HashMap::new(),
+            start: None,
+            numbered: 0,
+            fragments: 0,
+            unknown_links: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn frame(&mut self, frame: &Frame, printer: &mut Printer) -> Result<(), Failure> {
+        let time = frame.time.map(|time| {
+            let start = *self.start.get_or_insert(time);
+            time.saturating_sub(start)
+        });
+        match segment::parse(frame.link, &frame.data) {
+            Parsed::Tcp(segment) => self.segment(&segment, time, printer),
+            Parsed::Fragment => {
+                self.fragments = self.fragments.saturating_add(1);
+                Ok(())
+            }
+            Parsed::UnknownLink => {
+                let count = self.unknown_links.entry(frame.link).or_default();
+                *count = count.saturating_add(1);
+                Ok(())
+            }
+            Parsed::Other => Ok(()),
+        }
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        time: Option<Duration>,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        let ports = [segment.from.port(), segment.to.port()];
+        if !self.ports.is_empty() && !ports.iter().any(|port| self.ports.contains(port)) {
+            return Ok(());
+        }
+        let (key, from) = if segment.from <= segment.to {
+            ([segment.from, segment.to], End::First)
+        } else {
+            ([segment.to, segment.from], End::Second)
+        };
+        if segment.syn && segment.ack.is_none() {
+            let old = self.open.get(&key);
+            if old.is_some_and(|old| old.over || old.half(from).is_other_syn(segment.sequence)) {
+                if let Some(mut old) = self.open.remove(&key) {
+                    self.end(&key, &mut old, time, printer)?;
+                }
+            }
+        }
+        let mut connection = self.open.remove(&key).unwrap_or_default();
+        let result = self.follow(&key, &mut connection, from, segment, time, printer);
+        self.open.insert(key, connection);
+        result
+    }
+
+    fn follow(
+        &mut self,
+        key: &Key,
+        connection: &mut Connection,
+        from: End,
+        segment: &Segment<'_>,
+        time: Option<Duration>,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        if connection.over {
+            return Ok(());
+        }
+        let mut sequence = segment.sequence;
+        if segment.syn {
+            connection.half_mut(from).syn(sequence);
+            sequence = sequence.wrapping_add(1);
+        }
+        // The acknowledgement first: it is older than the data it comes with.
+        let mut parts = Vec::new();
+        if let Some(ack) = segment.ack.filter(|_| !segment.syn) {
+            connection
+                .half_mut(from.other())
+                .acknowledged(ack, &mut parts);
+        }
+        self.parts(key, connection, from.other(), parts, time, printer)?;
+        let mut parts = Vec::new();
+        let half = connection.half_mut(from);
+        half.data(sequence, segment.data, segment.fin, &mut parts);
+        self.parts(key, connection, from, parts, time, printer)?;
+        if segment.rst {
+            self.end(key, connection, time, printer)?;
+            if let State::Ajp {
+                label, web_server, ..
+            } = &connection.state
+            {
+                let who = who(from, *web_server);
+                printer.line(&format!(
+                    "{label}{}{who} reset the connection",
+                    seconds(time)
+                ))?;
+            }
+        } else if connection.halves.iter().all(Half::is_closed) {
+            self.end(key, connection, time, printer)?;
+        }
+        Ok(())
+    }
+
+    fn parts(
+        &mut self,
+        key: &Key,
+        connection: &mut Connection,
+        from: End,
+        parts: Vec<Part>,
+        time: Option<Duration>,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        for part in parts {
+            let event = Event { from, time, part };
+            let web_server = match &mut connection.state {
+                State::Other => return Ok(()),
+                State::Ajp {
+                    dump,
+                    label,
+                    web_server,
+                } => {
+                    show(dump, label, *web_server, event, printer)?;
+                    continue;
+                }
+                State::Undecided { held, len } => {
+                    let web_server = self.web_server(key, &event);
+                    if let Part::Data(data) = &event.part {
+                        *len = len.saturating_add(data.len());
+                    }
+                    held.push(event);
+                    if web_server.is_none() && *len > MAX_HELD {
+                        connection.state = State::Other;
+                        return Ok(());
+                    }
+                    web_server
+                }
+            };
+            if let Some(web_server) = web_server {
+                self.begin(key, connection, web_server, printer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which end is the web server, if this part of the connection tells.
+    fn web_server(&self, key: &Key, event: &Event) -> Option<End> {
+        let Part::Data(data) = &event.part else {
+            return None;
+        };
+        let [first, second] = key.map(|end| self.ports.contains(&end.port()));
+        match (first, second, guess_direction(data)) {
+            (true, false, _) => Some(End::Second),
+            (false, true, _) => Some(End::First),
+            (_, _, Some(Direction::ToContainer)) => Some(event.from),
+            (_, _, Some(Direction::ToWebServer)) => Some(event.from.other()),
+            (_, _, None) => None,
+        }
+    }
+
+    /// It is AJP: tells everything held back.
+    fn begin(
+        &mut self,
+        key: &Key,
+        connection: &mut Connection,
+        web_server: End,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        self.numbered = self.numbered.saturating_add(1);
+        let label = format!("#{} ", self.numbered);
+        let from_start = connection.halves.iter().all(|half| half.from_start);
+        let (mut dump, note) = if from_start {
+            (Dump::new(), "")
+        } else {
+            (Dump::midway(), ", recorded from midway")
+        };
+        let [first, second] = key;
+        let (from, to) = match web_server {
+            End::First => (first, second),
+            End::Second => (second, first),
+        };
+        printer.line(&format!("{label}{from} > {to}{note}"))?;
+        if let State::Undecided { held, .. } = &mut connection.state {
+            for event in held.drain(..) {
+                show(&mut dump, &label, web_server, event, printer)?;
+            }
+        }
+        connection.state = State::Ajp {
+            dump: Box::new(dump),
+            label,
+            web_server,
+        };
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        key: &Key,
+        connection: &mut Connection,
+        time: Option<Duration>,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        if std::mem::replace(&mut connection.over, true) {
+            return Ok(());
+        }
+        for from in [End::First, End::Second] {
+            let mut parts = Vec::new();
+            connection.half_mut(from).end(&mut parts);
+            self.parts(key, connection, from, parts, time, printer)?;
+        }
+        if let State::Ajp { dump, label, .. } = &mut connection.state {
+            for record in std::mem::take(&mut **dump).finish() {
+                printer.record(label, &record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of the capture.
+    pub(crate) fn finish(mut self, name: &str, printer: &mut Printer) -> Result<(), Failure> {
+        let mut open: Vec<_> = self.open.drain().collect();
+        open.sort_by_key(|(key, connection)| (connection.number(), *key));
+        for (key, mut connection) in open {
+            self.end(&key, &mut connection, None, printer)?;
+        }
+        if self.fragments > 0 {
+            let n = self.fragments;
+            printer.error(&format!("{name}: {n} IP fragments were left out"))?;
+        }
+        for (link, n) in &self.unknown_links {
+            printer.error(&format!(
+                "{name}: {n} frames of link type {link} cannot be read; Ethernet, loopback, raw IP and Linux cooked can"
+            ))?;
+        }
+        if self.numbered == 0 {
+            let hint = if self.ports.is_empty() {
+                "--port names a port whose connections are AJP whatever they look like"
+            } else {
+                "without --port every TCP connection is looked at"
+            };
+            printer.error(&format!("{name}: no AJP connection found; {hint}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn show(
+    dump: &mut Dump,
+    label: &str,
+    web_server: End,
+    event: Event,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let direction = if event.from == web_server {
+        Direction::ToContainer
+    } else {
+        Direction::ToWebServer
+    };
+    if let Some(time) = event.time {
+        dump.at(time);
+    }
+    match event.part {
+        Part::Data(data) => {
+            for record in dump.feed(direction, &data) {
+                printer.record(label, &record)?;
+            }
+        }
+        Part::Gap(missing) => {
+            for record in dump.gap(direction, missing) {
+                printer.record(label, &record)?;
+            }
+        }
+        Part::Closed => {
+            let who = who(event.from, web_server);
+            printer.line(&format!("{label}{}{who} closed", seconds(event.time)))?;
+        }
+    }
+    Ok(())
+}
+
+fn who(end: End, web_server: End) -> &'static str {
+    if end == web_server {
+        "> the web server"
+    } else {
+        "< the container"
+    }
+}
+
+/// As a record shows it.
+fn seconds(time: Option<Duration>) -> String {
+    time.map_or_else(String::new, |time| {
+        format!("{:>4}.{:06} ", time.as_secs(), time.subsec_micros())
+    })
+}
+
+impl End {
+    fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            halves: [Half::default(), Half::default()],
+            state: State::Undecided {
+                held: Vec::new(),
+                len: 0,
+            },
+            over: false,
+        }
+    }
+}
+
+impl Connection {
+    fn half(&self, end: End) -> &Half {
+        let [first, second] = &self.halves;
+        match end {
+            End::First => first,
+            End::Second => second,
+        }
+    }
+
+    fn half_mut(&mut self, end: End) -> &mut Half {
+        let [first, second] = &mut self.halves;
+        match end {
+            End::First => first,
+            End::Second => second,
+        }
+    }
+
+    /// In the order of their beginnings.
+    fn number(&self) -> u32 {
+        match &self.state {
+            State::Ajp { label, .. } => label.trim_matches(['#', ' ']).parse().unwrap_or(u32::MAX),
+            _ => u32::MAX,
+        }
+    }
+}
