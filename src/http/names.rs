@@ -1,6 +1,6 @@
 //! Header names: ready-made `HeaderName`s for the codes, and the hop-by-hop ones.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The name of a request header code.
 #[cfg(feature = "server")]
@@ -42,42 +42,99 @@ pub(super) fn response_name(code: u8) -> Option<HeaderName> {
     })
 }
 
+/// What is to be done with a header of a message that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Written; the code of its name.
+    Coded(u8),
+    /// Written with its name spelled out.
+    Spelled,
+    Expect,
+    ContentLength,
+    Connection,
+    /// Concerns one HTTP connection only and must not be passed on (protocol section 4.10).
+    HopByHop,
+}
+
+/// The kind of a name in a request. By length first, then one comparison or two: a name is
+/// looked at for every header of every message.
+#[inline]
+pub(super) fn request_kind(name: &str) -> Kind {
+    match name.len() {
+        4 if name == "host" => Kind::Coded(0x0b),
+        6 if name == "accept" => Kind::Coded(0x01),
+        6 if name == "cookie" => Kind::Coded(0x09),
+        6 if name == "pragma" => Kind::Coded(0x0c),
+        6 if name == "expect" => Kind::Expect,
+        7 if name == "referer" => Kind::Coded(0x0d),
+        7 if name == "cookie2" => Kind::Coded(0x0a),
+        10 if name == "user-agent" => Kind::Coded(0x0e),
+        12 if name == "content-type" => Kind::Coded(0x07),
+        13 if name == "authorization" => Kind::Coded(0x05),
+        14 if name == "accept-charset" => Kind::Coded(0x02),
+        15 if name == "accept-encoding" => Kind::Coded(0x03),
+        15 if name == "accept-language" => Kind::Coded(0x04),
+        _ => common_kind(name),
+    }
+}
+
+/// The kind of a name in a response.
+#[inline]
+pub(super) fn response_kind(name: &str) -> Kind {
+    match name.len() {
+        4 if name == "date" => Kind::Coded(0x04),
+        6 if name == "status" => Kind::Coded(0x0a),
+        8 if name == "location" => Kind::Coded(0x06),
+        10 if name == "set-cookie" => Kind::Coded(0x07),
+        11 if name == "set-cookie2" => Kind::Coded(0x08),
+        12 if name == "content-type" => Kind::Coded(0x01),
+        13 if name == "last-modified" => Kind::Coded(0x05),
+        14 if name == "servlet-engine" => Kind::Coded(0x09),
+        16 if name == "content-language" => Kind::Coded(0x02),
+        16 if name == "www-authenticate" => Kind::Coded(0x0b),
+        _ => common_kind(name),
+    }
+}
+
+fn common_kind(name: &str) -> Kind {
+    match name.len() {
+        10 if name == "connection" => Kind::Connection,
+        14 if name == "content-length" => Kind::ContentLength,
+        _ if is_hop_by_hop_name(name) => Kind::HopByHop,
+        _ => Kind::Spelled,
+    }
+}
+
 /// Whether a header concerns one HTTP connection only and must not be passed on
 /// (protocol section 4.10).
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    is_hop_by_hop_name(name.as_str())
 }
 
-/// Whether a `Connection` header names anything that [`is_hop_by_hop`] does not know.
-/// Asked once per message, so that the usual `keep-alive` costs nothing per header.
-fn nominates(headers: &HeaderMap) -> bool {
-    const KNOWN: [&[u8]; 7] = [
-        b"keep-alive",
-        b"close",
-        b"upgrade",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"proxy-connection",
-    ];
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        let mut options = value
-            .as_bytes()
-            .split(|&b| b == b',')
-            .map(<[u8]>::trim_ascii);
-        options.any(|option| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(option)))
-    })
+fn is_hop_by_hop_name(name: &str) -> bool {
+    match name.len() {
+        2 => name == "te",
+        7 => matches!(name, "trailer" | "upgrade"),
+        10 => matches!(name, "connection" | "keep-alive"),
+        16 => name == "proxy-connection",
+        17 => name == "transfer-encoding",
+        18 => name == "proxy-authenticate",
+        19 => name == "proxy-authorization",
+        _ => false,
+    }
+}
+
+/// Whether the value of a `Connection` header names anything that [`is_hop_by_hop`] does
+/// not know.
+pub(super) fn nominates(value: &HeaderValue) -> bool {
+    let is_usual = |option: &[u8]| matches!(option, b"keep-alive" | b"close");
+    let value = value.as_bytes();
+    !is_usual(value)
+        && value.split(|&b| b == b',').any(|option| {
+            let option = option.trim_ascii().to_ascii_lowercase();
+            let name = std::str::from_utf8(&option).unwrap_or_default();
+            !is_usual(&option) && !is_hop_by_hop_name(name)
+        })
 }
 
 /// Whether a `Connection` header names `name` as belonging to this connection.
@@ -91,21 +148,60 @@ pub(super) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
     })
 }
 
-/// Which headers of one message stay behind.
-pub(super) struct HopByHop<'a> {
-    headers: &'a HeaderMap,
-    nominates: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{
+        request_header_code, request_header_name, response_header_code, response_header_name,
+    };
 
-impl<'a> HopByHop<'a> {
-    pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        Self {
-            headers,
-            nominates: nominates(headers),
+    #[test]
+    fn kinds_agree_with_the_code_tables() {
+        let others = "te trailer upgrade connection keep-alive proxy-connection content-length \
+            transfer-encoding proxy-authenticate proxy-authorization expect x-other etag";
+        let names = (0..=255u8)
+            .flat_map(|code| [request_header_name(code), response_header_name(code)])
+            .flatten()
+            .chain(others.split_ascii_whitespace());
+        let mut looked_at = 0;
+        for name in names {
+            let header = HeaderName::from_static(name);
+            for (kind, code) in [
+                (request_kind(name), request_header_code(name.as_bytes())),
+                (response_kind(name), response_header_code(name.as_bytes())),
+            ] {
+                let special = match name {
+                    "connection" => Some(Kind::Connection),
+                    "content-length" => Some(Kind::ContentLength),
+                    "expect" => None,
+                    _ if is_hop_by_hop(&header) => Some(Kind::HopByHop),
+                    _ => None,
+                };
+                let usual = code.map_or(Kind::Spelled, Kind::Coded);
+                if (name, kind) != ("expect", Kind::Expect) {
+                    assert_eq!(kind, special.unwrap_or(usual), "{name}");
+                }
+                looked_at += 1;
+            }
         }
+        assert_eq!(looked_at, 2 * (14 + 11 + 13));
+        assert_eq!(request_kind("expect"), Kind::Expect);
     }
 
-    pub(super) fn holds(&self, name: &HeaderName) -> bool {
-        is_hop_by_hop(name) || (self.nominates && is_nominated(self.headers, name))
+    #[test]
+    fn only_names_that_are_not_known_are_nominated() {
+        for (value, expected) in [
+            ("keep-alive", false),
+            ("Close", false),
+            ("Keep-Alive, Upgrade", false),
+            ("TE, close", false),
+            ("close, X-Private", true),
+            ("x-private", true),
+            ("keep-alive, \u{e9}", true),
+            ("", true),
+        ] {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            assert_eq!(nominates(&value), expected, "{value:?}");
+        }
     }
 }

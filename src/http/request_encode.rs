@@ -1,11 +1,11 @@
 //! `http::request::Parts` straight into a Forward Request, without a message in between.
 
 use super::facts::RequestFacts;
-use super::names::HopByHop;
+use super::names::{Kind, is_nominated, nominates, request_kind};
 use crate::Secret;
 use crate::wire::{
     Attribute, AttributeCode, BodyFraming, EncodeError, ForwardRequestWriter, PacketSize,
-    RequestLine,
+    RequestLine, decimal,
 };
 use bytes::BytesMut;
 use http::header::{self, HeaderMap};
@@ -41,15 +41,17 @@ pub fn write_forward_request(
     secret: Option<&Secret>,
 ) -> Result<BodyFraming, EncodeError> {
     let headers = &parts.headers;
-    let host = headers
-        .get(header::HOST)
-        .map(header::HeaderValue::as_bytes)
-        .or_else(|| {
-            parts
-                .uri
-                .authority()
-                .map(|authority| strip_userinfo(authority.as_str()).as_bytes())
-        });
+    // It usually comes first, which saves looking for it.
+    let host_header = match headers.iter().next() {
+        Some((name, value)) if name == header::HOST => Some(value),
+        _ => headers.get(header::HOST),
+    };
+    let host = host_header.map(header::HeaderValue::as_bytes).or_else(|| {
+        parts
+            .uri
+            .authority()
+            .map(|authority| strip_userinfo(authority.as_str()).as_bytes())
+    });
     let is_ssl = facts.is_ssl || parts.uri.scheme_str() == Some("https");
     let (host_name, host_port) = split_host(host.unwrap_or_default());
     let server_name = match &facts.server_name {
@@ -75,7 +77,7 @@ pub fn write_forward_request(
         is_ssl,
     };
     let mut writer = ForwardRequestWriter::new(buffer, size, &line)?;
-    if let Some(host) = host.filter(|_| !headers.contains_key(header::HOST)) {
+    if let Some(host) = host.filter(|_| host_header.is_none()) {
         writer.header(b"host", host)?;
     }
     write_headers(&mut writer, headers, framing)?;
@@ -88,22 +90,38 @@ fn write_headers(
     headers: &HeaderMap,
     framing: BodyFraming,
 ) -> Result<(), EncodeError> {
-    let hop_by_hop = HopByHop::of(headers);
-    for (name, value) in headers {
-        let replaced = name == header::CONTENT_LENGTH || name == header::EXPECT;
-        if replaced || hop_by_hop.holds(name) {
-            continue;
-        }
-        writer.header(name.as_str().as_bytes(), value.as_bytes())?;
+    let start = writer.mark();
+    let mut nominated = false;
+    writer.checked_headers(headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let code = match request_kind(name) {
+            Kind::Coded(code) => Some(code),
+            Kind::Spelled => None,
+            Kind::Connection => {
+                nominated |= nominates(value);
+                return None;
+            }
+            Kind::HopByHop | Kind::ContentLength | Kind::Expect => return None,
+        };
+        Some((code, name, value.as_bytes()))
+    }))?;
+    if nominated {
+        // Rare enough to begin again.
+        writer.take_back(start);
+        let kept = headers
+            .iter()
+            .filter(|(name, _)| !is_nominated(headers, name));
+        writer.checked_headers(kept.filter_map(|(name, value)| {
+            let name = name.as_str();
+            let code = match request_kind(name) {
+                Kind::Coded(code) => Some(code),
+                Kind::Spelled => None,
+                _ => return None,
+            };
+            Some((code, name, value.as_bytes()))
+        }))?;
     }
-    match framing {
-        BodyFraming::Length(n) => {
-            let mut digits = [0u8; 20];
-            writer.header(b"content-length", decimal(n, &mut digits))
-        }
-        BodyFraming::Chunked => writer.header(b"transfer-encoding", b"chunked"),
-        BodyFraming::Absent => writer.header(b"content-length", b"0"),
-    }
+    writer.announce(framing)
 }
 
 fn write_attributes(
@@ -189,6 +207,7 @@ fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
             let (name, after) = rest.split_at(end);
             (name, after.get(2..).unwrap_or_default())
         }
+        _ if !host.contains(&b':') => (host, &b""[..]),
         _ => match host.iter().rposition(|&b| b == b':') {
             Some(colon) => {
                 let (name, port) = host.split_at(colon);
@@ -221,23 +240,6 @@ fn percent_encode(text: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Decimal digits without allocation.
-pub(super) fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut used = 0usize;
-    for slot in digits.iter_mut().rev() {
-        // A remainder by ten fits a byte.
-        *slot = b'0'.wrapping_add(u8::try_from(n % 10).unwrap_or_default());
-        used = used.saturating_add(1);
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    digits
-        .get(20usize.saturating_sub(used)..)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! `http::response::Parts` straight into Send Headers.
 
-use super::names::HopByHop;
-use super::request_encode::decimal;
-use crate::wire::{EncodeError, PacketSize, SendHeadersWriter};
+use super::names::{Kind, is_nominated, nominates, response_kind};
+use crate::wire::{EncodeError, PacketSize, SendHeadersWriter, decimal, response_header_code};
 use bytes::BytesMut;
 use http::header;
 use http::response;
@@ -27,24 +26,44 @@ pub fn write_send_headers(
     let status = parts.status.as_u16();
     let has_body = !head_request && !matches!(status, 100..=199 | 204 | 205 | 304);
     let mut writer = SendHeadersWriter::new(buffer, size, status)?;
-    let hop_by_hop = HopByHop::of(&parts.headers);
+    let nominated = parts
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .any(nominates);
     let mut announced = None;
-    for (name, value) in &parts.headers {
-        if hop_by_hop.holds(name) {
-            continue;
-        }
-        if name == header::CONTENT_LENGTH {
-            if matches!(status, 204 | 205) {
-                continue;
-            }
-            let length = SendHeadersWriter::content_length(value.as_bytes(), announced)?;
-            if announced.is_some() {
-                continue;
-            }
-            announced = Some(length);
-        }
-        writer.header(name.as_str().as_bytes(), value.as_bytes())?;
-    }
+    let mut wrong = Ok(());
+    writer.checked_headers(
+        parts
+            .headers
+            .iter()
+            .map_while(|(name, value)| {
+                if nominated && is_nominated(&parts.headers, name) {
+                    return Some(None);
+                }
+                let name = name.as_str();
+                let code = match response_kind(name) {
+                    Kind::Coded(code) => Some(code),
+                    Kind::Spelled | Kind::Expect => None,
+                    Kind::HopByHop | Kind::Connection => return Some(None),
+                    Kind::ContentLength if matches!(status, 204 | 205) => return Some(None),
+                    Kind::ContentLength => {
+                        match SendHeadersWriter::content_length(value.as_bytes(), announced) {
+                            Err(error) => {
+                                wrong = Err(error);
+                                return None;
+                            }
+                            Ok(_) if announced.is_some() => return Some(None),
+                            Ok(length) => announced = Some(length),
+                        }
+                        response_header_code(b"content-length")
+                    }
+                };
+                Some(Some((code, name, value.as_bytes())))
+            })
+            .flatten(),
+    )?;
+    wrong?;
     let length = match body_length {
         _ if status == 205 => Some(0),
         Some(length) if has_body && announced.is_none() => Some(length),

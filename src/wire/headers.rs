@@ -82,7 +82,8 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
     i64::try_from(number).is_ok().then_some(number)
 }
 
-const CONTENT_LENGTH_CODE: u8 = 0x08;
+/// `content-length` in a request.
+pub(super) const CONTENT_LENGTH_CODE: u8 = 0x08;
 
 /// Checks `count` headers, and tells how they announce a body.
 #[inline(never)]

@@ -70,5 +70,7 @@ pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
+#[cfg(feature = "http")]
+pub(crate) use request_writer::decimal;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

@@ -4,11 +4,11 @@ use super::attributes::Attribute;
 use super::class::Class;
 use super::code::{AttributeCode, method_code, request_header_code};
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
-use super::headers::parse_content_length;
+use super::headers::{CONTENT_LENGTH_CODE, parse_content_length};
 use super::limits::{BodyFraming, PacketSize};
 use super::packet::Direction;
 use super::request::FORWARD_REQUEST;
-use super::writer::PacketWriter;
+use super::writer::{PacketWriter, name_len};
 use bytes::BytesMut;
 
 /// The fixed fields of a Forward Request, in wire order.
@@ -77,7 +77,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         line: &RequestLine<'a>,
     ) -> Result<Self, EncodeError> {
         let mut packet = PacketWriter::new(buffer, Direction::ToContainer, size);
-        packet.u8(Field::MessageCode, FORWARD_REQUEST)?;
+        packet.u8(|| Field::MessageCode, FORWARD_REQUEST)?;
         let code = method_code(line.method);
         let stored_method = if code.is_some() {
             None
@@ -87,21 +87,21 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         if line.method.is_empty() {
             return Err(EncodeError::new(Field::Method, EncodeRule::Empty));
         }
-        packet.u8(Field::Method, code.unwrap_or(0xff))?;
-        packet.string(Field::Protocol, line.protocol, Class::Visible)?;
+        packet.u8(|| Field::Method, code.unwrap_or(0xff))?;
+        packet.string(|| Field::Protocol, line.protocol, Class::Visible)?;
         match line.req_uri {
             [b'/', ..] | [b'*'] => {}
             [] => return Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
             _ => return Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
         }
-        packet.string(Field::ReqUri, line.req_uri, Class::Path)?;
-        packet.nullable(Field::RemoteAddr, line.remote_addr, Class::Visible)?;
-        packet.nullable(Field::RemoteHost, line.remote_host, Class::Visible)?;
-        packet.nullable(Field::ServerName, line.server_name, Class::Visible)?;
-        packet.u16(Field::ServerPort, line.server_port)?;
-        packet.u8(Field::IsSsl, line.is_ssl.into())?;
+        packet.string(|| Field::ReqUri, line.req_uri, Class::Path)?;
+        packet.nullable(|| Field::RemoteAddr, line.remote_addr, Class::Visible)?;
+        packet.nullable(|| Field::RemoteHost, line.remote_host, Class::Visible)?;
+        packet.nullable(|| Field::ServerName, line.server_name, Class::Visible)?;
+        packet.u16(|| Field::ServerPort, line.server_port)?;
+        packet.u8(|| Field::IsSsl, line.is_ssl.into())?;
         let count_at = packet.len();
-        packet.u16(Field::NumHeaders, 0)?;
+        packet.u16(|| Field::NumHeaders, 0)?;
         Ok(Self {
             packet,
             stored_method,
@@ -124,59 +124,74 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             return Err(EncodeError::new(field(), EncodeRule::AfterAttributes));
         }
         let code = request_header_code(name);
-        let mut framing = self.framing;
-        if code == Some(0x08) {
-            framing = match framing {
-                BodyFraming::Absent => parse_content_length(value)
-                    .map(BodyFraming::Length)
-                    .ok_or_else(|| {
-                        EncodeError::new(Field::ContentLength, EncodeRule::NotANumber)
-                    })?,
-                BodyFraming::Length(_) => {
-                    return Err(EncodeError::new(
-                        Field::ContentLength,
-                        EncodeRule::Duplicate,
-                    ));
-                }
-                BodyFraming::Chunked => {
-                    return Err(EncodeError::new(
-                        Field::ContentLength,
-                        EncodeRule::LengthAndEncoding,
-                    ));
-                }
-            };
-        } else if name.len() == 17 && name.eq_ignore_ascii_case(b"transfer-encoding") {
-            framing = match framing {
-                BodyFraming::Absent if value.eq_ignore_ascii_case(b"chunked") => {
-                    BodyFraming::Chunked
-                }
-                BodyFraming::Absent => {
-                    return Err(EncodeError::new(
-                        Field::TransferEncoding,
-                        EncodeRule::NotChunked,
-                    ));
-                }
-                BodyFraming::Chunked => {
-                    return Err(EncodeError::new(
-                        Field::TransferEncoding,
-                        EncodeRule::Duplicate,
-                    ));
-                }
-                BodyFraming::Length(_) => {
-                    return Err(EncodeError::new(
-                        Field::TransferEncoding,
-                        EncodeRule::LengthAndEncoding,
-                    ));
-                }
-            };
-        }
+        let announced = match code {
+            Some(CONTENT_LENGTH_CODE) => Some(announce(self.framing, Field::ContentLength, value)?),
+            None if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                Some(announce(self.framing, Field::TransferEncoding, value)?)
+            }
+            _ => None,
+        };
         write_header(&mut self.packet, field, code, name, value)?;
-        self.framing = framing;
+        self.framing = announced.unwrap_or(self.framing);
+        self.count(name)
+    }
+
+    /// Adds headers that say nothing about the body, with values that hold only what they
+    /// may and names in lower case, each with its code if it has one.
+    #[cfg(feature = "http")]
+    #[inline(always)]
+    pub(crate) fn checked_headers<'h>(
+        &mut self,
+        headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
+    ) -> Result<(), EncodeError> {
+        let count = self.packet.checked_headers(headers)?;
+        let all = count.saturating_add(self.num_headers.into());
+        self.num_headers = u16::try_from(all)
+            .map_err(|_| EncodeError::new(Field::NumHeaders, EncodeRule::TooMany))?;
+        Ok(())
+    }
+
+    /// Adds the header that announces the body, the only one that does.
+    #[cfg(feature = "http")]
+    pub(crate) fn announce(&mut self, framing: BodyFraming) -> Result<(), EncodeError> {
+        let mut digits = [0u8; 20];
+        let (code, name, value) = match framing {
+            BodyFraming::Chunked => (None, "transfer-encoding", &b"chunked"[..]),
+            BodyFraming::Absent => (Some(CONTENT_LENGTH_CODE), "content-length", &b"0"[..]),
+            BodyFraming::Length(n) => {
+                let value = decimal(n, &mut digits);
+                (Some(CONTENT_LENGTH_CODE), "content-length", value)
+            }
+        };
+        self.checked_headers(std::iter::once((code, name, value)))?;
+        self.framing = match framing {
+            BodyFraming::Absent => BodyFraming::Length(0),
+            known => known,
+        };
+        Ok(())
+    }
+
+    fn count(&mut self, name: &[u8]) -> Result<(), EncodeError> {
+        let field = || Field::Header(ShortName::new(name));
         self.num_headers = self
             .num_headers
             .checked_add(1)
             .ok_or_else(|| EncodeError::new(field(), EncodeRule::TooMany))?;
         Ok(())
+    }
+
+    /// How much is written, for [`take_back`](Self::take_back).
+    #[cfg(feature = "http")]
+    pub(crate) fn mark(&self) -> (usize, u16) {
+        (self.packet.len(), self.num_headers)
+    }
+
+    /// Takes back the headers written since [`mark`](Self::mark), none of which may say
+    /// anything about the body.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_back(&mut self, (len, num_headers): (usize, u16)) {
+        self.packet.truncate(len);
+        self.num_headers = num_headers;
     }
 
     /// Adds an attribute. `stored_method` is written by [`finish`](Self::finish) when the
@@ -228,12 +243,12 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                     AttributeCode::QueryString => Class::Query,
                     _ => Class::Value,
                 };
-                self.packet.u8(field, code.code())?;
-                self.packet.nullable(field, value, class)
+                self.packet.u8(|| field, code.code())?;
+                self.packet.nullable(|| field, value, class)
             }
             Attribute::SslKeySize(bits) => {
-                self.packet.u8(field, code.code())?;
-                self.packet.u16(field, bits)
+                self.packet.u8(|| field, code.code())?;
+                self.packet.u16(|| field, bits)
             }
             Attribute::Named { name, value } => {
                 let field = Field::NamedAttribute(ShortName::new(name));
@@ -243,9 +258,9 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                 if AttributeCode::is_coded_name(name) {
                     return Err(EncodeError::new(field, EncodeRule::Reserved));
                 }
-                self.packet.u8(field, code.code())?;
-                self.packet.string(field, name, Class::Value)?;
-                self.packet.nullable(field, value, Class::Value)
+                self.packet.u8(|| field, code.code())?;
+                self.packet.string(|| field, name, Class::Value)?;
+                self.packet.nullable(|| field, value, Class::Value)
             }
         }
     }
@@ -258,14 +273,33 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     pub fn finish(mut self) -> Result<BodyFraming, EncodeError> {
         if let Some(method) = self.stored_method {
             let field = Field::Attribute(AttributeCode::StoredMethod);
-            self.packet.u8(field, AttributeCode::StoredMethod.code())?;
-            self.packet.string(field, method, Class::Token)?;
+            self.packet
+                .u8(|| field, AttributeCode::StoredMethod.code())?;
+            self.packet.string(|| field, method, Class::Token)?;
         }
-        self.packet.u8(Field::End, 0xff)?;
+        self.packet.u8(|| Field::End, 0xff)?;
         self.packet.patch_u16(self.count_at, self.num_headers);
         self.packet.finish();
         Ok(self.framing)
     }
+}
+
+/// What the headers say about the body with one of the two length headers more.
+fn announce(before: BodyFraming, field: Field, value: &[u8]) -> Result<BodyFraming, EncodeError> {
+    let rule = match (before, field) {
+        (BodyFraming::Absent, Field::ContentLength) => match parse_content_length(value) {
+            Some(length) => return Ok(BodyFraming::Length(length)),
+            None => EncodeRule::NotANumber,
+        },
+        (BodyFraming::Absent, _) if value.eq_ignore_ascii_case(b"chunked") => {
+            return Ok(BodyFraming::Chunked);
+        }
+        (BodyFraming::Absent, _) => EncodeRule::NotChunked,
+        (BodyFraming::Length(_), Field::ContentLength)
+        | (BodyFraming::Chunked, Field::TransferEncoding) => EncodeRule::Duplicate,
+        _ => EncodeRule::LengthAndEncoding,
+    };
+    Err(EncodeError::new(field, rule))
 }
 
 /// One header, as code or spelled out; nothing of it if there is an error.
@@ -277,29 +311,31 @@ pub(crate) fn write_header(
     value: &[u8],
 ) -> Result<(), EncodeError> {
     let before = packet.len();
-    let written = write_name_and_value(packet, field, code, name, value);
+    let written = match code {
+        Some(code) => packet.u16(&field, u16::from_be_bytes([0xa0, code])),
+        None => name_len(name).and_then(|_| packet.string(&field, name, Class::Token)),
+    }
+    .and_then(|()| packet.string(&field, value, Class::Value));
     if written.is_err() {
         packet.truncate(before);
     }
     written
 }
 
-fn write_name_and_value(
-    packet: &mut PacketWriter<'_>,
-    field: impl Fn() -> Field,
-    code: Option<u8>,
-    name: &[u8],
-    value: &[u8],
-) -> Result<(), EncodeError> {
-    match code {
-        Some(code) => packet.u16(field(), u16::from_be_bytes([0xa0, code]))?,
-        None if name.is_empty() => return Err(EncodeError::new(field(), EncodeRule::Empty)),
-        // Undertow takes any name length from 256 up for a code (section 5, D-24).
-        None if name.len() > 255 => {
-            let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-            return Err(EncodeError::new(field(), EncodeRule::OutOfRange(len)));
+/// Decimal digits without allocation.
+#[cfg(feature = "http")]
+pub(crate) fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut used = 0usize;
+    for slot in digits.iter_mut().rev() {
+        // A remainder by ten fits a byte.
+        *slot = b'0'.wrapping_add(u8::try_from(n % 10).unwrap_or_default());
+        used = used.saturating_add(1);
+        n /= 10;
+        if n == 0 {
+            break;
         }
-        None => packet.string(field(), name, Class::Token)?,
     }
-    packet.string(field(), value, Class::Value)
+    digits
+        .get(20usize.saturating_sub(used)..)
+        .unwrap_or_default()
 }

@@ -209,11 +209,11 @@ impl<'b> SendHeadersWriter<'b> {
             ));
         }
         let mut packet = PacketWriter::new(buffer, Direction::ToWebServer, size);
-        packet.u8(Field::MessageCode, SEND_HEADERS)?;
-        packet.u16(Field::Status, status)?;
-        packet.string(Field::Reason, reason, Class::Value)?;
+        packet.u8(|| Field::MessageCode, SEND_HEADERS)?;
+        packet.u16(|| Field::Status, status)?;
+        packet.string(|| Field::Reason, reason, Class::Value)?;
         let count_at = packet.len();
-        packet.u16(Field::NumHeaders, 0)?;
+        packet.u16(|| Field::NumHeaders, 0)?;
         Ok(Self {
             packet,
             count_at,
@@ -234,6 +234,26 @@ impl<'b> SendHeadersWriter<'b> {
             name,
             value,
         )?;
+        self.count(name)
+    }
+
+    /// Adds headers that say nothing about the body, with values that hold only what they
+    /// may and names in lower case, each with its code if it has one.
+    #[cfg(feature = "http")]
+    #[inline(always)]
+    pub(crate) fn checked_headers<'h>(
+        &mut self,
+        headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
+    ) -> Result<(), EncodeError> {
+        let count = self.packet.checked_headers(headers)?;
+        let all = count.saturating_add(self.num_headers.into());
+        self.num_headers = u16::try_from(all)
+            .map_err(|_| EncodeError::new(Field::NumHeaders, EncodeRule::TooMany))?;
+        Ok(())
+    }
+
+    fn count(&mut self, name: &[u8]) -> Result<(), EncodeError> {
+        let field = || Field::Header(ShortName::new(name));
         self.num_headers = self
             .num_headers
             .checked_add(1)
