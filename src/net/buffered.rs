@@ -204,7 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
                         .segments
                         .iter()
                         .map(Bytes::as_ref)
-                        .chain([self.tail.as_ref()]);
+                        .chain([self.tail.as_ref()])
+                        .filter(|part| !part.is_empty());
                     let mut count = 0usize;
                     for (slot, part) in slices.iter_mut().zip(parts) {
                         *slot = IoSlice::new(part);
@@ -319,6 +320,78 @@ mod tests {
         drop(theirs);
         let error = poll_fn(|cx| ours.poll_payload(cx)).await.unwrap_err();
         assert!(matches!(error, ReadError::Truncated));
+    }
+
+    /// Takes everything, and notes where the slices of each write lay.
+    #[derive(Default)]
+    struct Slices(Vec<Vec<(*const u8, usize)>>);
+
+    impl AsyncRead for Slices {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Slices {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let places = slices.iter().map(|slice| (slice.as_ptr(), slice.len()));
+            self.0.push(places.collect());
+            Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn large_data_is_written_from_where_the_caller_has_it() {
+        let mut ours = Buffered::new(
+            Slices::default(),
+            Direction::ToWebServer,
+            PacketSize::DEFAULT,
+        );
+        let small = Bytes::from(vec![b's'; GATHER_FROM - 1]);
+        let large = Bytes::from(vec![b'l'; GATHER_FROM]);
+        ours.queue(b"a header");
+        ours.queue_data(small.clone());
+        ours.queue_data(large.clone());
+        ours.queue(b"\0");
+        ours.queue_data(large.clone());
+        poll_fn(|cx| ours.poll_flush(cx)).await.unwrap();
+
+        let [slices] = &ours.io.0[..] else {
+            panic!("one write: {:?}", ours.io.0)
+        };
+        let lens: Vec<_> = slices.iter().map(|&(_, len)| len).collect();
+        assert_eq!(lens, [8 + small.len(), large.len(), 1, large.len()]);
+        for (place, &(at, _)) in slices.iter().enumerate() {
+            assert_eq!(at == large.as_ptr(), place % 2 == 1, "slice {place}");
+        }
     }
 
     #[tokio::test]
