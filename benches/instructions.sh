@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Instructions per packet, counted by callgrind: two runs of each piece of work with
+# different numbers of rounds, so that what happens once does not count.
+# Arguments choose pieces; without any, all are counted.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+command -v valgrind >/dev/null || {
+  echo "benches/instructions.sh: needs valgrind (Debian: apt-get install valgrind)" >&2
+  exit 1
+}
+program=$(cargo bench --locked --bench instructions --no-run --message-format=json 2>/dev/null |
+  grep -o '"executable":"[^"]*instructions[^"]*"' | cut -d'"' -f4)
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+count() {
+  valgrind --tool=callgrind --callgrind-out-file="$out" "$program" "$1" "$2" 2>/dev/null
+  sed -n 's/^summary: //p; s/^totals: //p' "$out" | tail -1
+}
+
+pieces=${*:-$("$program")}
+for piece in $pieces; do
+  few=$(count "$piece" 1000)
+  many=$(count "$piece" 3000)
+  printf '%-28s %6d\n' "$piece" $(((many - few) / 2000))
+done

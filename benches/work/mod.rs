@@ -1,0 +1,176 @@
+//! The work that the benches time and the instruction counts count, each piece beside the
+//! piece of HTTP/1.1 it is compared with. The request is a browser's, 15 headers.
+
+use ajp::http::{RequestFacts, request_parts, write_forward_request};
+use ajp::server::{ServerConfig, Trust};
+use ajp::wire::{
+    Attribute, AttributeCode, BodyFraming, ForwardRequest, ForwardRequestWriter, PacketSize,
+    RequestLine, ToWebServer, write_body_chunk,
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, request};
+
+const HEADERS: [(&str, &str); 15] = [
+    ("host", "www.shop.example"),
+    ("connection", "keep-alive"),
+    ("cache-control", "max-age=0"),
+    (
+        "sec-ch-ua",
+        "\"Not A;Brand\";v=\"99\", \"Chromium\";v=\"117\"",
+    ),
+    ("upgrade-insecure-requests", "1"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/117.0.0.0 Safari/537.36",
+    ),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    ),
+    ("sec-fetch-site", "same-origin"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    ("referer", "http://www.shop.example/app/start?page=1"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("accept-language", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7"),
+    (
+        "cookie",
+        "theme=dark; _lab=GA1.2.1234567890.1600000000; JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1",
+    ),
+    ("if-modified-since", "Sun, 13 Sep 2020 12:26:40 GMT"),
+];
+const TARGET: &str = "/app/echo/page?name=value&q=a%20b+c&empty=";
+
+/// The request with the headers that `keep` wants.
+pub(crate) fn parts(keep: impl Fn(&str) -> bool) -> request::Parts {
+    let mut request = Request::get(TARGET);
+    for (name, value) in HEADERS.into_iter().filter(|(name, _)| keep(name)) {
+        request = request.header(name, value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+/// The payload of the request as `mod_proxy_ajp` would send it, hop-by-hop headers included.
+pub(crate) fn ajp_payload() -> Bytes {
+    let (path, query) = TARGET.split_once('?').unwrap();
+    let mut buffer = BytesMut::new();
+    let line = RequestLine {
+        req_uri: path.as_bytes(),
+        server_name: Some(b"www.shop.example"),
+        ..RequestLine::default()
+    };
+    let mut writer = ForwardRequestWriter::new(&mut buffer, PacketSize::DEFAULT, &line).unwrap();
+    for (name, value) in HEADERS {
+        writer.header(name.as_bytes(), value.as_bytes()).unwrap();
+    }
+    let value = Some(query.as_bytes());
+    writer
+        .attribute(Attribute::Coded {
+            code: AttributeCode::QueryString,
+            value,
+        })
+        .unwrap();
+    let port = Attribute::Named {
+        name: b"AJP_REMOTE_PORT",
+        value: Some(b"51234"),
+    };
+    writer.attribute(port).unwrap();
+    writer.finish().unwrap();
+    buffer.freeze().slice(4..)
+}
+
+pub(crate) fn http1_head() -> Vec<u8> {
+    let mut head = format!("GET {TARGET} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in HEADERS {
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// The same bytes at eight offsets.
+pub(crate) fn placed(bytes: &[u8]) -> Vec<Bytes> {
+    (0..8usize)
+        .map(|i| {
+            let mut buffer = BytesMut::zeroed(i * 61);
+            buffer.extend_from_slice(bytes);
+            buffer.freeze().slice(i * 61..)
+        })
+        .collect()
+}
+
+fn sum<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
+    headers.map(|(name, value)| name.len() + value.len()).sum()
+}
+
+pub(crate) fn decode_ajp(payload: Bytes) -> usize {
+    let request = ForwardRequest::parse(payload).unwrap();
+    sum(request.headers().map(|header| (header.name, header.value)))
+}
+
+pub(crate) fn decode_httparse(head: &[u8]) -> usize {
+    let mut headers = [httparse::EMPTY_HEADER; 100];
+    let mut request = httparse::Request::new(&mut headers);
+    request.parse(head).unwrap();
+    let headers = request.headers.iter();
+    sum(headers.map(|header| (header.name.as_bytes(), header.value)))
+}
+
+pub(crate) fn encode_ajp(buffer: &mut BytesMut, parts: &request::Parts, facts: &RequestFacts) {
+    let (size, framing) = (PacketSize::DEFAULT, BodyFraming::Length(0));
+    write_forward_request(buffer, size, parts, facts, framing, None).unwrap();
+}
+
+pub(crate) fn encode_http1(buffer: &mut BytesMut, parts: &request::Parts) {
+    buffer.extend_from_slice(parts.method.as_str().as_bytes());
+    buffer.extend_from_slice(b" ");
+    buffer.extend_from_slice(parts.uri.path_and_query().unwrap().as_str().as_bytes());
+    buffer.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in &parts.headers {
+        buffer.extend_from_slice(name.as_str().as_bytes());
+        buffer.extend_from_slice(b": ");
+        buffer.extend_from_slice(value.as_bytes());
+        buffer.extend_from_slice(b"\r\n");
+    }
+    buffer.extend_from_slice(b"\r\n");
+}
+
+/// The payload of a full Send Body Chunk.
+pub(crate) fn chunk_payload(size: PacketSize) -> Bytes {
+    let mut packet = BytesMut::new();
+    write_body_chunk(&mut packet, &vec![b'x'; size.max_body_chunk()], size).unwrap();
+    packet.freeze().slice(4..)
+}
+
+pub(crate) fn decode_chunk(payload: Bytes) -> ToWebServer {
+    ToWebServer::parse(payload).unwrap()
+}
+
+pub(crate) fn server_config() -> ServerConfig {
+    ServerConfig::new(Trust::TrustedNetwork)
+}
+
+pub(crate) fn request_from_ajp(payload: Bytes, config: &ServerConfig) -> Request<()> {
+    let request = ForwardRequest::parse(payload).unwrap();
+    request_parts(&request, config).unwrap()
+}
+
+pub(crate) fn request_from_httparse(head: &Bytes) -> Request<()> {
+    let mut headers = [httparse::EMPTY_HEADER; 100];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(head).unwrap();
+    let mut request = Request::new(());
+    *request.method_mut() = parsed.method.unwrap().parse().unwrap();
+    let target = head.slice_ref(parsed.path.unwrap().as_bytes());
+    *request.uri_mut() = http::Uri::from_maybe_shared(target).unwrap();
+    let mut map = HeaderMap::with_capacity(parsed.headers.len());
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).unwrap();
+        map.append(
+            name,
+            HeaderValue::from_maybe_shared(head.slice_ref(header.value)).unwrap(),
+        );
+    }
+    *request.headers_mut() = map;
+    request
+}
