@@ -46,12 +46,13 @@ impl Class {
         let all = match self {
             Self::Token => bytes.iter().all(|&b| is_token(b)),
             Self::Value => bytes.iter().fold(true, |ok, &b| ok & is_value(b)),
-            Self::Visible => bytes.iter().fold(true, |ok, &b| ok & is_visible(b)),
-            Self::Query => bytes
-                .iter()
-                .fold(true, |ok, &b| ok & is_visible(b) & (b != b'#')),
+            Self::Visible => holds(bytes, self, not_visible),
+            Self::Path => holds(bytes, self, |word| {
+                not_visible(word) | is_byte(word, b'#') | is_byte(word, b'?')
+            }),
+            Self::Query => holds(bytes, self, |word| not_visible(word) | is_byte(word, b'#')),
             Self::Any => true,
-            Self::Path | Self::LenientPath | Self::LenientQuery | Self::Pem => {
+            Self::LenientPath | Self::LenientQuery | Self::Pem => {
                 bytes.iter().fold(true, |ok, &b| ok & self.allows(b))
             }
         };
@@ -64,6 +65,45 @@ impl Class {
             .find(|&(_, &b)| !self.allows(b))
             .map(|(i, &b)| (i, b))
     }
+}
+
+/// Whether `marks` sets no high bit in the words of a string. Words overlap at its end; a
+/// string shorter than one is looked at byte by byte.
+#[inline(always)]
+fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().all(|&b| class.allows(b));
+    };
+    let mut found = marks(u64::from_ne_bytes(*last));
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        found |= marks(u64::from_ne_bytes(*word));
+        rest = after;
+    }
+    found & HIGH == 0
+}
+
+/// The high bit of each byte of a word.
+pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// A word of one byte repeated.
+pub(super) const fn all(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Sets the high bit of bytes that are `byte`, if all are below 0x80.
+#[inline]
+pub(super) const fn is_byte(word: u64, byte: u8) -> u64 {
+    !(word ^ all(byte)).wrapping_add(all(0x7f))
+}
+
+/// Sets the high bit of a byte that is not in 0x21..=0x7E if there is one, and perhaps of
+/// others: a byte from 0x80 may disturb its neighbour, but is marked itself.
+#[inline]
+const fn not_visible(word: u64) -> u64 {
+    let from_21 = word.wrapping_add(all(0x80 - 0x21));
+    let above_7e = word.wrapping_add(all(0x7f - 0x7e));
+    !from_21 | above_7e | word
 }
 
 const fn is_value(b: u8) -> bool {
@@ -122,6 +162,13 @@ mod tests {
             Any,
         ] {
             for b in 0..=255u8 {
+                // Longer than a word, at its start, end and overlap.
+                for at in 0..11 {
+                    let mut text = *b"abcdefghijk";
+                    text[at] = b;
+                    let expected = (!class.allows(b)).then_some((at, b));
+                    assert_eq!(class.first_bad(&text), expected, "{class:?} {b:#x} {at}");
+                }
                 let text = [b'a', b, b'a'];
                 let expected = if class.allows(b) { None } else { Some((1, b)) };
                 assert_eq!(class.first_bad(&text), expected, "{class:?} {b:#04x}");

@@ -7,7 +7,7 @@
 
 #![allow(clippy::needless_bitwise_bool, reason = "branch-free scans vectorise")]
 
-use super::class::Class;
+use super::class::{Class, HIGH, all, is_byte};
 use super::error::{Field, Rule};
 use super::reader::{Bad, Check};
 
@@ -248,12 +248,6 @@ fn has_space_or_hash(query: &[u8]) -> bool {
     found & HIGH != 0
 }
 
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-const fn all(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
 /// Sets the high bit of bytes below 0x80 that are neither letters nor `-`.
 #[inline]
 const fn not_letter_or_dash(word: u64) -> u64 {
@@ -263,10 +257,4 @@ const fn not_letter_or_dash(word: u64) -> u64 {
     let above_z = lower.wrapping_add(all(0x7f - b'z'));
     let not_dash = (lower ^ all(b'-')).wrapping_add(all(0x7f));
     (!from_a | above_z) & not_dash
-}
-
-/// Sets the high bit of bytes that are `byte`, if all are below 0x80.
-#[inline]
-const fn is_byte(word: u64, byte: u8) -> u64 {
-    !(word ^ all(byte)).wrapping_add(all(0x7f))
 }

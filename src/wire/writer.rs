@@ -1,5 +1,7 @@
 //! Appends one packet to a buffer, with the length patched in at the end. A writer that
 //! fails or is dropped early takes back every byte it wrote.
+//!
+//! Lengths are those of slices and sums of a few of them, which do not overflow.
 
 use super::class::Class;
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
@@ -26,7 +28,7 @@ impl<'b> PacketWriter<'b> {
     pub(crate) fn new(buffer: &'b mut BytesMut, direction: Direction, size: PacketSize) -> Self {
         let start = buffer.len();
         // Room is made a piece at a time: to ask for each string costs more than its bytes.
-        buffer.resize(start.saturating_add(ROOM), 0);
+        buffer.resize(start.wrapping_add(ROOM), 0);
         let mut packet = Self {
             buffer,
             start,
@@ -56,13 +58,13 @@ impl<'b> PacketWriter<'b> {
         field: impl FnOnce() -> Field,
         bytes: usize,
     ) -> Result<&mut [u8], EncodeError> {
-        let needed = self.len.saturating_add(bytes);
+        let needed = self.len.wrapping_add(bytes);
         if needed > self.room {
             self.grow(field, needed)?;
         }
-        let at = self.start.saturating_add(self.len);
+        let at = self.start.wrapping_add(self.len);
         self.len = needed;
-        let range = at..at.saturating_add(bytes);
+        let range = at..at.wrapping_add(bytes);
         Ok(self.buffer.get_mut(range).unwrap_or_default())
     }
 
@@ -77,7 +79,7 @@ impl<'b> PacketWriter<'b> {
             return Err(EncodeError::new(field(), rule));
         }
         self.room = needed.max(self.room.saturating_mul(2)).min(self.limit);
-        let end = self.start.saturating_add(self.room);
+        let end = self.start.wrapping_add(self.room);
         self.buffer.resize(end, 0);
         Ok(())
     }
@@ -113,7 +115,7 @@ impl<'b> PacketWriter<'b> {
         if let Some((_, byte)) = class.first_bad(value) {
             return Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte)));
         }
-        let out = self.next(field, value.len().saturating_add(3))?;
+        let out = self.next(field, value.len().wrapping_add(3))?;
         put_string(put(out, len_bytes(value)), value);
         Ok(())
     }
@@ -145,14 +147,14 @@ impl<'b> PacketWriter<'b> {
         for (code, name, value) in headers {
             let [high, low] = len_bytes(value);
             let needed = match code {
-                Some(_) => value.len().saturating_add(5),
-                None => name.len().saturating_add(value.len()).saturating_add(6),
+                Some(_) => value.len().wrapping_add(5),
+                None => name.len().wrapping_add(value.len()).wrapping_add(6),
             };
             if needed > out.len() {
                 let left = out.len();
-                self.len = self.room.saturating_sub(left);
+                self.len = self.room.wrapping_sub(left);
                 let field = || Field::Header(ShortName::new(name.as_bytes()));
-                self.grow(field, self.len.saturating_add(needed))?;
+                self.grow(field, self.len.wrapping_add(needed))?;
                 out = self.rest();
             }
             if let Some(code) = code {
@@ -163,32 +165,32 @@ impl<'b> PacketWriter<'b> {
                 out = put(out, [high, low]);
             }
             out = put_string(out, value);
-            count = count.saturating_add(1);
+            count = count.wrapping_add(1);
         }
         let left = out.len();
-        self.len = self.room.saturating_sub(left);
+        self.len = self.room.wrapping_sub(left);
         Ok(count)
     }
 
     /// The room that is left.
     #[cfg(feature = "http")]
     fn rest(&mut self) -> &mut [u8] {
-        let start = self.start.saturating_add(self.len);
-        let end = self.start.saturating_add(self.room);
+        let start = self.start.wrapping_add(self.len);
+        let end = self.start.wrapping_add(self.room);
         self.buffer.get_mut(start..end).unwrap_or_default()
     }
 
     /// Overwrites two bytes at an offset from the start of the packet.
     pub(crate) fn patch_u16(&mut self, offset: usize, value: u16) {
-        let at = self.start.saturating_add(offset);
-        if let Some(slot) = self.buffer.get_mut(at..at.saturating_add(2)) {
+        let at = self.start.wrapping_add(offset);
+        if let Some(slot) = self.buffer.get_mut(at..at.wrapping_add(2)) {
             slot.copy_from_slice(&value.to_be_bytes());
         }
     }
 
     /// Patches the payload length in and keeps the packet.
     pub(crate) fn finish(mut self) {
-        let payload = self.len.saturating_sub(HEADER_LEN);
+        let payload = self.len.wrapping_sub(HEADER_LEN);
         self.patch_u16(2, u16::try_from(payload).unwrap_or(u16::MAX));
         self.finished = true;
     }
@@ -259,6 +261,6 @@ pub(crate) fn write_payload(
 impl Drop for PacketWriter<'_> {
     fn drop(&mut self) {
         let kept = if self.finished { self.len } else { 0 };
-        self.buffer.truncate(self.start.saturating_add(kept));
+        self.buffer.truncate(self.start.wrapping_add(kept));
     }
 }
