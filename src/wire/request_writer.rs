@@ -251,16 +251,16 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                 self.packet.u16(|| field, bits)
             }
             Attribute::Named { name, value } => {
-                let field = Field::NamedAttribute(ShortName::new(name));
+                let field = || Field::NamedAttribute(ShortName::new(name));
                 if name.is_empty() {
                     return Err(EncodeError::new(Field::AttributeName, EncodeRule::Empty));
                 }
                 if AttributeCode::is_coded_name(name) {
-                    return Err(EncodeError::new(field, EncodeRule::Reserved));
+                    return Err(EncodeError::new(field(), EncodeRule::Reserved));
                 }
-                self.packet.u8(|| field, code.code())?;
-                self.packet.string(|| field, name, Class::Value)?;
-                self.packet.nullable(|| field, value, Class::Value)
+                self.packet.u8(field, code.code())?;
+                self.packet.string(field, name, Class::Value)?;
+                self.packet.nullable(field, value, Class::Value)
             }
         }
     }
