@@ -127,9 +127,13 @@ impl ClientExchange {
     /// Most data bytes the next body packet may carry, `None` when none is due.
     /// `Some(0)` means that end of body is due ([`send_end`](Self::send_end)).
     ///
-    /// Never more than was asked for, than fits, or than Content-Length leaves.
+    /// Never more than was asked for, than fits, or than Content-Length leaves. After the end
+    /// of the exchange nothing is due: the container would read it as a message (section 4.12).
     #[must_use]
     pub fn credit(&self) -> Option<usize> {
+        if matches!(self.phase, Phase::Ended { .. } | Phase::Failed) {
+            return None;
+        }
         let due = usize::from(self.due?).min(self.size.max_request_body());
         if self.source_ended {
             return Some(0);
@@ -171,7 +175,7 @@ impl ClientExchange {
     /// [`ProtocolError::RequestTooShort`] when Content-Length promised more, and
     /// [`ProtocolError::Unexpected`] when no packet is due.
     pub fn send_end(&mut self) -> Result<[u8; 6], ProtocolError> {
-        if self.due.is_none() {
+        if self.credit().is_none() {
             return Err(ProtocolError::Unexpected {
                 packet: "end of body",
                 state: "without being asked",

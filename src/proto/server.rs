@@ -277,6 +277,7 @@ impl ServerExchange {
     /// [`EncodeError`] when `len` is 0, too large for the packet size, or goes beyond the
     /// Content-Length of the response.
     pub fn send_chunk(&mut self, len: usize) -> Result<[u8; 7], EncodeError> {
+        let header = body_chunk_header(len, self.size)?;
         if let Response::Streaming { left: Some(left) } = &mut self.response {
             let Some(rest) = left.checked_sub(len as u64) else {
                 let left = usize::try_from(*left).unwrap_or(usize::MAX);
@@ -284,7 +285,7 @@ impl ServerExchange {
             };
             *left = rest;
         }
-        body_chunk_header(len, self.size)
+        Ok(header)
     }
 
     /// Response bytes that Content-Length still promises; `Some(0)` when nothing may follow.

@@ -8,7 +8,7 @@ use super::headers::parse_content_length;
 use super::reader::{Check, Reader, checked_nullable, checked_string};
 
 /// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
-fn well_known(name: &[u8]) -> u8 {
+pub(super) fn well_known(name: &[u8]) -> u8 {
     match name {
         b"AJP_REMOTE_PORT" => 1,
         b"AJP_LOCAL_ADDR" => 2,

@@ -1,6 +1,6 @@
 //! Writes a Forward Request straight from borrowed data.
 
-use super::attributes::Attribute;
+use super::attributes::{Attribute, well_known};
 use super::class::Class;
 use super::code::{AttributeCode, method_code, request_header_code};
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
@@ -63,6 +63,7 @@ pub struct ForwardRequestWriter<'b, 'a> {
     in_attributes: bool,
     framing: BodyFraming,
     seen: u16,
+    well_known_seen: u8,
 }
 
 impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
@@ -110,6 +111,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             in_attributes: false,
             framing: BodyFraming::Absent,
             seen: 0,
+            well_known_seen: 0,
         })
     }
 
@@ -212,10 +214,19 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         if self.seen & bit != 0 && code != AttributeCode::ReqAttribute {
             return Err(EncodeError::new(field, EncodeRule::Duplicate));
         }
+        let mut known = 0;
+        if let Attribute::Named { name, .. } = attribute {
+            known = well_known(name);
+            if self.well_known_seen & known != 0 {
+                let field = Field::NamedAttribute(ShortName::new(name));
+                return Err(EncodeError::new(field, EncodeRule::Duplicate));
+            }
+        }
         let before = self.packet.len();
         let written = self.write_attribute(attribute, code);
         if written.is_ok() {
             self.seen |= bit;
+            self.well_known_seen |= known;
         } else {
             // What comes next must not be read as the rest of this one.
             self.packet.truncate(before);
