@@ -54,6 +54,13 @@ fn encode(c: &mut Criterion) {
                 buffer.len()
             });
         });
+        group.bench_function(format!("http1-proxy{suffix}"), |b| {
+            b.iter(|| {
+                buffer.clear();
+                work::encode_http1_proxy(&mut buffer, black_box(&parts));
+                buffer.len()
+            });
+        });
     }
     group.finish();
 }

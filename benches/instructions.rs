@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use std::hint::black_box;
 
 type Piece = Box<dyn FnMut()>;
+type Encode = Box<dyn Fn(&mut BytesMut, &http::request::Parts)>;
 
 fn pieces() -> Vec<(&'static str, Piece)> {
     let (payload, head) = (work::ajp_payload(), work::http1_head());
@@ -36,30 +37,37 @@ fn pieces() -> Vec<(&'static str, Piece)> {
             black_box(work::decode_httparse(&h));
         }),
     ));
-    for (ajp, http1, parts) in [
-        ("encode/ajp", "encode/http1", work::parts(|_| true)),
-        ("encode/ajp-coded", "encode/http1-coded", work::parts(coded)),
+    for (names, parts) in [
+        (
+            ["encode/ajp", "encode/http1", "encode/http1-proxy"],
+            work::parts(|_| true),
+        ),
+        (
+            [
+                "encode/ajp-coded",
+                "encode/http1-coded",
+                "encode/http1-proxy-coded",
+            ],
+            work::parts(coded),
+        ),
     ] {
-        let (facts, mut buffer, ours) = (
-            RequestFacts::new(),
-            BytesMut::with_capacity(8192),
-            parts.clone(),
-        );
-        all.push((
-            ajp,
-            Box::new(move || {
-                buffer.clear();
-                work::encode_ajp(&mut buffer, black_box(&ours), &facts);
-            }),
-        ));
-        let mut buffer = BytesMut::with_capacity(8192);
-        all.push((
-            http1,
-            Box::new(move || {
-                buffer.clear();
-                work::encode_http1(&mut buffer, black_box(&parts));
-            }),
-        ));
+        let facts = RequestFacts::new();
+        let ajp = move |buffer: &mut BytesMut, parts: &_| work::encode_ajp(buffer, parts, &facts);
+        let encoders: [Encode; 3] = [
+            Box::new(ajp),
+            Box::new(work::encode_http1),
+            Box::new(work::encode_http1_proxy),
+        ];
+        for (name, encode) in names.into_iter().zip(encoders) {
+            let (parts, mut buffer) = (parts.clone(), BytesMut::with_capacity(8192));
+            all.push((
+                name,
+                Box::new(move || {
+                    buffer.clear();
+                    encode(&mut buffer, black_box(&parts));
+                }),
+            ));
+        }
     }
     for (name, size) in [
         ("body/decode/8192", PacketSize::DEFAULT),
