@@ -41,7 +41,7 @@ pub fn request_parts(
 
 fn target(request: &ForwardRequest) -> Result<Uri, InvalidTarget> {
     let path = request.req_uri();
-    let whole = match request.query_string() {
+    let whole = || match request.query_string() {
         None => request.slice_ref(path),
         Some(query) => {
             let mut whole =
@@ -53,15 +53,13 @@ fn target(request: &ForwardRequest) -> Result<Uri, InvalidTarget> {
         }
     };
     if matches!(path, [b'/', ..] | [b'*']) {
-        if let Ok(target) = PathAndQuery::from_maybe_shared(whole.clone()) {
-            return Ok(Uri::from(target));
-        }
-        // Bytes that AJP carries but `http::Uri` does not take, such as `<`.
-        return PathAndQuery::from_maybe_shared(escape(&whole))
+        return PathAndQuery::from_maybe_shared(whole())
+            // Bytes that AJP carries but `http::Uri` does not take, such as `<`.
+            .or_else(|_| PathAndQuery::from_maybe_shared(escape(&whole())))
             .map(Uri::from)
             .map_err(|_| InvalidTarget);
     }
-    Uri::from_maybe_shared(whole).map_err(|_| InvalidTarget)
+    Uri::from_maybe_shared(whole()).map_err(|_| InvalidTarget)
 }
 
 fn escape(target: &[u8]) -> Bytes {
@@ -98,7 +96,6 @@ fn headers(request: &ForwardRequest) -> HeaderMap {
 
 fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
     let bytes = |part: Option<&[u8]>| part.map(|part| request.slice_ref(part));
-    let coded = |code| bytes(request.attribute(code));
     let mut facts = RequestFacts {
         remote_addr: bytes(request.remote_addr()),
         remote_host: bytes(request.remote_host()),
@@ -106,41 +103,41 @@ fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
         // Two values that senders use for "unknown" (section 3.7.2).
         server_port: Some(request.server_port()).filter(|port| !matches!(port, 0 | 0xffff)),
         is_ssl: request.is_ssl(),
-        remote_user: coded(AttributeCode::RemoteUser),
-        auth_type: coded(AttributeCode::AuthType),
         user_trusted: config.trust_remote_user,
-        route: coded(AttributeCode::Route),
         ..RequestFacts::default()
     };
-    let mut tls = TlsFacts {
-        certificate: coded(AttributeCode::SslCert),
-        cipher: coded(AttributeCode::SslCipher),
-        session_id: coded(AttributeCode::SslSession),
-        key_size: request.ssl_key_size(),
-        protocol: None,
-    };
+    let mut tls = TlsFacts::default();
     for attribute in request.attributes() {
-        let Attribute::Named {
-            name,
-            value: Some(value),
-        } = attribute
-        else {
-            continue;
-        };
-        let shared = || request.slice_ref(value);
-        match name {
-            b"AJP_REMOTE_PORT" => {
-                facts.remote_port = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|port| port.parse().ok());
-            }
-            b"AJP_LOCAL_ADDR" => facts.local_addr = Some(shared()),
-            b"AJP_SSL_PROTOCOL" => tls.protocol = Some(shared()),
-            b"JK_LB_ACTIVATION" => facts.activation = Some(shared()),
-            name if config.attributes.allows(name) => {
-                facts.attributes.push((request.slice_ref(name), shared()));
-            }
-            _ => {}
+        match attribute {
+            Attribute::Coded { code, value } => match code {
+                AttributeCode::RemoteUser => facts.remote_user = bytes(value),
+                AttributeCode::AuthType => facts.auth_type = bytes(value),
+                AttributeCode::Route => facts.route = bytes(value),
+                AttributeCode::SslCert => tls.certificate = bytes(value),
+                AttributeCode::SslCipher => tls.cipher = bytes(value),
+                AttributeCode::SslSession => tls.session_id = bytes(value),
+                _ => {}
+            },
+            Attribute::SslKeySize(bits) => tls.key_size = Some(bits),
+            Attribute::Named { value: None, .. } => {}
+            Attribute::Named {
+                name,
+                value: Some(value),
+            } => match name {
+                b"AJP_REMOTE_PORT" => {
+                    facts.remote_port = std::str::from_utf8(value)
+                        .ok()
+                        .and_then(|port| port.parse().ok());
+                }
+                b"AJP_LOCAL_ADDR" => facts.local_addr = bytes(Some(value)),
+                b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
+                b"JK_LB_ACTIVATION" => facts.activation = bytes(Some(value)),
+                name if config.attributes.allows(name) => {
+                    let (name, value) = (request.slice_ref(name), request.slice_ref(value));
+                    facts.attributes.push((name, value));
+                }
+                _ => {}
+            },
         }
     }
     if tls != TlsFacts::default() {
