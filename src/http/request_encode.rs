@@ -245,7 +245,7 @@ fn percent_encode(text: &str) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Direction, ForwardRequest, split_packet};
+    use crate::wire::{Direction, Field, ForwardRequest, split_packet};
     use http::Request;
 
     fn encode(request: Request<()>, facts: &RequestFacts, framing: BodyFraming) -> ForwardRequest {
@@ -362,6 +362,24 @@ mod tests {
         );
         assert_eq!(request.req_attribute(b"SHIB"), Some(&b"x"[..]));
         assert_eq!(request.framing(), BodyFraming::Chunked);
+    }
+
+    #[test]
+    fn a_length_that_no_container_can_count_is_refused() {
+        let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
+        let facts = RequestFacts::new();
+        for (length, ok) in [(i64::MAX as u64, true), (i64::MAX as u64 + 1, false)] {
+            let mut buffer = BytesMut::from(&b"before"[..]);
+            let framing = BodyFraming::Length(length);
+            let size = PacketSize::DEFAULT;
+            let written = write_forward_request(&mut buffer, size, &parts, &facts, framing, None);
+            if ok {
+                assert_eq!(written, Ok(framing));
+            } else {
+                assert_eq!(written.unwrap_err().field(), Field::ContentLength);
+                assert_eq!(buffer, b"before"[..]);
+            }
+        }
     }
 
     #[test]

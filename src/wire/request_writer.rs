@@ -160,6 +160,11 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         let (code, name, value) = match framing {
             BodyFraming::Chunked => (None, "transfer-encoding", &b"chunked"[..]),
             BodyFraming::Absent => (Some(CONTENT_LENGTH_CODE), "content-length", &b"0"[..]),
+            // More than any container can count.
+            BodyFraming::Length(n) if i64::try_from(n).is_err() => {
+                let field = Field::ContentLength;
+                return Err(EncodeError::new(field, EncodeRule::NotANumber));
+            }
             BodyFraming::Length(n) => {
                 let value = decimal(n, &mut digits);
                 (Some(CONTENT_LENGTH_CODE), "content-length", value)
