@@ -1,0 +1,221 @@
+//! Writes `corpus/<target>/` from the recorded connections and the test vectors of
+//! `tests/fixtures`. Nothing is written that is there already.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Larger packets teach a fuzzer nothing that smaller ones do not.
+const LONGEST: usize = 2048;
+
+/// Payloads in the order they were sent; `true` is towards the container.
+type Conversation = Vec<(bool, Vec<u8>)>;
+
+fn main() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let conversations = conversations(&root.join("../tests/fixtures"))?;
+    for target in std::env::args().skip(1) {
+        let folder = root.join("corpus").join(&target);
+        fs::create_dir_all(&folder)?;
+        for (n, seed) in seeds(&target, &conversations).into_iter().enumerate() {
+            let path = folder.join(format!("seed-{n:04}"));
+            if !path.exists() {
+                fs::write(path, seed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn seeds(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
+    let mut out = streams(target, conversations);
+    for conversation in conversations {
+        match target {
+            "client_conversation" => drop(out.insert(as_client(conversation))),
+            "server_conversation" => drop(out.insert(as_server(conversation))),
+            _ => {}
+        }
+        for (to_container, payload) in conversation {
+            if payload.len() > LONGEST {
+                continue;
+            }
+            let seed = match target {
+                "decode_to_container" if *to_container => [&[0, 0, 0, 0, 9], &payload[..]].concat(),
+                "decode_to_web_server" if !to_container => [&[0, 0, 0, 9], &payload[..]].concat(),
+                "http_mapping" => match (to_container, payload.first()) {
+                    (true, Some(2)) => [&[0, 0], &payload[..]].concat(),
+                    (false, Some(4)) => [&[1, 0], &payload[..]].concat(),
+                    _ => continue,
+                },
+                // Its input is read as numbers and strings: recorded text is as good as any.
+                "roundtrip" if payload.len() > 64 => payload.clone(),
+                _ => continue,
+            };
+            if target.starts_with("decode_") {
+                // The same with a long header: see `check_stretched`.
+                let cuts = if target == "decode_to_container" {
+                    2
+                } else {
+                    1
+                };
+                let mut long = seed.clone();
+                long[0] = 0x80;
+                long[cuts + 1] = 0x50;
+                out.insert(long);
+            }
+            out.insert(seed);
+        }
+    }
+    out
+}
+
+/// For the targets that take packets: all of one direction in a row, and headers alone that
+/// announce the longest payload that is accepted, and one byte more.
+fn streams(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
+    let (to_container, magic, parameters) = match target {
+        "decode_to_container" => (true, [0x12, 0x34], 4),
+        "decode_to_web_server" => (false, [0x41, 0x42], 3),
+        _ => return BTreeSet::new(),
+    };
+    let packet = |payload: &Vec<u8>| {
+        let len = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+        [&magic, &len.to_be_bytes()[..], payload].concat()
+    };
+    let mut out = BTreeSet::new();
+    for (size, longest) in [(0u8, 8192u16), (1, 9216)] {
+        for len in [longest, longest + 1] {
+            let mut seed = vec![8 | size << 4];
+            seed.resize(1 + parameters, 0);
+            seed.extend(magic);
+            seed.extend(len.to_be_bytes());
+            out.insert(seed);
+        }
+    }
+    for conversation in conversations {
+        let mut seed = vec![8];
+        seed.resize(1 + parameters, 9);
+        for (_, payload) in conversation.iter().filter(|(to, _)| *to == to_container) {
+            seed.extend(packet(payload));
+        }
+        if seed.len() <= LONGEST {
+            out.insert(seed);
+        }
+    }
+    out
+}
+
+/// An operation with a payload and its length before it.
+fn operation(code: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+    [&[code], &len.to_be_bytes()[..], payload].concat()
+}
+
+/// The recorded container against the crate's client: see `client_conversation`.
+fn as_client(conversation: &Conversation) -> Vec<u8> {
+    let mut out = vec![1, 0, 9, 8];
+    for (to_container, payload) in conversation.iter().skip(1) {
+        match (to_container, payload.len()) {
+            (true, 0..=2) => out.push(7),
+            (true, len) => {
+                let len = u16::try_from(len - 2).unwrap_or(u16::MAX);
+                out.extend([6, 3]);
+                out.extend(len.to_be_bytes());
+            }
+            (false, 0..=LONGEST) => out.extend(operation(0, payload)),
+            (false, len) => {
+                let len = u16::try_from(len - 4).unwrap_or(u16::MAX);
+                out.push(3);
+                out.extend(len.to_be_bytes());
+            }
+        }
+    }
+    out.truncate(4096);
+    out
+}
+
+/// The recorded web server against the crate's container: see `server_conversation`.
+fn as_server(conversation: &Conversation) -> Vec<u8> {
+    let mut out = vec![0, 0, 9];
+    for (to_container, payload) in conversation {
+        match (to_container, payload.first()) {
+            (true, _) if payload.len() <= LONGEST => out.extend(operation(0, payload)),
+            (true, _) => {
+                let len = u16::try_from(payload.len() - 2).unwrap_or(u16::MAX);
+                out.push(1);
+                out.extend(len.to_be_bytes());
+            }
+            (false, Some(6)) => out.push(3),
+            (false, Some(4)) => out.extend([4, 0, 0]),
+            (false, Some(3)) => {
+                let len = u16::try_from(payload.len().saturating_sub(4)).unwrap_or(u16::MAX);
+                out.push(5);
+                out.extend(len.to_be_bytes());
+            }
+            _ => out.push(6),
+        }
+    }
+    out.truncate(4096);
+    out
+}
+
+fn conversations(fixtures: &Path) -> Result<Vec<Conversation>> {
+    let mut out = Vec::new();
+    let json = |path: &str| -> Result<Vec<Value>> {
+        Ok(serde_json::from_slice(&fs::read(fixtures.join(path))?)?)
+    };
+    for case in json("captures/manifest.json")? {
+        for connection in case["connections"].as_array().into_iter().flatten() {
+            let read = |key: &str| -> Result<Vec<u8>> {
+                let path: PathBuf = connection[key].as_str().ok_or("no file")?.into();
+                Ok(fs::read(fixtures.join("captures").join(path))?)
+            };
+            let streams = [read("response")?, read("request")?];
+            let mut at = [0, 0];
+            let mut conversation = Conversation::new();
+            for step in connection["timeline"].as_array().into_iter().flatten() {
+                let to_container = step[0] == ">";
+                let len = usize::try_from(step[1].as_u64().ok_or("no length")?)?;
+                let side = usize::from(to_container);
+                let bytes = streams[side].get(at[side]..at[side] + len);
+                at[side] += len;
+                conversation.extend(payloads(to_container, bytes.ok_or("too short")?));
+            }
+            out.push(conversation);
+        }
+    }
+    for vector in json("vectors/positive.json")? {
+        let packets = vector["packets"].as_array().into_iter().flatten();
+        out.push(
+            packets
+                .flat_map(|packet| payloads(packet["from"] == "web", &hex(&packet["hex"])))
+                .collect(),
+        );
+    }
+    for vector in json("vectors/negative.json")? {
+        out.push(payloads(vector["to"] != "client", &hex(&vector["hex"])));
+    }
+    Ok(out)
+}
+
+fn hex(digits: &Value) -> Vec<u8> {
+    let digits = digits.as_str().unwrap_or_default();
+    (0..digits.len() / 2)
+        .filter_map(|at| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok())
+        .collect()
+}
+
+/// Whole packets, whatever their magic is.
+fn payloads(to_container: bool, mut bytes: &[u8]) -> Conversation {
+    let mut out = Conversation::new();
+    while let [_, _, high, low, rest @ ..] = bytes {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let (payload, after) = rest.split_at(len.min(rest.len()));
+        out.push((to_container, payload.to_vec()));
+        bytes = after;
+    }
+    out
+}

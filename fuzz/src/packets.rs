@@ -1,0 +1,140 @@
+//! Streams of packets: taken apart by the crate whole and in pieces, and by hand.
+
+use crate::input::Cuts;
+use ajp::wire::{DecodeError, Direction, Field, PacketSize, split_packet};
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// The sizes of the document's tests.
+#[must_use]
+pub fn packet_size(selector: u8) -> PacketSize {
+    let bytes = [8192, 9216, 65536][usize::from(selector % 3)];
+    PacketSize::new(bytes).expect("in range")
+}
+
+/// Why no further packet comes out of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// This many bytes wait for more.
+    NeedsMore(usize),
+    /// Byte 0 or 1 of the header is not the magic.
+    WrongMagic(usize),
+    /// The announced length is not allowed.
+    TooLong,
+}
+
+/// By hand, from section 1.1 and the receiver's rule of section 1.4.2.
+#[must_use]
+pub fn split_by_hand(
+    mut bytes: &[u8],
+    direction: Direction,
+    size: PacketSize,
+) -> (Vec<Vec<u8>>, Stop) {
+    let magic = match direction {
+        Direction::ToContainer => [0x12, 0x34],
+        Direction::ToWebServer => [0x41, 0x42],
+    };
+    let mut payloads = Vec::new();
+    loop {
+        for at in 0..2 {
+            if at < bytes.len() && bytes[at] != magic[at] {
+                return (payloads, Stop::WrongMagic(at));
+            }
+        }
+        if bytes.len() < 4 {
+            return (payloads, Stop::NeedsMore(bytes.len()));
+        }
+        let len = usize::from(bytes[2]) * 256 + usize::from(bytes[3]);
+        if len > size.bytes() {
+            return (payloads, Stop::TooLong);
+        }
+        if bytes.len() < 4 + len {
+            return (payloads, Stop::NeedsMore(bytes.len()));
+        }
+        payloads.push(bytes[4..4 + len].to_vec());
+        bytes = &bytes[4 + len..];
+    }
+}
+
+fn stop_of(error: &DecodeError) -> Stop {
+    check_error(error, 0);
+    match error.field() {
+        Field::Magic => Stop::WrongMagic(error.offset()),
+        Field::PayloadLength if error.offset() == 2 => Stop::TooLong,
+        _ => panic!("{error} from a packet header"),
+    }
+}
+
+fn split_in_pieces(
+    bytes: &[u8],
+    mut next_len: impl FnMut() -> usize,
+    direction: Direction,
+    size: PacketSize,
+) -> (Vec<Bytes>, Stop) {
+    let mut buffer = BytesMut::new();
+    let mut payloads = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(next_len().min(rest.len()));
+        rest = after;
+        buffer.put_slice(piece);
+        loop {
+            let before = buffer.len();
+            match split_packet(&mut buffer, direction, size) {
+                Ok(Some(payload)) => {
+                    assert_eq!(before, buffer.len() + payload.len() + 4);
+                    payloads.push(payload);
+                }
+                Ok(None) => {
+                    assert_eq!(before, buffer.len(), "bytes went away");
+                    break;
+                }
+                Err(error) => return (payloads, stop_of(&error)),
+            }
+        }
+    }
+    (payloads, Stop::NeedsMore(buffer.len()))
+}
+
+/// The payloads of a stream. Whole, in pieces and by hand must give the same.
+#[must_use]
+pub fn split(bytes: &[u8], cuts: u8, direction: Direction, size: PacketSize) -> Vec<Bytes> {
+    let (expected, stop) = split_by_hand(bytes, direction, size);
+    let whole = split_in_pieces(bytes, || usize::MAX, direction, size);
+    assert_eq!(whole.0, expected, "whole");
+    assert_eq!(whole.1, stop, "whole");
+    let mut cuts = Cuts::new(cuts);
+    let pieces = split_in_pieces(bytes, || cuts.next_len(), direction, size);
+    assert_eq!(pieces, whole, "in pieces");
+    whole.0
+}
+
+/// A payload with its header; cut to what the receiver takes.
+#[must_use]
+pub fn framed(payload: &[u8], direction: Direction, size: PacketSize) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(size.max_accepted_payload())];
+    let len = u16::try_from(payload.len()).expect("at most 65535");
+    let mut packet = direction.magic().to_vec();
+    packet.extend(len.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+/// An error says something, and points into the packet.
+pub fn check_error(error: &DecodeError, payload_len: usize) {
+    assert!(error.offset() <= payload_len + 4, "{error}: {payload_len}");
+    assert!(!error.field().to_string().is_empty());
+    assert!(!error.rule().to_string().is_empty());
+    let text = error.to_string();
+    assert!(
+        text.contains(&error.offset().to_string()) && text.is_ascii(),
+        "{text}"
+    );
+    assert!(!format!("{error:?}").is_empty());
+}
+
+/// Whether `part` lies in `whole`.
+#[must_use]
+pub fn lies_in(part: &[u8], whole: &[u8]) -> bool {
+    let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
+    part.is_empty() || (part.start >= whole.start && part.end <= whole.end)
+}

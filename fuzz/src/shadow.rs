@@ -1,0 +1,522 @@
+//! A second decoder, written from the protocol document alone: byte by byte, with tables of
+//! its own, and with no thought of speed. It says whether a payload is accepted and what it
+//! says; the crate must agree on both.
+
+use ajp::wire::{BodyFraming, DecodeOptions};
+
+pub const METHODS: [&str; 27] = [
+    "OPTIONS",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "TRACE",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "ACL",
+    "REPORT",
+    "VERSION-CONTROL",
+    "CHECKIN",
+    "CHECKOUT",
+    "UNCHECKOUT",
+    "SEARCH",
+    "MKWORKSPACE",
+    "UPDATE",
+    "LABEL",
+    "MERGE",
+    "BASELINE-CONTROL",
+    "MKACTIVITY",
+];
+
+pub const REQUEST_HEADERS: [&str; 14] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "connection",
+    "content-type",
+    "content-length",
+    "cookie",
+    "cookie2",
+    "host",
+    "pragma",
+    "referer",
+    "user-agent",
+];
+
+pub const RESPONSE_HEADERS: [&str; 11] = [
+    "content-type",
+    "content-language",
+    "content-length",
+    "date",
+    "last-modified",
+    "location",
+    "set-cookie",
+    "set-cookie2",
+    "servlet-engine",
+    "status",
+    "www-authenticate",
+];
+
+pub const ATTRIBUTES: [&str; 13] = [
+    "context",
+    "servlet_path",
+    "remote_user",
+    "auth_type",
+    "query_string",
+    "route",
+    "ssl_cert",
+    "ssl_cipher",
+    "ssl_session",
+    "req_attribute",
+    "ssl_key_size",
+    "secret",
+    "stored_method",
+];
+
+pub const WELL_KNOWN: [&str; 4] = [
+    "AJP_REMOTE_PORT",
+    "AJP_LOCAL_ADDR",
+    "AJP_SSL_PROTOCOL",
+    "JK_LB_ACTIVATION",
+];
+
+pub const QUERY_STRING: u8 = 0x05;
+pub const SSL_CERT: u8 = 0x07;
+pub const SECRET: u8 = 0x0c;
+pub const STORED_METHOD: u8 = 0x0d;
+
+/// What the container accepts beyond the strict rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub max_headers: u16,
+    pub lenient_uri: bool,
+    pub absolute_uri: bool,
+    pub der_certificate: bool,
+}
+
+impl Options {
+    #[must_use]
+    pub fn decode_options(self) -> DecodeOptions {
+        DecodeOptions::default()
+            .max_headers(self.max_headers)
+            .lenient_uri(self.lenient_uri)
+            .absolute_uri(self.absolute_uri)
+            .der_certificate(self.der_certificate)
+    }
+}
+
+pub type Text = Option<Vec<u8>>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub code: Option<u8>,
+    pub name: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    Coded(u8, Text),
+    KeySize(u16),
+    Named(Vec<u8>, Text),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method_code: u8,
+    pub method: Vec<u8>,
+    pub protocol: Vec<u8>,
+    pub req_uri: Vec<u8>,
+    pub remote_addr: Text,
+    pub remote_host: Text,
+    pub server_name: Text,
+    pub server_port: u16,
+    pub is_ssl: bool,
+    pub headers: Vec<Header>,
+    pub attributes: Vec<Attribute>,
+    pub framing: BodyFraming,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub reason: Text,
+    pub headers: Vec<Header>,
+    pub content_length: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToContainer {
+    Request(Box<Request>),
+    CPing,
+    Shutdown,
+    Ping,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToWebServer {
+    Head(Response),
+    Chunk(Vec<u8>),
+    End { reuse: bool },
+    Ask(u16),
+    CPong,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    Data(Vec<u8>),
+    End,
+}
+
+// Byte classes of section 6.4.
+
+#[must_use]
+pub fn token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+#[must_use]
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&b| token_byte(b))
+}
+
+#[must_use]
+pub fn value_byte(b: u8) -> bool {
+    b == 0x09 || (0x20..=0x7e).contains(&b) || b >= 0x80
+}
+
+#[must_use]
+pub fn visible_byte(b: u8) -> bool {
+    (0x21..=0x7e).contains(&b)
+}
+
+#[must_use]
+pub fn query_byte(b: u8, lenient: bool) -> bool {
+    b != b'#' && (visible_byte(b) || (lenient && (b == 0x20 || b >= 0x80)))
+}
+
+#[must_use]
+pub fn path_byte(b: u8, lenient: bool) -> bool {
+    b != b'?' && query_byte(b, lenient)
+}
+
+#[must_use]
+pub fn pem_byte(b: u8) -> bool {
+    b == 0x0a || b == 0x0d || (0x20..=0x7e).contains(&b)
+}
+
+/// Section 6.5, rule 1.
+#[must_use]
+pub fn content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (number <= 0x7fff_ffff_ffff_ffff).then_some(number)
+}
+
+/// One payload, read one byte at a time; `None` is "malformed".
+struct Payload<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Payload<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn integer(&mut self) -> Option<u16> {
+        let high = self.byte()?;
+        let low = self.byte()?;
+        Some(u16::from(high) << 8 | u16::from(low))
+    }
+
+    /// Section 1.3. The outer `None` is malformed, the inner one null.
+    fn string(&mut self, allowed: impl Fn(u8) -> bool) -> Option<Text> {
+        let len = self.integer()?;
+        if len == 0xffff {
+            return Some(None);
+        }
+        let mut text = Vec::new();
+        for _ in 0..len {
+            let byte = self.byte()?;
+            if !allowed(byte) {
+                return None;
+            }
+            text.push(byte);
+        }
+        (self.byte()? == 0).then_some(Some(text))
+    }
+
+    fn end(&self) -> Option<()> {
+        (self.at == self.bytes.len()).then_some(())
+    }
+
+    fn header(&mut self, names: &[&str]) -> Option<Header> {
+        let (code, name) = if *self.bytes.get(self.at)? == 0xa0 {
+            let code = self.integer()?.to_be_bytes()[1];
+            let name = names.get(usize::from(code).checked_sub(1)?)?;
+            (Some(code), name.as_bytes().to_vec())
+        } else {
+            let name = self.string(token_byte)??;
+            if name.is_empty() {
+                return None;
+            }
+            (None, name)
+        };
+        let value = self.string(value_byte)?.unwrap_or_default();
+        Some(Header { code, name, value })
+    }
+
+    /// Section 3.5.1.
+    fn key_size(&mut self) -> Option<u16> {
+        let number = self.integer()?;
+        let digits = usize::from(number);
+        if !(1..=5).contains(&digits) || self.bytes.len() < self.at + digits + 1 {
+            return Some(number);
+        }
+        let text = &self.bytes[self.at..self.at + digits];
+        if !text.iter().all(u8::is_ascii_digit) || self.bytes[self.at + digits] != 0 {
+            return Some(number);
+        }
+        self.at += digits + 1;
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    fn attribute(&mut self, code: u8, options: Options) -> Option<Attribute> {
+        Some(match code {
+            0x0a => {
+                let name = self.string(value_byte)??;
+                if name.is_empty() {
+                    return None;
+                }
+                Attribute::Named(name, self.string(value_byte)?)
+            }
+            0x0b => Attribute::KeySize(self.key_size()?),
+            STORED_METHOD => {
+                let method = self.string(token_byte)??;
+                if method.is_empty() {
+                    return None;
+                }
+                Attribute::Coded(code, Some(method))
+            }
+            QUERY_STRING => {
+                Attribute::Coded(code, self.string(|b| query_byte(b, options.lenient_uri))?)
+            }
+            SSL_CERT => {
+                let any = options.der_certificate;
+                Attribute::Coded(code, self.string(|b| any || pem_byte(b))?)
+            }
+            0x01..=0x0d => Attribute::Coded(code, self.string(value_byte)?),
+            _ => return None,
+        })
+    }
+}
+
+fn same_kind(a: &Attribute, b: &Attribute) -> bool {
+    match (a, b) {
+        (Attribute::Coded(a, _), Attribute::Coded(b, _)) => a == b && *a != SECRET,
+        (Attribute::KeySize(_), Attribute::KeySize(_)) => true,
+        (Attribute::Named(a, _), Attribute::Named(b, _)) => {
+            a == b && WELL_KNOWN.iter().any(|name| name.as_bytes() == a)
+        }
+        _ => false,
+    }
+}
+
+/// Sections 4.2 to 4.5 and 6.5.
+#[must_use]
+pub fn body_framing(headers: &[Header]) -> Option<BodyFraming> {
+    let named = |name: &'static str| {
+        headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|header| header.value.as_slice())
+    };
+    let lengths: Vec<_> = named("content-length").collect();
+    let codings: Vec<_> = named("transfer-encoding").collect();
+    match (&lengths[..], &codings[..]) {
+        ([], []) => Some(BodyFraming::Absent),
+        ([length], []) => content_length(length).map(BodyFraming::Length),
+        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Some(BodyFraming::Chunked),
+        _ => None,
+    }
+}
+
+/// Section 2.2.
+fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
+    let method_code = payload.byte()?;
+    let method = match method_code {
+        0xff => Vec::new(),
+        code => METHODS
+            .get(usize::from(code).checked_sub(1)?)?
+            .as_bytes()
+            .to_vec(),
+    };
+    let protocol = payload.string(visible_byte)??;
+    let req_uri = payload.string(|b| path_byte(b, options.lenient_uri))??;
+    let lower = req_uri.to_ascii_lowercase();
+    let absolute = options.absolute_uri
+        && (lower.starts_with(b"http://") && lower.len() > 7
+            || lower.starts_with(b"https://") && lower.len() > 8);
+    if !(req_uri.starts_with(b"/") || req_uri == b"*" || absolute) {
+        return None;
+    }
+    let remote_addr = payload.string(visible_byte)?;
+    let remote_host = payload.string(visible_byte)?;
+    let server_name = payload.string(visible_byte)?;
+    let server_port = payload.integer()?;
+    let is_ssl = payload.byte()? != 0;
+    let count = payload.integer()?;
+    if count > options.max_headers {
+        return None;
+    }
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        headers.push(payload.header(&REQUEST_HEADERS)?);
+    }
+    let mut attributes = Vec::new();
+    loop {
+        let code = payload.byte()?;
+        if code == 0xff {
+            break;
+        }
+        let attribute = payload.attribute(code, options)?;
+        if attributes.iter().any(|known| same_kind(known, &attribute)) {
+            return None;
+        }
+        attributes.push(attribute);
+    }
+    payload.end()?;
+    let stored = attributes.iter().find_map(|attribute| match attribute {
+        Attribute::Coded(STORED_METHOD, Some(method)) => Some(method.clone()),
+        _ => None,
+    });
+    let method = match (method_code, stored) {
+        (0xff, Some(stored)) => stored,
+        (0xff, None) | (_, Some(_)) => return None,
+        _ => method,
+    };
+    let framing = body_framing(&headers)?;
+    Some(Request {
+        method_code,
+        method,
+        protocol,
+        req_uri,
+        remote_addr,
+        remote_host,
+        server_name,
+        server_port,
+        is_ssl,
+        headers,
+        attributes,
+        framing,
+    })
+}
+
+/// What a web server may send to an idle connection; `None` is refused.
+#[must_use]
+pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer> {
+    let mut payload = Payload {
+        bytes: payload,
+        at: 0,
+    };
+    let message = match payload.byte()? {
+        2 => ToContainer::Request(Box::new(request(&mut payload, options)?)),
+        7 => ToContainer::Shutdown,
+        8 => ToContainer::Ping,
+        10 => ToContainer::CPing,
+        _ => return None,
+    };
+    payload.end()?;
+    Some(message)
+}
+
+/// Section 2.8.
+fn response(payload: &mut Payload<'_>) -> Option<Response> {
+    let status = payload.integer()?;
+    if !(100..=999).contains(&status) {
+        return None;
+    }
+    let reason = payload.string(|_| true)?;
+    let count = payload.integer()?;
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        headers.push(payload.header(&RESPONSE_HEADERS)?);
+    }
+    let content_length = response_length(&headers)?;
+    Some(Response {
+        status,
+        reason,
+        headers,
+        content_length,
+    })
+}
+
+/// The length that a response announces; the outer `None` is malformed.
+#[must_use]
+pub fn response_length(headers: &[Header]) -> Option<Option<u64>> {
+    let mut lengths = Vec::new();
+    for header in headers {
+        if header.name.eq_ignore_ascii_case(b"content-length") {
+            lengths.push(content_length(&header.value)?);
+        }
+    }
+    lengths.dedup();
+    (lengths.len() <= 1).then(|| lengths.pop())
+}
+
+/// What a container may send; `None` is a protocol error.
+#[must_use]
+pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
+    let mut payload = Payload { bytes, at: 0 };
+    let message = match payload.byte()? {
+        3 => {
+            let len = usize::from(payload.integer()?);
+            // Section 2.7: the terminator may have any value or be missing.
+            if bytes.len() != len + 3 && bytes.len() != len + 4 {
+                return None;
+            }
+            payload.at = bytes.len();
+            ToWebServer::Chunk(bytes[3..3 + len].to_vec())
+        }
+        4 => ToWebServer::Head(response(&mut payload)?),
+        // Section 5, D-39: only 1 is reuse.
+        5 => ToWebServer::End {
+            reuse: payload.byte()? == 1,
+        },
+        6 => match payload.integer()? {
+            0 => return None,
+            number => ToWebServer::Ask(number),
+        },
+        9 => ToWebServer::CPong,
+        _ => return None,
+    };
+    payload.end()?;
+    Some(message)
+}
+
+/// Sections 2.3 and 4.6, with the tolerance of section 4.16.
+#[must_use]
+pub fn body(payload: &[u8]) -> Option<Body> {
+    let (len, data) = match payload {
+        [] | [0, 0] => return Some(Body::End),
+        [_] => return None,
+        [high, low, data @ ..] => (usize::from(*high) << 8 | usize::from(*low), data),
+    };
+    match data.get(len..)? {
+        [] | [0] if len > 0 => Some(Body::Data(data[..len].to_vec())),
+        _ => None,
+    }
+}
