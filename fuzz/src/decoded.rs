@@ -77,11 +77,12 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
             assert!(!(1..=0x0d).contains(&code));
             continue;
         };
-        let last = facts.attributes.iter().rev().find_map(|known| match known {
+        // Only the secret may be repeated.
+        let first = facts.attributes.iter().find_map(|known| match known {
             shadow::Attribute::Coded(known, value) if *known == code => Some(value.as_deref()),
             _ => None,
         });
-        assert_eq!(request.attribute(attribute), last.flatten(), "{attribute}");
+        assert_eq!(request.attribute(attribute), first.flatten(), "{attribute}");
     }
     assert_eq!(
         request.query_string(),

@@ -249,7 +249,9 @@ impl ForwardRequest {
     }
 
     /// The value of a coded string attribute; `None` when it is absent or null, and
-    /// always for `ssl_key_size` and `req_attribute`, which are not single strings.
+    /// always for `ssl_key_size` and `req_attribute`, which are not single strings. Only
+    /// the secret may be repeated: this is the first one, and a container has to compare
+    /// them all.
     #[must_use]
     pub fn attribute(&self, code: AttributeCode) -> Option<&[u8]> {
         self.attributes().find_map(|attribute| match attribute {
