@@ -56,53 +56,63 @@ pub(super) enum Kind {
     HopByHop,
 }
 
-/// The kind of a name in a request. By length first, then one comparison or two: a name is
-/// looked at for every header of every message.
+/// The kind of a name: by length first, then one comparison or two. One `match` for both
+/// the coded names and the common ones, as it is gone through for every header of every
+/// message.
+macro_rules! kind {
+    ($name:expr, $($len:literal $known:literal $kind:expr,)*) => {
+        match $name.len() {
+            $($len if $name == $known => $kind,)*
+            10 if $name == "connection" => Kind::Connection,
+            14 if $name == "content-length" => Kind::ContentLength,
+            2 if $name == "te" => Kind::HopByHop,
+            7 if $name == "trailer" => Kind::HopByHop,
+            7 if $name == "upgrade" => Kind::HopByHop,
+            10 if $name == "keep-alive" => Kind::HopByHop,
+            16 if $name == "proxy-connection" => Kind::HopByHop,
+            17 if $name == "transfer-encoding" => Kind::HopByHop,
+            18 if $name == "proxy-authenticate" => Kind::HopByHop,
+            19 if $name == "proxy-authorization" => Kind::HopByHop,
+            _ => Kind::Spelled,
+        }
+    };
+}
+
+/// The kind of a name in a request.
 #[inline]
 pub(super) fn request_kind(name: &str) -> Kind {
-    match name.len() {
-        4 if name == "host" => Kind::Coded(0x0b),
-        6 if name == "accept" => Kind::Coded(0x01),
-        6 if name == "cookie" => Kind::Coded(0x09),
-        6 if name == "pragma" => Kind::Coded(0x0c),
-        6 if name == "expect" => Kind::Expect,
-        7 if name == "referer" => Kind::Coded(0x0d),
-        7 if name == "cookie2" => Kind::Coded(0x0a),
-        10 if name == "user-agent" => Kind::Coded(0x0e),
-        12 if name == "content-type" => Kind::Coded(0x07),
-        13 if name == "authorization" => Kind::Coded(0x05),
-        14 if name == "accept-charset" => Kind::Coded(0x02),
-        15 if name == "accept-encoding" => Kind::Coded(0x03),
-        15 if name == "accept-language" => Kind::Coded(0x04),
-        _ => common_kind(name),
-    }
+    kind!(name,
+        4 "host" Kind::Coded(0x0b),
+        6 "accept" Kind::Coded(0x01),
+        6 "cookie" Kind::Coded(0x09),
+        6 "pragma" Kind::Coded(0x0c),
+        6 "expect" Kind::Expect,
+        7 "referer" Kind::Coded(0x0d),
+        7 "cookie2" Kind::Coded(0x0a),
+        10 "user-agent" Kind::Coded(0x0e),
+        12 "content-type" Kind::Coded(0x07),
+        13 "authorization" Kind::Coded(0x05),
+        14 "accept-charset" Kind::Coded(0x02),
+        15 "accept-encoding" Kind::Coded(0x03),
+        15 "accept-language" Kind::Coded(0x04),
+    )
 }
 
 /// The kind of a name in a response.
 #[inline]
 pub(super) fn response_kind(name: &str) -> Kind {
-    match name.len() {
-        4 if name == "date" => Kind::Coded(0x04),
-        6 if name == "status" => Kind::Coded(0x0a),
-        8 if name == "location" => Kind::Coded(0x06),
-        10 if name == "set-cookie" => Kind::Coded(0x07),
-        11 if name == "set-cookie2" => Kind::Coded(0x08),
-        12 if name == "content-type" => Kind::Coded(0x01),
-        13 if name == "last-modified" => Kind::Coded(0x05),
-        14 if name == "servlet-engine" => Kind::Coded(0x09),
-        16 if name == "content-language" => Kind::Coded(0x02),
-        16 if name == "www-authenticate" => Kind::Coded(0x0b),
-        _ => common_kind(name),
-    }
-}
-
-fn common_kind(name: &str) -> Kind {
-    match name.len() {
-        10 if name == "connection" => Kind::Connection,
-        14 if name == "content-length" => Kind::ContentLength,
-        _ if is_hop_by_hop_name(name) => Kind::HopByHop,
-        _ => Kind::Spelled,
-    }
+    kind!(name,
+        4 "date" Kind::Coded(0x04),
+        6 "status" Kind::Coded(0x0a),
+        8 "location" Kind::Coded(0x06),
+        10 "set-cookie" Kind::Coded(0x07),
+        11 "set-cookie2" Kind::Coded(0x08),
+        12 "content-type" Kind::Coded(0x01),
+        13 "last-modified" Kind::Coded(0x05),
+        14 "servlet-engine" Kind::Coded(0x09),
+        16 "content-language" Kind::Coded(0x02),
+        16 "www-authenticate" Kind::Coded(0x0b),
+    )
 }
 
 /// Whether a header concerns one HTTP connection only and must not be passed on
@@ -112,16 +122,7 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_hop_by_hop_name(name: &str) -> bool {
-    match name.len() {
-        2 => name == "te",
-        7 => matches!(name, "trailer" | "upgrade"),
-        10 => matches!(name, "connection" | "keep-alive"),
-        16 => name == "proxy-connection",
-        17 => name == "transfer-encoding",
-        18 => name == "proxy-authenticate",
-        19 => name == "proxy-authorization",
-        _ => false,
-    }
+    matches!(kind!(name,), Kind::HopByHop | Kind::Connection)
 }
 
 /// Whether the value of a `Connection` header names anything that [`is_hop_by_hop`] does

@@ -4,13 +4,12 @@ use super::facts::RequestFacts;
 use super::names::{Kind, is_nominated, nominates, request_kind};
 use crate::Secret;
 use crate::wire::{
-    Attribute, AttributeCode, BodyFraming, EncodeError, ForwardRequestWriter, PacketSize,
-    RequestLine, decimal,
+    Attribute, AttributeCode, BodyFraming, EncodeError, EncodeRule, Field, ForwardRequestWriter,
+    PacketSize, RequestLine, decimal,
 };
 use bytes::BytesMut;
 use http::header::{self, HeaderMap};
 use http::{Version, request};
-use std::borrow::Cow;
 
 /// Appends the Forward Request for an HTTP request.
 ///
@@ -60,13 +59,13 @@ pub fn write_forward_request(
         None => host_name,
     };
     let path = match parts.uri.path() {
-        "" => Cow::Borrowed(&b"/"[..]),
-        path => percent_encode(path),
+        "" => "/",
+        path => path,
     };
     let line = RequestLine {
         method: parts.method.as_str().as_bytes(),
         protocol: protocol(parts.version),
-        req_uri: &path,
+        req_uri: path.as_bytes(),
         remote_addr: Some(facts.remote_addr.as_deref().unwrap_or(b"127.0.0.1")),
         remote_host: facts.remote_host.as_deref(),
         server_name: Some(server_name),
@@ -76,13 +75,24 @@ pub fn write_forward_request(
             .unwrap_or(if is_ssl { 443 } else { 80 }),
         is_ssl,
     };
-    let mut writer = ForwardRequestWriter::new(buffer, size, &line)?;
-    if let Some(host) = host.filter(|_| host_header.is_none()) {
-        writer.header(b"host", host)?;
+    let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
+        if let Some(host) = host.filter(|_| host_header.is_none()) {
+            writer.header(b"host", host)?;
+        }
+        write_headers(&mut writer, headers, framing)?;
+        write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
+        writer.finish()
+    };
+    let error = match ForwardRequestWriter::new(buffer, size, &line) {
+        Ok(writer) => return rest(writer),
+        Err(error) => error,
+    };
+    if !is_not_ascii(&error) {
+        return Err(error);
     }
-    write_headers(&mut writer, headers, framing)?;
-    write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
-    writer.finish()
+    let req_uri = &percent_encode(path);
+    let line = RequestLine { req_uri, ..line };
+    rest(ForwardRequestWriter::new(buffer, size, &line)?)
 }
 
 fn write_headers(
@@ -142,10 +152,14 @@ fn write_attributes(
     coded(AttributeCode::Secret, secret.map(Secret::expose))?;
     coded(AttributeCode::RemoteUser, facts.remote_user.as_deref())?;
     coded(AttributeCode::AuthType, facts.auth_type.as_deref())?;
-    coded(
-        AttributeCode::QueryString,
-        parts.uri.query().map(percent_encode).as_deref(),
-    )?;
+    let query = parts.uri.query();
+    match coded(AttributeCode::QueryString, query.map(str::as_bytes)) {
+        Err(error) if is_not_ascii(&error) => coded(
+            AttributeCode::QueryString,
+            query.map(percent_encode).as_deref(),
+        )?,
+        written => written?,
+    }
     coded(AttributeCode::Route, facts.route.as_deref())?;
     if let Some(tls) = facts.tls.as_deref().filter(|_| is_ssl) {
         coded(AttributeCode::SslCert, tls.certificate.as_deref())?;
@@ -224,11 +238,17 @@ fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
     )
 }
 
-/// AJP carries no bytes from 0x80 in a path or query; `http::Uri` may.
-fn percent_encode(text: &str) -> Cow<'_, [u8]> {
-    if text.is_ascii() {
-        return Cow::Borrowed(text.as_bytes());
-    }
+/// Whether a path or query was refused that has to be percent-encoded: AJP carries no bytes
+/// from 0x80 in them, `http::Uri` may. Most have none, and the writer looks anyway.
+fn is_not_ascii(error: &EncodeError) -> bool {
+    matches!(
+        error.field(),
+        Field::ReqUri | Field::Attribute(AttributeCode::QueryString)
+    ) && matches!(error.rule(), EncodeRule::InvalidByte(0x80..))
+}
+
+#[cold]
+fn percent_encode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len().saturating_mul(3));
     for &byte in text.as_bytes() {
         if byte.is_ascii() {
@@ -239,13 +259,13 @@ fn percent_encode(text: &str) -> Cow<'_, [u8]> {
             out.extend([b'%', digit(byte.wrapping_shr(4)), digit(byte)]);
         }
     }
-    Cow::Owned(out)
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Direction, Field, ForwardRequest, split_packet};
+    use crate::wire::{Direction, ForwardRequest, split_packet};
     use http::Request;
 
     fn encode(request: Request<()>, facts: &RequestFacts, framing: BodyFraming) -> ForwardRequest {

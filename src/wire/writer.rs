@@ -10,78 +10,60 @@ use super::packet::{Direction, HEADER_LEN};
 use bytes::BytesMut;
 
 pub(crate) struct PacketWriter<'b> {
-    /// The packet and, until it is finished, room for more of it.
     buffer: &'b mut BytesMut,
     start: usize,
-    /// Length of the packet so far, header included.
-    len: usize,
-    /// Length for which there is room.
-    room: usize,
+    /// Length that the buffer may grow to.
     limit: usize,
     finished: bool,
 }
 
-/// The room that a packet begins with.
+/// The room that a packet begins with, so that small pieces find it there.
 const ROOM: usize = 1024;
 
 impl<'b> PacketWriter<'b> {
     pub(crate) fn new(buffer: &'b mut BytesMut, direction: Direction, size: PacketSize) -> Self {
         let start = buffer.len();
-        // Room is made a piece at a time: to ask for each string costs more than its bytes.
-        buffer.resize(start.wrapping_add(ROOM), 0);
-        let mut packet = Self {
+        buffer.reserve(ROOM);
+        let [high, low] = direction.magic();
+        buffer.extend_from_slice(&[high, low, 0, 0]);
+        Self {
             buffer,
             start,
-            len: HEADER_LEN,
-            room: ROOM,
-            limit: size.bytes(),
+            limit: start.wrapping_add(size.bytes()),
             finished: false,
-        };
-        packet.patch_u16(0, u16::from_be_bytes(direction.magic()));
-        packet
+        }
     }
 
     /// Length of the packet so far, header included.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.buffer.len().wrapping_sub(self.start)
     }
 
     /// Takes back what was written beyond a length of the packet.
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = len;
+        self.buffer.truncate(self.start.wrapping_add(len));
     }
 
-    /// The next bytes of the packet.
+    /// Whether so many bytes more fit the packet.
     #[inline]
-    fn next(
-        &mut self,
-        field: impl FnOnce() -> Field,
-        bytes: usize,
-    ) -> Result<&mut [u8], EncodeError> {
-        let needed = self.len.wrapping_add(bytes);
-        if needed > self.room {
-            self.grow(field, needed)?;
+    fn check_room(&self, field: impl FnOnce() -> Field, bytes: usize) -> Result<(), EncodeError> {
+        let needed = self.buffer.len().wrapping_add(bytes);
+        if needed <= self.limit {
+            return Ok(());
         }
-        let at = self.start.wrapping_add(self.len);
-        self.len = needed;
-        let range = at..at.wrapping_add(bytes);
-        Ok(self.buffer.get_mut(range).unwrap_or_default())
+        Err(self.too_large(field(), needed))
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, field: impl FnOnce() -> Field, needed: usize) -> Result<(), EncodeError> {
-        if needed > self.limit {
-            let rule = EncodeRule::TooLarge {
-                needed: u32::try_from(needed).unwrap_or(u32::MAX),
-                packet_size: u32::try_from(self.limit).unwrap_or(u32::MAX),
-            };
-            return Err(EncodeError::new(field(), rule));
-        }
-        self.room = needed.max(self.room.saturating_mul(2)).min(self.limit);
-        let end = self.start.wrapping_add(self.room);
-        self.buffer.resize(end, 0);
-        Ok(())
+    fn too_large(&self, field: Field, needed: usize) -> EncodeError {
+        let in_packet =
+            |end: usize| u32::try_from(end.wrapping_sub(self.start)).unwrap_or(u32::MAX);
+        let rule = EncodeRule::TooLarge {
+            needed: in_packet(needed),
+            packet_size: in_packet(self.limit),
+        };
+        EncodeError::new(field, rule)
     }
 
     #[inline]
@@ -90,7 +72,8 @@ impl<'b> PacketWriter<'b> {
         field: impl FnOnce() -> Field,
         value: u8,
     ) -> Result<(), EncodeError> {
-        put(self.next(field, 1)?, [value]);
+        self.check_room(field, 1)?;
+        self.buffer.extend_from_slice(&[value]);
         Ok(())
     }
 
@@ -100,7 +83,8 @@ impl<'b> PacketWriter<'b> {
         field: impl FnOnce() -> Field,
         value: u16,
     ) -> Result<(), EncodeError> {
-        put(self.next(field, 2)?, value.to_be_bytes());
+        self.check_room(field, 2)?;
+        self.buffer.extend_from_slice(&value.to_be_bytes());
         Ok(())
     }
 
@@ -115,8 +99,10 @@ impl<'b> PacketWriter<'b> {
         if let Some((_, byte)) = class.first_bad(value) {
             return Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte)));
         }
-        let out = self.next(field, value.len().wrapping_add(3))?;
-        put_string(put(out, len_bytes(value)), value);
+        self.check_room(field, value.len().wrapping_add(3))?;
+        self.buffer.extend_from_slice(&len_bytes(value));
+        self.buffer.extend_from_slice(value);
+        self.buffer.extend_from_slice(&[0]);
         Ok(())
     }
 
@@ -142,42 +128,34 @@ impl<'b> PacketWriter<'b> {
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
     ) -> Result<usize, EncodeError> {
         let mut count = 0usize;
-        // What is left of the room stays in registers from one header to the next.
-        let mut out = self.rest();
+        // The NUL of one value is written with what follows it, and before the first header
+        // whatever comes before.
+        let Some(&before) = self.buffer.last() else {
+            return Ok(count);
+        };
+        let mut last = before;
+        self.buffer.truncate(self.buffer.len().wrapping_sub(1));
         for (code, name, value) in headers {
             let [high, low] = len_bytes(value);
-            let needed = match code {
-                Some(_) => value.len().wrapping_add(5),
-                None => name.len().wrapping_add(value.len()).wrapping_add(6),
-            };
-            if needed > out.len() {
-                let left = out.len();
-                self.len = self.room.wrapping_sub(left);
-                let field = || Field::Header(ShortName::new(name.as_bytes()));
-                self.grow(field, self.len.wrapping_add(needed))?;
-                out = self.rest();
-            }
+            let field = || Field::Header(ShortName::new(name.as_bytes()));
             if let Some(code) = code {
-                out = put(out, [0xa0, code, high, low]);
+                self.check_room(field, value.len().wrapping_add(6))?;
+                self.buffer
+                    .extend_from_slice(&[last, 0xa0, code, high, low]);
             } else {
-                out = put(out, [0, name_len(name.as_bytes())?]);
-                out = put_string(out, name.as_bytes());
-                out = put(out, [high, low]);
+                let both = name.len().wrapping_add(value.len());
+                self.check_room(field, both.wrapping_add(7))?;
+                let name_len = name_len(name.as_bytes())?;
+                self.buffer.extend_from_slice(&[last, 0, name_len]);
+                self.buffer.extend_from_slice(name.as_bytes());
+                self.buffer.extend_from_slice(&[0, high, low]);
             }
-            out = put_string(out, value);
+            self.buffer.extend_from_slice(value);
+            last = 0;
             count = count.wrapping_add(1);
         }
-        let left = out.len();
-        self.len = self.room.wrapping_sub(left);
+        self.buffer.extend_from_slice(&[last]);
         Ok(count)
-    }
-
-    /// The room that is left.
-    #[cfg(feature = "http")]
-    fn rest(&mut self) -> &mut [u8] {
-        let start = self.start.wrapping_add(self.len);
-        let end = self.start.wrapping_add(self.room);
-        self.buffer.get_mut(start..end).unwrap_or_default()
     }
 
     /// Overwrites two bytes at an offset from the start of the packet.
@@ -190,33 +168,9 @@ impl<'b> PacketWriter<'b> {
 
     /// Patches the payload length in and keeps the packet.
     pub(crate) fn finish(mut self) {
-        let payload = self.len.wrapping_sub(HEADER_LEN);
+        let payload = self.len().wrapping_sub(HEADER_LEN);
         self.patch_u16(2, u16::try_from(payload).unwrap_or(u16::MAX));
         self.finished = true;
-    }
-}
-
-/// Writes to the start and returns the rest.
-#[inline]
-fn put<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> &mut [u8] {
-    match out.split_first_chunk_mut::<N>() {
-        Some((to, rest)) => {
-            *to = bytes;
-            rest
-        }
-        None => &mut [],
-    }
-}
-
-/// Writes the bytes of a string and its NUL to the start and returns the rest.
-#[inline]
-fn put_string<'a>(out: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
-    match out.split_at_mut_checked(bytes.len()) {
-        Some((to, rest)) => {
-            to.copy_from_slice(bytes);
-            put(rest, [0])
-        }
-        None => &mut [],
     }
 }
 
@@ -250,17 +204,17 @@ pub(crate) fn write_payload(
     size: PacketSize,
     payload: &[u8],
 ) -> Result<(), EncodeError> {
-    let mut packet = PacketWriter::new(buffer, direction, size);
-    packet
-        .next(|| Field::End, payload.len())?
-        .copy_from_slice(payload);
+    let packet = PacketWriter::new(buffer, direction, size);
+    packet.check_room(|| Field::End, payload.len())?;
+    packet.buffer.extend_from_slice(payload);
     packet.finish();
     Ok(())
 }
 
 impl Drop for PacketWriter<'_> {
     fn drop(&mut self) {
-        let kept = if self.finished { self.len } else { 0 };
-        self.buffer.truncate(self.start.wrapping_add(kept));
+        if !self.finished {
+            self.buffer.truncate(self.start);
+        }
     }
 }
