@@ -34,6 +34,20 @@ pub(super) fn check_attributes<C: Check>(
     loop {
         let at = r.position();
         let byte = r.u8(Field::AttributeCode)?;
+        if byte == AttributeCode::ReqAttribute.code() {
+            let name_at = r.position();
+            let name = r.required(Field::AttributeName, Class::Value)?;
+            if name.is_empty() {
+                return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
+            }
+            let known = well_known(name);
+            if well_known_seen & known != 0 {
+                return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
+            }
+            well_known_seen |= known;
+            r.classed(Field::AttributeValue, Class::Value)?;
+            continue;
+        }
         if byte == 0xff {
             *outer = own;
             return Ok(seen & bit(AttributeCode::StoredMethod.code()) != 0);
@@ -42,47 +56,50 @@ pub(super) fn check_attributes<C: Check>(
             return Err(r.error_at(at, Field::AttributeCode, Rule::UnknownCode(byte.into())));
         };
         // A repeated secret is left to the secret check: every occurrence must match.
-        let repeatable = matches!(code, AttributeCode::ReqAttribute | AttributeCode::Secret);
-        if seen & bit(byte) != 0 && !repeatable {
+        if seen & bit(byte) != 0 && code != AttributeCode::Secret {
             return Err(r.error_at(at, Field::Attribute(code), Rule::Duplicate));
         }
         seen |= bit(byte);
-        let field = Field::Attribute(code);
-        let class = match code {
-            AttributeCode::ReqAttribute => {
-                let name_at = r.position();
-                let name = r.required(Field::AttributeName, Class::Value)?;
-                if name.is_empty() {
-                    return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
-                }
-                let known = well_known(name);
-                if well_known_seen & known != 0 {
-                    return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
-                }
-                well_known_seen |= known;
-                r.classed(Field::AttributeValue, Class::Value)?;
-                continue;
+        match (code, query_class) {
+            (AttributeCode::QueryString, Class::Query) => {
+                r.classed(Field::Attribute(code), Class::Query)?;
             }
-            AttributeCode::SslKeySize => {
-                key_size(r)?;
-                continue;
-            }
-            AttributeCode::QueryString => query_class,
-            AttributeCode::SslCert if der_certificate => Class::Any,
-            AttributeCode::SslCert => Class::Pem,
-            AttributeCode::StoredMethod => Class::Token,
-            _ => Class::Value,
-        };
-        let value_at = r.position();
-        let value = r.classed(field, class)?;
-        if code == AttributeCode::StoredMethod {
-            match value {
-                None => return Err(r.error_at(value_at, field, Rule::Null)),
-                Some([]) => return Err(r.error_at(value_at, field, Rule::Empty)),
-                Some(_) => {}
-            }
+            _ => *r = other_attribute(*r, code, der_certificate, query_class)?,
         }
     }
+}
+
+/// Checks an attribute that is not in every request. The cursor is handed over and back so
+/// that it can stay in registers elsewhere.
+#[inline(never)]
+fn other_attribute<C: Check>(
+    mut r: Reader<'_, C>,
+    code: AttributeCode,
+    der_certificate: bool,
+    query_class: Class,
+) -> Result<Reader<'_, C>, C::Error> {
+    let class = match code {
+        AttributeCode::SslKeySize => {
+            key_size(&mut r)?;
+            return Ok(r);
+        }
+        AttributeCode::QueryString => query_class,
+        AttributeCode::SslCert if der_certificate => Class::Any,
+        AttributeCode::SslCert => Class::Pem,
+        AttributeCode::StoredMethod => Class::Token,
+        _ => Class::Value,
+    };
+    let field = Field::Attribute(code);
+    let value_at = r.position();
+    let value = r.classed(field, class)?;
+    if code == AttributeCode::StoredMethod {
+        match value {
+            None => return Err(r.error_at(value_at, field, Rule::Null)),
+            Some([]) => return Err(r.error_at(value_at, field, Rule::Empty)),
+            Some(_) => {}
+        }
+    }
+    Ok(r)
 }
 
 /// `ssl_key_size`: an integer, or the string form that some peers send by mistake. A

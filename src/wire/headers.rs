@@ -98,16 +98,12 @@ pub(super) fn check_headers<C: Check>(
     for index in 0..u32::from(count) {
         let name_at = r.position();
         let (code, name) = header_name(r, index, REQUEST_HEADERS.len())?;
-        let value_at = r.position();
-        let value = header_value(r, index)?;
+        // Before the value, so that the name need not be kept while it is read.
         if code == CONTENT_LENGTH_CODE || may_be_length_header(name) {
-            framing = framing
-                .after(code, name, value.unwrap_or_default())
-                .map_err(|wrong| {
-                    let at = if wrong.in_value { value_at } else { name_at };
-                    r.error_at(at, wrong.field, wrong.rule)
-                })?;
+            (*r, framing) = framing.after_header(*r, index, name_at, code, name)?;
+            continue;
         }
+        header_value(r, index)?;
     }
     *outer = own;
     Ok(framing)
@@ -132,8 +128,30 @@ struct WrongLength {
 }
 
 impl BodyFraming {
-    /// What the headers so far say, and one header more.
+    /// Reads the value of a header that may be a length header, and adds what it says. The
+    /// cursor is handed over and back so that it can stay in registers elsewhere.
+    #[cold]
     #[inline(never)]
+    fn after_header<'a, C: Check>(
+        self,
+        mut r: Reader<'a, C>,
+        index: u32,
+        name_at: usize,
+        code: u8,
+        name: &[u8],
+    ) -> Result<(Reader<'a, C>, Self), C::Error> {
+        let value_at = r.position();
+        let value = header_value(&mut r, index)?.unwrap_or_default();
+        match self.after(code, name, value) {
+            Ok(framing) => Ok((r, framing)),
+            Err(wrong) => {
+                let at = if wrong.in_value { value_at } else { name_at };
+                Err(r.error_at(at, wrong.field, wrong.rule))
+            }
+        }
+    }
+
+    /// What the headers so far say, and one header more.
     fn after(self, code: u8, name: &[u8], value: &[u8]) -> Result<Self, WrongLength> {
         let field = if code == CONTENT_LENGTH_CODE || name.eq_ignore_ascii_case(b"content-length") {
             Field::ContentLength

@@ -9,7 +9,7 @@
 
 use super::class::{Class, HIGH, all, is_byte};
 use super::error::{Field, Rule};
-use super::reader::{Bad, Check};
+use super::reader::{Bad, Check, Span};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Quick {
@@ -69,9 +69,13 @@ impl Check for Quick {
     }
 
     #[inline(always)]
-    fn line_end(self, line: &[u8], strings: &[(Option<&[u8]>, Class)]) -> Result<(), Suspect> {
+    fn line_end<const N: usize>(
+        self,
+        line: &[u8],
+        strings: impl FnOnce() -> [(Span, Class); N],
+    ) -> Result<(), Suspect> {
         // A length may look like one of them.
-        if has_separator(line) && !are_all(strings) {
+        if has_separator(line) && !are_all(line, &strings()) {
             return Err(Suspect);
         }
         Ok(())
@@ -86,10 +90,10 @@ fn is_all(bytes: &[u8], class: Class) -> bool {
 
 #[cold]
 #[inline(never)]
-fn are_all(strings: &[(Option<&[u8]>, Class)]) -> bool {
+fn are_all(line: &[u8], strings: &[(Span, Class)]) -> bool {
     strings
         .iter()
-        .all(|&(bytes, class)| bytes.is_none_or(|bytes| is_all(bytes, class)))
+        .all(|&(span, class)| span.get(line).is_none_or(|bytes| is_all(bytes, class)))
 }
 
 /// 0x20..=0x7E, in the form that takes the fewest vector instructions.

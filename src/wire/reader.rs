@@ -46,9 +46,13 @@ pub(crate) trait Check: Copy + Default {
     /// Checks a string.
     fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad>;
 
-    /// The walk has passed the request line: `line` with all before it, and the strings in
-    /// it once more.
-    fn line_end(self, line: &[u8], strings: &[(Option<&[u8]>, Class)]) -> Result<(), Self::Error>;
+    /// The walk has passed the request line: `line` with all before it, and where the
+    /// strings in it are.
+    fn line_end<const N: usize>(
+        self,
+        line: &[u8],
+        strings: impl FnOnce() -> [(Span, Class); N],
+    ) -> Result<(), Self::Error>;
 }
 
 /// A byte of a string that may not be there.
@@ -86,7 +90,11 @@ impl Check for Exact {
         }
     }
 
-    fn line_end(self, _: &[u8], _: &[(Option<&[u8]>, Class)]) -> Result<(), DecodeError> {
+    fn line_end<const N: usize>(
+        self,
+        _: &[u8],
+        _: impl FnOnce() -> [(Span, Class); N],
+    ) -> Result<(), DecodeError> {
         Ok(())
     }
 }
@@ -205,7 +213,10 @@ impl<'a, C: Check> Reader<'a, C> {
 
     /// The request line ends here; these were its strings.
     #[inline(always)]
-    pub(crate) fn line_end(&self, strings: &[(Option<&[u8]>, Class)]) -> Result<(), C::Error> {
+    pub(crate) fn line_end<const N: usize>(
+        &self,
+        strings: impl FnOnce() -> [(Span, Class); N],
+    ) -> Result<(), C::Error> {
         let line = self.payload.get(..self.position()).unwrap_or_default();
         self.check.line_end(line, strings)
     }

@@ -85,13 +85,15 @@ impl Parts {
         let server_name = r.span(name);
         let server_port = r.u16(Field::ServerPort)?;
         let is_ssl = r.u8(Field::IsSsl)? != 0;
-        r.line_end(&[
-            (Some(protocol), Class::Visible),
-            (Some(uri), path_class),
-            (addr, Class::Visible),
-            (host, Class::Visible),
-            (name, Class::Visible),
-        ])?;
+        r.line_end(|| {
+            [
+                (protocol_span, Class::Visible),
+                (req_uri, path_class),
+                (remote_addr, Class::Visible),
+                (remote_host, Class::Visible),
+                (server_name, Class::Visible),
+            ]
+        })?;
 
         let num_headers = header_count(r, options.max_headers)?;
         let headers_at = r.position_u16();
