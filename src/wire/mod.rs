@@ -31,6 +31,7 @@ mod code;
 #[cfg(feature = "tokio-codec")]
 mod codec;
 mod control;
+mod debug;
 mod display;
 mod error;
 mod headers;
