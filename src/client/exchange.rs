@@ -4,7 +4,7 @@ use super::config::Timeouts;
 use super::connection::{Connection, read_error};
 use super::error::{Error, ErrorKind};
 use super::pool::Lease;
-use crate::net::Deadline;
+use crate::net::{Buffered, Deadline};
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
 use crate::trace::event;
 use crate::wire::ToWebServer;
@@ -34,6 +34,9 @@ pub struct Exchange {
     read_limit: Deadline,
     /// `bytes_out` when the write limit was set; progress moves the limit.
     written_mark: u64,
+    /// `bytes_out` as last seen, and where the Forward Request ends in it.
+    written: u64,
+    request_end: u64,
     got_packet: bool,
     /// `bytes_in` when the exchange began.
     received_mark: u64,
@@ -44,9 +47,13 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(lease: Lease, machine: ClientExchange, timeouts: Timeouts) -> Self {
-        let received = |connection: &Connection| connection.io.traffic().0;
+        let connection = lease.connection.as_ref().map(|connection| &connection.io);
+        let (received, written) = connection.map_or((0, 0), Buffered::traffic);
+        let queued = connection.map_or(0, Buffered::queued);
         Self {
-            received_mark: lease.connection.as_ref().map_or(0, received),
+            received_mark: received,
+            written,
+            request_end: written.saturating_add(queued as u64),
             unanswered: false,
             lease,
             machine,
@@ -59,10 +66,15 @@ impl Exchange {
         }
     }
 
-    /// How far the exchange has got.
+    /// How far the exchange has got. What the transport has taken counts as sent.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.machine.progress()
+        match self.machine.progress() {
+            Progress::Responding => Progress::Responding,
+            _ if self.written < self.request_end => Progress::NotSent,
+            _ if self.written == self.request_end => Progress::RequestSent,
+            queued => queued.max(Progress::RequestSent),
+        }
     }
 
     /// Whether the connection served an exchange before this one.
@@ -196,7 +208,9 @@ impl Exchange {
             return Poll::Ready(Err(Error::bare(ErrorKind::Closed)));
         };
         if self.write_error.is_none() && !connection.io.is_flushed() {
-            match connection.io.poll_flush(cx) {
+            let flushed = connection.io.poll_flush(cx);
+            self.written = connection.io.traffic().1;
+            match flushed {
                 Poll::Ready(Ok(())) => {
                     self.machine.request_written();
                     self.write_limit.set(None);
@@ -205,9 +219,8 @@ impl Exchange {
                 // this only if there is nothing to read.
                 Poll::Ready(Err(error)) => self.write_error = Some(error),
                 Poll::Pending => {
-                    let written = connection.io.traffic().1;
-                    if !self.write_limit.is_set() || written != self.written_mark {
-                        self.written_mark = written;
+                    if !self.write_limit.is_set() || self.written != self.written_mark {
+                        self.written_mark = self.written;
                         self.write_limit.set(self.timeouts.write);
                     }
                 }
@@ -327,7 +340,7 @@ impl Exchange {
         }
         self.lease.release();
         let peer = Arc::clone(&self.lease.peer);
-        let error = error.at(self.machine.progress(), &peer);
+        let error = error.at(self.progress(), &peer);
         event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
         error
     }
