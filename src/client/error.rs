@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// For the second attempt at a request: the first had got this far.
+    #[cfg(feature = "http")]
+    pub(crate) fn after(mut self, first: Progress) -> Self {
+        self.0.progress = self.0.progress.max(first);
+        self
+    }
+
     /// What failed.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -138,6 +145,16 @@ impl Error {
     /// Whether the request may be sent again, to this container or another.
     #[must_use]
     pub fn retry(&self) -> Retry {
+        match self.0.progress {
+            Progress::BodySent => Retry::Never,
+            _ => self.retry_with_body(),
+        }
+    }
+
+    /// As [`retry`](Self::retry), for a caller that can give the whole request body again: then
+    /// body that was sent leaves it to the method.
+    #[must_use]
+    pub fn retry_with_body(&self) -> Retry {
         match (self.0.kind, self.0.progress) {
             // The request itself is at fault, or its source is used up.
             (
@@ -150,7 +167,7 @@ impl Error {
                 _,
             ) => Retry::Never,
             (_, Progress::NotSent) => Retry::Safe,
-            (_, Progress::RequestSent) => Retry::IfIdempotent,
+            (_, Progress::RequestSent | Progress::BodySent) => Retry::IfIdempotent,
             _ => Retry::Never,
         }
     }

@@ -25,4 +25,4 @@ pub use transport::{Connect, Connecting, Transport};
 
 #[cfg(feature = "http")]
 #[doc(inline)]
-pub use crate::http::{client::Client, response_body::ResponseBody};
+pub use crate::http::{client::Client, response_body::ResponseBody, send_error::SendError};

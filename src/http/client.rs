@@ -4,8 +4,9 @@ use super::facts::RequestFacts;
 use super::request_encode::write_forward_request;
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
+use super::send_error::SendError;
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Lease, Pool, Retry};
+use crate::client::{Error, ErrorKind, Pool, Retry};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
@@ -54,12 +55,13 @@ impl Client {
     ///
     /// [`RequestFacts`] are taken from the request's extensions. The request body is only
     /// polled when the container waits for data; an announced length is enforced. A
-    /// connection that turns out stale before the container can have acted is replaced
-    /// once by a fresh one; after that only idempotent requests of which no body was
-    /// taken are sent again (protocol section 4.17).
+    /// connection that turns out stale before the request is written is replaced once by a
+    /// fresh one; after that only idempotent requests of which no body was taken are sent
+    /// again (protocol section 4.17).
     ///
     /// # Errors
     /// [`Error`]: which step failed, how far it got, and whether a retry is safe.
+    /// [`try_send`](Self::try_send) also gives the request back.
     ///
     /// # Cancel safety
     /// Safe for the pool: dropping the future closes the connection. The container may
@@ -68,48 +70,102 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let (parts, body) = request.into_parts();
-        check(&parts)?;
-        let framing = framing(&parts.headers, &body)?;
-        let upload = Upload::new(body, framing);
-        let lease = self.pool.acquire().await?;
-        self.exchange(parts, framing, upload, lease).await
+        Ok(self.try_send(request).await?)
     }
 
+    /// As [`send`](Self::send), with the request in the error as long as its body was not
+    /// read from: for callers that have another container to send it to.
+    ///
+    /// ```no_run
+    /// # async fn example<B>(here: ajp::client::Client, there: ajp::client::Client, request: http::Request<B>)
+    /// # -> Result<(), ajp::client::Error>
+    /// # where B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    /// # {
+    /// let response = match here.try_send(request).await {
+    ///     Ok(response) => response,
+    ///     Err(error) => there.send(error.into_retry()?).await?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError`], with the same [`Error`] inside.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send); the request is dropped with the future.
+    pub async fn try_send<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, SendError<B>>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let framing = check(&parts).and_then(|()| framing(&parts.headers, &body));
+        let mut body = Some(body);
+        let result = match framing {
+            Ok(framing) => {
+                let upload = Upload::new(&mut body, framing);
+                self.exchange(&parts, framing, upload).await
+            }
+            Err(error) => Err((error, Upload::default())),
+        };
+        result.map_err(|(error, upload)| {
+            let body = body.or_else(|| upload.into_unread());
+            SendError::new(error, body.map(|body| Request::from_parts(parts, body)))
+        })
+    }
+
+    /// The request body comes back with an error.
     async fn exchange(
         &self,
-        parts: request::Parts,
+        parts: &request::Parts,
         framing: BodyFraming,
         mut upload: Upload,
-        mut lease: Lease,
-    ) -> Result<Response<ResponseBody>, Error> {
+    ) -> Result<Response<ResponseBody>, (Error, Upload)> {
         let none = RequestFacts::new();
         let facts = parts.extensions.get::<RequestFacts>().unwrap_or(&none);
         let secret = self.pool.config().secret.as_ref();
+        let mut lease = match self.pool.acquire().await {
+            Ok(lease) => lease,
+            Err(error) => return Err((error, upload)),
+        };
+        let mut first = Progress::NotSent;
         loop {
             let reused = lease.is_reused();
-            let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
-                write_forward_request(buffer, size, &parts, facts, framing, secret)
-            })?;
+            let begun = lease.begin(parts.method == Method::HEAD, |buffer, size| {
+                write_forward_request(buffer, size, parts, facts, framing, secret)
+            });
+            let exchange = match begun {
+                Ok(exchange) => exchange,
+                Err(error) => return Err((error.after(first), upload)),
+            };
             let mut body = ResponseBody::new(exchange, upload);
             let mut head = None;
             let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
-            match (result, head) {
+            let error = match (result, head) {
                 (Ok(()), Some(head)) => return Ok(response_parts(&head).map(|()| body)),
-                (Ok(()), None) => return Err(Error::bare(ErrorKind::Closed)),
-                (Err(error), _) => {
-                    let again = reused
-                        && is_stale(&error, &parts.method)
-                        && body.is_unanswered()
-                        && body.is_untouched();
-                    if !again {
-                        return Err(error);
-                    }
-                    upload = body.into_upload();
-                    // Once: a fresh connection is never "reused".
-                    lease = self.pool.acquire_fresh().await?;
-                }
+                (Ok(()), None) => Error::bare(ErrorKind::Closed),
+                (Err(error), _) => error,
+            };
+            let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
+            upload = body.into_upload();
+            let again = stale
+                && match error.progress() {
+                    Progress::NotSent => upload.rewind(),
+                    _ => !upload.is_touched(),
+                };
+            let error = error.after(first);
+            if !again {
+                return Err((error, upload));
             }
+            first = error.progress();
+            // Once: a fresh connection is never "reused".
+            lease = match self.pool.acquire_fresh().await {
+                Ok(lease) => lease,
+                Err(error) => return Err((error.after(first), upload)),
+            };
         }
     }
 }
@@ -122,10 +178,7 @@ fn is_stale(error: &Error, method: &Method) -> bool {
     );
     gone && match error.retry() {
         Retry::Safe => true,
-        Retry::IfIdempotent => {
-            error.progress() == Progress::RequestSent
-                && (method.is_idempotent() || method.is_safe())
-        }
+        Retry::IfIdempotent => error.progress() == Progress::RequestSent && method.is_idempotent(),
         Retry::Never => false,
     }
 }

@@ -20,6 +20,8 @@ pub(crate) mod response_body;
 mod response_decode;
 mod response_encode;
 #[cfg(feature = "client")]
+pub(crate) mod send_error;
+#[cfg(feature = "client")]
 mod upload;
 
 pub use facts::{RequestFacts, TlsFacts, text};

@@ -49,11 +49,6 @@ impl ResponseBody {
         std::mem::take(unlocked(&mut self.upload))
     }
 
-    /// Whether the request body was not read from yet.
-    pub(super) fn is_untouched(&mut self) -> bool {
-        !unlocked(&mut self.upload).is_touched()
-    }
-
     /// Whether the exchange failed before one byte of an answer came.
     pub(super) fn is_unanswered(&self) -> bool {
         self.exchange.is_unanswered()

@@ -4,6 +4,7 @@ use crate::client::{Error, ErrorKind, Exchange};
 use crate::wire::BodyFraming;
 use bytes::{Buf, Bytes};
 use http_body::Body;
+use std::any::Any;
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,11 +19,13 @@ trait Source: Send {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BoxError>>>;
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 impl<B> Source for B
 where
-    B: Body<Data: Buf, Error: Into<BoxError>> + Send,
+    B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
     fn poll_data(
         mut self: Pin<&mut Self>,
@@ -40,35 +43,81 @@ where
             });
         }
     }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[derive(Default)]
+enum Stage {
+    /// Not polled yet: it can still be given back.
+    Unread(Box<dyn Source>),
+    Reading(Pin<Box<dyn Source>>),
+    #[default]
+    Ended,
 }
 
 #[derive(Default)]
 pub(super) struct Upload {
-    source: Option<Pin<Box<dyn Source>>>,
+    source: Stage,
     /// Data taken from the source and not sent yet.
     pending: VecDeque<Bytes>,
     pending_len: usize,
     touched: bool,
+    /// The data of the first packet, as long as the request may turn out not to be sent.
+    first: Vec<Bytes>,
+    packets: u64,
 }
 
 impl Upload {
-    /// `framing` is how the request announces the body.
-    pub(super) fn new<B>(body: B, framing: BodyFraming) -> Self
+    /// `framing` is how the request announces the body. A body that has nothing to give is
+    /// left in place.
+    pub(super) fn new<B>(body: &mut Option<B>, framing: BodyFraming) -> Self
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let empty = body.is_end_stream() && framing.length().is_none_or(|length| length == 0);
-        Self {
-            source: if empty { None } else { Some(Box::pin(body)) },
-            pending: VecDeque::new(),
-            pending_len: 0,
-            touched: false,
+        let mut upload = Self::default();
+        let empty = body.as_ref().is_none_or(Body::is_end_stream)
+            && framing.length().is_none_or(|length| length == 0);
+        if !empty {
+            if let Some(body) = body.take() {
+                upload.source = Stage::Unread(Box::new(body));
+            }
+        }
+        upload
+    }
+
+    /// The body as it was given, if it was never polled.
+    pub(super) fn into_unread<B: 'static>(self) -> Option<B> {
+        match self.source {
+            Stage::Unread(source) => source.into_any().downcast().ok().map(|body| *body),
+            Stage::Reading(_) | Stage::Ended => None,
         }
     }
 
     /// Whether the source has given any data.
     pub(super) fn is_touched(&self) -> bool {
         self.touched
+    }
+
+    /// Takes back what was queued on a connection that turned out stale before the request
+    /// was written. Whether that was possible.
+    pub(super) fn rewind(&mut self) -> bool {
+        let queued: usize = self.first.iter().map(Bytes::len).sum();
+        let possible = match self.packets {
+            0 => true,
+            1 => queued > 0,
+            _ => false,
+        };
+        if possible {
+            self.pending_len = self.pending_len.saturating_add(queued);
+            for part in self.first.drain(..).rev() {
+                self.pending.push_front(part);
+            }
+            self.packets = 0;
+        }
+        possible
     }
 
     /// Answers what the container waits for, as far as the source is ready. A packet is
@@ -86,9 +135,10 @@ impl Upload {
             self.gather(cx, credit)?;
             let len = self.pending_len.min(credit);
             if len > 0 {
+                self.remember(len, exchange);
                 exchange.send_body(&mut self.pending, len)?;
                 self.pending_len = self.pending_len.saturating_sub(len);
-            } else if self.source.is_none() {
+            } else if self.has_ended() {
                 // Refused when Content-Length promised more.
                 exchange.send_end_of_body()?;
             } else {
@@ -101,16 +151,41 @@ impl Upload {
         Ok(())
     }
 
+    /// Only a connection that was used before is ever replaced.
+    fn remember(&mut self, mut len: usize, exchange: &Exchange) {
+        self.first.clear();
+        if self.packets == 0 && exchange.is_reused() {
+            for part in &self.pending {
+                let piece = part.slice(..len.min(part.len()));
+                len = len.saturating_sub(piece.len());
+                if piece.is_empty() {
+                    break;
+                }
+                self.first.push(piece);
+            }
+        }
+        self.packets = self.packets.saturating_add(1);
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.source, Stage::Ended)
+    }
+
     fn gather(&mut self, cx: &mut Context<'_>, wanted: usize) -> Result<(), Error> {
         while self.pending_len < wanted {
-            let Some(source) = &mut self.source else {
+            if let Stage::Unread(_) = self.source {
+                if let Stage::Unread(source) = std::mem::take(&mut self.source) {
+                    self.source = Stage::Reading(Box::into_pin(source));
+                }
+            }
+            let Stage::Reading(source) = &mut self.source else {
                 break;
             };
             match source.as_mut().poll_data(cx) {
                 Poll::Pending => break,
-                Poll::Ready(None) => self.source = None,
+                Poll::Ready(None) => self.source = Stage::Ended,
                 Poll::Ready(Some(Err(error))) => {
-                    self.source = None;
+                    self.source = Stage::Ended;
                     return Err(Error::new(ErrorKind::BodySource, error));
                 }
                 Poll::Ready(Some(Ok(data))) if data.is_empty() => {}
@@ -126,7 +201,7 @@ impl Upload {
 
     /// After the last announced byte nothing may follow.
     fn check_overrun(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.source.is_some() {
+        if !self.has_ended() {
             self.gather(cx, 1)?;
         }
         if self.pending_len > 0 {
@@ -142,7 +217,7 @@ impl Upload {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload")
-            .field("open", &self.source.is_some())
+            .field("open", &!self.has_ended())
             .field("pending_len", &self.pending_len)
             .finish_non_exhaustive()
     }

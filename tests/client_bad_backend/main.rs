@@ -22,3 +22,4 @@ mod retries;
 mod timeouts;
 mod tokens;
 mod transports;
+mod unsent;

@@ -1,0 +1,90 @@
+//! A failed request, and what of it can be sent again.
+
+use crate::client::{Error, Retry};
+use crate::proto::Progress;
+use http::Request;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A request failed. It holds the request as long as its body was not read from.
+///
+/// `Display` and `source` are those of the [`Error`].
+pub struct SendError<B>(Box<Inner<B>>);
+
+struct Inner<B> {
+    error: Error,
+    request: Option<Request<B>>,
+}
+
+impl<B> SendError<B> {
+    /// `request` is `None` when its body was read from.
+    pub(super) fn new(error: Error, request: Option<Request<B>>) -> Self {
+        Self(Box::new(Inner { error, request }))
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.0.error
+    }
+
+    /// What failed, without the request.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.0.error
+    }
+
+    /// The request as it was given, if the container has not seen it: it was refused here, no
+    /// connection was to be had, or the connection broke before the request was written.
+    ///
+    /// # Errors
+    /// The [`Error`] when the container may have the request, or its body was read from.
+    pub fn into_request(self) -> Result<Request<B>, Error> {
+        let unsent = self.0.error.progress() == Progress::NotSent;
+        self.0.request.filter(|_| unsent).ok_or(self.0.error)
+    }
+
+    /// The request as it was given, if it may be sent again as it is, to this container or
+    /// another: the container has not seen it, or its method is idempotent and no answer
+    /// began.
+    ///
+    /// # Errors
+    /// The [`Error`] when that is not so, the request itself is at fault, or its body was
+    /// read from.
+    pub fn into_retry(self) -> Result<Request<B>, Error> {
+        let retry = self.0.error.retry();
+        let may = |request: &Request<B>| match retry {
+            Retry::Safe => true,
+            Retry::IfIdempotent => request.method().is_idempotent(),
+            Retry::Never => false,
+        };
+        self.0.request.filter(may).ok_or(self.0.error)
+    }
+}
+
+impl<B> From<SendError<B>> for Error {
+    fn from(error: SendError<B>) -> Self {
+        error.into_error()
+    }
+}
+
+impl<B> fmt::Display for SendError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.error, f)
+    }
+}
+
+impl<B> fmt::Debug for SendError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError")
+            .field("error", &self.0.error)
+            .field("has_request", &self.0.request.is_some())
+            .finish()
+    }
+}
+
+impl<B> StdError for SendError<B> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.error.source()
+    }
+}
