@@ -25,4 +25,9 @@ pub use transport::{Connect, Connecting, Transport};
 
 #[cfg(feature = "http")]
 #[doc(inline)]
-pub use crate::http::{client::Client, response_body::ResponseBody, send_error::SendError};
+pub use crate::http::{
+    client::Client,
+    replay_body::{ReplayBody, ReplayError},
+    response_body::ResponseBody,
+    send_error::SendError,
+};

@@ -10,6 +10,8 @@
 pub(crate) mod client;
 mod facts;
 mod names;
+#[cfg(feature = "client")]
+pub(crate) mod replay_body;
 #[cfg(all(feature = "server", feature = "tower"))]
 pub(crate) mod request_body;
 #[cfg(feature = "server")]
