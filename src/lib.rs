@@ -8,7 +8,7 @@
 //!
 //! | you write | take | feature |
 //! |---|---|---|
-//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower` |
+//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower`, `retry` |
 //! | an application or container | `server::serve` with any tower service | `server`, `tower` |
 //! | a relay or test tool | [`wire`] and [`proto`] | none |
 //! | a tool that shows recorded packets | [`dump`] | none |

@@ -31,3 +31,7 @@ pub use crate::http::{
     response_body::ResponseBody,
     send_error::SendError,
 };
+
+#[cfg(feature = "retry")]
+#[doc(inline)]
+pub use crate::tower::retry::RetryPolicy;

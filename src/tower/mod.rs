@@ -8,5 +8,7 @@
 mod client;
 #[cfg(feature = "server")]
 pub(crate) mod connection;
+#[cfg(feature = "retry")]
+pub(crate) mod retry;
 #[cfg(feature = "server")]
 pub(crate) mod serve;

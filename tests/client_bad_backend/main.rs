@@ -10,7 +10,7 @@
     missing_docs,
     reason = "tests"
 )]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "client", feature = "server", feature = "retry"))]
 
 #[path = "../raw/mod.rs"]
 mod raw;
@@ -18,6 +18,7 @@ mod raw;
 mod answers;
 mod early;
 mod idle;
+mod policy;
 mod retries;
 mod timeouts;
 mod tokens;

@@ -1,0 +1,159 @@
+//! When a failed request is sent again.
+
+use crate::client::{Error, ErrorKind, ReplayBody, Retry};
+use crate::trace::event;
+use http::{Request, Response};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tower::retry::Policy;
+use tower::retry::budget::{Budget, TpsBudget};
+
+/// When a failed request is sent again: a policy for `tower::retry`.
+///
+/// By default only requests with an idempotent method, so never a POST: when the
+/// container cannot have acted on it, and otherwise when no answer began
+/// ([`Error::retry_with_body`]) and the whole body can be given again
+/// ([`ReplayBody::is_replayable`]). Not after a wait that took too long for a place in the
+/// pool, or for an answer: what is overloaded is not helped by more.
+///
+/// All clones share one budget: retries stop when there are too many of them beside the
+/// requests that succeed, so an outage is not made worse. The default is that of
+/// [`TpsBudget`]: 10 a second, and one for every five successes.
+///
+/// A response body that breaks off is not retried: its head was delivered.
+///
+/// ```
+/// use ajp::client::{Client, Pool, PoolConfig, ReplayBody, RetryPolicy};
+/// use tower::ServiceBuilder;
+/// # fn example(address: ajp::client::Address) {
+/// let client = ServiceBuilder::new()
+///     .map_request(|request: http::Request<_>| request.map(|body| ReplayBody::new(body, 65536)))
+///     .retry(RetryPolicy::new())
+///     .service(Client::new(Pool::new(address, PoolConfig::default())));
+/// # fn is_service<S: tower::Service<http::Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
+/// # is_service(client);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RetryPolicy {
+    budget: Arc<dyn Budget + Send + Sync>,
+    /// Of the request this clone belongs to.
+    left: u32,
+    pause: Duration,
+    any_unsent: bool,
+}
+
+impl RetryPolicy {
+    /// Two retries, the first after 100 ms: the numbers of `mod_jk`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            budget: Arc::new(TpsBudget::default()),
+            left: 2,
+            pause: Duration::from_millis(100),
+            any_unsent: false,
+        }
+    }
+
+    /// Most retries of one request.
+    #[must_use]
+    pub fn retries(mut self, most: u32) -> Self {
+        self.left = most;
+        self
+    }
+
+    /// How long the first retry waits; each further one waits twice as long as the one
+    /// before.
+    #[must_use]
+    pub fn pause(mut self, first: Duration) -> Self {
+        self.pause = first;
+        self
+    }
+
+    /// A budget of one's own. Every success deposits, every retry withdraws.
+    #[must_use]
+    pub fn budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
+        self.budget = Arc::new(budget);
+        self
+    }
+
+    /// Whether requests with any method, POST among them, are sent again when the container
+    /// has not seen them ([`Retry::Safe`]).
+    #[must_use]
+    pub fn unsent_of_any_method(mut self, yes: bool) -> Self {
+        self.any_unsent = yes;
+        self
+    }
+
+    fn may_retry<B>(&self, request: &Request<ReplayBody<B>>, error: &Error) -> bool {
+        let overload = matches!(
+            error.kind(),
+            ErrorKind::AcquireTimeout | ErrorKind::WriteTimeout | ErrorKind::FirstPacketTimeout
+        );
+        let allowed = match error.retry_with_body() {
+            // Whatever was cloned.
+            Retry::Safe => true,
+            Retry::IfIdempotent => request.method().is_idempotent(),
+            Retry::Never => false,
+        };
+        allowed && !overload && request.body().is_replayable()
+    }
+}
+
+impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
+    type Future = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<ReplayBody<B>>,
+        result: &mut Result<Response<R>, Error>,
+    ) -> Option<Self::Future> {
+        let Err(error) = result else {
+            self.budget.deposit();
+            return None;
+        };
+        if !self.may_retry(request, error) {
+            return None;
+        }
+        self.left = self.left.checked_sub(1)?;
+        if !self.budget.withdraw() {
+            event!(DEBUG, error = %error.kind(), "no AJP retry: the budget is used up");
+            return None;
+        }
+        event!(DEBUG, error = %error.kind(), "AJP request is sent again");
+        let pause = self.pause;
+        self.pause = pause.saturating_mul(2);
+        Some(Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+        }))
+    }
+
+    fn clone_request(
+        &mut self,
+        request: &Request<ReplayBody<B>>,
+    ) -> Option<Request<ReplayBody<B>>> {
+        let may = request.method().is_idempotent() || self.any_unsent;
+        may.then(|| request.clone())
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RetryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy")
+            .field("retries", &self.left)
+            .field("pause", &self.pause)
+            .field("unsent_of_any_method", &self.any_unsent)
+            .finish_non_exhaustive()
+    }
+}
