@@ -87,20 +87,20 @@ impl RetryPolicy {
         self.any_unsent = yes;
         self
     }
+}
 
-    fn may_retry<B>(&self, request: &Request<ReplayBody<B>>, error: &Error) -> bool {
-        let overload = matches!(
-            error.kind(),
-            ErrorKind::AcquireTimeout | ErrorKind::WriteTimeout | ErrorKind::FirstPacketTimeout
-        );
-        let allowed = match error.retry_with_body() {
-            // Whatever was cloned.
-            Retry::Safe => true,
-            Retry::IfIdempotent => request.method().is_idempotent(),
-            Retry::Never => false,
-        };
-        allowed && !overload && request.body().is_replayable()
-    }
+/// Of what was cloned: by the error and by what is left of the body.
+fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
+    let overload = matches!(
+        error.kind(),
+        ErrorKind::AcquireTimeout | ErrorKind::WriteTimeout | ErrorKind::FirstPacketTimeout
+    );
+    let allowed = match error.retry_with_body() {
+        Retry::Safe => true,
+        Retry::IfIdempotent => request.method().is_idempotent(),
+        Retry::Never => false,
+    };
+    allowed && !overload && request.body().is_replayable()
 }
 
 impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
@@ -115,7 +115,7 @@ impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
             self.budget.deposit();
             return None;
         };
-        if !self.may_retry(request, error) {
+        if !may_retry(request, error) {
             return None;
         }
         self.left = self.left.checked_sub(1)?;
