@@ -191,17 +191,25 @@ fn check(parts: &request::Parts) -> Result<(), Error> {
             "AJP has no CONNECT",
         ));
     }
-    let websocket = parts.headers.get_all(header::UPGRADE).iter().any(|value| {
-        let mut protocols = value.as_bytes().split(|&b| b == b',');
-        protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-    });
-    if websocket {
+    let mut offers = parts.headers.get_all(header::UPGRADE).iter();
+    if offers.any(|value| value.as_bytes().split(|&b| b == b',').any(is_real_upgrade)) {
         return Err(Error::new(
             ErrorKind::UpgradeNotSupported,
-            "AJP has no WebSocket",
+            "AJP has no WebSocket and no other upgrade",
         ));
     }
+    if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err(Error::new(ErrorKind::InvalidRequest, "more than one Host"));
+    }
     Ok(())
+}
+
+/// Whether an offered protocol is another one than HTTP. The offer of another HTTP version
+/// comes with ordinary requests and is declined by not answering it.
+fn is_real_upgrade(protocol: &[u8]) -> bool {
+    let name = protocol.split(|&b| b == b'/').next().unwrap_or_default();
+    let name = name.trim_ascii();
+    !name.is_empty() && !name.eq_ignore_ascii_case(b"h2c") && !name.eq_ignore_ascii_case(b"http")
 }
 
 /// How the request announces its body (section 6.5).

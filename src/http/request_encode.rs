@@ -11,13 +11,17 @@ use bytes::BytesMut;
 use http::header::{self, HeaderMap};
 use http::{Version, request};
 
+/// The code of `Host`.
+const HOST: u8 = 0x0b;
+
 /// Appends the Forward Request for an HTTP request.
 ///
 /// `framing` says how the body is announced; the request's own `Content-Length` and
 /// `Transfer-Encoding` are replaced by it, and `BodyFraming::Absent` becomes
 /// `content-length: 0`, the only announcement that all containers understand alike
-/// (protocol section 4.2). Hop-by-hop headers and `Expect` are left out. What `facts` do
-/// not say about the virtual host is taken from the `Host` header and the URI.
+/// (protocol section 4.2). Hop-by-hop headers and `Expect` are left out. An authority in the
+/// URI takes the place of the `Host` header (RFC 9112 section 3.2.2); what `facts` do not say
+/// about the virtual host is taken from it.
 ///
 /// ```
 /// use ajp::http::{RequestFacts, write_forward_request};
@@ -45,12 +49,10 @@ pub fn write_forward_request(
         Some((name, value)) if name == header::HOST => Some(value),
         _ => headers.get(header::HOST),
     };
-    let host = host_header.map(header::HeaderValue::as_bytes).or_else(|| {
-        parts
-            .uri
-            .authority()
-            .map(|authority| strip_userinfo(authority.as_str()).as_bytes())
-    });
+    let host_header = host_header.map(header::HeaderValue::as_bytes);
+    let authority = parts.uri.authority();
+    let authority = authority.map(|authority| strip_userinfo(authority.as_str()).as_bytes());
+    let host = authority.or(host_header);
     let is_ssl = facts.is_ssl || parts.uri.scheme_str() == Some("https");
     let (host_name, host_port) = split_host(host.unwrap_or_default());
     let server_name = match &facts.server_name {
@@ -76,10 +78,11 @@ pub fn write_forward_request(
         is_ssl,
     };
     let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
-        if let Some(host) = host.filter(|_| host_header.is_none()) {
+        let replaced = host.filter(|_| host != host_header);
+        if let Some(host) = replaced {
             writer.header(b"host", host)?;
         }
-        write_headers(&mut writer, headers, framing)?;
+        write_headers(&mut writer, headers, replaced.is_some(), framing)?;
         write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
         writer.finish()
     };
@@ -98,6 +101,7 @@ pub fn write_forward_request(
 fn write_headers(
     writer: &mut ForwardRequestWriter<'_, '_>,
     headers: &HeaderMap,
+    skip_host: bool,
     framing: BodyFraming,
 ) -> Result<(), EncodeError> {
     let start = writer.mark();
@@ -105,6 +109,7 @@ fn write_headers(
     writer.checked_headers(headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
         let code = match request_kind(name) {
+            Kind::Coded(HOST) if skip_host => return None,
             Kind::Coded(code) => Some(code),
             Kind::Spelled => None,
             Kind::Connection => {
@@ -124,6 +129,7 @@ fn write_headers(
         writer.checked_headers(kept.filter_map(|(name, value)| {
             let name = name.as_str();
             let code = match request_kind(name) {
+                Kind::Coded(HOST) if skip_host => return None,
                 Kind::Coded(code) => Some(code),
                 Kind::Spelled => None,
                 _ => return None,
@@ -333,6 +339,20 @@ mod tests {
         assert_eq!(header(&request, "host"), [b"app.example"]);
         assert_eq!((request.server_port(), request.is_ssl()), (443, true));
         assert_eq!(request.framing(), BodyFraming::Length(0));
+        // The authority of the target counts, not what the header says (RFC 9112 section 3.2.2).
+        for connection in ["close", "x-private"] {
+            let request = Request::get("http://app.example:8080/")
+                .header("host", "other.example")
+                .header("connection", connection)
+                .header("x-kept", "1")
+                .body(())
+                .unwrap();
+            let request = encode(request, &RequestFacts::new(), BodyFraming::Absent);
+            assert_eq!(header(&request, "host"), [b"app.example:8080"]);
+            assert_eq!(request.server_name(), Some(&b"app.example"[..]));
+            assert_eq!(request.server_port(), 8080);
+            assert_eq!(header(&request, "x-kept"), [b"1"]);
+        }
         let star = Request::options("*").body(()).unwrap();
         assert_eq!(
             encode(star, &RequestFacts::new(), BodyFraming::Absent).req_uri(),

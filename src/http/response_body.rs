@@ -64,7 +64,7 @@ impl ResponseBody {
                 }
             }
             match ready!(self.exchange.poll_event(cx)) {
-                Ok(ClientEvent::BodyRequested | ClientEvent::Ignored | ClientEvent::Flush) => {}
+                Ok(ClientEvent::BodyRequested | ClientEvent::Ignored) => {}
                 other => return Poll::Ready(other),
             }
         }
@@ -126,6 +126,10 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Ok(ClientEvent::End)) => {
                     this.done = true;
+                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
+                }
+                // What is asked to be flushed does not wait.
+                Poll::Ready(Ok(ClientEvent::Flush)) if this.held.is_some() => {
                     Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
                 }
                 Poll::Ready(Ok(_)) => continue,

@@ -1,0 +1,93 @@
+//! `Expect: 100-continue` through a gateway: the HTTP client is told to go on when somebody
+//! wants its body, and not before (section 4.7).
+
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::response;
+use crate::raw::soon;
+use ajp::client::{Address, Client, Pool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+const CHUNKED: &str = "Transfer-Encoding: chunked";
+const LENGTH: &str = "Content-Length: 4";
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/// An HTTP connection to a gateway, with the head of a request sent that waits.
+async fn ask(client: &Client, announced: &str) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let client = client.clone();
+    tokio::spawn(async move {
+        crate::proxy::run(listener, client, Some(1000), stopping).await;
+        drop(stop);
+    });
+    let mut http = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n{announced}\r\n\r\n"
+    );
+    http.write_all(head.as_bytes()).await.unwrap();
+    http
+}
+
+/// All there is to read, with the body sent as soon as the gateway asks for it.
+async fn finish(mut http: TcpStream, body: &str) -> String {
+    let mut got = Vec::new();
+    let mut sent = false;
+    loop {
+        let n = soon("an answer", http.read_buf(&mut got)).await.unwrap();
+        let text = String::from_utf8(got.clone()).unwrap();
+        if !sent && text == CONTINUE {
+            http.write_all(body.as_bytes()).await.unwrap();
+            sent = true;
+        }
+        if n == 0 {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_asks_gets_the_body() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            assert!(request.headers().all(|header| header.name != b"expect"));
+            let body = conn.body(&request).await.unwrap();
+            let body = std::str::from_utf8(&body).unwrap();
+            conn.write(&response(body, 1)).await;
+        }
+    })
+    .await;
+    for (announced, body) in [(CHUNKED, "4\r\nbody\r\n0\r\n\r\n"), (LENGTH, "body")] {
+        let answer = finish(ask(&backend.client, announced).await, body).await;
+        let answer = answer.strip_prefix(CONTINUE).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nbody"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_never_asks_costs_no_upload() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        conn.request().await.unwrap();
+        conn.write(&response("no need", 1)).await;
+        conn.silent().await;
+    })
+    .await;
+    let answer = finish(ask(&backend.client, CHUNKED).await, "never").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nno need"), "{answer}");
+    assert_eq!(backend.idle(), 1, "nothing was owed");
+}
+
+#[tokio::test]
+async fn without_a_container_nobody_is_told_to_go_on() {
+    let nobody = Client::new(Pool::new(Address::unix("/nonexistent/ajp"), config()));
+    for announced in [CHUNKED, LENGTH] {
+        let answer = finish(ask(&nobody, announced).await, "never").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    let answer = finish(ask(&nobody, "Content-Length: 1001").await, "never").await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}

@@ -1,0 +1,20 @@
+//! What HTTP means, kept across AJP (protocol sections 3.7, 4.2 to 4.10 and 6.5).
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "tests"
+)]
+#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+
+#[path = "../../examples/gateway/proxy.rs"]
+mod proxy;
+#[path = "../raw/mod.rs"]
+#[allow(unused_imports, reason = "other binaries use the rest")]
+mod raw;
+
+mod bytes_through;
+mod expect;
+mod heads;
+mod streaming;
