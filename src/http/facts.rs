@@ -1,5 +1,8 @@
 //! What a Forward Request tells beyond HTTP.
 
+use super::tls_facts::TlsFacts;
+use crate::Secret;
+use crate::wire::Attribute;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -33,17 +36,8 @@ pub struct RequestFacts {
     pub(super) user_trusted: bool,
     pub(super) route: Option<Bytes>,
     pub(super) activation: Option<Bytes>,
+    pub(super) secret: Option<Secret>,
     pub(super) attributes: Vec<(Bytes, Bytes)>,
-}
-
-/// What is known of the HTTP client's TLS connection.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TlsFacts {
-    pub(super) certificate: Option<Bytes>,
-    pub(super) cipher: Option<Bytes>,
-    pub(super) session_id: Option<Bytes>,
-    pub(super) key_size: Option<u16>,
-    pub(super) protocol: Option<Bytes>,
 }
 
 /// Text of unknown charset: UTF-8 if it is valid UTF-8, else Latin-1. AJP defines none
@@ -61,7 +55,7 @@ fn ascii(field: Option<&Bytes>) -> Option<&str> {
     field.and_then(|bytes| std::str::from_utf8(bytes).ok())
 }
 
-fn owned(value: impl Into<String>) -> Bytes {
+pub(super) fn owned(value: impl Into<String>) -> Bytes {
     Bytes::from(value.into())
 }
 
@@ -70,6 +64,46 @@ impl RequestFacts {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The facts of a connection that this web server has accepted: who opened it, and where.
+    /// The local port becomes the port of the virtual host, as httpd does it; what the `Host`
+    /// header says stays in the headers.
+    ///
+    /// With axum, `remote` is what `ConnectInfo` gives:
+    ///
+    /// ```
+    /// use ajp::client::{Client, Error, ResponseBody};
+    /// use ajp::http::RequestFacts;
+    /// use axum::extract::{ConnectInfo, Request, State};
+    /// use axum::http::Response;
+    /// use std::net::SocketAddr;
+    ///
+    /// async fn forward(
+    ///     State((client, local)): State<(Client, SocketAddr)>,
+    ///     ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    ///     mut request: Request,
+    /// ) -> Response<axum::body::Body> {
+    ///     request.extensions_mut().insert(RequestFacts::from_connection(remote, local));
+    ///     match client.send(request).await {
+    ///         Ok(response) => response.map(axum::body::Body::new),
+    ///         Err(error) => {
+    ///             let mut response = Response::default();
+    ///             *response.status_mut() = error.suggested_status().try_into().unwrap_or_default();
+    ///             response
+    ///         }
+    ///     }
+    /// }
+    /// # fn example(state: (Client, SocketAddr)) {
+    /// let app = axum::Router::new().fallback(forward).with_state(state);
+    /// let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn from_connection(remote: SocketAddr, local: SocketAddr) -> Self {
+        let mut facts = Self::new().remote(remote).local(local.ip());
+        facts.server_port = Some(local.port());
+        facts
     }
 
     /// The address of the HTTP client as text, without port.
@@ -186,6 +220,14 @@ impl RequestFacts {
         self
     }
 
+    /// Sets the name of the HTTP client. Without it a container may look the address up, if it
+    /// is told to.
+    #[must_use]
+    pub fn with_remote_host(mut self, name: impl Into<String>) -> Self {
+        self.remote_host = Some(owned(name));
+        self
+    }
+
     /// Sets the address of the web server that the HTTP client connected to.
     #[must_use]
     pub fn local(mut self, address: IpAddr) -> Self {
@@ -239,6 +281,13 @@ impl RequestFacts {
         self
     }
 
+    /// Sends this secret instead of the one of the pool. The container's side never has it.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// Adds a request attribute. Containers refuse names that they do not expect; never
     /// take a name from the request.
     #[must_use]
@@ -249,75 +298,16 @@ impl RequestFacts {
     }
 }
 
-impl TlsFacts {
-    /// No facts.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The client certificate as PEM text; further certificates of the chain may follow it.
-    #[must_use]
-    pub fn certificate_pem(&self) -> Option<&[u8]> {
-        self.certificate.as_deref()
-    }
-
-    /// The cipher suite.
-    #[must_use]
-    pub fn cipher(&self) -> Option<Cow<'_, str>> {
-        self.cipher.as_deref().map(text)
-    }
-
-    /// The session id.
-    #[must_use]
-    pub fn session_id(&self) -> Option<Cow<'_, str>> {
-        self.session_id.as_deref().map(text)
-    }
-
-    /// The size of the symmetric key in bits.
-    #[must_use]
-    pub fn key_size(&self) -> Option<u16> {
-        self.key_size
-    }
-
-    /// The protocol version, such as `TLSv1.3` (`AJP_SSL_PROTOCOL`).
-    #[must_use]
-    pub fn protocol(&self) -> Option<Cow<'_, str>> {
-        self.protocol.as_deref().map(text)
-    }
-
-    /// Sets the client certificate, or chain, as PEM text.
-    #[must_use]
-    pub fn with_certificate_pem(mut self, pem: impl Into<Bytes>) -> Self {
-        self.certificate = Some(pem.into());
-        self
-    }
-
-    /// Sets the cipher suite and the size of its key in bits.
-    #[must_use]
-    pub fn with_cipher(mut self, cipher: impl Into<String>, key_size: u16) -> Self {
-        self.cipher = Some(owned(cipher));
-        self.key_size = Some(key_size);
-        self
-    }
-
-    /// Sets the session id.
-    #[must_use]
-    pub fn with_session_id(mut self, id: impl Into<String>) -> Self {
-        self.session_id = Some(owned(id));
-        self
-    }
-
-    /// Sets the protocol version, such as `TLSv1.3`.
-    #[must_use]
-    pub fn with_protocol(mut self, version: impl Into<String>) -> Self {
-        self.protocol = Some(owned(version));
-        self
-    }
-}
-
 impl fmt::Debug for RequestFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values are left out by the same rules as in packets.
+        let attributes: Vec<_> = self
+            .attributes()
+            .map(|(name, value)| Attribute::Named {
+                name,
+                value: Some(value),
+            })
+            .collect();
         f.debug_struct("RequestFacts")
             .field("remote_addr", &self.remote_addr())
             .field("remote_host", &self.remote_host())
@@ -332,18 +322,40 @@ impl fmt::Debug for RequestFacts {
             .field("auth_type", &self.auth_type())
             .field("route", &self.route())
             .field("activation", &self.activation())
-            .field("attributes", &self.attributes)
+            .field("secret", &self.secret)
+            .field("attributes", &attributes)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for TlsFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsFacts")
-            .field("protocol", &self.protocol())
-            .field("cipher", &self.cipher())
-            .field("key_size", &self.key_size)
-            .field("certificate", &self.certificate.is_some())
-            .finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_leaves_secrets_out() {
+        let secret = "open-sesame";
+        let facts = RequestFacts::new()
+            .with_secret(Secret::new(secret).unwrap())
+            .with_attribute("API_TOKEN", secret)
+            .with_attribute("SHIB_mail", "bob@app.example")
+            .tls_facts(TlsFacts::new().with_session_id(secret));
+        let text = format!("{facts:?} {facts:#?}");
+        assert!(!text.contains(secret), "{text}");
+        assert!(text.contains("SHIB_mail") && text.contains("bob@app.example"));
+    }
+
+    #[test]
+    fn a_connection_tells_both_ends() {
+        let (remote, local) = ("[::ffff:192.0.2.10]:51234", "[2001:db8::1]:8443");
+        let facts = RequestFacts::from_connection(remote.parse().unwrap(), local.parse().unwrap());
+        assert_eq!(facts.remote_addr(), Some("192.0.2.10"));
+        assert_eq!(facts.remote_port(), Some(51234));
+        assert_eq!(facts.local_addr(), Some("2001:db8::1"));
+        assert_eq!(
+            (facts.server_name(), facts.server_port()),
+            (None, Some(8443))
+        );
+        assert!(!facts.is_ssl() && facts.remote_host().is_none());
     }
 }

@@ -23,12 +23,14 @@ mod response_decode;
 mod response_encode;
 #[cfg(feature = "client")]
 pub(crate) mod send_error;
+mod tls_facts;
 #[cfg(feature = "client")]
 mod upload;
 
-pub use facts::{RequestFacts, TlsFacts, text};
+pub use facts::{RequestFacts, text};
 #[cfg(feature = "server")]
 pub use request_decode::{InvalidTarget, request_parts};
 pub use request_encode::write_forward_request;
 pub use response_decode::response_parts;
 pub use response_encode::write_send_headers;
+pub use tls_facts::TlsFacts;

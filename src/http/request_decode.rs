@@ -1,7 +1,8 @@
 //! A Forward Request as `http::Request`, without its body.
 
-use super::facts::{RequestFacts, TlsFacts};
+use super::facts::RequestFacts;
 use super::names::request_name;
+use super::tls_facts::TlsFacts;
 use crate::server::ServerConfig;
 use crate::wire::{Attribute, AttributeCode, ForwardRequest};
 use bytes::{BufMut, Bytes, BytesMut};

@@ -21,7 +21,7 @@ const HOST: u8 = 0x0b;
 /// `content-length: 0`, the only announcement that all containers understand alike
 /// (protocol section 4.2). Hop-by-hop headers and `Expect` are left out. An authority in the
 /// URI takes the place of the `Host` header (RFC 9112 section 3.2.2); what `facts` do not say
-/// about the virtual host is taken from it.
+/// about the virtual host is taken from it. `secret` is sent unless `facts` have another one.
 ///
 /// ```
 /// use ajp::http::{RequestFacts, write_forward_request};
@@ -77,6 +77,7 @@ pub fn write_forward_request(
             .unwrap_or(if is_ssl { 443 } else { 80 }),
         is_ssl,
     };
+    let secret = facts.secret.as_ref().or(secret);
     let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
         let replaced = host.filter(|_| host != host_header);
         if let Some(host) = replaced {
@@ -374,6 +375,8 @@ mod tests {
             .with_route("n1")
             .with_activation("ACT")
             .with_attribute("SHIB", "x")
+            .with_remote_host("client.example")
+            .with_secret(Secret::new("another").unwrap())
             .tls_facts(tls);
         let request = encode(
             Request::patch("/").body(()).unwrap(),
@@ -382,6 +385,9 @@ mod tests {
         );
         assert_eq!(request.method(), b"PATCH");
         assert_eq!(request.remote_addr(), Some(&b"::1"[..]));
+        assert_eq!(request.remote_host(), Some(&b"client.example"[..]));
+        let secret = request.attribute(AttributeCode::Secret);
+        assert_eq!(secret, Some(&b"another"[..]));
         assert_eq!(
             request.attribute(AttributeCode::RemoteUser),
             Some(&b"bob"[..])
