@@ -1,16 +1,18 @@
 //! Where a container listens.
 
-use super::transport::{Connect, Connecting, Transport};
+use super::tcp;
+use super::transport::{Connect, Connecting};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use tokio::net::TcpStream;
+use tokio::net::lookup_host;
 
 /// The address of a container: `ajp://host:port` or `unix:/path`. A missing port is 8009,
 /// a missing scheme is `ajp`.
 ///
-/// Host names are looked up again for every new connection.
+/// Host names are looked up again for every new connection, and all their addresses are
+/// tried: see [`Lookup`](super::Lookup).
 ///
 /// ```
 /// use ajp::client::Address;
@@ -122,13 +124,13 @@ impl Connect for Address {
         Box::pin(async move {
             match &self.0 {
                 Kind::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_ref(), *port)).await?;
-                    stream.set_nodelay(true)?;
-                    Ok(Transport::new(stream))
+                    let addresses = lookup_host((host.as_ref(), *port)).await?;
+                    tcp::connect(addresses).await
                 }
                 #[cfg(unix)]
                 Kind::Unix(path) => {
-                    Ok(Transport::new(tokio::net::UnixStream::connect(path).await?))
+                    let stream = tokio::net::UnixStream::connect(path).await?;
+                    Ok(super::transport::Transport::new(stream))
                 }
                 #[cfg(not(unix))]
                 Kind::Unix(_) => Err(std::io::ErrorKind::Unsupported.into()),

@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod exchange;
 mod pool;
+mod tcp;
 mod transport;
 
 pub use address::{Address, InvalidAddress};
@@ -21,6 +22,7 @@ pub use config::{PoolConfig, Timeouts};
 pub use error::{Error, ErrorKind, Retry};
 pub use exchange::Exchange;
 pub use pool::{Lease, Pool, PoolStats};
+pub use tcp::Lookup;
 pub use transport::{Connect, Connecting, Transport};
 
 #[cfg(feature = "http")]

@@ -1,0 +1,193 @@
+//! TCP connections to whichever address answers first.
+
+use super::transport::{Connect, Connecting, Transport};
+use crate::net::Deadline;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long one address has before the next one is tried beside it (RFC 8305 section 8).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// TCP connections to the addresses that a lookup of one's own gives, such as a service
+/// registry or a resolver library. It is asked again for every new connection.
+///
+/// All addresses are tried, in their order: the next one when one fails, or has not answered
+/// after 250 ms.
+///
+/// ```
+/// use ajp::client::{Lookup, Pool, PoolConfig};
+/// let tomcats = Lookup::new("tomcats", || async {
+///     Ok(vec![([192, 0, 2, 1], 8009).into(), ([192, 0, 2, 2], 8009).into()])
+/// });
+/// let pool = Pool::new(tomcats, PoolConfig::default());
+/// assert_eq!(pool.peer(), "tomcats");
+/// ```
+pub struct Lookup<F> {
+    name: Box<str>,
+    lookup: F,
+}
+
+impl<F, T> Lookup<F>
+where
+    F: Fn() -> T + Send + Sync + 'static,
+    T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    /// `name` is what errors and logs say.
+    pub fn new(name: impl Into<String>, lookup: F) -> Self {
+        Self {
+            name: name.into().into(),
+            lookup,
+        }
+    }
+}
+
+impl<F, T> Connect for Lookup<F>
+where
+    F: Fn() -> T + Send + Sync + 'static,
+    T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    fn connect(&self) -> Connecting<'_> {
+        let addresses = (self.lookup)();
+        Box::pin(async move { connect(addresses.await?).await })
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone().into()
+    }
+}
+
+impl<F> fmt::Debug for Lookup<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection to the first address that answers.
+pub(super) async fn connect(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+) -> io::Result<Transport> {
+    let stream = first(addresses, TcpStream::connect::<SocketAddr>).await?;
+    stream.set_nodelay(true)?;
+    Ok(Transport::new(stream))
+}
+
+/// The first success. Of failures the last one counts.
+async fn first<A, T, F>(
+    addresses: impl IntoIterator<Item = A>,
+    open: impl Fn(A) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut waiting = addresses.into_iter();
+    let mut running = Vec::new();
+    let mut stagger = Deadline::default();
+    let mut failure: io::Error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    poll_fn(|cx| {
+        loop {
+            let mut opened = None;
+            let before = running.len();
+            running.retain_mut(|attempt: &mut std::pin::Pin<Box<F>>| {
+                if opened.is_some() {
+                    return true;
+                }
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => opened = Some(stream),
+                    Poll::Ready(Err(error)) => failure = error,
+                    Poll::Pending => return true,
+                }
+                false
+            });
+            if let Some(stream) = opened {
+                return Poll::Ready(Ok(stream));
+            }
+            let failed = running.len() < before;
+            if failed || running.is_empty() || stagger.poll(cx).is_ready() {
+                if let Some(address) = waiting.next() {
+                    running.push(Box::pin(open(address)));
+                    stagger.set(Some(STAGGER));
+                    continue;
+                }
+                stagger.set(None);
+            }
+            if running.is_empty() {
+                let none = io::ErrorKind::NotFound.into();
+                return Poll::Ready(Err(std::mem::replace(&mut failure, none)));
+            }
+            return Poll::Pending;
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use tokio::time::{Instant, sleep};
+
+    /// What an address does: after this many milliseconds it answers or refuses.
+    type Host = (&'static str, u64, bool);
+
+    /// Who answered, or the last refusal; when; and when each was tried.
+    async fn race(hosts: &[Host]) -> (Result<&'static str, String>, u64, Vec<u64>) {
+        let start = Instant::now();
+        let now = || u64::try_from(start.elapsed().as_millis()).unwrap();
+        let tried = RefCell::new(Vec::new());
+        let open = |(name, time, answers): Host| {
+            tried.borrow_mut().push(now());
+            async move {
+                sleep(Duration::from_millis(time)).await;
+                answers
+                    .then_some(name)
+                    .ok_or_else(|| io::Error::other(name))
+            }
+        };
+        let outcome = first(hosts.iter().copied(), open).await;
+        let outcome = outcome.map_err(|error| error.to_string());
+        (outcome, now(), tried.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_that_answers_wins() {
+        let silent = 100_000;
+        for (hosts, name, time, tried) in [
+            (&[("a", 0, true), ("b", 0, true)][..], "a", 0, &[0][..]),
+            // Slow, but within its time.
+            (&[("a", 249, true), ("b", 0, true)], "a", 249, &[0]),
+            // Refused: the next one at once.
+            (&[("a", 10, false), ("b", 10, true)], "b", 20, &[0, 10]),
+            // Silent: the next one beside it.
+            (&[("a", silent, true), ("b", 10, true)], "b", 260, &[0, 250]),
+            (&[("a", 300, true), ("b", 100, true)], "a", 300, &[0, 250]),
+            // The refusal of the second brings the third, and the first still counts.
+            (
+                &[("a", 400, true), ("b", 50, false), ("c", silent, true)],
+                "a",
+                400,
+                &[0, 250, 300],
+            ),
+        ] {
+            assert_eq!(race(hosts).await, (Ok(name), time, tried.to_vec()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_have_failed_before_it_is_a_failure() {
+        let hosts = [("a", 400, false), ("b", 20, false), ("c", 30, false)];
+        let failure = (Err("a".to_owned()), 400, vec![0, 250, 270]);
+        assert_eq!(race(&hosts).await, failure);
+        let (nobody, time, _) = race(&[]).await;
+        assert_eq!(
+            (nobody.unwrap_err().as_str(), time),
+            ("the name has no address", 0)
+        );
+    }
+}
