@@ -77,7 +77,33 @@ impl AsyncWrite for Transport {
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Transport>> + Send + 'a>>;
 
 /// Opens connections to one container. [`Address`](super::Address) does it for TCP and Unix
-/// sockets; implement it for anything else.
+/// sockets; implement it for anything else. TLS, for a container behind a TLS end point:
+///
+/// ```
+/// use ajp::client::{Connect, Connecting, Transport};
+/// use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+///
+/// struct OverTls {
+///     host: String,
+///     port: u16,
+///     tls: TlsConnector,
+/// }
+///
+/// impl Connect for OverTls {
+///     fn connect(&self) -> Connecting<'_> {
+///         Box::pin(async {
+///             let tcp = tokio::net::TcpStream::connect((self.host.as_str(), self.port)).await?;
+///             tcp.set_nodelay(true)?;
+///             let name = ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
+///             Ok(Transport::new(self.tls.connect(name, tcp).await?))
+///         })
+///     }
+///
+///     fn describe(&self) -> String {
+///         format!("{}:{} over TLS", self.host, self.port)
+///     }
+/// }
+/// ```
 pub trait Connect: Send + Sync + 'static {
     /// Opens one connection.
     ///

@@ -1,0 +1,87 @@
+//! TCP of both versions, names, and Unix domain sockets.
+
+use super::{client, container, works};
+use ajp::client::{Address, ErrorKind, Lookup};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::{TcpListener, UnixListener};
+
+#[tokio::test]
+async fn tcp_of_both_versions() {
+    for ip in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(ip).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        container(listener);
+        works(&client(Address::from(address))).await;
+        works(&client(
+            format!("ajp://{address}").parse::<Address>().unwrap(),
+        ))
+        .await;
+    }
+}
+
+/// Whatever else the name stands for, the address that answers is found.
+#[tokio::test]
+async fn names() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    container(listener);
+    works(&client(Address::tcp("localhost", port))).await;
+}
+
+/// A name is looked up for every connection, and what it said before is forgotten.
+#[tokio::test]
+async fn names_are_looked_up_again() {
+    let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = TcpListener::bind("[::1]:0").await.unwrap();
+    let nobody = super::support::ports::free_addr();
+    let (first, second) = (here.local_addr().unwrap(), there.local_addr().unwrap());
+    let mut first_seen = container(here);
+    let mut other = container(there);
+
+    let answer: Arc<Mutex<Vec<SocketAddr>>> = Arc::new(Mutex::new(vec![nobody, first]));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
+    let client = client(Lookup::new("tomcats", move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let addresses = answers.lock().unwrap().clone();
+        async move { Ok(addresses) }
+    }));
+    works(&client).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "one connection, one look");
+    first_seen.recv().await.unwrap();
+    first_seen.recv().await.unwrap();
+
+    *answer.lock().unwrap() = vec![second];
+    // Held, so that the next one needs a connection of its own.
+    let held = client.pool().acquire().await.unwrap();
+    let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+    client.send(request).await.unwrap();
+    drop(held);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    other.recv().await.unwrap();
+    assert!(first_seen.try_recv().is_err());
+
+    *answer.lock().unwrap() = vec![];
+    let error = client.pool().acquire_fresh().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "the name has no address");
+}
+
+#[tokio::test]
+async fn unix_domain_sockets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ajp.sock");
+    let client = client(Address::unix(&path));
+    let request = || Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+    let error = client.send(request()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.peer().unwrap(), format!("unix:{}", path.display()));
+    container(UnixListener::bind(&path).unwrap());
+    works(&client).await;
+}
