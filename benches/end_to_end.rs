@@ -14,26 +14,17 @@
     reason = "a benchmark of our own data"
 )]
 
+mod servers;
+
 use ajp::client::{Address, Client, Pool, PoolConfig};
-use ajp::server::{ServerConfig, Trust};
-use ajp::wire::PacketSize;
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
-use http::{Request, Response, StatusCode};
-use http_body::Body;
+use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::time::{ClockId, clock_gettime};
-use std::convert::Infallible;
-use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use hyper_util::rt::TokioExecutor;
+use servers::{PROTOCOLS, Protocol, Server, drain, own_cpu, runtime};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-
-/// Set in the server's process: which protocol it speaks.
-const SERVE: &str = "AJP_BENCH_SERVE";
 
 /// Requests that run at the same time, each on a connection of its own.
 const CALLERS: u64 = 16;
@@ -79,22 +70,8 @@ const CASES: [Case; 4] = [
     },
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Ajp(PacketSize),
-    Http1,
-}
-
-const PROTOCOLS: [(&str, Protocol); 3] = [
-    ("ajp", Protocol::Ajp(PacketSize::DEFAULT)),
-    ("ajp-65536", Protocol::Ajp(PacketSize::MAX)),
-    ("hyper", Protocol::Http1),
-];
-
 fn main() {
-    if let Ok(name) = std::env::var(SERVE) {
-        let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
-        runtime().block_on(serve(*protocol));
+    if servers::serve_if_asked() {
         return;
     }
     let pairs = PROTOCOLS.map(|(name, protocol)| Pair::start(name, protocol));
@@ -156,7 +133,8 @@ struct Pair {
     name: &'static str,
     runtime: Runtime,
     client: AnyClient,
-    server: Child,
+    /// Last, so that the client is gone before it.
+    _server: Server,
 }
 
 #[derive(Clone)]
@@ -172,17 +150,8 @@ type Hyper = hyper_util::client::legacy::Client<
 
 impl Pair {
     fn start(name: &'static str, protocol: Protocol) -> Self {
-        let mut server = Command::new(std::env::current_exe().unwrap())
-            .env(SERVE, name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(server.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        let address = address.trim();
+        let server = Server::start(name);
+        let address = &server.address;
         let client = match protocol {
             Protocol::Ajp(size) => {
                 let config = PoolConfig::default().packet_size(size);
@@ -201,7 +170,7 @@ impl Pair {
             name,
             runtime: runtime(),
             client,
-            server,
+            _server: server,
         }
     }
 
@@ -236,14 +205,6 @@ impl Pair {
             String::from_utf8(body.to_vec()).unwrap()
         });
         own_cpu() + Duration::from_nanos(server.parse().unwrap())
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        // It ends with its standard input.
-        drop(self.server.stdin.take());
-        self.server.wait().unwrap();
     }
 }
 
@@ -299,97 +260,4 @@ fn request(base: &str, path: &str, upload: Bytes) -> Request<Full<Bytes>> {
         )
         .body(Full::new(upload))
         .unwrap()
-}
-
-async fn drain<B: Body<Data = Bytes, Error: Debug> + Unpin>(mut body: B) -> usize {
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        len += frame.unwrap().data_ref().map_or(0, Bytes::len);
-    }
-    len
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
-fn own_cpu() -> Duration {
-    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
-}
-
-async fn serve(protocol: Protocol) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap());
-    let parent_gone = tokio::task::spawn_blocking(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    });
-    let small = Bytes::from_static(b"Hello, world!");
-    let large = Bytes::from(vec![b'd'; 10 << 20]);
-    let app = tower::service_fn(move |request: Request<_>| {
-        let (small, large) = (small.clone(), large.clone());
-        answer(request, small, large)
-    });
-    match protocol {
-        Protocol::Ajp(size) => {
-            let config = ServerConfig::new(Trust::TrustedNetwork).packet_size(size);
-            let server = ajp::server::serve(listener, app).config(config);
-            tokio::select! {
-                () = std::future::IntoFuture::into_future(server) => {}
-                _ = parent_gone => {}
-            }
-        }
-        Protocol::Http1 => {
-            let small = Bytes::from_static(b"Hello, world!");
-            let large = Bytes::from(vec![b'd'; 10 << 20]);
-            let accept = async move {
-                loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let (small, large) = (small.clone(), large.clone());
-                    tokio::spawn(async move {
-                        let app = hyper::service::service_fn(move |request| {
-                            answer(request, small.clone(), large.clone())
-                        });
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), app)
-                            .await
-                    });
-                }
-            };
-            tokio::select! {
-                () = accept => {}
-                _ = parent_gone => {}
-            }
-        }
-    }
-}
-
-async fn answer<B>(
-    request: Request<B>,
-    small: Bytes,
-    large: Bytes,
-) -> Result<Response<Full<Bytes>>, Infallible>
-where
-    B: Body<Data = Bytes, Error: Debug> + Unpin,
-{
-    let (parts, body) = request.into_parts();
-    drain(body).await;
-    let data = match parts.uri.path() {
-        "/small" => small,
-        "/100k" => large.slice(..100 << 10),
-        "/10m" => large,
-        "/cpu" => own_cpu().as_nanos().to_string().into(),
-        _ => {
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            return Ok(response);
-        }
-    };
-    let response = Response::builder()
-        .header("content-type", "text/plain")
-        .header("cache-control", "no-store");
-    Ok(response.body(Full::new(data)).unwrap())
 }

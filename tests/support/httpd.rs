@@ -77,6 +77,11 @@ impl Httpd {
         self.certificates().key("client")
     }
 
+    /// The process id, which is the id of its process group as well.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// What it has logged since its last start.
     pub fn error_log(&self) -> String {
         self.child.log()

@@ -1,0 +1,172 @@
+//! The servers that the benches put behind what they measure, each in a process of its own.
+
+use ajp::server::{ServerConfig, Trust};
+use ajp::wire::PacketSize;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use rustix::time::{ClockId, clock_gettime};
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// Set in a server's process: which protocol it speaks.
+const SERVE: &str = "AJP_BENCH_SERVE";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Ajp(PacketSize),
+    Http1,
+}
+
+/// Names of the protocols, as the environment and the tables have them.
+pub(crate) const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("ajp", Protocol::Ajp(PacketSize::DEFAULT)),
+    ("ajp-65536", Protocol::Ajp(PacketSize::MAX)),
+    ("hyper", Protocol::Http1),
+];
+
+/// A server's process. It ends with this value.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    child: Child,
+}
+
+impl Server {
+    /// Starts this program once more, as a server.
+    pub(crate) fn start(name: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .env(SERVE, name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            address: address.trim().to_owned(),
+            child,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It ends with its standard input.
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
+}
+
+/// In a process that was started as a server: runs it to its end.
+pub(crate) fn serve_if_asked() -> bool {
+    let Ok(name) = std::env::var(SERVE) else {
+        return false;
+    };
+    let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
+    runtime().block_on(serve(*protocol));
+    true
+}
+
+/// Bytes of a body, which is dropped as it comes.
+pub(crate) async fn drain<B: Body<Data = Bytes, Error: Debug> + Unpin>(mut body: B) -> usize {
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        len += frame.unwrap().data_ref().map_or(0, Bytes::len);
+    }
+    len
+}
+
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// CPU time of this process so far.
+pub(crate) fn own_cpu() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
+}
+
+async fn serve(protocol: Protocol) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    let parent_gone = tokio::task::spawn_blocking(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    });
+    let small = Bytes::from_static(b"Hello, world!");
+    let large = Bytes::from(vec![b'd'; 10 << 20]);
+    let app = tower::service_fn(move |request: Request<_>| {
+        let (small, large) = (small.clone(), large.clone());
+        answer(request, small, large)
+    });
+    match protocol {
+        Protocol::Ajp(size) => {
+            let config = ServerConfig::new(Trust::TrustedNetwork).packet_size(size);
+            let server = ajp::server::serve(listener, app).config(config);
+            tokio::select! {
+                () = std::future::IntoFuture::into_future(server) => {}
+                _ = parent_gone => {}
+            }
+        }
+        Protocol::Http1 => {
+            let small = Bytes::from_static(b"Hello, world!");
+            let large = Bytes::from(vec![b'd'; 10 << 20]);
+            let accept = async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    let (small, large) = (small.clone(), large.clone());
+                    tokio::spawn(async move {
+                        let app = hyper::service::service_fn(move |request| {
+                            answer(request, small.clone(), large.clone())
+                        });
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), app)
+                            .await
+                    });
+                }
+            };
+            tokio::select! {
+                () = accept => {}
+                _ = parent_gone => {}
+            }
+        }
+    }
+}
+
+async fn answer<B>(
+    request: Request<B>,
+    small: Bytes,
+    large: Bytes,
+) -> Result<Response<Full<Bytes>>, Infallible>
+where
+    B: Body<Data = Bytes, Error: Debug> + Unpin,
+{
+    let (parts, body) = request.into_parts();
+    drain(body).await;
+    let data = match parts.uri.path() {
+        "/small" => small,
+        "/100k" => large.slice(..100 << 10),
+        "/10m" => large,
+        "/cpu" => own_cpu().as_nanos().to_string().into(),
+        _ => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return Ok(response);
+        }
+    };
+    let response = Response::builder()
+        .header("content-type", "text/plain")
+        .header("cache-control", "no-store");
+    Ok(response.body(Full::new(data)).unwrap())
+}
