@@ -9,6 +9,7 @@
 //! | you write | take | feature |
 //! |---|---|---|
 //! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower`, `retry` |
+//! | a proxy to several containers | `balancer::Balancer` | `balancer`, `tower` |
 //! | an application or container | `server::serve` with any tower service | `server`, `tower` |
 //! | a relay or test tool | [`wire`] and [`proto`] | none |
 //! | a tool that shows recorded packets | [`dump`] | none |
@@ -18,7 +19,7 @@
 //! Each layer uses only those to its left:
 //!
 //! ```text
-//! wire <- proto <- net <- client, server <- http <- tower
+//! wire <- proto <- net <- client, server <- balancer <- http <- tower
 //! wire <- dump
 //! ```
 //!
@@ -27,6 +28,7 @@
 //! - [`dump`]: a recorded connection, packet by packet, for human readers.
 //! - `client`: the web server's connections and their pool.
 //! - `server`: the container's side of a connection; whom to believe.
+//! - `balancer`: several containers; which of them serves a request.
 //! - `http`: mapping to the `http` crate, and the streaming bodies.
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
@@ -39,6 +41,8 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "balancer")]
+pub mod balancer;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod dump;

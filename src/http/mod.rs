@@ -6,6 +6,8 @@
 //!
 //! What may not live here: sockets, timers, accept loops, `tower`.
 
+#[cfg(feature = "balancer")]
+pub(crate) mod balancer;
 #[cfg(feature = "client")]
 pub(crate) mod client;
 mod facts;

@@ -4,6 +4,8 @@
 //! What may not live here: protocol rules and HTTP mapping; this layer only connects them
 //! to services, tasks and shutdown.
 
+#[cfg(feature = "balancer")]
+mod balancer;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "server")]

@@ -1,0 +1,275 @@
+//! When a request goes to another member, and what an error says of the one that failed.
+
+use super::budget::RetryBudget;
+use crate::client::{Error, ErrorKind, Retry};
+use crate::proto::Progress;
+use std::time::Duration;
+
+/// What happens to a request that a member failed to serve.
+///
+/// It goes to another member, each at most once, while that cannot do harm: when the
+/// container cannot have seen it, or when its method is idempotent and no answer began.
+/// What was read of its body must be at hand still.
+#[derive(Debug, Clone)]
+pub struct Failover {
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) budget: RetryBudget,
+    pub(crate) replay_bytes: usize,
+    pub(crate) repeat_sent_bodies: bool,
+    pub(crate) repeat_timed_out: bool,
+    pub(crate) probe_limit: Option<Duration>,
+    pub(crate) statuses: Vec<(u16, OnStatus)>,
+    pub(crate) send_activation: bool,
+}
+
+/// What a status of a response means for the member and the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnStatus {
+    /// The response is delivered and the member has failed: httpd's `failonstatus`.
+    Fail,
+    /// The request goes to another member, if it is idempotent and its body is at hand;
+    /// the member is well: `mod_jk`'s `fail_on_status` with a minus.
+    TryOther,
+    /// Both: `mod_jk`'s `fail_on_status`.
+    FailAndTryOther,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            max_attempts: None,
+            budget: RetryBudget::default(),
+            replay_bytes: 64 * 1024,
+            repeat_sent_bodies: false,
+            repeat_timed_out: false,
+            probe_limit: Some(Duration::from_secs(1)),
+            statuses: Vec::new(),
+            send_activation: false,
+        }
+    }
+}
+
+impl Failover {
+    /// Most members that a request is tried on, at least 1. Default all of them. httpd's
+    /// `maxattempts` is one less.
+    #[must_use]
+    pub fn max_attempts(mut self, count: impl Into<Option<u32>>) -> Self {
+        self.max_attempts = count.into();
+        self
+    }
+
+    /// How many requests may be repeated that a container may have begun to work on.
+    #[must_use]
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// How much of a request body is kept until the response begins, in bytes, so that it
+    /// can be sent again. A body that gives more is not repeated. Default 64 KiB; nothing is
+    /// copied if the body's data is `Bytes`.
+    #[must_use]
+    pub fn replay_bytes(mut self, bytes: usize) -> Self {
+        self.replay_bytes = bytes;
+        self
+    }
+
+    /// Whether an idempotent request is repeated after part of its body was sent. Default
+    /// no, as in httpd.
+    #[must_use]
+    pub fn repeat_sent_bodies(mut self, repeat: bool) -> Self {
+        self.repeat_sent_bodies = repeat;
+        self
+    }
+
+    /// Whether an idempotent request is repeated that a container did not answer in time.
+    /// Default no: it is probably the request that is slow.
+    #[must_use]
+    pub fn repeat_timed_out(mut self, repeat: bool) -> Self {
+        self.repeat_timed_out = repeat;
+        self
+    }
+
+    /// A container that broke an exchange off, or is tried again after a failure, is asked
+    /// whether it is there, for so long at most: with CPing, or where that is off
+    /// ([`PoolConfig::cping_after`](crate::client::PoolConfig::cping_after)) by a new
+    /// connection. So a request that containers choke on takes no member out. Default 1 s.
+    /// `None`: it is not asked, and what breaks off never takes a member out.
+    #[must_use]
+    pub fn probe_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.probe_limit = limit.into();
+        self
+    }
+
+    /// What this status means. Default for all: nothing.
+    #[must_use]
+    pub fn on_status(mut self, status: u16, action: OnStatus) -> Self {
+        self.statuses.retain(|(known, _)| *known != status);
+        self.statuses.push((status, action));
+        self
+    }
+
+    /// Whether containers are told that they are draining (`JK_LB_ACTIVATION`), which
+    /// Tomcat's `LoadBalancerDrainingValve` uses. Default no.
+    #[must_use]
+    pub fn send_activation(mut self, send: bool) -> Self {
+        self.send_activation = send;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn action(&self, status: u16) -> Option<OnStatus> {
+        let mut known = self.statuses.iter();
+        known
+            .find(|(code, _)| *code == status)
+            .map(|(_, action)| *action)
+    }
+
+    /// Whether a failed request may be sent to another member, and whether the budget pays
+    /// for it.
+    pub(crate) fn repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> Repeat {
+        let fault = Fault::of(error);
+        let retry = match error.retry() {
+            Retry::Never
+                if self.repeat_sent_bodies
+                    && error.progress() == Progress::BodySent
+                    && fault != Fault::Request =>
+            {
+                Retry::IfIdempotent
+            }
+            retry => retry,
+        };
+        match retry {
+            _ if !body_at_hand || fault == Fault::Request => Repeat::No,
+            Retry::Safe => Repeat::Free,
+            Retry::IfIdempotent if fault == Fault::Slow && !self.repeat_timed_out => Repeat::No,
+            Retry::IfIdempotent if idempotent => Repeat::Paid,
+            Retry::IfIdempotent | Retry::Never => Repeat::No,
+        }
+    }
+}
+
+/// Whether a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    No,
+    /// No container has worked on it.
+    Free,
+    /// If the budget allows it.
+    Paid,
+}
+
+/// What an error says of the member (protocol sections 6.7 and 8.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing: the request or its source is at fault.
+    Request,
+    /// No place free.
+    Full,
+    /// It cannot be reached.
+    Dead,
+    /// It broke off before it answered. It may be dying, the connection may have been
+    /// stale, or it chokes on the request.
+    Suspect,
+    /// It took too long.
+    Slow,
+    /// The application broke off its answer.
+    BrokeOff,
+}
+
+impl Fault {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Connect
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::CPing
+            | ErrorKind::CPingTimeout => Self::Dead,
+            ErrorKind::WriteTimeout
+            | ErrorKind::FirstPacketTimeout
+            | ErrorKind::BetweenPacketsTimeout => Self::Slow,
+            ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => {
+                if error.progress() == Progress::Responding {
+                    Self::BrokeOff
+                } else {
+                    Self::Suspect
+                }
+            }
+            // What the pool refuses for want of places.
+            _ if error.suggested_status() == 503 => Self::Full,
+            _ => Self::Request,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn error(kind: ErrorKind, progress: Progress) -> Error {
+        Error::bare(kind).at(progress, &Arc::from("peer"))
+    }
+
+    #[test]
+    fn what_an_error_says_of_the_member() {
+        for (kind, progress, fault) in [
+            (ErrorKind::Connect, Progress::NotSent, Fault::Dead),
+            (ErrorKind::CPingTimeout, Progress::NotSent, Fault::Dead),
+            (ErrorKind::AcquireTimeout, Progress::NotSent, Fault::Full),
+            (ErrorKind::Closed, Progress::RequestSent, Fault::Suspect),
+            (ErrorKind::Protocol, Progress::BodySent, Fault::Suspect),
+            (ErrorKind::Closed, Progress::Responding, Fault::BrokeOff),
+            (
+                ErrorKind::FirstPacketTimeout,
+                Progress::RequestSent,
+                Fault::Slow,
+            ),
+            (ErrorKind::HeadTooLarge, Progress::NotSent, Fault::Request),
+            (ErrorKind::BodySource, Progress::BodySent, Fault::Request),
+            (
+                ErrorKind::UpgradeNotSupported,
+                Progress::NotSent,
+                Fault::Request,
+            ),
+        ] {
+            assert_eq!(Fault::of(&error(kind, progress)), fault, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_repeated() {
+        use Progress::{BodySent, NotSent, RequestSent, Responding};
+        use Repeat::{Free, No, Paid};
+        let plain = Failover::default();
+        let more = Failover::default()
+            .repeat_sent_bodies(true)
+            .repeat_timed_out(true);
+        // The last three: idempotent, not idempotent, idempotent with all options.
+        for (kind, progress, expected) in [
+            (ErrorKind::Connect, NotSent, [Free, Free, Free]),
+            (ErrorKind::AcquireTimeout, NotSent, [Free, Free, Free]),
+            (ErrorKind::Write, NotSent, [Free, Free, Free]),
+            (ErrorKind::Closed, RequestSent, [Paid, No, Paid]),
+            (ErrorKind::Protocol, RequestSent, [Paid, No, Paid]),
+            (ErrorKind::Closed, BodySent, [No, No, Paid]),
+            (ErrorKind::Closed, Responding, [No, No, No]),
+            (ErrorKind::FirstPacketTimeout, RequestSent, [No, No, Paid]),
+            (ErrorKind::WriteTimeout, NotSent, [Free, Free, Free]),
+            (ErrorKind::HeadTooLarge, NotSent, [No, No, No]),
+            (ErrorKind::BodySource, BodySent, [No, No, No]),
+            (ErrorKind::InvalidRequest, NotSent, [No, No, No]),
+        ] {
+            let error = error(kind, progress);
+            let decided = [
+                plain.repeat(&error, true, true),
+                plain.repeat(&error, false, true),
+                more.repeat(&error, true, true),
+            ];
+            assert_eq!(decided, expected, "{kind:?} {progress:?}");
+            assert_eq!(more.repeat(&error, true, false), No);
+            let post = more.repeat(&error, false, true);
+            assert!(post != Paid, "{kind:?} {progress:?}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The balancer that programs hold: a cluster behind a lock, with a pool for each member.
+
+use super::budget::Purse;
+use super::cluster::Cluster;
+use super::config::ClusterConfig;
+use super::failover::{Failover, Repeat};
+use super::health::Health;
+use super::member::{InvalidMember, Member, MemberId};
+use super::method::Method;
+use super::pick::Pick;
+use super::random::{Random, Seeded};
+use super::request::Ask;
+use super::select::Unavailable;
+use super::sticky::Sticky;
+use crate::client::{Error, Pool};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// Settings of a [`Balancer`].
+#[derive(Debug, Clone, Default)]
+pub struct BalancerConfig {
+    pub(super) name: String,
+    pub(super) cluster: ClusterConfig,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) failover: Failover,
+    pub(super) health: Option<Health>,
+}
+
+impl BalancerConfig {
+    /// Settings of a balancer of this name, without sticky sessions and health checks.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// How members fail and recover.
+    #[must_use]
+    pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
+    /// Where session ids are found. Default nowhere.
+    #[must_use]
+    pub fn sticky(mut self, sticky: impl Into<Option<Sticky>>) -> Self {
+        self.sticky = sticky.into();
+        self
+    }
+
+    /// What happens to requests that a member fails to serve.
+    #[must_use]
+    pub fn failover(mut self, failover: Failover) -> Self {
+        self.failover = failover;
+        self
+    }
+
+    /// How members are checked by [`Balancer::run`]. Default not at all.
+    #[must_use]
+    pub fn health(mut self, health: impl Into<Option<Health>>) -> Self {
+        self.health = health.into();
+        self
+    }
+}
+
+/// Several containers that serve the same application. Cloning gives another handle to the
+/// same balancer.
+///
+/// With feature `http` it sends requests; without, [`pick`](Self::pick) gives a member's
+/// pool.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use ajp::balancer::{Balancer, BalancerConfig, Member, Sticky};
+/// use ajp::client::{Address, Pool, PoolConfig};
+///
+/// let config = BalancerConfig::new("app").sticky(Sticky::new("JSESSIONID|jsessionid")?);
+/// let balancer = Balancer::new(config);
+/// for (name, address) in [("jvm1", "ajp://10.0.0.1"), ("jvm2", "ajp://10.0.0.2")] {
+///     let pool = Pool::new(address.parse::<Address>()?, PoolConfig::default());
+///     balancer.add(Member::new(name).route(name), pool)?;
+/// }
+/// let health = balancer.clone();
+/// tokio::spawn(async move { health.run().await });
+/// # #[cfg(feature = "http")] {
+/// let request = http::Request::get("http://app.example/").body(http_body_util::Empty::<bytes::Bytes>::new())?;
+/// let response = balancer.send(request).await?;
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Balancer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    health: Option<Health>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+pub(super) struct State {
+    pub(super) cluster: Cluster,
+    pub(super) backends: BTreeMap<MemberId, Backend>,
+    pub(super) sticky: Option<Arc<Sticky>>,
+    pub(super) failover: Arc<Failover>,
+    pub(super) repeated: u64,
+    pub(super) not_repeated: u64,
+    purse: Purse,
+    random: Box<dyn Random>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    pub(super) pool: Pool,
+    pub(super) member: Arc<Member>,
+}
+
+impl State {
+    /// Whether the budget pays for sending a request again.
+    pub(super) fn pay(&mut self, now: Instant) -> bool {
+        let paid = self.purse.withdraw(self.failover.budget, now);
+        let count = if paid {
+            &mut self.repeated
+        } else {
+            &mut self.not_repeated
+        };
+        *count = count.saturating_add(1);
+        paid
+    }
+}
+
+impl Balancer {
+    /// A balancer without members that chooses [by requests](super::ByRequests).
+    #[must_use]
+    pub fn new(config: BalancerConfig) -> Self {
+        Self::with_random(config, Seeded::from_process())
+    }
+
+    /// As [`new`](Self::new), with a source of random numbers.
+    #[must_use]
+    pub fn with_random(config: BalancerConfig, random: impl Random + 'static) -> Self {
+        let state = State {
+            cluster: Cluster::new(config.cluster),
+            backends: BTreeMap::new(),
+            sticky: config.sticky.map(Arc::new),
+            failover: Arc::new(config.failover),
+            repeated: 0,
+            not_repeated: 0,
+            purse: Purse::default(),
+            random: Box::new(random),
+        };
+        Self {
+            shared: Arc::new(Shared {
+                name: config.name,
+                health: config.health,
+                state: Mutex::new(state),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// Runs `f` under the lock, with the time.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        // The lock is only poisoned when a method of the caller's own has panicked, in the
+        // middle of a choice; the members are as before.
+        let mut state = self
+            .shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        f(&mut state, tokio::time::Instant::now().into_std())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Adds a member; it is reached through `pool`.
+    ///
+    /// # Errors
+    /// [`InvalidMember`] when a name or route cannot be one, or the name is in use.
+    pub fn add(&self, member: Member, pool: Pool) -> Result<MemberId, InvalidMember> {
+        let id = self.with(|state, now| {
+            let id = state.cluster.add(member.clone(), now)?;
+            let member = Arc::new(member);
+            state.backends.insert(id, Backend { pool, member });
+            Ok(id)
+        })?;
+        self.shared.changed.notify_waiters();
+        Ok(id)
+    }
+
+    /// Removes the member of this name. Requests that it is serving end undisturbed; its
+    /// connections are closed with the last of them.
+    ///
+    /// # Errors
+    /// [`InvalidMember`] when there is none such.
+    pub fn remove(&self, name: &str) -> Result<(), InvalidMember> {
+        let backend = self.with(|state, _| {
+            let id = state.cluster.named(name)?;
+            state.cluster.remove(id);
+            Ok(state.backends.remove(&id))
+        })?;
+        self.shared.changed.notify_waiters();
+        // Outside the lock: it closes connections.
+        drop(backend);
+        Ok(())
+    }
+
+    /// Changes what is configured of the member of this name: weight, flags, set and so on.
+    /// The name stays.
+    ///
+    /// # Errors
+    /// [`InvalidMember`] when there is none such, or it cannot be like this.
+    pub fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(Member) -> Member,
+    ) -> Result<(), InvalidMember> {
+        self.with(|state, now| {
+            let id = state.cluster.named(name)?;
+            state.cluster.update(id, change, now)?;
+            let member = state.cluster.member(id).cloned();
+            if let (Some(member), Some(backend)) = (member, state.backends.get_mut(&id)) {
+                backend.member = Arc::new(member);
+            }
+            Ok(())
+        })?;
+        self.shared.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// What is configured of all members, in the order in which they were added.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.with(|state, _| {
+            let backends = state.backends.values();
+            backends
+                .map(|backend| Member::clone(&backend.member))
+                .collect()
+        })
+    }
+
+    /// Chooses by another method from now on.
+    pub fn set_method(&self, method: Box<dyn Method>) {
+        self.with(|state, _| state.cluster.set_method(method));
+    }
+
+    /// Finds session ids elsewhere from now on, or nowhere.
+    pub fn set_sticky(&self, sticky: impl Into<Option<Sticky>>) {
+        let sticky = sticky.into().map(Arc::new);
+        self.with(|state, _| state.sticky = sticky);
+    }
+
+    /// Where session ids are found.
+    #[must_use]
+    pub fn sticky(&self) -> Option<Arc<Sticky>> {
+        self.with(|state, _| state.sticky.clone())
+    }
+
+    /// By which rules failed requests are treated.
+    #[must_use]
+    pub fn failover(&self) -> Arc<Failover> {
+        self.with(|state, _| Arc::clone(&state.failover))
+    }
+
+    /// Treats failed requests by other rules from now on.
+    pub fn set_failover(&self, failover: Failover) {
+        self.with(|state, _| state.failover = Arc::new(failover));
+    }
+
+    /// Believes the member of this name to be well, whatever has happened.
+    ///
+    /// # Errors
+    /// [`InvalidMember`] when there is none such.
+    pub fn recover(&self, name: &str) -> Result<(), InvalidMember> {
+        self.with(|state, now| {
+            let id = state.cluster.named(name)?;
+            state.cluster.recover(id, now);
+            Ok(())
+        })
+    }
+
+    /// Sets all counters to zero.
+    pub fn reset_counters(&self) {
+        self.with(|state, _| {
+            state.cluster.reset_counters();
+            (state.repeated, state.not_repeated) = (0, 0);
+        });
+    }
+
+    /// A member for a request. It counts as busy until the pick is dropped.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when no member can serve it.
+    pub fn pick(&self, ask: &Ask<'_>) -> Result<Pick, Unavailable> {
+        self.with(|state, now| {
+            if ask.tried.is_empty() {
+                let budget = state.failover.budget;
+                state.purse.deposit(budget, now);
+            }
+            let choice = state.cluster.pick(ask, now, state.random.as_mut())?;
+            let Some(backend) = state.backends.get(&choice.id).cloned() else {
+                state.cluster.ended(&choice);
+                return Err(Unavailable::none());
+            };
+            Ok(Pick::new(self.clone(), choice, backend))
+        })
+    }
+
+    /// Whether a request that failed with `error` may be sent to another member, by the
+    /// rules of [`Failover`]. Takes it from the budget.
+    #[must_use]
+    pub fn may_repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> bool {
+        self.with(
+            |state, now| match state.failover.repeat(error, idempotent, body_at_hand) {
+                Repeat::No => false,
+                Repeat::Free => true,
+                Repeat::Paid => state.pay(now),
+            },
+        )
+    }
+
+    /// Whether the budget pays for sending a request again that was answered.
+    #[cfg(feature = "http")]
+    pub(crate) fn pay(&self) -> bool {
+        self.with(State::pay)
+    }
+
+    pub(super) fn health(&self) -> Option<Health> {
+        self.shared.health.clone()
+    }
+
+    /// Completes at the next change of members.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.shared.changed.notified()
+    }
+
+    /// Those that health checks are for.
+    pub(super) fn checked_members(&self) -> Vec<(MemberId, Pool)> {
+        self.with(|state, _| {
+            let backends = state.backends.iter();
+            let checked = backends
+                .filter(|(_, backend)| !backend.member.flags.contains(super::Flags::STOPPED));
+            checked
+                .map(|(id, backend)| (*id, backend.pool.clone()))
+                .collect()
+        })
+    }
+}
+
+impl fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Balancer")
+            .field("name", &self.shared.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! What is configured of a member.
+
+use super::{Flags, Weight};
+use std::fmt;
+use std::time::Duration;
+
+/// Names a member for as long as the process runs; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct MemberId(pub(super) u64);
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One container of a balancer: everything but how to reach it.
+///
+/// | here | httpd | `mod_jk` |
+/// |---|---|---|
+/// | [`route`](Self::route) | `route` | `route` |
+/// | [`weight`](Self::weight) | `loadfactor` | `lbfactor` |
+/// | [`set`](Self::set) | `lbset` | `distance` |
+/// | [`flags`](Self::flags) | `status` | `activation` |
+/// | [`redirect`](Self::redirect) | `redirect` | `redirect` |
+/// | [`domain`](Self::domain) | | `domain` |
+/// | [`max_requests`](Self::max_requests) | | `busy_limit` |
+/// | [`retry`](Self::retry) | `retry` | `recover_time` |
+///
+/// ```
+/// use ajp::balancer::{Flags, Member};
+/// let member = Member::new("jvm1").route("jvm1").weight("1.5".parse()?).flags(Flags::HOT_STANDBY);
+/// # Ok::<(), ajp::balancer::InvalidWeight>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+pub struct Member {
+    pub(super) name: String,
+    pub(super) route: Option<String>,
+    pub(super) weight: Weight,
+    pub(super) set: u32,
+    pub(super) flags: Flags,
+    pub(super) redirect: Option<String>,
+    pub(super) domain: Option<String>,
+    pub(super) max_requests: Option<u32>,
+    pub(super) retry: Option<Duration>,
+    pub(super) slow_start: Option<Duration>,
+}
+
+impl Default for Member {
+    /// A member without name; it must be given one.
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+impl Member {
+    /// An active member of weight 1 without route. The name is for operators, and unique
+    /// in its balancer.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            route: None,
+            weight: Weight::ONE,
+            set: 0,
+            flags: Flags::ACTIVE,
+            redirect: None,
+            domain: None,
+            max_requests: None,
+            retry: None,
+            slow_start: None,
+        }
+    }
+
+    /// Its `jvmRoute`: what its session ids end in. Here and below an empty text means none.
+    #[must_use]
+    pub fn route(mut self, route: impl Into<String>) -> Self {
+        self.route = some(route.into());
+        self
+    }
+
+    /// Its share of the load.
+    #[must_use]
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// A member of a higher set serves only when all lower sets cannot. Default 0.
+    #[must_use]
+    pub fn set(mut self, set: u32) -> Self {
+        self.set = set;
+        self
+    }
+
+    /// Its role and administrative state.
+    #[must_use]
+    pub fn flags(mut self, flags: Flags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// The route of the member that takes its sessions while it cannot serve.
+    #[must_use]
+    pub fn redirect(mut self, route: impl Into<String>) -> Self {
+        self.redirect = some(route.into());
+        self
+    }
+
+    /// Members of one domain know each other's sessions.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = some(domain.into());
+        self
+    }
+
+    /// Most requests at a time, waiting ones included. With this many it counts as unable
+    /// to serve. Default no limit but the pool's.
+    #[must_use]
+    pub fn max_requests(mut self, count: impl Into<Option<u32>>) -> Self {
+        self.max_requests = count.into();
+        self
+    }
+
+    /// How long it is left alone after a failure. Default
+    /// [`ClusterConfig::retry`](super::ClusterConfig::retry).
+    #[must_use]
+    pub fn retry(mut self, pause: impl Into<Option<Duration>>) -> Self {
+        self.retry = pause.into();
+        self
+    }
+
+    /// How long its weight takes to grow from a tenth to the whole after it was out.
+    /// Default [`ClusterConfig::slow_start`](super::ClusterConfig::slow_start).
+    #[must_use]
+    pub fn slow_start(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.slow_start = time.into();
+        self
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The route.
+    #[must_use]
+    pub fn route_name(&self) -> Option<&str> {
+        self.route.as_deref()
+    }
+
+    /// What `mod_jk` would tell it about itself: [`Flags::activation`].
+    #[must_use]
+    pub fn activation(&self) -> &'static str {
+        self.flags.activation()
+    }
+
+    /// Names and routes appear in logs, cookies and pages.
+    pub(super) fn check(&self) -> Result<(), InvalidMember> {
+        let invalid = |what| InvalidMember {
+            name: self.name.clone(),
+            what,
+        };
+        if self.name.is_empty() || self.name.chars().any(char::is_control) {
+            return Err(invalid("must have a name without control characters"));
+        }
+        for (text, what) in [
+            (
+                &self.route,
+                "has a route that cannot be part of a session id",
+            ),
+            (&self.redirect, "redirects to a route that cannot be one"),
+            (&self.domain, "has a domain that cannot be part of a route"),
+        ] {
+            if text.as_deref().is_some_and(|text| !is_route(text)) {
+                return Err(invalid(what));
+            }
+        }
+        if self.max_requests == Some(0) {
+            return Err(invalid("must be allowed one request at least"));
+        }
+        Ok(())
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// What can stand in a cookie value and in a path parameter alike.
+fn is_route(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 256
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\",;\\/?#%".contains(&b))
+}
+
+/// A member cannot be added, or changed like this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("member \"{name}\" {what}")]
+pub struct InvalidMember {
+    pub(super) name: String,
+    pub(super) what: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_member() {
+        let good = Member::new("a").route("jvm-1.x").redirect("");
+        assert_eq!(good.check(), Ok(()));
+        assert_eq!(good.redirect, None);
+        for bad in [
+            Member::new(""),
+            Member::new("a\nb"),
+            Member::new("a").route("a b"),
+            Member::new("a").route("a;b"),
+            Member::new("a").route("\u{e4}"),
+            Member::new("a").redirect("\""),
+            Member::new("a").domain("x".repeat(257)),
+            Member::new("a").max_requests(0),
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Several containers that serve one application: which of them serves a request, what
+//! happens when one fails, and what an operator sees and changes.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`Cluster`] | the choice and its bookkeeping, without IO; time and randomness come from outside |
+//! | [`Method`] | how to choose among members that can serve |
+//! | [`Sticky`] | which member a session lives on |
+//! | [`Balancer`] | a cluster with a [`Pool`](crate::client::Pool) for each member: picks, health checks, management |
+//! | `Balancer::send` | with feature `http`: requests, with failover |
+//!
+//! It does what `mod_proxy_balancer` and `mod_jk` do (protocol section 8), with these
+//! differences: a member that failed is tried by one request and not by all; a failure
+//! counts against a member only if it is the member's; session names are compared whole; a
+//! member that returns is not flooded; nothing is sent twice that may do harm twice.
+//!
+//! What may not live here: HTTP types (see [`crate::http`]), packets.
+
+mod budget;
+mod circuit;
+mod cluster;
+mod config;
+mod failover;
+mod flags;
+mod handle;
+mod health;
+mod latency;
+mod member;
+mod method;
+mod outcome;
+mod outlier;
+mod pick;
+mod random;
+mod request;
+mod route_cookie;
+mod select;
+mod slot;
+mod snapshot;
+mod sticky;
+mod weight;
+
+pub use budget::RetryBudget;
+pub use cluster::Cluster;
+pub use config::ClusterConfig;
+pub use failover::{Failover, OnStatus};
+pub use flags::{Flags, InvalidFlags};
+pub use handle::{Balancer, BalancerConfig};
+pub use health::{CPing, Check, CheckError, Checking, Health};
+pub use latency::LatencySnapshot;
+pub use member::{InvalidMember, Member, MemberId};
+pub use method::{
+    ByBusyness, ByRequests, BySessions, ByTraffic, Candidate, Candidates, LeastOutstanding,
+    LowestLatency, METHODS, Method, method,
+};
+pub use outlier::Outlier;
+pub use pick::Pick;
+pub use random::{Random, Seeded};
+pub use request::{Affinity, Ask, Choice, Outcome};
+pub use route_cookie::{RouteCookie, SameSite};
+pub use select::{Reason, Unavailable};
+pub use slot::Traffic;
+pub use snapshot::{BalancerSnapshot, MemberSnapshot, MemberState, PoolSnapshot};
+pub use sticky::{InvalidSticky, Session, Sticky};
+pub use weight::{InvalidWeight, Weight};
+
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use crate::http::balancer::{
+    Attempt, Error, Failure, HttpCheck, Idempotent, ResponseBody, Served,
+};

@@ -1,0 +1,165 @@
+//! One member of a cluster with everything that is known about it.
+
+use super::circuit::Circuit;
+use super::config::ClusterConfig;
+use super::latency::Latency;
+use super::member::{Member, MemberId};
+use super::outlier::Rate;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Body bytes of one member, counted by whoever moves them.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts request body bytes on their way to the container.
+    pub fn add_sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts response body bytes from the container.
+    pub fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters since the start or the last reset.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counters {
+    pub(super) elected: u64,
+    pub(super) new_sessions: u64,
+    pub(super) own_sessions: u64,
+    pub(super) answered: u64,
+    pub(super) failed: u64,
+    pub(super) timed_out: u64,
+    pub(super) full: u64,
+    /// Answers by the first digit of their status.
+    pub(super) statuses: [u64; 6],
+    pub(super) max_busy: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) id: MemberId,
+    pub(super) settings: Member,
+    pub(super) circuit: Circuit,
+    /// Taken out by health checks.
+    pub(super) unhealthy: bool,
+    /// What the last health check said, and how many have said so in a row.
+    pub(super) streak: (bool, u32),
+    /// Removed; gone when its last request is.
+    pub(super) leaving: bool,
+    pub(super) busy: u32,
+    pub(super) counters: Counters,
+    /// Timeouts in a row.
+    pub(super) timeouts: u32,
+    /// Where `counters.sent` and `received` begin.
+    pub(super) traffic_mark: (u64, u64),
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) latency: Latency,
+    pub(super) rate: Rate,
+    /// The method's own number.
+    pub(super) score: i64,
+    pub(super) last_error: Option<(String, Instant)>,
+    pub(super) last_own_session: Option<Instant>,
+    slow_start: Option<Duration>,
+}
+
+impl Slot {
+    pub(super) fn new(id: MemberId, settings: Member, config: &ClusterConfig) -> Self {
+        Self {
+            slow_start: settings.slow_start.or(config.slow_start),
+            id,
+            settings,
+            circuit: Circuit::new(),
+            unhealthy: false,
+            streak: (true, 0),
+            leaving: false,
+            busy: 0,
+            counters: Counters::default(),
+            timeouts: 0,
+            traffic_mark: (0, 0),
+            traffic: Arc::default(),
+            latency: Latency::new(),
+            rate: Rate::default(),
+            score: 0,
+            last_error: None,
+            last_own_session: None,
+        }
+    }
+
+    pub(super) fn set_settings(&mut self, settings: Member, config: &ClusterConfig) {
+        self.slow_start = settings.slow_start.or(config.slow_start);
+        self.settings = settings;
+    }
+
+    /// Its domain: as in `mod_jk` the part of its route before a dot, unless it was told.
+    pub(super) fn domain(&self) -> Option<&str> {
+        let of_route = || self.settings.route.as_deref()?.split_once('.');
+        let told = self.settings.domain.as_deref();
+        told.or_else(|| of_route().map(|(domain, _)| domain))
+    }
+
+    /// Whether it could serve if it had a place free.
+    pub(super) fn works(&self, now: Instant) -> bool {
+        !self.unhealthy && !self.leaving && self.circuit.passes(now)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.settings
+            .max_requests
+            .is_some_and(|most| self.busy >= most)
+    }
+
+    /// Whether health alone keeps nobody out: what an operator has said is not asked.
+    pub(super) fn is_usable(&self, now: Instant) -> bool {
+        self.works(now) && !self.is_full()
+    }
+
+    pub(super) fn ramp(&self, now: Instant) -> u32 {
+        self.circuit.ramp(now, self.slow_start)
+    }
+
+    /// Hundredths, at least 1.
+    pub(super) fn weight(&self, now: Instant) -> u32 {
+        let whole = self.settings.weight.hundredths();
+        match self.ramp(now) {
+            1000 => whole,
+            ramp => u32::try_from(u64::from(whole).saturating_mul(ramp.into()) / 1000)
+                .unwrap_or(whole)
+                .max(1),
+        }
+    }
+
+    /// Bytes sent and received since the last reset.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let (sent, received) = self.traffic_mark;
+        (
+            self.traffic.sent().saturating_sub(sent),
+            self.traffic.received().saturating_sub(received),
+        )
+    }
+
+    pub(super) fn reset_counters(&mut self) {
+        self.counters = Counters {
+            max_busy: self.busy,
+            ..Counters::default()
+        };
+        self.traffic_mark = (self.traffic.sent(), self.traffic.received());
+        self.latency.reset();
+        self.last_error = None;
+    }
+}

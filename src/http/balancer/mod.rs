@@ -1,0 +1,12 @@
+//! HTTP requests over a balancer.
+
+mod check;
+mod error;
+mod replay;
+mod response_body;
+mod send;
+
+pub use check::HttpCheck;
+pub use error::{Attempt, Error, Failure};
+pub use response_body::ResponseBody;
+pub use send::{Idempotent, Served};

@@ -1,0 +1,71 @@
+//! The response body of a member, which counts as busy until it has ended.
+
+use crate::balancer::Pick;
+use crate::client::{self, Error};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// The body of a response that a balancer's member gave. As
+/// [`client::ResponseBody`](crate::client::ResponseBody); until it has ended or is dropped
+/// the member counts as busy with it.
+pub struct ResponseBody {
+    // In this order: the connection is free before the member is.
+    body: client::ResponseBody,
+    pick: Option<Pick>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(body: client::ResponseBody, pick: Pick) -> Self {
+        let pick = (!body.is_end_stream()).then_some(pick);
+        Self { body, pick }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match (&frame, &this.pick) {
+            (Some(Ok(frame)), Some(pick)) => {
+                let len = frame.data_ref().map_or(0, Bytes::len) as u64;
+                pick.traffic().add_received(len);
+                if this.body.is_end_stream() {
+                    this.pick = None;
+                }
+            }
+            (Some(Err(error)), Some(pick)) => {
+                pick.broke_off(error);
+                this.pick = None;
+            }
+            (None, _) => this.pick = None,
+            (Some(_), None) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("body", &self.body)
+            .field("pick", &self.pick)
+            .finish()
+    }
+}

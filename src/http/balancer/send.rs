@@ -1,0 +1,247 @@
+//! One request: a member for it, and another one when that fails.
+
+use super::error::{Attempt, Error, Failure};
+use super::replay::Original;
+use super::response_body::ResponseBody;
+use crate::balancer::{
+    Affinity, Ask, Balancer, Failover, OnStatus, Outcome, Pick, Session, Sticky,
+};
+use crate::client::{self, Client};
+use crate::http::RequestFacts;
+use bytes::Buf;
+use http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use http::{Request, Response, request};
+use http_body::Body;
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// A request extension that says whether the request may be sent twice, where its method
+/// does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "it is one bit")]
+pub struct Idempotent(pub bool);
+
+/// A response extension: who answered. For access logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// The member's name.
+    pub member: Arc<str>,
+    /// Its route.
+    pub route: Option<Arc<str>>,
+    /// How it was chosen with regard to the session.
+    pub affinity: Affinity,
+    /// The members that the request was tried on before.
+    pub failed: Vec<Attempt>,
+}
+
+impl Balancer {
+    /// Sends a request to the member it belongs to, or the best one, and waits for the head
+    /// of the response. When a member fails it goes to another one, by the rules of
+    /// [`Failover`].
+    ///
+    /// [`RequestFacts`] and [`Idempotent`] are taken from the request's extensions; the
+    /// response has a [`Served`]. Bodies are streamed as by
+    /// [`Client::send`](crate::client::Client::send).
+    ///
+    /// # Errors
+    /// [`Error`]: no member can serve, or the last one tried failed.
+    ///
+    /// # Cancel safety
+    /// Safe for the balancer: the member is free again. The container may have acted on the
+    /// request.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, Error>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let sticky = self.sticky();
+        let session = sticky.as_deref().map(|sticky| session(sticky, &parts));
+        let exchange = Exchange {
+            balancer: self,
+            failover: self.failover(),
+            sticky: sticky.as_deref(),
+            session: session.unwrap_or_default(),
+            idempotent: match parts.extensions.get() {
+                Some(Idempotent(idempotent)) => *idempotent,
+                None => parts.method.is_idempotent(),
+            },
+            parts: &parts,
+            attempts: Vec::new(),
+            held: None,
+        };
+        exchange.run(body).await
+    }
+}
+
+fn session<'a>(sticky: &Sticky, parts: &'a request::Parts) -> Session<'a> {
+    let cookies = parts.headers.get_all(COOKIE).iter();
+    let path = parts.uri.path().as_bytes();
+    sticky.session(path, cookies.map(HeaderValue::as_bytes))
+}
+
+struct Exchange<'a> {
+    balancer: &'a Balancer,
+    failover: Arc<Failover>,
+    sticky: Option<&'a Sticky>,
+    session: Session<'a>,
+    idempotent: bool,
+    parts: &'a request::Parts,
+    attempts: Vec<Attempt>,
+    /// A response with a status that another member might better: delivered if none does.
+    held: Option<Response<ResponseBody>>,
+}
+
+impl Exchange<'_> {
+    async fn run<B>(mut self, body: B) -> Result<Response<ResponseBody>, Error>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let original = Original::new(body, self.failover.replay_bytes);
+        let most = self.failover.max_attempts.unwrap_or(u32::MAX).max(1);
+        let mut tried = Vec::new();
+        let mut last = None;
+        loop {
+            let ask = Ask::new().session(&self.session).tried(&tried);
+            let mut pick = match self.balancer.pick(&ask) {
+                Ok(pick) if tried.len() < usize::try_from(most).unwrap_or(usize::MAX) => pick,
+                Ok(_) => return self.give_up(None, last),
+                Err(none) => return self.give_up(Some(none), last),
+            };
+            tried.push(pick.id());
+            if !pick.is_up().await {
+                self.note(&pick, Failure::Unreachable);
+                continue;
+            }
+            let body = original.copy(pick.traffic());
+            let request = Request::from_parts(self.addressed(&pick), body);
+            let client = Client::new(pick.pool().clone());
+            match client.send(request).await {
+                Ok(response) => {
+                    let at_hand = original.is_at_hand();
+                    if let Some(response) = self.judge(response, pick, at_hand) {
+                        original.release();
+                        return Ok(response);
+                    }
+                }
+                Err(error) => {
+                    pick.failed(&error).await;
+                    self.note(&pick, Failure::Exchange(error.kind()));
+                    let stays = self.stays(&pick, &error);
+                    drop(pick);
+                    let again = !stays
+                        && self
+                            .balancer
+                            .may_repeat(&error, self.idempotent, original.is_at_hand());
+                    if !again {
+                        return self.give_up(None, Some(error));
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+    }
+
+    /// The request as it goes to this member.
+    fn addressed(&self, pick: &Pick) -> request::Parts {
+        let mut parts = self.parts.clone();
+        let route = match pick.affinity() {
+            Affinity::Free | Affinity::Unknown => None,
+            _ => self.session.routes().first(),
+        };
+        let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
+        let route = route.and_then(|route| std::str::from_utf8(route).ok());
+        if route.is_none() && !self.failover.send_activation {
+            return parts;
+        }
+        let mut facts: RequestFacts = parts.extensions.remove().unwrap_or_default();
+        if let Some(route) = route {
+            facts = facts.with_route(route);
+        }
+        if self.failover.send_activation {
+            facts = facts.with_activation(pick.member().activation());
+        }
+        parts.extensions.insert(facts);
+        parts
+    }
+
+    /// A response came. `None` if another member is to be tried.
+    fn judge(
+        &mut self,
+        response: Response<client::ResponseBody>,
+        mut pick: Pick,
+        at_hand: bool,
+    ) -> Option<Response<ResponseBody>> {
+        let status = response.status().as_u16();
+        let action = self.failover.action(status);
+        pick.answered(match action {
+            Some(OnStatus::Fail | OnStatus::FailAndTryOther) => Outcome::Unfit { status },
+            _ => Outcome::Answered { status },
+        });
+        let other = matches!(action, Some(OnStatus::TryOther | OnStatus::FailAndTryOther));
+        let again = other && self.idempotent && at_hand && self.balancer.pay();
+        let failed = self.attempts.clone();
+        if again {
+            self.note(&pick, Failure::Status(status));
+        }
+        let response = self.signed(response, pick, failed);
+        if again {
+            // The first such response is as good as any other.
+            self.held.get_or_insert(response);
+            return None;
+        }
+        Some(response)
+    }
+
+    /// The response as it goes to the caller.
+    fn signed(
+        &self,
+        response: Response<client::ResponseBody>,
+        pick: Pick,
+        failed: Vec<Attempt>,
+    ) -> Response<ResponseBody> {
+        let member = Arc::clone(pick.member());
+        let affinity = pick.affinity();
+        let mut response = response.map(|body| ResponseBody::new(body, pick));
+        let cookie = self.sticky.and_then(Sticky::own_cookie);
+        if let (Some(cookie), Some(route)) = (cookie, member.route_name()) {
+            if self.session.own_cookie() != Some(route.as_bytes()) {
+                if let Ok(value) = HeaderValue::try_from(cookie.set_cookie(route)) {
+                    response.headers_mut().append(SET_COOKIE, value);
+                }
+            }
+        }
+        response.extensions_mut().insert(Served {
+            member: member.name().into(),
+            route: member.route_name().map(Into::into),
+            affinity,
+            failed,
+        });
+        response
+    }
+
+    /// Whether a request waits for its session's member rather than leave it.
+    fn stays(&self, pick: &Pick, error: &client::Error) -> bool {
+        pick.affinity() == Affinity::Kept && self.session.waits_for(error)
+    }
+
+    fn note(&mut self, pick: &Pick, failure: Failure) {
+        self.attempts.push(Attempt {
+            member: pick.member().name().into(),
+            failure,
+        });
+    }
+
+    fn give_up(
+        self,
+        none: Option<crate::balancer::Unavailable>,
+        last: Option<client::Error>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        match self.held {
+            Some(response) => Ok(response),
+            None => Err(Error::new(none, last, self.attempts)),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The balancer as a service.
+
+use crate::balancer::{Balancer, Error, ResponseBody};
+use bytes::Buf;
+use http::{Request, Response};
+use http_body::Body;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// Always ready: members are chosen, and waited for, inside a request's future.
+impl<B> Service<Request<B>> for Balancer
+where
+    B: Body<Data: Buf, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let balancer = self.clone();
+        Box::pin(async move { balancer.send(request).await })
+    }
+}
