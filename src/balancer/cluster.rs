@@ -1,6 +1,7 @@
 //! The members of one balancer, and the bookkeeping of their requests. No IO; time and
 //! randomness come from outside.
 
+use super::Flags;
 use super::config::ClusterConfig;
 use super::member::{InvalidMember, Member, MemberId};
 use super::method::{ByRequests, Candidates, Method};
@@ -142,6 +143,9 @@ impl Cluster {
         let resumes = changed.flags.takes_new() && !slot.settings.flags.takes_new();
         let was_off = !slot.settings.flags.takes_own();
         slot.set_settings(changed, config);
+        if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
+            slot.circuit.close(now);
+        }
         if resumes && was_off {
             slot.circuit.restart(now);
         }

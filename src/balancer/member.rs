@@ -152,6 +152,12 @@ impl Member {
         self.route.as_deref()
     }
 
+    /// Its role and administrative state.
+    #[must_use]
+    pub fn current_flags(&self) -> Flags {
+        self.flags
+    }
+
     /// What `mod_jk` would tell it about itself: [`Flags::activation`].
     #[must_use]
     pub fn activation(&self) -> &'static str {
