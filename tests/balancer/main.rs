@@ -12,6 +12,7 @@
 
 mod farm;
 mod httpd_order;
+mod lab;
 #[path = "../support/random.rs"]
 #[allow(
     unreachable_pub,
@@ -19,3 +20,5 @@ mod httpd_order;
     reason = "other binaries have it as a public module"
 )]
 mod random;
+mod recovery;
+mod selection;

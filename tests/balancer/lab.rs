@@ -1,0 +1,136 @@
+//! A cluster on a table: members by name, time by hand.
+
+use ajp::balancer::{
+    Affinity, Ask, Choice, Cluster, ClusterConfig, Member, MemberId, Outcome, Reason, Seeded,
+    Session, Sticky, Unavailable,
+};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Lab {
+    pub(crate) cluster: Cluster,
+    pub(crate) random: Seeded,
+    pub(crate) sticky: Sticky,
+    pub(crate) now: Instant,
+}
+
+pub(crate) const OK: Outcome<'static> = Outcome::Answered { status: 200 };
+pub(crate) const DOWN: Outcome<'static> = Outcome::Unreachable("refused");
+
+impl Lab {
+    pub(crate) fn new(config: ClusterConfig, members: impl IntoIterator<Item = Member>) -> Self {
+        let mut lab = Self {
+            cluster: Cluster::new(config),
+            random: Seeded::new(1),
+            sticky: Sticky::new("S").unwrap(),
+            now: Instant::now(),
+        };
+        for member in members {
+            lab.cluster.add(member, lab.now).unwrap();
+        }
+        lab
+    }
+
+    pub(crate) fn with(members: impl IntoIterator<Item = Member>) -> Self {
+        Self::new(ClusterConfig::default(), members)
+    }
+
+    pub(crate) fn id(&self, name: &str) -> MemberId {
+        self.cluster.find(name).unwrap()
+    }
+
+    pub(crate) fn name(&self, choice: &Choice) -> String {
+        let member = self.cluster.member(choice.member()).unwrap();
+        member.name().to_owned()
+    }
+
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    pub(crate) fn ask(&mut self, ask: &Ask<'_>) -> Result<Choice, Unavailable> {
+        self.cluster.pick(ask, self.now, &mut self.random)
+    }
+
+    /// A member for a request without session, held.
+    pub(crate) fn hold(&mut self) -> Result<Choice, Reason> {
+        self.ask(&Ask::new()).map_err(|none| none.reason())
+    }
+
+    pub(crate) fn tell(&mut self, choice: &Choice, outcome: Outcome<'_>) {
+        self.cluster.answered(choice, outcome, self.now);
+    }
+
+    pub(crate) fn done(&mut self, choice: &Choice, outcome: Outcome<'_>) {
+        self.tell(choice, outcome);
+        self.cluster.ended(choice);
+    }
+
+    /// Who serves a request without session.
+    pub(crate) fn serve(&mut self) -> Result<String, Reason> {
+        let choice = self.hold()?;
+        self.done(&choice, OK);
+        Ok(self.name(&choice))
+    }
+
+    /// Who serves a number of requests without session, sorted, each once.
+    pub(crate) fn serving(&mut self) -> Vec<String> {
+        let mut names: Vec<_> = (0..40).map_while(|_| self.serve().ok()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Who serves a request whose cookies name these routes.
+    pub(crate) fn bound(&mut self, routes: &str) -> Result<(String, Affinity), Reason> {
+        let sticky = self.sticky.clone();
+        let cookies: String = routes
+            .split(' ')
+            .map(|route| format!("S=1.{route};"))
+            .collect();
+        let session: Session<'_> = sticky.session(b"/", [cookies.as_bytes()]);
+        let choice = self.ask(&Ask::new().session(&session));
+        let choice = choice.map_err(|none| none.reason())?;
+        self.done(&choice, OK);
+        Ok((self.name(&choice), choice.affinity()))
+    }
+
+    /// The next request that this member is given fails.
+    pub(crate) fn fail(&mut self, name: &str) {
+        self.fail_with(name, DOWN);
+    }
+
+    pub(crate) fn fail_with(&mut self, name: &str, outcome: Outcome<'_>) {
+        for _ in 0..1000 {
+            let choice = self.hold().unwrap();
+            if self.name(&choice) == name {
+                return self.done(&choice, outcome);
+            }
+            self.done(&choice, OK);
+        }
+        panic!("{name} is never chosen");
+    }
+
+    pub(crate) fn change(&mut self, name: &str, change: impl FnOnce(Member) -> Member) {
+        let id = self.id(name);
+        self.cluster.update(id, change, self.now).unwrap();
+    }
+
+    pub(crate) fn flag(&mut self, name: &str, text: &str) {
+        self.change(name, |member| {
+            let flags = member.current_flags().apply(text).unwrap();
+            member.flags(flags)
+        });
+    }
+}
+
+/// Members by name, with their flags after a slash: `a b/H`.
+pub(crate) fn members(text: &str) -> Vec<Member> {
+    let words = text
+        .split(' ')
+        .map(|word| word.split_once('/').unwrap_or((word, "")));
+    let member = |(name, flags): (&str, &str)| {
+        let member = Member::new(name).route(name);
+        member.flags(flags.parse().unwrap())
+    };
+    words.map(member).collect()
+}

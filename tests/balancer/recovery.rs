@@ -1,0 +1,367 @@
+//! Members that fail, and how they come back.
+
+use super::lab::{DOWN, Lab, OK, members};
+use ajp::balancer::{Affinity, Ask, ClusterConfig, Member, Outcome, Outlier, Reason};
+use std::time::Duration;
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn one_request_tries_a_member_that_failed() {
+    let mut lab = Lab::with(members("a b"));
+    lab.fail("a");
+    assert_eq!(lab.serving(), ["b"]);
+    lab.pass(9);
+    assert_eq!(lab.serving(), ["b"]);
+    lab.pass(1);
+    // Its trial comes with the first request it would be given, and is the only one.
+    let held: Vec<_> = (0..10).map(|_| lab.hold().unwrap()).collect();
+    let trials: Vec<_> = held.iter().filter(|choice| choice.is_trial()).collect();
+    assert_eq!(trials.len(), 1);
+    assert_eq!(lab.name(trials[0]), "a");
+    assert_eq!(lab.serving(), ["b"]);
+    lab.tell(trials[0], OK);
+    assert_eq!(lab.serving(), ["a", "b"]);
+    let again = lab.hold().unwrap();
+    assert!(!again.is_trial());
+}
+
+#[test]
+fn a_trial_that_fails_begins_another_pause() {
+    let mut lab = Lab::with([Member::new("a").retry(seconds(30)), Member::new("b")]);
+    lab.fail("a");
+    lab.pass(30);
+    lab.fail("a");
+    lab.pass(29);
+    assert_eq!(lab.serving(), ["b"]);
+    lab.pass(1);
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+#[test]
+fn what_says_nothing_leaves_the_trial_to_the_next() {
+    for outcome in [Outcome::Unknown, Outcome::Full] {
+        let mut lab = Lab::with(members("a b"));
+        lab.fail("a");
+        lab.pass(10);
+        lab.fail_with("a", outcome);
+        let next = (0..4).map(|_| lab.hold().unwrap()).find(|c| c.is_trial());
+        assert_eq!(lab.name(&next.unwrap()), "a", "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_answer_from_before_is_no_recovery_and_a_failure_from_before_no_failure() {
+    let mut lab = Lab::with(members("a b"));
+    let old: Vec<_> = (0..6).map(|_| lab.hold().unwrap()).collect();
+    let old: Vec<_> = old.into_iter().filter(|c| lab.name(c) == "a").collect();
+    lab.pass(1);
+    lab.done(&old[0], DOWN);
+    lab.done(&old[1], OK);
+    assert_eq!(lab.serving(), ["b"]);
+    lab.pass(10);
+    assert_eq!(lab.serving(), ["a", "b"]);
+    lab.done(&old[2], DOWN);
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+#[test]
+fn when_all_have_failed_each_is_tried_by_one_request() {
+    let mut lab = Lab::with(members("a b h/H"));
+    for name in ["a", "b", "h"] {
+        lab.fail(name);
+    }
+    let (first, second) = (lab.hold().unwrap(), lab.hold().unwrap());
+    assert!(first.is_trial() && second.is_trial());
+    assert_ne!(first.member(), second.member());
+    let standby = lab.hold().unwrap();
+    assert_eq!(lab.name(&standby), "h");
+    let none = lab.ask(&Ask::new()).unwrap_err();
+    assert_eq!(none.reason(), Reason::Down);
+    assert_eq!(none.retry_after(), Some(seconds(1)));
+    for choice in [first, second, standby] {
+        lab.done(&choice, OK);
+    }
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+#[test]
+fn without_forced_recovery_the_pause_is_kept_and_told() {
+    let config = ClusterConfig::default()
+        .forced_recovery(false)
+        .retry(seconds(60));
+    let mut lab = Lab::new(config, members("a b"));
+    lab.fail("a");
+    lab.pass(20);
+    lab.fail("b");
+    lab.pass(15);
+    let none = lab.ask(&Ask::new()).unwrap_err();
+    assert_eq!(none.reason(), Reason::Down);
+    assert_eq!(none.retry_after(), Some(seconds(25)), "a is due first");
+    lab.pass(25);
+    assert_eq!(lab.serve(), Ok("a".into()));
+}
+
+/// A member that an operator has switched off is no reason to leave the rest down.
+#[test]
+fn a_member_that_is_switched_off_does_not_prevent_forced_recovery() {
+    let mut lab = Lab::with(members("a b/D c/N"));
+    lab.fail("a");
+    assert_eq!(lab.serve(), Ok("a".into()));
+    // Nor is one that is only full, and then nothing is forced.
+    let mut lab = Lab::with([Member::new("a").max_requests(1), Member::new("b")]);
+    lab.fail("b");
+    let held = lab.hold().unwrap();
+    assert_eq!(lab.name(&held), "a");
+    assert_eq!(lab.serve(), Err(Reason::Full));
+}
+
+#[test]
+fn a_session_returns_to_a_member_that_is_forced_to_recover() {
+    let mut lab = Lab::with(members("a b"));
+    lab.fail("a");
+    assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Moved)));
+    lab.fail("b");
+    assert_eq!(lab.bound("a"), Ok(("a".into(), Affinity::Kept)));
+}
+
+#[test]
+fn a_member_whose_errors_are_ignored_is_never_out() {
+    let mut lab = Lab::with(members("a/I b"));
+    lab.fail("a");
+    assert_eq!(lab.serving(), ["a", "b"]);
+    lab.flag("a", "-I");
+    lab.fail("a");
+    assert_eq!(lab.serving(), ["b"]);
+    lab.flag("a", "+I");
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+#[test]
+fn being_reached_ends_an_outage_and_not_a_run_of_bad_answers() {
+    for (outcome, proof) in [(DOWN, true), (Outcome::Unfit { status: 503 }, false)] {
+        let mut lab = Lab::with(members("a b"));
+        lab.fail_with("a", outcome);
+        lab.pass(10);
+        let trial = loop {
+            let choice = lab.hold().unwrap();
+            if choice.is_trial() {
+                break choice;
+            }
+        };
+        lab.cluster.reached(&trial, lab.now);
+        let serving = lab.serving();
+        assert_eq!(serving.contains(&"a".to_owned()), proof, "{outcome:?}");
+        lab.done(&trial, OK);
+        assert_eq!(lab.serving(), ["a", "b"]);
+    }
+}
+
+#[test]
+fn timeouts_count_when_they_are_told_to_and_in_a_row() {
+    let slow = Outcome::TimedOut("no answer");
+    let mut lab = Lab::with(members("a b"));
+    for _ in 0..20 {
+        lab.fail_with("a", slow);
+    }
+    assert_eq!(lab.serving(), ["a", "b"]);
+    let mut lab = Lab::new(ClusterConfig::default().max_timeouts(3), members("a b"));
+    lab.fail_with("a", slow);
+    lab.fail_with("a", slow);
+    lab.fail_with("a", OK);
+    lab.fail_with("a", slow);
+    lab.fail_with("a", slow);
+    assert_eq!(lab.serving(), ["a", "b"]);
+    lab.fail_with("a", slow);
+    lab.fail_with("a", slow);
+    lab.fail_with("a", slow);
+    assert_eq!(lab.serving(), ["b"]);
+}
+
+#[test]
+fn what_breaks_off_alone_takes_nobody_out() {
+    let mut lab = Lab::with(members("a b"));
+    for _ in 0..50 {
+        lab.fail_with("a", Outcome::Broken("closed"));
+    }
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+fn watchful() -> ClusterConfig {
+    let outlier = Outlier::default().min_requests(10).eject_for(seconds(30));
+    ClusterConfig::default().outlier(outlier)
+}
+
+#[test]
+fn bad_answers_take_a_member_out() {
+    let mut lab = Lab::new(watchful(), members("a b c"));
+    for n in 0..9 {
+        let outcome = match n % 3 {
+            0 => Outcome::Answered { status: 503 },
+            1 => Outcome::Broken("closed"),
+            _ => Outcome::TimedOut("no answer"),
+        };
+        lab.fail_with("a", outcome);
+    }
+    assert_eq!(lab.serving(), ["a", "b", "c"], "9 bad ones and some good");
+    let mut lab = Lab::new(watchful(), members("a b c"));
+    for _ in 0..10 {
+        lab.fail_with("a", Outcome::Answered { status: 503 });
+    }
+    assert_eq!(lab.serving(), ["b", "c"]);
+    lab.pass(30);
+    // The trial is bad again.
+    lab.fail_with("a", Outcome::Answered { status: 503 });
+    assert_eq!(lab.serving(), ["b", "c"]);
+    lab.pass(30);
+    assert_eq!(lab.serving(), ["a", "b", "c"]);
+}
+
+#[test]
+fn an_application_that_fails_everywhere_stays_reachable() {
+    let mut lab = Lab::new(watchful(), members("a b c d"));
+    for _ in 0..200 {
+        let choice = lab.hold().unwrap();
+        lab.done(&choice, Outcome::Answered { status: 503 });
+    }
+    assert_eq!(lab.serving().len(), 2, "half of them");
+}
+
+#[test]
+fn health_checks_by_rise_and_fall() {
+    let mut lab = Lab::with(members("a b"));
+    let id = lab.id("a");
+    let check = |lab: &mut Lab, good: bool| {
+        let result = if good { Ok(()) } else { Err("no") };
+        lab.cluster.checked(id, result, (2, 3), lab.now);
+        lab.serving().len()
+    };
+    for (good, serving) in [
+        (false, 2),
+        (false, 2),
+        (true, 2),
+        (false, 2),
+        (false, 2),
+        (false, 1),
+        (false, 1),
+        (true, 1),
+        (false, 1),
+        (true, 1),
+        (true, 2),
+        (true, 2),
+    ] {
+        assert_eq!(check(&mut lab, good), serving);
+    }
+    // Both ways to be out: what checks find out is found out by checks.
+    lab.fail("a");
+    for _ in 0..3 {
+        check(&mut lab, false);
+    }
+    lab.pass(100);
+    assert_eq!(lab.serving(), ["b"]);
+    assert_eq!(check(&mut lab, true), 1);
+    assert_eq!(check(&mut lab, true), 2);
+}
+
+#[test]
+fn good_checks_shorten_the_pause_after_an_outage_but_not_an_ejection() {
+    for (outcome, shorter) in [(DOWN, true), (Outcome::Unfit { status: 503 }, false)] {
+        let mut lab = Lab::with(members("a b"));
+        lab.fail_with("a", outcome);
+        let id = lab.id("a");
+        lab.cluster.checked(id, Ok(()), (1, 1), lab.now);
+        let found = (0..4).map(|_| lab.hold().unwrap()).any(|c| c.is_trial());
+        assert_eq!(found, shorter, "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_operator_may_end_an_outage() {
+    let mut lab = Lab::with(members("a b"));
+    let id = lab.id("a");
+    lab.fail("a");
+    lab.cluster.recover(id, lab.now);
+    assert_eq!(lab.serving(), ["a", "b"]);
+    lab.cluster.checked(id, Err("no"), (1, 1), lab.now);
+    assert_eq!(lab.serving(), ["b"]);
+    lab.cluster.recover(id, lab.now);
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+/// How many of 100 requests in a row go to a member that was out for a long time.
+fn share_after_outage(lab: &mut Lab) -> usize {
+    lab.fail("a");
+    let bytes = |lab: &mut Lab| {
+        let choice = lab.hold().unwrap();
+        choice.traffic().add_received(10_000);
+        lab.done(&choice, OK);
+        lab.name(&choice)
+    };
+    for _ in 0..3000 {
+        bytes(lab);
+    }
+    lab.pass(10);
+    let served = (0..100).filter(|_| bytes(lab) == "a");
+    served.count()
+}
+
+#[test]
+fn a_member_that_returns_is_not_flooded() {
+    for method in ["bytraffic", "bysessions", "byrequests", "bybusyness"] {
+        let mut lab = Lab::with(members("a b c d"));
+        lab.cluster
+            .set_method(ajp::balancer::method(method).unwrap());
+        let share = share_after_outage(&mut lab);
+        assert!((20..=30).contains(&share), "{method}: {share} of 100");
+    }
+    // Nor one that is added.
+    for method in ["bytraffic", "bysessions", "byrequests", "bybusyness"] {
+        let mut lab = Lab::with(members("a b c"));
+        lab.cluster
+            .set_method(ajp::balancer::method(method).unwrap());
+        for _ in 0..3000 {
+            let choice = lab.hold().unwrap();
+            choice.traffic().add_sent(10_000);
+            lab.done(&choice, OK);
+        }
+        lab.cluster.add(Member::new("d"), lab.now).unwrap();
+        let mut share = 0;
+        for _ in 0..100 {
+            let choice = lab.hold().unwrap();
+            choice.traffic().add_sent(10_000);
+            share += usize::from(lab.name(&choice) == "d");
+            lab.done(&choice, OK);
+        }
+        assert!((20..=30).contains(&share), "{share} of 100");
+    }
+}
+
+#[test]
+fn slow_start_after_an_outage() {
+    let config = ClusterConfig::default().slow_start(seconds(100));
+    for method in ajp::balancer::METHODS {
+        let mut lab = Lab::new(config.clone(), members("a b"));
+        lab.cluster
+            .set_method(ajp::balancer::method(method).unwrap());
+        lab.fail("a");
+        lab.pass(10);
+        // The trial.
+        while lab.serve().unwrap() != "a" {}
+        let mut running = std::collections::VecDeque::new();
+        let mut share = 0;
+        for _ in 0..1100 {
+            let choice = lab.hold().unwrap();
+            choice.traffic().add_received(10_000);
+            share += usize::from(lab.name(&choice) == "a");
+            running.push_back(choice);
+            if running.len() > 30 {
+                let choice = running.pop_front().unwrap();
+                lab.done(&choice, OK);
+            }
+        }
+        // About a tenth of the other's; of few requests in flight a tenth is not even two.
+        assert!((60..=200).contains(&share), "{method}: {share} of 1100");
+    }
+}

@@ -1,0 +1,275 @@
+//! Who can serve: sets, spares, standbys, places, sessions.
+
+use super::lab::{DOWN, Lab, OK, members};
+use ajp::balancer::{Affinity, Ask, ClusterConfig, Member, Reason, Sticky};
+use std::time::Duration;
+
+#[test]
+fn a_higher_set_serves_when_the_lower_cannot() {
+    let mut lab = Lab::with([
+        Member::new("a"),
+        Member::new("b").set(5),
+        Member::new("c").set(2),
+        Member::new("d"),
+    ]);
+    assert_eq!(lab.serving(), ["a", "d"]);
+    lab.flag("a", "+D");
+    assert_eq!(lab.serving(), ["d"]);
+    lab.fail("d");
+    assert_eq!(lab.serving(), ["c"]);
+    lab.flag("c", "+N");
+    assert_eq!(lab.serving(), ["b"]);
+    lab.flag("a", "-D");
+    assert_eq!(lab.serving(), ["a"]);
+}
+
+#[test]
+fn spares_replace_members_one_for_one_and_standbys_all() {
+    let mut lab = Lab::with(members("a b s/R t/R h/H"));
+    assert_eq!(lab.serving(), ["a", "b"]);
+    lab.flag("a", "+D");
+    assert_eq!(lab.serving(), ["b", "s"]);
+    lab.flag("b", "+N");
+    assert_eq!(lab.serving(), ["s", "t"]);
+    lab.flag("s", "+S");
+    assert_eq!(lab.serving(), ["t"]);
+    lab.flag("t", "+D");
+    assert_eq!(lab.serving(), ["h"]);
+    lab.flag("h", "+D");
+    assert_eq!(lab.serve(), Err(Reason::NoMember));
+    lab.flag("a", "-D");
+    assert_eq!(lab.serving(), ["a"]);
+}
+
+#[test]
+fn a_full_member_is_passed_over_and_all_full_is_told_at_once() {
+    let limited = |name: &str| Member::new(name).max_requests(1);
+    let mut lab = Lab::with([limited("a"), limited("b")]);
+    let (a, b) = (lab.hold().unwrap(), lab.hold().unwrap());
+    assert_eq!((lab.name(&a), lab.name(&b)), ("a".into(), "b".into()));
+    let none = lab.ask(&Ask::new()).unwrap_err();
+    assert_eq!(none.reason(), Reason::Full);
+    assert_eq!(none.retry_after(), Some(Duration::from_secs(1)));
+    // The answer does not end the request, the end of its body does.
+    lab.tell(&a, OK);
+    assert_eq!(lab.serve(), Err(Reason::Full));
+    lab.cluster.ended(&a);
+    assert_eq!(lab.serve(), Ok("a".into()));
+    lab.done(&b, OK);
+    // A spare helps a full member out.
+    let spare = Member::new("s").flags("R".parse().unwrap());
+    lab.cluster.add(spare, lab.now).unwrap();
+    let held = lab.hold().unwrap();
+    let name = lab.name(&held);
+    let left = if name == "a" { "b" } else { "a" };
+    assert_eq!(lab.serving(), [left, "s"]);
+    lab.done(&held, OK);
+    assert_eq!(lab.serving(), ["a", "b"]);
+}
+
+#[test]
+fn a_member_is_tried_once() {
+    let mut lab = Lab::with(members("a b c"));
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        let choice = lab.ask(&Ask::new().tried(&tried)).unwrap();
+        assert!(!tried.contains(&choice.member()));
+        tried.push(choice.member());
+        lab.done(&choice, OK);
+    }
+    let none = lab.ask(&Ask::new().tried(&tried)).unwrap_err();
+    assert_eq!(none.reason(), Reason::AllTried);
+}
+
+#[test]
+fn nobody_to_ask() {
+    let mut lab = Lab::with([]);
+    assert_eq!(lab.serve(), Err(Reason::NoMember));
+    let mut lab = Lab::with(members("a/D b/S c/N"));
+    let none = lab.ask(&Ask::new()).unwrap_err();
+    assert_eq!(none.reason(), Reason::NoMember);
+    assert_eq!(none.retry_after(), None);
+}
+
+fn kept(name: &str) -> Result<(String, Affinity), Reason> {
+    Ok((name.into(), Affinity::Kept))
+}
+
+#[test]
+fn a_session_stays_with_its_member() {
+    let mut lab = Lab::with(members("a b/N c/H d/D e/S"));
+    assert_eq!(lab.bound("a"), kept("a"));
+    assert_eq!(lab.bound("b"), kept("b"), "draining");
+    assert_eq!(lab.bound("c"), kept("c"), "standby");
+    assert_eq!(lab.bound("d"), Ok(("a".into(), Affinity::Moved)));
+    assert_eq!(lab.bound("e"), Ok(("a".into(), Affinity::Moved)));
+    assert_eq!(lab.bound("x"), Ok(("a".into(), Affinity::Unknown)));
+    // Routes in their order; those of nobody are passed over.
+    assert_eq!(lab.bound("x b a"), kept("b"));
+    assert_eq!(lab.bound("d b"), kept("b"));
+    // Case matters.
+    assert_eq!(lab.bound("A"), Ok(("a".into(), Affinity::Unknown)));
+}
+
+#[test]
+fn forced_sessions_stay_or_are_refused() {
+    let mut lab = Lab::with(members("a b c"));
+    lab.sticky = Sticky::new("S").unwrap().force(true);
+    assert_eq!(lab.bound("b"), kept("b"));
+    lab.flag("b", "+D");
+    assert_eq!(lab.bound("b"), Err(Reason::SessionLost));
+    // mod_jk: the next id may do.
+    assert_eq!(lab.bound("b c"), kept("c"));
+    // A route of nobody is not worth a refusal.
+    assert!(matches!(lab.bound("x"), Ok((_, Affinity::Unknown))));
+    // Neither redirect nor domain helps.
+    lab.change("b", |b| b.redirect("a").domain("x"));
+    lab.change("a", |a| a.domain("x"));
+    assert_eq!(lab.bound("b"), Err(Reason::SessionLost));
+}
+
+#[test]
+fn redirects() {
+    let mut lab = Lab::with([
+        Member::new("a").route("a").redirect("b"),
+        Member::new("b")
+            .route("b")
+            .redirect("c")
+            .flags("N".parse().unwrap()),
+        Member::new("c").route("c").redirect("a"),
+        Member::new("d").route("d"),
+    ]);
+    let to = |name: &str| Ok((name.to_owned(), Affinity::Redirected));
+    assert_eq!(lab.bound("a"), kept("a"));
+    lab.flag("a", "+D");
+    assert_eq!(
+        lab.bound("a"),
+        to("b"),
+        "a draining member takes what is sent to it"
+    );
+    lab.flag("b", "+D");
+    assert_eq!(lab.bound("a"), to("c"));
+    assert_eq!(lab.bound("b"), to("c"));
+    lab.flag("c", "+D");
+    // Round in circles, and out.
+    assert_eq!(lab.bound("a"), Ok(("d".into(), Affinity::Moved)));
+    lab.flag("b", "-D");
+    lab.flag("d", "+D");
+    // mod_jk: when nobody is left, where the first redirect leads.
+    assert_eq!(lab.bound("x"), to("b"));
+    assert_eq!(lab.serve(), Ok("b".into()));
+}
+
+#[test]
+fn domains() {
+    let mut lab = Lab::with([
+        Member::new("a1").route("a.1"),
+        Member::new("a2").route("a2").domain("a"),
+        Member::new("a3")
+            .route("a3")
+            .domain("a")
+            .flags("D".parse().unwrap()),
+        Member::new("b1").route("b1"),
+    ]);
+    let domain = |name: &str| Ok((name.to_owned(), Affinity::Domain));
+    assert_eq!(lab.bound("a.1"), kept("a1"));
+    lab.flag("a1", "+D");
+    for _ in 0..4 {
+        // a.1 is in domain a by its name, as in mod_jk.
+        assert_eq!(lab.bound("a.1"), domain("a2"));
+        // A member that is gone: its domain is still in the route.
+        assert_eq!(lab.bound("a.9"), domain("a2"));
+    }
+    lab.flag("a2", "+N");
+    assert_eq!(lab.bound("a.1"), Ok(("b1".into(), Affinity::Moved)));
+    assert_eq!(lab.bound("a.9"), Ok(("b1".into(), Affinity::Unknown)));
+}
+
+#[test]
+fn a_session_waits_for_a_full_member() {
+    let two = || {
+        let one = |name: &str| Member::new(name).route(name).max_requests(1);
+        [one("a"), one("b")]
+    };
+    let mut lab = Lab::with(two());
+    let a = lab.hold().unwrap();
+    assert_eq!(lab.name(&a), "a");
+    assert_eq!(lab.bound("a"), Err(Reason::Full));
+    lab.sticky = Sticky::new("S").unwrap().move_when_full(true);
+    assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Moved)));
+    // With another member that knows its sessions there is no need to wait.
+    lab.sticky = Sticky::new("S").unwrap();
+    lab.change("a", |a| a.redirect("b"));
+    assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Redirected)));
+}
+
+#[test]
+fn requests_of_sessions_count_in_by_requests() {
+    let mut lab = Lab::with(members("a b"));
+    for _ in 0..5 {
+        assert_eq!(lab.bound("a"), kept("a"));
+    }
+    let order: Vec<_> = (0..6).map(|_| lab.serve().unwrap()).collect();
+    assert_eq!(order, ["b", "b", "b", "b", "b", "a"]);
+}
+
+#[test]
+fn a_member_that_is_removed_ends_its_requests() {
+    let mut lab = Lab::with(members("a b"));
+    let (a, id) = (lab.hold().unwrap(), lab.id("a"));
+    assert_eq!(lab.name(&a), "a");
+    assert!(lab.cluster.remove(id));
+    assert!(!lab.cluster.remove(id));
+    assert_eq!(lab.serving(), ["b"]);
+    assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Unknown)));
+    assert!(lab.cluster.member(id).is_some());
+    // Its name is free again, its id is not.
+    let again = lab.cluster.add(Member::new("a"), lab.now).unwrap();
+    assert_ne!(again, id);
+    lab.done(&a, DOWN);
+    assert!(lab.cluster.member(id).is_none());
+    assert_eq!(
+        lab.serving(),
+        ["a", "b"],
+        "the old one's failure is not the new one's"
+    );
+    lab.done(&a, DOWN);
+}
+
+#[test]
+fn what_cannot_be_added() {
+    let mut lab = Lab::with(members("a"));
+    for member in [
+        Member::new("a"),
+        Member::new(""),
+        Member::new("b").route("b;"),
+    ] {
+        assert!(lab.cluster.add(member, lab.now).is_err());
+    }
+    let id = lab.id("a");
+    let update =
+        |lab: &mut Lab, change: fn(Member) -> Member| lab.cluster.update(id, change, lab.now);
+    assert!(update(&mut lab, |a| a.route("\n")).is_err());
+    assert!(update(&mut lab, |_| Member::new("other").set(3)).is_ok());
+    assert_eq!(lab.cluster.find("a"), Some(id), "the name stays");
+    assert_eq!(lab.serving(), ["a"]);
+}
+
+#[test]
+fn a_new_member_is_slow_at_first_only_in_a_running_cluster() {
+    let slow = ClusterConfig::default().slow_start(Duration::from_secs(100));
+    let mut lab = Lab::new(slow, members("a b"));
+    let share = |lab: &mut Lab, name: &str| {
+        let served = (0..1100).filter(|_| lab.serve().unwrap() == name);
+        served.count()
+    };
+    assert_eq!(share(&mut lab, "b"), 550);
+    lab.cluster.add(Member::new("c"), lab.now).unwrap();
+    let first = share(&mut lab, "c");
+    assert!(
+        (50..=54).contains(&first),
+        "a tenth of the others': {first}"
+    );
+    lab.pass(100);
+    assert!((365..=369).contains(&share(&mut lab, "c")));
+}
