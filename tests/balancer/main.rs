@@ -13,6 +13,7 @@
 mod farm;
 mod httpd_order;
 mod lab;
+mod methods;
 #[path = "../support/random.rs"]
 #[allow(
     unreachable_pub,
