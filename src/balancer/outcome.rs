@@ -14,8 +14,10 @@ impl Cluster {
     pub fn answered(&mut self, choice: &Choice, outcome: Outcome<'_>, now: Instant) {
         let outlier = self.config.outlier.as_ref();
         let max_timeouts = self.config.max_timeouts;
-        let slot = self.slots.iter_mut().find(|slot| slot.id == choice.id);
-        let Some(slot) = slot else { return };
+        let at = self.slots.binary_search_by_key(&choice.id, |slot| slot.id);
+        let Some(slot) = at.ok().and_then(|at| self.slots.get_mut(at)) else {
+            return;
+        };
         let counters = &mut slot.counters;
         let count = |counter: &mut u64| *counter = counter.saturating_add(1);
         // Why, and whether it must answer a request to be believed again.
@@ -101,6 +103,7 @@ impl Cluster {
             return;
         };
         slot.busy = slot.busy.saturating_sub(1);
+        slot.ended = slot.ended.saturating_add(1);
         if slot.leaving && slot.busy == 0 {
             self.slots.retain(|slot| slot.id != choice.id);
         }

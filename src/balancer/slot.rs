@@ -63,6 +63,8 @@ pub(super) struct Slot {
     /// Removed; gone when its last request is.
     pub(super) leaving: bool,
     pub(super) busy: u32,
+    /// Requests that are over. Never reset, as the traffic that it is compared with.
+    pub(super) ended: u64,
     pub(super) counters: Counters,
     /// Timeouts in a row.
     pub(super) timeouts: u32,
@@ -89,6 +91,7 @@ impl Slot {
             streak: (true, 0),
             leaving: false,
             busy: 0,
+            ended: 0,
             counters: Counters::default(),
             timeouts: 0,
             traffic_mark: (0, 0),

@@ -239,6 +239,12 @@ impl Candidate<'_> {
         self.slot.counters.elected
     }
 
+    /// Requests it has served to their end, failed ones included.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.slot.ended
+    }
+
     /// Request body bytes sent to it.
     #[must_use]
     pub fn sent(&self) -> u64 {
