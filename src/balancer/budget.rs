@@ -103,7 +103,7 @@ mod tests {
         let at = |seconds| t + Duration::from_secs(seconds);
         let budget = RetryBudget::default();
         let mut purse = Purse::default();
-        let mut taken = |purse: &mut Purse, now| {
+        let taken = |purse: &mut Purse, now| {
             std::iter::from_fn(|| purse.withdraw(budget, now).then_some(())).count()
         };
         assert_eq!(taken(&mut purse, t), 100);

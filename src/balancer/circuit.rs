@@ -191,7 +191,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(5);
 
     fn at(base: Instant, seconds: u64) -> Instant {
-        base + Duration::from_secs(seconds)
+        base.checked_add(Duration::from_secs(seconds)).unwrap()
     }
 
     #[test]

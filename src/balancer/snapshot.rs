@@ -8,7 +8,7 @@ use super::{Flags, MemberId, Weight};
 use crate::client::Pool;
 use std::time::{Duration, Instant};
 
-/// A balancer at one moment.
+/// A balancer at one moment. Serialised, times are numbers of seconds.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -175,6 +175,14 @@ impl From<&Pool> for PoolSnapshot {
             closed: stats.closed,
         }
     }
+}
+
+#[cfg(feature = "serde")]
+pub(super) fn seconds<S: serde::Serializer>(
+    time: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 #[cfg(feature = "serde")]

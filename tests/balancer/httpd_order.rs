@@ -22,6 +22,7 @@ enum Rule {
 
 /// One `proxy_worker_shared`.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "as httpd has them")]
 struct Worker {
     id: Option<MemberId>,
     factor: i64,
@@ -219,7 +220,7 @@ impl Both {
             Rule::Traffic => cluster.set_method(Box::new(ByTraffic)),
         }
         let mut workers = Vec::new();
-        for n in 0..1 + random.below(12) {
+        for n in 0..=random.below(12) {
             // One weight for many is what farms have.
             let factor = match random.below(3) {
                 0 => 100,
@@ -324,8 +325,8 @@ impl Both {
             let worker = &mut self.httpd.workers[at];
             worker.busy -= 1;
             let (sent, received) = (self.random.below(3000), self.random.below(90_000));
-            worker.transferred += sent as i64;
-            worker.read += received as i64;
+            worker.transferred += i64::try_from(sent).unwrap();
+            worker.read += i64::try_from(received).unwrap();
             choice.traffic().add_sent(sent as u64);
             choice.traffic().add_received(received as u64);
             self.cluster.ended(&choice);

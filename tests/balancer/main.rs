@@ -10,10 +10,15 @@
 )]
 #![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
 
+mod failover;
 mod farm;
 mod httpd_order;
 mod lab;
+mod management;
 mod methods;
+#[path = "../raw/packets.rs"]
+#[allow(dead_code, reason = "written for other binaries too")]
+mod packets;
 #[path = "../support/random.rs"]
 #[allow(
     unreachable_pub,
@@ -23,3 +28,4 @@ mod methods;
 mod random;
 mod recovery;
 mod selection;
+mod sessions;

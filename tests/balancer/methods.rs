@@ -72,7 +72,7 @@ fn least_outstanding_beside_a_model() {
     fn draw(weights: &[u64], but: Option<usize>, random: &mut Seeded) -> usize {
         let weight = |at: usize| if Some(at) == but { 0 } else { weights[at] };
         let total: u64 = (0..weights.len()).map(weight).sum();
-        let at = (u128::from(random.next_u64()) * u128::from(total) >> 64) as u64;
+        let at = ((u128::from(random.next_u64()) * u128::from(total)) >> 64) as u64;
         let mut sum = 0;
         (0..weights.len())
             .find(|&one| {

@@ -1,7 +1,7 @@
 //! Members that fail, and how they come back.
 
 use super::lab::{DOWN, Lab, OK, members};
-use ajp::balancer::{Affinity, Ask, ClusterConfig, Member, Outcome, Outlier, Reason};
+use ajp::balancer::{Affinity, Ask, Choice, ClusterConfig, Member, Outcome, Outlier, Reason};
 use std::time::Duration;
 
 fn seconds(n: u64) -> Duration {
@@ -47,7 +47,7 @@ fn what_says_nothing_leaves_the_trial_to_the_next() {
         lab.fail("a");
         lab.pass(10);
         lab.fail_with("a", outcome);
-        let next = (0..4).map(|_| lab.hold().unwrap()).find(|c| c.is_trial());
+        let next = (0..4).map(|_| lab.hold().unwrap()).find(Choice::is_trial);
         assert_eq!(lab.name(&next.unwrap()), "a", "{outcome:?}");
     }
 }
@@ -272,7 +272,9 @@ fn good_checks_shorten_the_pause_after_an_outage_but_not_an_ejection() {
         lab.fail_with("a", outcome);
         let id = lab.id("a");
         lab.cluster.checked(id, Ok(()), (1, 1), lab.now);
-        let found = (0..4).map(|_| lab.hold().unwrap()).any(|c| c.is_trial());
+        let found = (0..4)
+            .map(|_| lab.hold().unwrap())
+            .any(|choice| choice.is_trial());
         assert_eq!(found, shorter, "{outcome:?}");
     }
 }

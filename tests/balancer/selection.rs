@@ -91,6 +91,7 @@ fn nobody_to_ask() {
     assert_eq!(none.retry_after(), None);
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what `bound` gives")]
 fn kept(name: &str) -> Result<(String, Affinity), Reason> {
     Ok((name.into(), Affinity::Kept))
 }

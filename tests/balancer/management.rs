@@ -1,0 +1,282 @@
+//! Health checks, snapshots, and changes while requests run.
+
+use super::farm::{Farm, Mood, get, whole};
+use ajp::balancer::{
+    BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Sticky, method,
+};
+use ajp::client::{PoolConfig, Timeouts};
+use std::time::Duration;
+use tokio::time::sleep;
+
+fn checked(health: Health) -> Farm {
+    Farm::new(2, BalancerConfig::new("farm").health(health))
+}
+
+/// Runs the checks beside the test.
+fn run(farm: &Farm) -> tokio::task::JoinHandle<()> {
+    let balancer = farm.balancer.clone();
+    tokio::spawn(async move { balancer.run().await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn cping_takes_members_out_and_brings_them_back() {
+    let farm = checked(Health::new(CPing).interval(Duration::from_secs(10)));
+    let task = run(&farm);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        (farm.of("a").pings(), farm.of("b").pings()),
+        (1, 1),
+        "at once"
+    );
+    farm.of("a").set(Mood::Dead);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(
+        farm.member("a").state,
+        MemberState::Ok,
+        "once is not enough"
+    );
+    sleep(Duration::from_secs(10)).await;
+    let a = farm.member("a");
+    assert_eq!(a.state, MemberState::Unhealthy);
+    assert_eq!(
+        a.last_error.as_deref(),
+        Some("health check: cannot connect")
+    );
+    assert_eq!(farm.serving().await, "b");
+    farm.of("a").set(Mood::Well);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(farm.member("a").state, MemberState::Ok);
+    assert_eq!(farm.serving().await, "ab");
+    task.abort();
+    let _ = task.await;
+    let pings = farm.of("a").pings();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(farm.of("a").pings(), pings, "it ends with its future");
+    farm.is_quiet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_has_failed() {
+    let health = Health::new(CPing).limit(Duration::from_secs(2)).fall(1);
+    let farm = checked(health);
+    let _task = run(&farm);
+    sleep(Duration::from_secs(1)).await;
+    farm.of("a").set(Mood::Lost);
+    // Its idle connection is not answered either.
+    sleep(Duration::from_secs(12)).await;
+    let a = farm.member("a");
+    assert_eq!(a.state, MemberState::Unhealthy);
+    assert_eq!(
+        a.last_error.as_deref(),
+        Some("health check: no answer in time")
+    );
+    assert_eq!(
+        farm.member("b").state,
+        MemberState::Ok,
+        "others do not wait for it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_check_sees_what_cping_does_not() {
+    let check = HttpCheck::get("/app/health".parse().unwrap()).body_contains("a");
+    assert_eq!(ajp::balancer::Check::describe(&check), "GET /app/health");
+    let farm = checked(Health::new(check).fall(1));
+    let _task = run(&farm);
+    sleep(Duration::from_secs(1)).await;
+    let seen = farm.of("a").seen();
+    assert_eq!(seen[0].uri, "/app/health");
+    assert_eq!(farm.member("a").state, MemberState::Ok);
+    let b = farm.member("b");
+    assert_eq!(b.state, MemberState::Unhealthy);
+    assert_eq!(
+        b.last_error.as_deref(),
+        Some("health check: the response has another body")
+    );
+    for (mood, state) in [
+        (Mood::Status(500), MemberState::Unhealthy),
+        (Mood::Status(302), MemberState::Ok),
+        (Mood::Chokes, MemberState::Unhealthy),
+        (Mood::Well, MemberState::Ok),
+    ] {
+        farm.of("a").set(mood);
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(farm.member("a").state, state, "{mood:?}");
+    }
+    // Checks are no requests.
+    assert_eq!(farm.member("a").elected, 0);
+    farm.is_quiet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_at_work_is_not_checked_out() {
+    let limits = Timeouts::default().acquire(Duration::from_secs(1));
+    let pool = PoolConfig::default().max_connections(1).timeouts(limits);
+    let config = BalancerConfig::new("farm").health(Health::new(CPing).fall(1));
+    let farm = Farm::with_pools(1, config, pool);
+    farm.of("a").set(Mood::Stalls);
+    let stalled = farm.balancer.send(get("/")).await.unwrap();
+    let _task = run(&farm);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(farm.member("a").state, MemberState::Ok);
+    farm.of("a").set(Mood::Well);
+    assert_eq!(whole(stalled).await.body, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_follow_the_members() {
+    let mut farm = checked(Health::new(CPing));
+    let _task = run(&farm);
+    sleep(Duration::from_secs(1)).await;
+    farm.add(Member::new("c"));
+    farm.balancer.remove("b").unwrap();
+    let stop = |member: Member| member.flags("S".parse().unwrap());
+    farm.balancer.update("a", stop).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(farm.of("c").pings(), 1, "at once");
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((farm.of("a").pings(), farm.of("b").pings()), (1, 1));
+    assert!(farm.of("c").pings() >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_member_ends_its_requests() {
+    let farm = Farm::new(2, BalancerConfig::new("farm"));
+    farm.of("a").set(Mood::Stalls);
+    let stalled = farm.balancer.send(get("/")).await.unwrap();
+    farm.balancer.remove("a").unwrap();
+    assert!(farm.balancer.remove("a").is_err());
+    assert_eq!(farm.serving().await, "b");
+    let a = farm.member("a");
+    assert_eq!((a.state, a.busy), (MemberState::Leaving, 1));
+    assert!(a.pool.is_none());
+    // Another of its name is another.
+    let mut farm = farm;
+    farm.add(Member::new("a"));
+    farm.containers[0].set(Mood::Well);
+    assert_eq!(whole(stalled).await.body, "a");
+    assert_eq!(farm.serving().await, "ab");
+    assert_eq!(farm.balancer.snapshot().members.len(), 2);
+    farm.is_quiet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_apply_to_the_next_request() {
+    let farm = Farm::new(2, BalancerConfig::new("farm"));
+    let change = |f: fn(Member) -> Member| farm.balancer.update("a", f);
+    change(|a| a.flags("+H".parse().unwrap())).unwrap();
+    assert_eq!(farm.serving().await, "b");
+    change(|a| a.flags("".parse().unwrap()).set(3)).unwrap();
+    assert_eq!(farm.serving().await, "b");
+    change(|a| a.set(0).weight("11".parse().unwrap())).unwrap();
+    let mut served = 0;
+    for _ in 0..24 {
+        served += usize::from(farm.get("/").await.unwrap().body == "a");
+    }
+    assert!((21..=23).contains(&served), "{served}");
+    assert!(change(|a| a.route("\u{0}")).is_err());
+    assert!(farm.balancer.update("x", |x| x).is_err());
+    farm.balancer.set_method(method("lowestlatency").unwrap());
+    assert_eq!(farm.balancer.snapshot().method, "lowestlatency");
+    assert!(farm.balancer.sticky().is_none());
+    farm.balancer.set_sticky(Sticky::new("SID").unwrap());
+    assert_eq!(farm.balancer.snapshot().sticky.as_deref(), Some("SID|SID"));
+    assert_eq!(farm.balancer.members()[0].name(), "a");
+    assert!(farm.balancer.recover("x").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers() {
+    let farm = Farm::new(
+        2,
+        BalancerConfig::new("farm").sticky(Sticky::new("S").unwrap()),
+    );
+    for _ in 0..4 {
+        farm.get("/").await.unwrap();
+    }
+    let post = http::Request::post("/")
+        .header("cookie", "S=1.a")
+        .body("12345".to_owned());
+    farm.send(post.unwrap()).await.unwrap();
+    farm.of("b").set(Mood::Dead);
+    farm.get("/").await.unwrap();
+    let snapshot = farm.balancer.snapshot();
+    assert_eq!(
+        (snapshot.name.as_str(), snapshot.method.as_str()),
+        ("farm", "byrequests")
+    );
+    let (a, b) = (&snapshot.members[0], &snapshot.members[1]);
+    assert_eq!(a.address, "ajp://a");
+    assert_eq!((a.elected, a.answered, a.failed), (4, 4, 0));
+    assert_eq!((a.new_sessions, a.own_sessions), (3, 1));
+    assert_eq!((a.sent_bytes, a.received_bytes), (5, 4));
+    assert_eq!(a.statuses, [0, 4, 0, 0, 0]);
+    assert_eq!((a.busy, a.max_busy), (0, 1));
+    assert_eq!(a.latency.count, 4);
+    let pool = a.pool.unwrap();
+    assert_eq!(
+        (pool.idle, pool.created, pool.reused, pool.max),
+        (1, 1, 3, 100)
+    );
+    assert_eq!((b.elected, b.answered, b.failed), (3, 2, 1));
+    assert_eq!(b.state, MemberState::Error);
+    farm.balancer.recover("b").unwrap();
+    assert_eq!(farm.member("b").state, MemberState::Ok);
+    farm.balancer.reset_counters();
+    let a = farm.member("a");
+    assert_eq!(
+        (a.elected, a.sent_bytes, a.received_bytes, a.latency.count),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(a.statuses, [0; 5]);
+}
+
+#[cfg(feature = "serde")]
+#[tokio::test(start_paused = true)]
+async fn snapshots_and_members_as_json() {
+    let farm = Farm::new(2, BalancerConfig::new("farm"));
+    farm.of("a").set(Mood::Dead);
+    farm.get("/").await.unwrap();
+    let json = serde_json::to_value(farm.balancer.snapshot()).unwrap();
+    assert_eq!(json["members"][0]["state"], "error");
+    assert_eq!(json["members"][0]["recovery_in"], 10.0);
+    assert_eq!(json["members"][0]["weight"], 1.0);
+    assert_eq!(json["members"][0]["flags"], "");
+    assert_eq!(
+        json["members"][1]["statuses"],
+        serde_json::json!([0, 1, 0, 0, 0])
+    );
+    assert_eq!(json["members"][1]["latency"]["count"], 1);
+    assert!(json["members"][1]["latency"]["p99"].is_f64());
+    // What is configured survives a restart.
+    let drain = |m: Member| m.flags("N".parse().unwrap()).weight("2.5".parse().unwrap());
+    farm.balancer.update("b", drain).unwrap();
+    let text = serde_json::to_string(&farm.balancer.members()).unwrap();
+    let members: Vec<Member> = serde_json::from_str(&text).unwrap();
+    assert_eq!(members, farm.balancer.members());
+    // Fields may be left out, but the name not be forgotten.
+    let member: Member = serde_json::from_str(r#"{"name":"x","flags":"+H"}"#).unwrap();
+    assert_eq!(member, Member::new("x").flags("H".parse().unwrap()));
+    let cluster = &mut ajp::balancer::Cluster::new(ajp::balancer::ClusterConfig::default());
+    let nameless: Member = serde_json::from_str("{}").unwrap();
+    assert!(cluster.add(nameless, std::time::Instant::now()).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_a_service() {
+    use tower::ServiceExt;
+    let farm = Farm::new(1, BalancerConfig::new("farm"));
+    let response = farm.balancer.clone().oneshot(get("/")).await.unwrap();
+    assert_eq!(whole(response).await.body, "a");
+}
+
+/// What callers move between threads.
+#[test]
+fn send_and_sync() {
+    fn both<T: Send + Sync>() {}
+    fn send<T: Send>() {}
+    send::<ajp::balancer::ResponseBody>();
+    both::<ajp::balancer::Balancer>();
+    both::<ajp::balancer::Pick>();
+    both::<ajp::balancer::Error>();
+}
