@@ -37,6 +37,8 @@ pub(crate) enum Mood {
     Status(u16),
     /// Answers half a body and closes.
     BreaksOff,
+    /// Takes one packet of the body, answers the head and waits for a change of mood.
+    Hasty,
     /// Answers the head and waits for a change of mood.
     Stalls,
 }
@@ -133,7 +135,9 @@ impl Container {
         seen.route = request.attribute(AttributeCode::Route).map(text);
         seen.activation = request.req_attribute(b"JK_LB_ACTIVATION").map(text);
         let mood = self.mood();
-        if mood != Mood::Chokes {
+        if mood == Mood::Hasty {
+            conn.payload().await?;
+        } else if mood != Mood::Chokes {
             seen.body = conn.body(request).await?;
         }
         self.seen.lock().unwrap().push(seen);
@@ -162,12 +166,12 @@ impl Container {
                 conn.write(&answer).await?;
                 None
             }
-            Mood::Stalls => {
+            Mood::Stalls | Mood::Hasty => {
                 let length = self.name.len().to_string();
                 conn.write(&head(200, &[("content-length", &length)]))
                     .await?;
                 let mut changes = self.mood.subscribe();
-                changes.wait_for(|mood| *mood != Mood::Stalls).await.ok()?;
+                changes.wait_for(|now| *now != mood).await.ok()?;
                 let mut rest = chunk(self.name.as_bytes());
                 rest.extend([0x41, 0x42, 0, 2, 5, 1]);
                 conn.write(&rest).await
