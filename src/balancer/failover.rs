@@ -66,9 +66,8 @@ impl Failover {
         self
     }
 
-    /// How much of a request body is kept until the response begins, in bytes, so that it
-    /// can be sent again. A body that gives more is not repeated. Default 64 KiB; nothing is
-    /// copied if the body's data is `Bytes`.
+    /// How much of a request body is kept, in bytes, so that it can be sent again. A body
+    /// that gives more is not repeated. Default 64 KiB.
     #[must_use]
     pub fn replay_bytes(mut self, bytes: usize) -> Self {
         self.replay_bytes = bytes;
@@ -130,15 +129,10 @@ impl Failover {
     /// for it.
     pub(crate) fn repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> Repeat {
         let fault = Fault::of(error);
-        let retry = match error.retry() {
-            Retry::Never
-                if self.repeat_sent_bodies
-                    && error.progress() == Progress::BodySent
-                    && fault != Fault::Request =>
-            {
-                Retry::IfIdempotent
-            }
-            retry => retry,
+        let retry = if self.repeat_sent_bodies {
+            error.retry_with_body()
+        } else {
+            error.retry()
         };
         match retry {
             _ if !body_at_hand || fault == Fault::Request => Repeat::No,

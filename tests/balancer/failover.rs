@@ -7,12 +7,11 @@ use ajp::balancer::{
 };
 use ajp::client::{ErrorKind, PoolConfig, Timeouts};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http::{Method, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -447,27 +446,6 @@ async fn a_member_is_busy_until_its_response_has_ended() {
     drop(response);
     farm.is_quiet();
     assert_eq!(farm.member("a").answered, 2);
-}
-
-/// A long response must not keep the request body in memory.
-#[tokio::test(start_paused = true)]
-async fn what_is_kept_of_a_body_is_let_go_when_the_response_begins() {
-    struct Piece(Arc<()>);
-    impl AsRef<[u8]> for Piece {
-        fn as_ref(&self) -> &[u8] {
-            b"piece"
-        }
-    }
-    let farm = farm(1);
-    farm.of("a").set(Mood::Hasty);
-    let owner = Arc::new(());
-    let first = Frame::data(Bytes::from_owner(Piece(Arc::clone(&owner))));
-    let first = stream::iter([Ok::<_, Infallible>(first)]);
-    let body = StreamBody::new(first.chain(stream::pending()));
-    let request = Request::put("/").header("content-length", 10).body(body);
-    let response = farm.balancer.send(request.unwrap()).await.unwrap();
-    assert_eq!(Arc::strong_count(&owner), 1);
-    drop(response);
 }
 
 #[tokio::test(start_paused = true)]

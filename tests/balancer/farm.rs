@@ -37,8 +37,6 @@ pub(crate) enum Mood {
     Status(u16),
     /// Answers half a body and closes.
     BreaksOff,
-    /// Takes one packet of the body, answers the head and waits for a change of mood.
-    Hasty,
     /// Answers the head and waits for a change of mood.
     Stalls,
 }
@@ -135,9 +133,7 @@ impl Container {
         seen.route = request.attribute(AttributeCode::Route).map(text);
         seen.activation = request.req_attribute(b"JK_LB_ACTIVATION").map(text);
         let mood = self.mood();
-        if mood == Mood::Hasty {
-            conn.payload().await?;
-        } else if mood != Mood::Chokes {
+        if mood != Mood::Chokes {
             seen.body = conn.body(request).await?;
         }
         self.seen.lock().unwrap().push(seen);
@@ -166,7 +162,7 @@ impl Container {
                 conn.write(&answer).await?;
                 None
             }
-            Mood::Stalls | Mood::Hasty => {
+            Mood::Stalls => {
                 let length = self.name.len().to_string();
                 conn.write(&head(200, &[("content-length", &length)]))
                     .await?;

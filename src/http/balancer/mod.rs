@@ -2,9 +2,9 @@
 
 mod check;
 mod error;
-mod replay;
 mod response_body;
 mod send;
+mod upload;
 
 pub use check::HttpCheck;
 pub use error::{Attempt, Error, Failure};

@@ -1,8 +1,8 @@
 //! One request: a member for it, and another one when that fails.
 
 use super::error::{Attempt, Error, Failure};
-use super::replay::Original;
 use super::response_body::ResponseBody;
+use super::upload::Original;
 use crate::balancer::{
     Affinity, Ask, Balancer, Failover, OnStatus, Outcome, Pick, Session, Sticky,
 };
@@ -122,7 +122,6 @@ impl Exchange<'_> {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
                     if let Some(response) = self.judge(response, pick, at_hand) {
-                        original.release();
                         return Ok(response);
                     }
                 }
