@@ -167,8 +167,9 @@ impl Cluster {
     /// The member of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<MemberId> {
-        let slot = self.slots.iter().find(|slot| slot.settings.name == name);
-        slot.filter(|slot| !slot.leaving).map(|slot| slot.id)
+        // One that is leaving has given its name up.
+        let named = |slot: &&Slot| !slot.leaving && slot.settings.name == name;
+        self.slots.iter().find(named).map(|slot| slot.id)
     }
 
     /// As [`find`](Self::find).

@@ -2,9 +2,10 @@
 
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
-    BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Sticky, method,
+    Ask, Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Outcome, Sticky,
+    method,
 };
-use ajp::client::{PoolConfig, Timeouts};
+use ajp::client::{Address, Pool, PoolConfig, Timeouts};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -271,6 +272,52 @@ async fn as_a_service() {
     let farm = Farm::new(1, BalancerConfig::new("farm"));
     let response = farm.balancer.clone().oneshot(get("/")).await.unwrap();
     assert_eq!(whole(response).await.body, "a");
+}
+
+/// Threads that pick, and an operator who changes everything meanwhile.
+#[test]
+fn picks_from_many_threads_all_end() {
+    const EACH: u64 = 5000;
+    let balancer = Balancer::new(BalancerConfig::new("farm"));
+    let pool = || Pool::new(Address::tcp("127.0.0.1", 9), PoolConfig::default());
+    for n in 0..5 {
+        balancer.add(Member::new(format!("m{n}")), pool()).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut held = std::collections::VecDeque::new();
+                for n in 0..EACH {
+                    let mut pick = balancer.pick(&Ask::new()).unwrap();
+                    pick.answered(if n % 97 == 0 {
+                        Outcome::Unreachable("refused")
+                    } else {
+                        Outcome::Answered { status: 200 }
+                    });
+                    held.push_back(pick);
+                    if held.len() > 10 {
+                        held.pop_front();
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            for n in 0..200 {
+                let name = ["bytraffic", "bysessions", "leastoutstanding"][n % 3];
+                balancer.set_method(method(name).unwrap());
+                let weight = |m: Member| m.weight(["1", "3"][n % 2].parse().unwrap());
+                balancer.update("m1", weight).unwrap();
+                balancer.add(Member::new("extra"), pool()).unwrap();
+                assert!(balancer.snapshot().members.len() >= 6);
+                balancer.remove("extra").unwrap();
+            }
+        });
+    });
+    let members = balancer.snapshot().members;
+    assert_eq!(members.len(), 5, "nobody is left over");
+    assert!(members.iter().all(|m| m.busy == 0), "{members:?}");
+    let elected: u64 = members.iter().map(|m| m.elected).sum();
+    assert!(elected > 0 && elected <= 4 * EACH, "{elected}");
 }
 
 /// What callers move between threads.
