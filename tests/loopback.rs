@@ -3,7 +3,9 @@
 #![cfg(all(feature = "client", feature = "server", feature = "tower"))]
 
 use ajp::Secret;
-use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts};
+use ajp::client::{
+    Address, CPingMode, Client, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
+};
 use ajp::http::RequestFacts;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::PacketSize;
@@ -519,7 +521,8 @@ async fn what_ajp_cannot_carry_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn cping_is_answered_and_stale_connections_are_replaced() {
     let mut server = Server::start(trusted()).await;
-    let client = server.client(PoolConfig::default().cping_after(Duration::ZERO));
+    let client =
+        server.client(PoolConfig::default().cping(CPingMode::idle_longer_than(Duration::ZERO)));
     client.pool().ping().await.unwrap();
     assert_eq!(
         text(client.send(no_body("/hello")).await.unwrap()).await,

@@ -211,6 +211,8 @@ mod tests {
             (ErrorKind::Connect, Progress::NotSent, Fault::Dead),
             (ErrorKind::CPingTimeout, Progress::NotSent, Fault::Dead),
             (ErrorKind::AcquireTimeout, Progress::NotSent, Fault::Full),
+            (ErrorKind::QueueFull, Progress::NotSent, Fault::Full),
+            (ErrorKind::RequestTimeout, Progress::NotSent, Fault::Request),
             (ErrorKind::Closed, Progress::RequestSent, Fault::Suspect),
             (ErrorKind::Protocol, Progress::BodySent, Fault::Suspect),
             (ErrorKind::Closed, Progress::Responding, Fault::BrokeOff),
@@ -243,6 +245,9 @@ mod tests {
         for (kind, progress, expected) in [
             (ErrorKind::Connect, NotSent, [Free, Free, Free]),
             (ErrorKind::AcquireTimeout, NotSent, [Free, Free, Free]),
+            (ErrorKind::QueueFull, NotSent, [Free, Free, Free]),
+            (ErrorKind::RequestTimeout, NotSent, [No, No, No]),
+            (ErrorKind::RequestTimeout, RequestSent, [No, No, No]),
             (ErrorKind::Write, NotSent, [Free, Free, Free]),
             (ErrorKind::Closed, RequestSent, [Paid, No, Paid]),
             (ErrorKind::Protocol, RequestSent, [Paid, No, Paid]),

@@ -104,7 +104,7 @@ pub enum CheckError {
 impl From<crate::client::Error> for CheckError {
     fn from(error: crate::client::Error) -> Self {
         match error.kind() {
-            ErrorKind::AcquireTimeout => Self::Busy,
+            kind if is_overload(kind) => Self::Busy,
             kind => Self::Failed(kind.to_string()),
         }
     }
@@ -198,6 +198,11 @@ async fn ask(health: &Health, pool: &Pool) -> Result<(), CheckError> {
         Err(_) if is_full(pool) => Err(CheckError::Busy),
         Err(_) => Err(CheckError::Failed("no answer in time".into())),
     }
+}
+
+/// Whether a pool had no place.
+pub(super) fn is_overload(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::AcquireTimeout | ErrorKind::QueueFull)
 }
 
 /// Whether waiting for a place explains that there was no answer.

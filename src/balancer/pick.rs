@@ -2,11 +2,11 @@
 
 use super::failover::Fault;
 use super::handle::{Backend, Balancer, State};
-use super::health::is_full;
+use super::health::{is_full, is_overload};
 use super::member::{Member, MemberId};
 use super::request::{Affinity, Choice, Outcome};
 use super::slot::Traffic;
-use crate::client::{Error, ErrorKind, Pool};
+use crate::client::{CPingMode, Error, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
 
@@ -165,15 +165,17 @@ impl Pick {
         }
         let probe = async {
             // A container that does not know CPing can only be connected to.
-            if pool.config().cping_after.is_some() {
+            if pool.config().cping != CPingMode::NEVER {
                 pool.ping().await.map(drop)
             } else {
-                pool.acquire_fresh().await.map(drop)
+                pool.acquire_fresh(RequestTimeouts::default())
+                    .await
+                    .map(drop)
             }
         };
         match tokio::time::timeout(limit, probe).await {
             Ok(Ok(())) => Some(true),
-            Ok(Err(error)) if error.kind() == ErrorKind::AcquireTimeout => None,
+            Ok(Err(error)) if is_overload(error.kind()) => None,
             Err(_) if is_full(pool) => None,
             Ok(Err(_)) | Err(_) => Some(false),
         }

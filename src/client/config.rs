@@ -1,88 +1,11 @@
 //! Settings of a pool and its connections.
 
+use super::cping::CPingMode;
+use super::observer::{Observer, Watcher};
+use super::timeouts::Timeouts;
 use crate::Secret;
 use crate::wire::PacketSize;
 use std::time::Duration;
-
-/// How long each step may take. `None` switches a limit off.
-///
-/// | step | default | httpd | `mod_jk` |
-/// |---|---|---|---|
-/// | [`acquire`](Self::acquire) | 10 s | `acquire` | `connection_acquire_timeout` |
-/// | [`connect`](Self::connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
-/// | [`cping`](Self::cping) | 5 s | `ping` | `ping_timeout` |
-/// | [`write`](Self::write) | 30 s | `timeout` | `socket_timeout` |
-/// | [`first_packet`](Self::first_packet) | 60 s | `timeout` | `reply_timeout` |
-/// | [`between_packets`](Self::between_packets) | 60 s | `timeout` | `reply_timeout` |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    pub(crate) acquire: Option<Duration>,
-    pub(crate) connect: Option<Duration>,
-    pub(crate) cping: Option<Duration>,
-    pub(crate) write: Option<Duration>,
-    pub(crate) first_packet: Option<Duration>,
-    pub(crate) between_packets: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = |n| Some(Duration::from_secs(n));
-        Self {
-            acquire: seconds(10),
-            connect: seconds(5),
-            cping: seconds(5),
-            write: seconds(30),
-            first_packet: seconds(60),
-            between_packets: seconds(60),
-        }
-    }
-}
-
-impl Timeouts {
-    /// Waiting for a free place in the pool.
-    #[must_use]
-    pub fn acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.acquire = limit.into();
-        self
-    }
-
-    /// Opening a connection, name lookup included.
-    #[must_use]
-    pub fn connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.connect = limit.into();
-        self
-    }
-
-    /// Waiting for CPong.
-    #[must_use]
-    pub fn cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.cping = limit.into();
-        self
-    }
-
-    /// A write that makes no progress.
-    #[must_use]
-    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.write = limit.into();
-        self
-    }
-
-    /// From the request to the first packet of the container. Time in which the container
-    /// waits for the request body does not count.
-    #[must_use]
-    pub fn first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.first_packet = limit.into();
-        self
-    }
-
-    /// From one packet of the container to the next. Tomcat neither ends nor closes an
-    /// aborted response, so this is the only way to notice (section 11).
-    #[must_use]
-    pub fn between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.between_packets = limit.into();
-        self
-    }
-}
 
 /// Settings of a [`Pool`](super::Pool).
 ///
@@ -97,9 +20,18 @@ pub struct PoolConfig {
     pub(crate) packet_size: PacketSize,
     pub(crate) secret: Option<Secret>,
     pub(crate) max_connections: usize,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) cping_after: Option<Duration>,
-    pub(crate) timeouts: Timeouts,
+    pub(super) max_waiting: usize,
+    pub(super) max_idle: usize,
+    pub(super) min_idle: usize,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) learn_keep_alive: bool,
+    pub(super) max_lifetime: Option<Duration>,
+    pub(super) jitter_seed: Option<u64>,
+    pub(super) max_requests: Option<u64>,
+    pub(crate) cping: CPingMode,
+    pub(super) timeouts: Timeouts,
+    pub(super) observer: Watcher,
 }
 
 impl Default for PoolConfig {
@@ -108,9 +40,18 @@ impl Default for PoolConfig {
             packet_size: PacketSize::DEFAULT,
             secret: None,
             max_connections: 100,
+            max_waiting: 1000,
+            max_idle: usize::MAX,
+            min_idle: 0,
             idle_timeout: Some(Duration::from_secs(30)),
-            cping_after: Some(Duration::from_secs(1)),
+            keep_alive: None,
+            learn_keep_alive: true,
+            max_lifetime: Some(Duration::from_secs(1800)),
+            jitter_seed: None,
+            max_requests: None,
+            cping: CPingMode::default(),
             timeouts: Timeouts::default(),
+            observer: Watcher::default(),
         }
     }
 }
@@ -130,27 +71,100 @@ impl PoolConfig {
         self
     }
 
-    /// Most connections at a time, at least 1. Default 100. Keep the sum over all web
-    /// servers below the container's `maxThreads`.
+    /// Most connections at a time, idle ones included, at least 1. Default 100. Keep the sum
+    /// over all web servers below the container's `maxThreads`.
     #[must_use]
     pub fn max_connections(mut self, count: usize) -> Self {
         self.max_connections = count.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
 
-    /// A connection that was idle longer is closed instead of reused. Default 30 s; keep
-    /// it below the container's `keepAliveTimeout`.
+    /// Most callers that wait for a place while all connections are in use; 0 lets nobody
+    /// wait. Who comes after them fails at once with
+    /// [`ErrorKind::QueueFull`](super::ErrorKind::QueueFull). Default 1000.
+    #[must_use]
+    pub fn max_waiting(mut self, count: usize) -> Self {
+        self.max_waiting = count;
+        self
+    }
+
+    /// Most idle connections; of more, those that were idle for longest are closed. Default
+    /// [`max_connections`](Self::max_connections).
+    #[must_use]
+    pub fn max_idle(mut self, count: usize) -> Self {
+        self.max_idle = count;
+        self
+    }
+
+    /// How many idle connections [`Pool::replenish`](super::Pool::replenish) opens. Nothing
+    /// keeps them between two calls of it. Default 0.
+    #[must_use]
+    pub fn min_idle(mut self, count: usize) -> Self {
+        self.min_idle = count;
+        self
+    }
+
+    /// A connection that was idle for this long is closed instead of reused. Default 30 s.
     #[must_use]
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
     }
 
-    /// A connection that was idle longer is asked with CPing before reuse. Default 1 s;
-    /// `None` for containers that do not know CPing.
+    /// The container's `keepAliveTimeout`: idle connections are closed ahead of it, by a
+    /// tenth of it, but at least by 1 s and at most by half. Default unknown.
+    ///
+    /// Tomcat's is infinite unless `keepAliveTimeout` or `connectionTimeout` is set.
     #[must_use]
-    pub fn cping_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.cping_after = limit.into();
+    pub fn container_keep_alive(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.keep_alive = timeout.into();
+        self
+    }
+
+    /// Whether the container's `keepAliveTimeout` is learned from its closes. Default yes.
+    ///
+    /// What is learned is used like a [configured one](Self::container_keep_alive), and the
+    /// shorter one counts. Twice within 10 minutes a connection that was idle for 1 s or
+    /// longer must be found closed in order, the second having become idle after the first
+    /// was found; the longer of the two times is believed. Resets and a container that
+    /// cannot be reached teach nothing, so that a restart is not taken for a timeout. What
+    /// is not confirmed grows by a quarter every 10 minutes and is forgotten after 40, or
+    /// when a connection that was idle for longer turns out to be alive.
+    #[must_use]
+    pub fn learn_keep_alive(mut self, learn: bool) -> Self {
+        self.learn_keep_alive = learn;
+        self
+    }
+
+    /// A connection is not used for longer. Each is given between 80 % and 100 % of it, at
+    /// random, so that those opened together do not end together. Default 30 min.
+    #[must_use]
+    pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = limit.into();
+        self
+    }
+
+    /// Seed of the random part of [`max_lifetime`](Self::max_lifetime): with the same one the
+    /// first connection, the second and so on always have the same lifetimes. For tests; by
+    /// default every pool has its own.
+    #[must_use]
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter_seed = Some(seed);
+        self
+    }
+
+    /// A connection is closed after this many requests. Default no limit.
+    #[must_use]
+    pub fn max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
+        self.max_requests = count.into();
+        self
+    }
+
+    /// When a connection is asked with `CPing` before a request. By default an idle one that
+    /// was idle for 1 s or longer.
+    #[must_use]
+    pub fn cping(mut self, mode: CPingMode) -> Self {
+        self.cping = mode;
         self
     }
 
@@ -158,6 +172,13 @@ impl PoolConfig {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Who is told what happens in the pool. Default nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Watcher::new(observer);
         self
     }
 }

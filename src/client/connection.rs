@@ -2,56 +2,106 @@
 
 use super::error::{Error, ErrorKind};
 use super::transport::Transport;
-use crate::net::{Buffered, ReadError};
-use crate::wire::{CPING, Direction, PacketSize, ToWebServer};
-use std::future::{Future, poll_fn};
-use std::task::Poll;
+use crate::net::{Buffered, ReadError, Silence};
+use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) io: Buffered<Transport>,
+    pub(super) opened: Instant,
+    /// When its lifetime is over.
+    expires: Option<Instant>,
+    /// When it was opened or put back last.
     pub(super) idle_since: Instant,
+    /// How long it was idle before the exchange that it serves now; `None` when it was new.
+    pub(super) idle_before: Option<Duration>,
+    /// Exchanges begun.
+    pub(super) exchanges: u64,
+    /// Longest packets received and sent, in bytes, headers included.
+    pub(super) largest: (usize, usize),
+    /// Of `io.traffic()`, what the pool has counted.
+    pub(super) counted: (u64, u64),
 }
 
 impl Connection {
-    pub(super) fn new(transport: Transport, size: PacketSize) -> Self {
+    pub(super) fn new(transport: Transport, size: PacketSize, lifetime: Option<Duration>) -> Self {
+        let now = Instant::now();
         Self {
             io: Buffered::new(transport, Direction::ToWebServer, size),
-            idle_since: Instant::now(),
+            opened: now,
+            // A lifetime beyond what the clock can express has no end.
+            expires: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            idle_since: now,
+            idle_before: None,
+            exchanges: 0,
+            largest: (0, 0),
+            counted: (0, 0),
         }
     }
 
-    /// Whether the connection is open and the container has sent nothing unasked.
-    pub(super) async fn is_clean(&mut self) -> bool {
-        // What the runtime knows of a socket may be older than what the kernel knows: let
-        // it look first.
-        tokio::task::yield_now().await;
-        // Without a budget: an exhausted one would look like silence.
-        tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx)))).await
+    pub(super) fn is_past_lifetime(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|end| end <= now)
     }
 
-    /// CPing, and nothing but CPong back.
-    pub(super) async fn ping(&mut self, limit: Option<Duration>) -> Result<(), Error> {
-        let exchange = async {
-            self.io.queue(&CPING);
-            poll_fn(|cx| self.io.poll_flush(cx))
-                .await
-                .map_err(|error| Error::io(ErrorKind::CPing, error))?;
-            let payload = poll_fn(|cx| self.io.poll_payload(cx)).await;
-            match payload.map_err(|error| read_error(error, ErrorKind::CPing))? {
-                None => Err(Error::bare(ErrorKind::CPing)),
-                Some(payload) => match ToWebServer::parse(payload) {
-                    Ok(ToWebServer::CPong) if !self.io.has_unread() => Ok(()),
-                    Ok(_) => Err(Error::bare(ErrorKind::CPing)),
-                    Err(error) => Err(Error::new(ErrorKind::CPing, error)),
-                },
-            }
-        };
-        within(limit, exchange)
+    /// A packet of this many bytes was queued.
+    pub(super) fn sends(&mut self, len: usize) {
+        self.largest.1 = self.largest.1.max(len);
+    }
+
+    /// The payload of the next packet; `None` when the container closed between packets.
+    pub(super) fn poll_payload(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let payload = self.io.poll_payload(cx);
+        if let Poll::Ready(Ok(Some(payload))) = &payload {
+            let len = payload.len().saturating_add(HEADER_LEN);
+            self.largest.0 = self.largest.0.max(len);
+        }
+        payload
+    }
+
+    /// What the kernel has received, if there is a socket to ask it about. One system call.
+    pub(super) fn kernel_silence(&self) -> Option<Silence> {
+        if self.io.has_unread() {
+            return Some(Silence::Broken);
+        }
+        self.io.stream().peek().map(Silence::from)
+    }
+
+    /// Whether the connection is open and the container has sent nothing unasked.
+    pub(super) async fn silence(&mut self) -> Silence {
+        if let Some(silence) = self.kernel_silence() {
+            return silence;
+        }
+        // What the runtime knows of a socket deep inside may be older than what the kernel
+        // knows: let it look first.
+        tokio::task::yield_now().await;
+        // Without a budget: an exhausted one would look like silence.
+        tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(self.io.silence(cx)))).await
+    }
+
+    /// `CPing`, and nothing but `CPong` back.
+    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+        self.io.queue(&CPING);
+        self.sends(CPING.len());
+        poll_fn(|cx| self.io.poll_flush(cx))
             .await
-            .unwrap_or_else(|| Err(Error::bare(ErrorKind::CPingTimeout)))
+            .map_err(|error| Error::io(ErrorKind::CPing, error))?;
+        let payload = poll_fn(|cx| self.poll_payload(cx)).await;
+        match payload.map_err(|error| read_error(error, ErrorKind::CPing))? {
+            None => Err(Error::bare(ErrorKind::CPing)),
+            Some(payload) => match ToWebServer::parse(payload) {
+                Ok(ToWebServer::CPong) if !self.io.has_unread() => Ok(()),
+                Ok(_) => Err(Error::bare(ErrorKind::CPing)),
+                Err(error) => Err(Error::new(ErrorKind::CPing, error)),
+            },
+        }
     }
 }
 
@@ -60,16 +110,5 @@ pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> Error {
         ReadError::Io(error) => Error::io(kind, error),
         ReadError::Truncated => Error::new(kind, "the connection closed inside a packet"),
         ReadError::Frame(error) => Error::new(ErrorKind::Protocol, error),
-    }
-}
-
-/// What `future` gives, `None` when it takes longer than the limit.
-pub(super) async fn within<T>(
-    limit: Option<Duration>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
-        None => Some(future.await),
     }
 }

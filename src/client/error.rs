@@ -25,6 +25,10 @@ struct Inner {
 pub enum ErrorKind {
     /// No place in the pool became free in time.
     AcquireTimeout,
+    /// All connections are in use and enough callers wait for one already.
+    QueueFull,
+    /// The pool was shut down.
+    PoolShut,
     /// The connection could not be opened.
     Connect,
     /// The connection was not open in time.
@@ -53,6 +57,8 @@ pub enum ErrorKind {
     FirstPacketTimeout,
     /// The container stopped in the middle of its response.
     BetweenPacketsTimeout,
+    /// The whole request took too long.
+    RequestTimeout,
     /// Reading failed.
     Read,
     /// The container closed the connection before the end of the response.
@@ -178,6 +184,8 @@ impl Error {
     pub fn suggested_status(&self) -> u16 {
         match self.0.kind {
             ErrorKind::AcquireTimeout
+            | ErrorKind::QueueFull
+            | ErrorKind::PoolShut
             | ErrorKind::Connect
             | ErrorKind::ConnectTimeout
             | ErrorKind::CPing
@@ -187,7 +195,8 @@ impl Error {
             ErrorKind::UnsupportedTransferEncoding | ErrorKind::UpgradeNotSupported => 501,
             ErrorKind::WriteTimeout
             | ErrorKind::FirstPacketTimeout
-            | ErrorKind::BetweenPacketsTimeout => 504,
+            | ErrorKind::BetweenPacketsTimeout
+            | ErrorKind::RequestTimeout => 504,
             ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => 502,
         }
     }
@@ -197,6 +206,8 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AcquireTimeout => "no connection became free in time",
+            Self::QueueFull => "too many callers wait for a connection",
+            Self::PoolShut => "the pool was shut down",
             Self::Connect => "cannot connect",
             Self::ConnectTimeout => "connecting took too long",
             Self::CPing => "CPing was not answered",
@@ -211,6 +222,7 @@ impl fmt::Display for ErrorKind {
             Self::WriteTimeout => "the container takes no data",
             Self::FirstPacketTimeout => "the container did not answer in time",
             Self::BetweenPacketsTimeout => "the container stopped in the middle of its response",
+            Self::RequestTimeout => "the whole request took too long",
             Self::Read => "receiving failed",
             Self::Closed => "the container closed the connection before the end of the response",
             Self::Protocol => "the container broke the protocol",

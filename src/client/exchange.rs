@@ -1,10 +1,13 @@
 //! One request and its response, driven by whoever polls it.
 
-use super::config::Timeouts;
-use super::connection::{Connection, read_error};
+use super::cause::CloseCause;
+use super::connection::read_error;
 use super::error::{Error, ErrorKind};
-use super::pool::Lease;
-use crate::net::{Buffered, Deadline};
+use super::lease::Lease;
+use super::observer::{ExchangeReport, Outcome};
+use super::span::ExchangeSpan;
+use super::waits::{Late, Waits};
+use crate::net::Silence;
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
 use crate::trace::event;
 use crate::wire::ToWebServer;
@@ -13,7 +16,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// One exchange on one connection.
 ///
@@ -29,40 +32,53 @@ use std::task::{Context, Poll};
 pub struct Exchange {
     lease: Lease,
     machine: ClientExchange,
-    timeouts: Timeouts,
-    write_limit: Deadline,
-    read_limit: Deadline,
+    waits: Waits,
     /// `bytes_out` when the write limit was set; progress moves the limit.
     written_mark: u64,
-    /// `bytes_out` as last seen, and where the Forward Request ends in it.
+    /// `bytes_out` as last seen.
     written: u64,
-    request_end: u64,
     got_packet: bool,
-    /// `bytes_in` when the exchange began.
-    received_mark: u64,
+    /// What `io.traffic()` was when the exchange began.
+    marks: (u64, u64),
+    /// `bytes_out` when the Forward Request will have left.
+    head_mark: u64,
+    /// Nothing was polled yet.
+    new: bool,
     /// The exchange failed without a byte of an answer.
     unanswered: bool,
     write_error: Option<io::Error>,
+    status: Option<u16>,
+    /// Bytes received and sent, known at the end.
+    traffic: (u64, u64),
+    outcome: Option<Outcome>,
+    span: ExchangeSpan,
 }
 
 impl Exchange {
-    pub(super) fn new(lease: Lease, machine: ClientExchange, timeouts: Timeouts) -> Self {
-        let connection = lease.connection.as_ref().map(|connection| &connection.io);
-        let (received, written) = connection.map_or((0, 0), Buffered::traffic);
-        let queued = connection.map_or(0, Buffered::queued);
+    /// The Forward Request is queued.
+    pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
+        let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
+            (connection.io.traffic(), connection.io.queued())
+        });
+        let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
+        let wanted = lease.shared.config.observer.is_there() || span.is_on();
+        lease.stopwatch.begin(wanted);
         Self {
-            received_mark: received,
-            written,
-            request_end: written.saturating_add(queued as u64),
-            unanswered: false,
+            waits: Waits::new(lease.limits.request_by),
             lease,
             machine,
-            timeouts,
-            write_limit: Deadline::default(),
-            read_limit: Deadline::default(),
             written_mark: 0,
+            written: marks.1,
             got_packet: false,
+            marks,
+            head_mark: marks.1.saturating_add(queued as u64),
+            new: true,
+            unanswered: false,
             write_error: None,
+            status: None,
+            traffic: (0, 0),
+            outcome: None,
+            span,
         }
     }
 
@@ -71,13 +87,13 @@ impl Exchange {
     pub fn progress(&self) -> Progress {
         match self.machine.progress() {
             Progress::Responding => Progress::Responding,
-            _ if self.written < self.request_end => Progress::NotSent,
-            _ if self.written == self.request_end => Progress::RequestSent,
+            _ if self.written < self.head_mark => Progress::NotSent,
+            _ if self.written == self.head_mark => Progress::RequestSent,
             queued => queued.max(Progress::RequestSent),
         }
     }
 
-    /// Whether the connection served an exchange before this one.
+    /// Whether the connection had been idle in the pool.
     #[must_use]
     pub fn is_reused(&self) -> bool {
         self.lease.is_reused()
@@ -86,7 +102,7 @@ impl Exchange {
     /// The container as named in errors.
     #[must_use]
     pub fn peer(&self) -> &str {
-        &self.lease.peer
+        self.lease.peer()
     }
 
     /// Most body bytes the container waits for now; `None` when it waits for none, and
@@ -141,9 +157,11 @@ impl Exchange {
             Ok(header) => header,
             Err(error) => return Err(self.fail(Error::encode(error))),
         };
-        let Some(Connection { io, .. }) = &mut self.lease.connection else {
+        let Some(connection) = &mut self.lease.connection else {
             return Err(self.fail(Error::bare(ErrorKind::Closed)));
         };
+        connection.sends(header.len().saturating_add(len));
+        let io = &mut connection.io;
         io.queue(&header);
         let mut left = len;
         while left > 0 {
@@ -196,98 +214,145 @@ impl Exchange {
         if self.machine.is_ended() {
             return Poll::Ready(Ok(ClientEvent::End));
         }
-        let result = self.poll_step(cx);
-        if let Poll::Ready(Err(error)) = result {
-            return Poll::Ready(Err(self.fail(error)));
+        let span = std::mem::take(&mut self.span);
+        let result = span.run(|| match self.poll_step(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(error))),
+            other => other,
+        });
+        self.span = span;
+        if matches!(result, Poll::Ready(Ok(ClientEvent::End) | Err(_))) {
+            self.report();
         }
         result
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        if std::mem::take(&mut self.new) {
+            self.check_silence(cx)?;
+        }
+        self.poll_write(cx);
         let Some(connection) = &mut self.lease.connection else {
             return Poll::Ready(Err(Error::bare(ErrorKind::Closed)));
         };
-        if self.write_error.is_none() && !connection.io.is_flushed() {
-            let flushed = connection.io.poll_flush(cx);
-            self.written = connection.io.traffic().1;
-            match flushed {
-                Poll::Ready(Ok(())) => {
-                    self.machine.request_written();
-                    self.write_limit.set(None);
-                }
-                // The container may have answered before it closed: read on, and report
-                // this only if there is nothing to read.
-                Poll::Ready(Err(error)) => self.write_error = Some(error),
-                Poll::Pending => {
-                    if !self.write_limit.is_set() || self.written != self.written_mark {
-                        self.written_mark = self.written;
-                        self.write_limit.set(self.timeouts.write);
-                    }
-                }
-            }
-        }
-        match connection.io.poll_payload(cx) {
+        match connection.poll_payload(cx) {
             Poll::Ready(Ok(Some(payload))) => {
-                self.got_packet = true;
-                self.read_limit.set(None);
-                let packet = ToWebServer::parse(payload).map_err(ProtocolError::from);
-                let unanswered = !connection.io.is_flushed() && self.write_error.is_none();
-                Poll::Ready(match packet {
-                    Ok(ToWebServer::GetBodyChunk { .. }) if unanswered => {
-                        Err(Error::protocol(ProtocolError::BodyRequestedTwice))
+                let event = self.receive(cx, payload);
+                match event {
+                    // The end is here, however late.
+                    Ok(ClientEvent::End) | Err(_) => Poll::Ready(event),
+                    // A stream that is never behind waits for no timer.
+                    Ok(_) if self.waits.is_over() => {
+                        Poll::Ready(Err(Error::bare(ErrorKind::RequestTimeout)))
                     }
-                    Ok(packet) => match self.machine.receive(packet) {
-                        Ok(ClientEvent::End) => {
-                            self.end(cx);
-                            Ok(ClientEvent::End)
-                        }
-                        other => other.map_err(Error::protocol),
-                    },
-                    Err(error) => Err(Error::protocol(error)),
-                })
+                    Ok(_) => Poll::Ready(event),
+                }
             }
             Poll::Ready(Ok(None)) => Poll::Ready(Err(self.closed(None))),
             Poll::Ready(Err(crate::net::ReadError::Io(error))) => {
                 Poll::Ready(Err(self.closed(Some(error))))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error, ErrorKind::Closed))),
-            Poll::Pending => self.poll_limits(cx),
+            Poll::Pending => self.poll_waits(cx),
         }
     }
 
-    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
-        let sending = self
-            .lease
-            .connection
-            .as_ref()
-            .is_some_and(|connection| !connection.io.is_flushed());
+    /// A lease may have been held for long: what came meanwhile is no answer.
+    fn check_silence(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Some(connection) = &mut self.lease.connection else {
+            return Ok(());
+        };
+        let silence = connection.io.silence(cx);
+        let Some(cause) = CloseCause::of(silence) else {
+            return Ok(());
+        };
+        self.unanswered = true;
+        self.lease.close(cause);
+        Err(match silence {
+            Silence::Broken => Error::protocol(unasked()),
+            _ => Error::bare(ErrorKind::Closed),
+        })
+    }
+
+    /// Writes what is queued, as far as the stream takes it.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.lease.connection else {
+            return;
+        };
+        if self.write_error.is_some() || connection.io.is_flushed() {
+            return;
+        }
+        let flushed = connection.io.poll_flush(cx);
+        self.written = connection.io.traffic().1;
+        match flushed {
+            Poll::Ready(Ok(())) => {
+                self.machine.request_written();
+                self.waits.write(None);
+                self.lease.stopwatch.written();
+            }
+            // The container may have answered before it closed: read on, and report
+            // this only if there is nothing to read.
+            Poll::Ready(Err(error)) => self.write_error = Some(error),
+            Poll::Pending => {
+                if !self.waits.is_write_set() || self.written != self.written_mark {
+                    self.written_mark = self.written;
+                    self.waits.write(self.lease.limits.timeouts.write);
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, payload: Bytes) -> Result<ClientEvent, Error> {
+        let Some(connection) = &self.lease.connection else {
+            return Err(Error::bare(ErrorKind::Closed));
+        };
+        let sending = self.write_error.is_none() && !connection.io.is_flushed();
+        if self.written < self.head_mark {
+            // Nobody can answer a request before it is there.
+            return Err(match self.write_error.take() {
+                Some(error) => Error::io(ErrorKind::Write, error),
+                None => Error::protocol(unasked()),
+            });
+        }
+        if !std::mem::replace(&mut self.got_packet, true) {
+            self.lease.stopwatch.first_packet();
+        }
+        self.waits.read(None);
+        let packet = ToWebServer::parse(payload).map_err(|error| Error::protocol(error.into()))?;
+        let reuse = matches!(packet, ToWebServer::EndResponse { reuse: true });
+        if sending && matches!(packet, ToWebServer::GetBodyChunk { .. }) {
+            return Err(Error::protocol(ProtocolError::BodyRequestedTwice));
+        }
+        let event = self.machine.receive(packet).map_err(Error::protocol)?;
+        match &event {
+            ClientEvent::Head(head) => self.status = Some(head.status()),
+            ClientEvent::End => self.end(cx, reuse),
+            _ => {}
+        }
+        Ok(event)
+    }
+
+    fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        let connection = self.lease.connection.as_ref();
+        let sending = connection.is_some_and(|connection| !connection.io.is_flushed());
+        let timeouts = &self.lease.limits.timeouts;
+        let (limit, kind) = if self.got_packet {
+            (timeouts.between_packets, ErrorKind::BetweenPacketsTimeout)
+        } else {
+            (timeouts.first_packet, ErrorKind::FirstPacketTimeout)
+        };
         // While the container waits for us its silence is no fault; once nothing can reach
         // it any more, it is.
         if self.write_error.is_none() && (sending || self.machine.credit().is_some()) {
-            self.read_limit.set(None);
-        } else if !self.read_limit.is_set() {
-            let limit = if self.got_packet {
-                self.timeouts.between_packets
-            } else {
-                self.timeouts.first_packet
-            };
-            self.read_limit.set(limit);
+            self.waits.read(None);
+        } else if !self.waits.is_read_set() {
+            self.waits.read(limit);
         }
-        if self.write_limit.poll(cx).is_ready() {
-            return Poll::Ready(Err(Error::bare(ErrorKind::WriteTimeout)));
-        }
-        if self.read_limit.poll(cx).is_ready() {
-            if self.write_error.is_some() {
-                return Poll::Ready(Err(self.closed(None)));
-            }
-            let kind = if self.got_packet {
-                ErrorKind::BetweenPacketsTimeout
-            } else {
-                ErrorKind::FirstPacketTimeout
-            };
-            return Poll::Ready(Err(Error::bare(kind)));
-        }
-        Poll::Pending
+        Poll::Ready(Err(match ready!(self.waits.poll(cx)) {
+            Late::Write => Error::bare(ErrorKind::WriteTimeout),
+            Late::Read if self.write_error.is_some() => self.closed(None),
+            Late::Read => Error::bare(kind),
+            Late::Request => Error::bare(ErrorKind::RequestTimeout),
+        }))
     }
 
     /// The error of a connection that ended: a failed write explains it better.
@@ -300,25 +365,32 @@ impl Exchange {
     }
 
     /// End Response came: back to the pool if nothing can be left over.
-    fn end(&mut self, cx: &mut Context<'_>) {
+    fn end(&mut self, cx: &mut Context<'_>, reuse: bool) {
         if self.machine.is_refusal() {
             event!(
                 WARN,
-                peer = &*self.lease.peer,
+                peer = self.peer(),
                 "the container answered 403 and closed: it refused the secret or a request attribute"
             );
         }
-        let clean = self.lease.connection.as_mut().is_some_and(|connection| {
-            self.machine.is_reusable()
-                && self.write_error.is_none()
-                && connection.io.is_flushed()
-                && connection.io.is_quiet(cx)
-        });
-        if clean {
-            self.lease.put_back();
-        } else {
-            self.lease.release();
+        self.note_traffic();
+        let cause = match &mut self.lease.connection {
+            _ if !reuse => Some(CloseCause::NoReuse),
+            Some(connection)
+                if self.machine.is_reusable()
+                    && self.write_error.is_none()
+                    && connection.io.is_flushed() =>
+            {
+                CloseCause::of(connection.io.silence(cx))
+            }
+            _ => Some(CloseCause::Unclean),
+        };
+        match cause {
+            None => self.lease.put_back(),
+            Some(cause) => self.lease.release(cause),
         }
+        self.lease.shared.counters.completed();
+        self.outcome = Some(Outcome::Completed);
     }
 
     /// Whether the exchange failed before one byte of an answer came.
@@ -330,18 +402,105 @@ impl Exchange {
     /// Gives the exchange up because of an error of the caller's side.
     #[cfg(feature = "http")]
     pub(crate) fn abandon(&mut self, error: Error) -> Error {
-        self.fail(error)
+        let error = self.fail(error);
+        self.report();
+        error
+    }
+
+    /// What is left after a failure: the place, if the connection was stale, so that
+    /// [`Lease::reopen`] need not wait for one.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_lease(&mut self) -> Lease {
+        self.lease.take()
     }
 
     /// Closes the connection and completes an error.
     fn fail(&mut self, error: Error) -> Error {
-        if let Some(connection) = &self.lease.connection {
-            self.unanswered = connection.io.traffic().0 == self.received_mark;
-        }
-        self.lease.release();
-        let peer = Arc::clone(&self.lease.peer);
+        let peer = Arc::clone(&self.lease.shared.peer);
         let error = error.at(self.progress(), &peer);
+        if self.outcome.is_some() {
+            return error;
+        }
+        self.note_traffic();
+        if self.lease.connection.is_some() {
+            self.unanswered = self.traffic.0 == 0;
+        }
+        let stale = self.lease.reused && self.unanswered;
+        self.lease.close(closing(error.kind(), stale));
+        if !stale {
+            self.lease.leave();
+        }
+        self.lease.shared.counters.failed(error.kind());
         event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
+        self.outcome = Some(Outcome::Failed(error.kind()));
         error
+    }
+
+    /// Bytes received and sent since the exchange began.
+    fn note_traffic(&mut self) {
+        if let Some(connection) = &self.lease.connection {
+            let (received, sent) = connection.io.traffic();
+            self.traffic = (
+                received.saturating_sub(self.marks.0),
+                sent.saturating_sub(self.marks.1),
+            );
+        }
+    }
+
+    /// Tells, once, who wants to know how it ended.
+    fn report(&mut self) {
+        let Some(outcome) = self.outcome else {
+            return;
+        };
+        let started = self.lease.limits.started;
+        let Some(phases) = self.lease.stopwatch.end(started) else {
+            return;
+        };
+        let report = ExchangeReport {
+            peer: &self.lease.shared.peer,
+            outcome,
+            status: self.status,
+            progress: self.progress(),
+            reused: self.lease.reused,
+            phases,
+            bytes_in: self.traffic.0,
+            bytes_out: self.traffic.1,
+        };
+        self.span.end(&report);
+        let observer = &self.lease.shared.config.observer;
+        observer.tell(|observer| observer.exchange_finished(&report));
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.outcome.is_none() {
+            self.note_traffic();
+            self.lease.release(CloseCause::Dropped);
+            self.outcome = Some(Outcome::Dropped);
+        }
+        self.report();
+    }
+}
+
+/// Bytes that came before the request was sent.
+fn unasked() -> ProtocolError {
+    ProtocolError::Unexpected {
+        packet: "data",
+        state: "before the request was sent",
+    }
+}
+
+/// Why an error closes the connection.
+fn closing(kind: ErrorKind, stale: bool) -> CloseCause {
+    match kind {
+        ErrorKind::Protocol => CloseCause::Protocol,
+        ErrorKind::WriteTimeout
+        | ErrorKind::FirstPacketTimeout
+        | ErrorKind::BetweenPacketsTimeout
+        | ErrorKind::RequestTimeout => CloseCause::Timeout,
+        ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed if stale => CloseCause::Stale,
+        ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed => CloseCause::Broken,
+        _ => CloseCause::Request,
     }
 }

@@ -8,21 +8,44 @@
 //!
 //! What may not live here: HTTP types (see [`crate::http`]), choosing between containers.
 
+mod acquire;
 mod address;
+mod cause;
 mod config;
 mod connection;
+mod cping;
 mod error;
 mod exchange;
+mod idle;
+mod keep_alive;
+mod labels;
+mod lease;
+mod limits;
+mod observer;
+mod phases;
 mod pool;
+mod queue;
+mod shared;
+mod span;
+mod stats;
 mod tcp;
+mod timeouts;
 mod transport;
+mod waits;
 
 pub use address::{Address, InvalidAddress};
-pub use config::{PoolConfig, Timeouts};
+pub use cause::CloseCause;
+pub use config::PoolConfig;
+pub use cping::CPingMode;
 pub use error::{Error, ErrorKind, Retry};
 pub use exchange::Exchange;
-pub use pool::{Lease, Pool, PoolStats};
+pub use lease::Lease;
+pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome};
+pub use phases::Phases;
+pub use pool::Pool;
+pub use stats::{PoolStats, TimeoutCounts};
 pub use tcp::Lookup;
+pub use timeouts::{RequestTimeouts, Timeouts};
 pub use transport::{Connect, Connecting, Transport};
 
 #[cfg(feature = "http")]

@@ -1,16 +1,28 @@
 //! What a connection runs over.
 
+use socket2::SockRef;
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 /// Everything that reads and writes.
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {
+    fn as_any(&self) -> &dyn Any;
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
 
 /// A byte stream to a container: TCP, a Unix socket, TLS, or anything else that reads and
 /// writes.
@@ -18,11 +30,32 @@ pub struct Transport(Box<dyn Io>);
 
 impl Transport {
     /// Wraps a stream. Turn on `TCP_NODELAY` for TCP before.
+    ///
+    /// Of tokio's `TcpStream` and `UnixStream` the kernel itself is asked before reuse
+    /// whether anything has come or the container has closed. A stream around one of them,
+    /// such as TLS, is asked what it knows, after the runtime had a chance to look.
     pub fn new<T>(stream: T) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         Self(Box::new(stream))
+    }
+
+    /// Asks the kernel for a byte without taking it and without waiting: 0 bytes mean that
+    /// the container has closed. `None` when this is no socket.
+    pub(super) fn peek(&self) -> Option<io::Result<usize>> {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        // The box is an `Io` too.
+        let stream = (*self.0).as_any();
+        // Neither socket blocks: that is how tokio has them.
+        if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+            return Some(SockRef::from(stream).peek(&mut byte));
+        }
+        #[cfg(unix)]
+        if let Some(stream) = stream.downcast_ref::<UnixStream>() {
+            return Some(SockRef::from(stream).peek(&mut byte));
+        }
+        None
     }
 }
 

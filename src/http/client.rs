@@ -6,7 +6,7 @@ use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Pool, Retry};
+use crate::client::{Error, ErrorKind, Pool, RequestTimeouts, Retry};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
@@ -53,9 +53,9 @@ impl Client {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// [`RequestFacts`] are taken from the request's extensions. The request body is only
-    /// polled when the container waits for data; an announced length is enforced. A
-    /// connection that turns out stale before the request is written is replaced once by a
+    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. The
+    /// request body is only polled when the container waits for data; an announced length is
+    /// enforced. A connection that turns out stale before the request is written is replaced once by a
     /// fresh one; after that only idempotent requests of which no body was taken are sent
     /// again (protocol section 4.17).
     ///
@@ -127,7 +127,9 @@ impl Client {
         let none = RequestFacts::new();
         let facts = parts.extensions.get::<RequestFacts>().unwrap_or(&none);
         let secret = self.pool.config().secret.as_ref();
-        let mut lease = match self.pool.acquire().await {
+        let timeouts = parts.extensions.get::<RequestTimeouts>();
+        let timeouts = timeouts.copied().unwrap_or_default();
+        let mut lease = match self.pool.acquire_with(timeouts).await {
             Ok(lease) => lease,
             Err(error) => return Err((error, upload)),
         };
@@ -150,7 +152,8 @@ impl Client {
                 (Err(error), _) => error,
             };
             let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
-            upload = body.into_upload();
+            let rest;
+            (upload, rest) = body.into_parts();
             let again = stale
                 && match error.progress() {
                     Progress::NotSent => upload.rewind(),
@@ -162,7 +165,7 @@ impl Client {
             }
             first = error.progress();
             // Once: a fresh connection is never "reused".
-            lease = match self.pool.acquire_fresh().await {
+            lease = match rest.reopen().await {
                 Ok(lease) => lease,
                 Err(error) => return Err((error.after(first), upload)),
             };

@@ -2,7 +2,7 @@
 //! sends what is left of the request body.
 
 use super::upload::Upload;
-use crate::client::{Error, Exchange};
+use crate::client::{Error, Exchange, Lease};
 use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
@@ -44,9 +44,11 @@ impl ResponseBody {
         }
     }
 
-    pub(super) fn into_upload(mut self) -> Upload {
+    /// What is left of a failed exchange.
+    pub(super) fn into_parts(mut self) -> (Upload, Lease) {
         self.done = true;
-        std::mem::take(unlocked(&mut self.upload))
+        let upload = std::mem::take(unlocked(&mut self.upload));
+        (upload, self.exchange.take_lease())
     }
 
     /// Whether the exchange failed before one byte of an answer came.

@@ -55,6 +55,31 @@ pub(crate) struct Buffered<S> {
     bytes_out: u64,
 }
 
+/// What a stream says while nothing is asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Open, and nothing has come.
+    Kept,
+    /// Bytes have come.
+    Broken,
+    /// The peer has closed in order.
+    Closed,
+    /// The stream has failed, by a reset for example.
+    Failed,
+}
+
+impl From<io::Result<usize>> for Silence {
+    /// The result of a read that does not wait.
+    fn from(read: io::Result<usize>) -> Self {
+        match read {
+            Ok(0) => Self::Closed,
+            Ok(_) => Self::Broken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Kept,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// `reads` is the direction of the packets this side receives.
     pub(crate) fn new(io: S, reads: Direction, size: PacketSize) -> Self {
@@ -71,6 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             bytes_in: 0,
             bytes_out: 0,
         }
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn stream(&self) -> &S {
+        &self.io
     }
 
     pub(crate) fn size(&self) -> PacketSize {
@@ -136,17 +166,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         Poll::Ready(Ok(n))
     }
 
-    /// Whether the peer has been silent and has not closed: nothing buffered, and a read
-    /// finds nothing. Registers interest in later bytes.
-    pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+    /// What the peer says while nothing is asked of it. Registers interest in later bytes.
+    pub(crate) fn silence(&mut self, cx: &mut Context<'_>) -> Silence {
         if !self.read.is_empty() {
-            return false;
+            return Silence::Broken;
         }
         let mut byte = [MaybeUninit::uninit(); 1];
         let mut chunk = ReadBuf::uninit(&mut byte);
-        Pin::new(&mut self.io)
-            .poll_read(cx, &mut chunk)
-            .is_pending()
+        match Pin::new(&mut self.io).poll_read(cx, &mut chunk) {
+            Poll::Pending => Silence::Kept,
+            Poll::Ready(result) => result.map(|()| chunk.filled().len()).into(),
+        }
+    }
+
+    /// Whether the peer has been silent and has not closed.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.silence(cx) == Silence::Kept
     }
 
     /// Whether bytes were received that no packet was made of yet.
@@ -416,21 +452,15 @@ mod tests {
         assert_eq!(reader.await.unwrap(), expected);
     }
 
-    #[cfg(feature = "client")]
     #[tokio::test]
-    async fn quiet_means_open_and_silent() {
+    async fn silence_is_told_from_bytes_and_from_a_close() {
         let (mut ours, mut theirs) = pair(64);
-        assert!(poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!(ours.silence(&mut cx), Silence::Kept);
         theirs.write_all(&[0x41]).await.unwrap();
-        assert!(
-            !poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await,
-            "a stray byte"
-        );
+        assert_eq!(ours.silence(&mut cx), Silence::Broken);
         let (mut ours, theirs) = pair(64);
         drop(theirs);
-        assert!(
-            !poll_fn(|cx| Poll::Ready(ours.is_quiet(cx))).await,
-            "closed"
-        );
+        assert_eq!(ours.silence(&mut cx), Silence::Closed);
     }
 }

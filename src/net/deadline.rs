@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(any(feature = "server", feature = "http"))]
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -14,11 +15,19 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// Starts a wait, or ends it with `None`.
+    #[cfg(any(feature = "server", feature = "http"))]
     pub(crate) fn set(&mut self, limit: Option<Duration>) {
         // A limit beyond what the clock can express is no limit.
         self.at = limit.and_then(|limit| Instant::now().checked_add(limit));
     }
 
+    /// As [`set`](Self::set), with the moment itself.
+    #[cfg(feature = "client")]
+    pub(crate) fn set_at(&mut self, at: Option<Instant>) {
+        self.at = at;
+    }
+
+    #[cfg(feature = "server")]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
     }
@@ -42,7 +51,7 @@ impl Deadline {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
     use std::future::poll_fn;

@@ -6,5 +6,7 @@
 mod buffered;
 mod deadline;
 
+#[cfg(feature = "client")]
+pub(crate) use buffered::Silence;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;

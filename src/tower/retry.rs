@@ -93,7 +93,11 @@ impl RetryPolicy {
 fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
     let overload = matches!(
         error.kind(),
-        ErrorKind::AcquireTimeout | ErrorKind::WriteTimeout | ErrorKind::FirstPacketTimeout
+        ErrorKind::AcquireTimeout
+            | ErrorKind::QueueFull
+            | ErrorKind::WriteTimeout
+            | ErrorKind::FirstPacketTimeout
+            | ErrorKind::RequestTimeout
     );
     let allowed = match error.retry_with_body() {
         Retry::Safe => true,

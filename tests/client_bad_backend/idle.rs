@@ -3,7 +3,7 @@
 use crate::raw::backend::{Backend, Conn, config, limits};
 use crate::raw::packets::{response, string};
 use crate::raw::soon;
-use ajp::client::{Address, Client, Pool, PoolConfig};
+use ajp::client::{Address, CPingMode, Client, Pool, PoolConfig};
 use ajp::wire::{CPING, CPONG, FLUSH};
 use bytes::Bytes;
 use std::future::Future;
@@ -177,7 +177,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let config: PoolConfig = config()
-        .cping_after(Duration::ZERO)
+        .cping(CPingMode::idle_longer_than(Duration::ZERO))
         .timeouts(limits().cping(limit));
     Backend::start(config, move |number, mut conn| {
         let act = act.clone();

@@ -3,7 +3,7 @@
 use super::packets::response;
 use super::{PATIENCE, soon};
 use ajp::client::{
-    Address, Client, Error, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
+    Address, CPingMode, Client, Error, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{
@@ -254,7 +254,9 @@ impl From<Error> for Failure {
 
 /// No probes, and limits that only a bug runs into.
 pub(crate) fn config() -> PoolConfig {
-    PoolConfig::default().cping_after(None).timeouts(limits())
+    PoolConfig::default()
+        .cping(CPingMode::NEVER)
+        .timeouts(limits())
 }
 
 pub(crate) fn limits() -> Timeouts {

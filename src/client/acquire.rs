@@ -1,0 +1,246 @@
+//! From a request for a connection to a connection in hand.
+
+use super::cause::CloseCause;
+use super::connection::Connection;
+use super::error::{Error, ErrorKind};
+use super::idle::Doomed;
+use super::lease::Lease;
+use super::limits::Limits;
+use super::queue::NoPlace;
+use super::shared::Shared;
+use crate::net::Silence;
+use crate::proto::Progress;
+use crate::trace::event;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A place, an idle connection if one is fit, else a new one.
+pub(super) async fn acquire(
+    shared: &Arc<Shared>,
+    limits: Limits,
+    fresh: bool,
+) -> Result<Lease, Error> {
+    let result = match enter(shared, limits).await {
+        Ok(lease) => lease.fill(fresh).await,
+        Err(error) => Err(error),
+    };
+    conclude(shared, &limits, result)
+}
+
+/// Counts and tells how an acquire ended.
+fn conclude(
+    shared: &Arc<Shared>,
+    limits: &Limits,
+    result: Result<Lease, Error>,
+) -> Result<Lease, Error> {
+    let peer = &shared.peer;
+    match &result {
+        Ok(lease) => {
+            if lease.reused {
+                shared.counters.reused();
+            }
+            let waited = lease.stopwatch.phases.acquire;
+            let observer = &shared.config.observer;
+            observer.tell(|observer| observer.acquired(peer, waited, lease.reused));
+        }
+        Err(error) => {
+            let kind = error.kind();
+            shared.counters.failed(kind);
+            event!(DEBUG, peer = &**peer, error = %kind, "no AJP connection");
+            shared.config.observer.tell(|observer| {
+                observer.acquire_failed(peer, limits.started.elapsed(), kind);
+            });
+        }
+    }
+    result
+}
+
+/// Waits for a place.
+async fn enter(shared: &Arc<Shared>, limits: Limits) -> Result<Lease, Error> {
+    let queue = &shared.queue;
+    let mut waited = None;
+    let entered = match queue.try_enter() {
+        Err(NoPlace::Taken) => {
+            let start = Instant::now();
+            let turn = limits.step(None, ErrorKind::AcquireTimeout, queue.wait());
+            let place = turn.await.map_err(|kind| shared.error(kind))?;
+            waited = Some(start.elapsed());
+            place
+        }
+        other => other,
+    };
+    match entered {
+        Ok(place) => place.forget(),
+        Err(NoPlace::Shut) => return Err(shared.error(ErrorKind::PoolShut)),
+        Err(NoPlace::Taken | NoPlace::QueueFull) => {
+            return Err(shared.error(ErrorKind::QueueFull));
+        }
+    }
+    let mut lease = Lease::new(shared, limits);
+    lease.stopwatch.phases.acquire = waited.unwrap_or_default();
+    Ok(lease)
+}
+
+/// A place without waiting, if one is free.
+pub(super) fn try_enter(shared: &Arc<Shared>, limits: Limits) -> Option<Lease> {
+    shared.queue.try_enter().ok()?.forget();
+    Some(Lease::new(shared, limits))
+}
+
+/// Whether a probe ended because of a limit.
+fn is_late(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CPingTimeout | ErrorKind::RequestTimeout)
+}
+
+impl Lease {
+    async fn fill(mut self, fresh: bool) -> Result<Self, Error> {
+        if fresh || !self.reuse().await {
+            self.open().await?;
+        }
+        Ok(self)
+    }
+
+    /// Takes the newest idle connection that is fit; all others that were looked at are
+    /// closed. `CPing` is not tried for long: after one that timed out no other connection
+    /// is asked, and those that became idle before it was sent are closed unasked. So a
+    /// container that is stuck, or behind a path that is cut, costs one limit and not one
+    /// for every idle connection.
+    async fn reuse(&mut self) -> bool {
+        let waited = self.stopwatch.phases.acquire;
+        let mut now = if waited.is_zero() {
+            self.limits.started
+        } else {
+            Instant::now()
+        };
+        let mut probes_by = None;
+        let mut probing = false;
+        while let Some(connection) = self.pop(now) {
+            let (since, before) = (connection.idle_since, connection.idle_before);
+            let silence = self.connection.insert(connection).silence().await;
+            if let Some(cause) = CloseCause::of(silence) {
+                self.shared.idle.noticed(silence, since, now);
+                self.close(cause);
+                continue;
+            }
+            let limit = self.shared.config.cping.idle;
+            let asked = limit.is_some_and(|limit| before.is_some_and(|idle| idle >= limit));
+            if !asked {
+                self.reused = true;
+                return true;
+            }
+            now = Instant::now();
+            if !std::mem::replace(&mut probing, true) {
+                probes_by = self.limits.probes_by(now);
+            }
+            match self.ping(probes_by).await {
+                Ok(()) => {
+                    self.reused = true;
+                    return true;
+                }
+                Err(error) => {
+                    self.shared.idle.noticed(Silence::Failed, since, now);
+                    self.close(CloseCause::CPing);
+                    if is_late(error.kind()) {
+                        self.shared.counters.probe_timed_out();
+                        let mut doomed = Doomed::new();
+                        self.shared.idle.drop_suspects(now, &mut doomed);
+                        self.shared.close_all(doomed);
+                        break;
+                    }
+                }
+            }
+            now = Instant::now();
+        }
+        false
+    }
+
+    fn pop(&self, now: Instant) -> Option<Connection> {
+        let mut doomed = Doomed::new();
+        let connection = self.shared.idle.pop(now, &mut doomed);
+        self.shared.close_all(doomed);
+        connection
+    }
+
+    /// Opens a new connection for this place.
+    pub(super) async fn open(&mut self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        shared.make_room();
+        let start = Instant::now();
+        let connecting = shared.connector.connect();
+        let limit = self.limits.timeouts.connect;
+        let opened = self
+            .limits
+            .step(limit, ErrorKind::ConnectTimeout, connecting)
+            .await;
+        let opened = match opened {
+            Ok(Ok(transport)) => Ok(transport),
+            Ok(Err(error)) => {
+                Err(Error::io(ErrorKind::Connect, error).at(Progress::NotSent, &shared.peer))
+            }
+            Err(kind) => Err(shared.error(kind)),
+        };
+        let took = start.elapsed();
+        self.stopwatch.connected(took);
+        let transport = opened.inspect_err(|_| shared.idle.unreachable(Instant::now()))?;
+        let size = shared.config.packet_size;
+        self.connection = Some(Connection::new(transport, size, shared.lifetime()));
+        self.reused = false;
+        shared.counters.created();
+        event!(DEBUG, peer = &*shared.peer, "AJP connection opened");
+        let observer = &shared.config.observer;
+        observer.tell(|observer| observer.connection_opened(&shared.peer, took));
+        if shared.config.cping.on_connect {
+            if let Err(error) = self.ping(None).await {
+                self.close(CloseCause::CPing);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the connection in hand with `CPing`.
+    pub(super) async fn ping(&mut self, by: Option<Instant>) -> Result<(), Error> {
+        let Self {
+            connection,
+            shared,
+            limits,
+            stopwatch,
+            ..
+        } = self;
+        let Some(connection) = connection else {
+            return Err(shared.error(ErrorKind::Closed));
+        };
+        let start = Instant::now();
+        let late = ErrorKind::CPingTimeout;
+        let by = by.or_else(|| start.checked_add(limits.timeouts.cping?));
+        let answered = limits.step_by(by, late, connection.ping()).await;
+        let took = start.elapsed();
+        stopwatch.pinged(took);
+        let result = match answered {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.at(Progress::NotSent, &shared.peer)),
+            Err(kind) => Err(shared.error(kind)),
+        };
+        if result.is_ok() {
+            shared.counters.cping(took);
+        } else {
+            event!(DEBUG, peer = &*shared.peer, "AJP connection failed CPing");
+        }
+        shared.config.observer.tell(|observer| match &result {
+            Ok(()) => observer.cping(&shared.peer, took),
+            Err(error) => observer.cping_failed(&shared.peer, took, error.kind()),
+        });
+        result
+    }
+
+    /// Opens a new connection instead of one that turned out to be stale. The place was
+    /// kept, so this waits for nobody.
+    #[cfg(feature = "http")]
+    pub(crate) async fn reopen(mut self) -> Result<Self, Error> {
+        self.limits.acquire_again();
+        let shared = Arc::clone(&self.shared);
+        let limits = self.limits;
+        let result = self.open().await.map(|()| self);
+        conclude(&shared, &limits, result)
+    }
+}

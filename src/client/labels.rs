@@ -1,0 +1,94 @@
+//! Names for metrics, and lists to go through: one place, so that none is forgotten.
+
+use super::cause::CloseCause;
+use super::error::ErrorKind;
+
+macro_rules! labels {
+    ($type:ident { $($variant:ident $label:literal)* }) => {
+        impl $type {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// A short name for metrics and logs, in lower case.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)*
+                }
+            }
+        }
+    };
+}
+
+labels!(ErrorKind {
+    AcquireTimeout "acquire_timeout"
+    QueueFull "queue_full"
+    PoolShut "pool_shut"
+    Connect "connect"
+    ConnectTimeout "connect_timeout"
+    CPing "cping"
+    CPingTimeout "cping_timeout"
+    HeadTooLarge "head_too_large"
+    InvalidRequest "invalid_request"
+    UnsupportedTransferEncoding "unsupported_transfer_encoding"
+    UpgradeNotSupported "upgrade_not_supported"
+    BodySource "body_source"
+    BodyLength "body_length"
+    Write "write"
+    WriteTimeout "write_timeout"
+    FirstPacketTimeout "first_packet_timeout"
+    BetweenPacketsTimeout "between_packets_timeout"
+    RequestTimeout "request_timeout"
+    Read "read"
+    Closed "closed"
+    Protocol "protocol"
+});
+
+labels!(CloseCause {
+    IdleTimeout "idle_timeout"
+    KeepAlive "keep_alive"
+    Surplus "surplus"
+    Lifetime "lifetime"
+    MaxRequests "max_requests"
+    ClosedByPeer "closed_by_peer"
+    Reset "reset"
+    StrayData "stray_data"
+    CPing "cping"
+    Suspect "suspect"
+    Stale "stale"
+    NoReuse "no_reuse"
+    Unclean "unclean"
+    Protocol "protocol"
+    Broken "broken"
+    Timeout "timeout"
+    Request "request"
+    Dropped "dropped"
+    PoolShut "pool_shut"
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_in_the_order_of_the_types() {
+        for (place, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place, "{kind:?}");
+        }
+        for (place, cause) in CloseCause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, place, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn labels_differ() {
+        let mut labels: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), ErrorKind::ALL.len());
+        let mut labels: Vec<_> = CloseCause::ALL.iter().map(|cause| cause.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), CloseCause::ALL.len());
+    }
+}

@@ -1,0 +1,127 @@
+//! The limits of one request, as moments where that is possible.
+
+use super::error::ErrorKind;
+use super::timeouts::{RequestTimeouts, Timeouts, earlier};
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) timeouts: Timeouts,
+    /// When the connection was asked for.
+    pub(super) started: Instant,
+    acquire_by: Option<Instant>,
+    pub(super) request_by: Option<Instant>,
+}
+
+impl Limits {
+    /// From now on.
+    pub(super) fn new(pool: &Timeouts, own: &RequestTimeouts) -> Self {
+        let started = Instant::now();
+        let timeouts = own.over(pool);
+        Self {
+            acquire_by: after(started, timeouts.acquire),
+            request_by: own.end(started, timeouts.request),
+            timeouts,
+            started,
+        }
+    }
+
+    /// A connection is asked for once more; the end of the request stays where it is.
+    #[cfg(feature = "http")]
+    pub(super) fn acquire_again(&mut self) {
+        self.acquire_by = after(Instant::now(), self.timeouts.acquire);
+    }
+
+    /// When all probes of this acquire must be over, if they begin now. Half of the time is
+    /// left for opening a connection.
+    pub(super) fn probes_by(&self, now: Instant) -> Option<Instant> {
+        let half = self
+            .acquire_by
+            .and_then(|by| after(now, by.saturating_duration_since(now).checked_div(2)));
+        earlier(after(now, self.timeouts.cping), half)
+    }
+
+    /// One step of acquiring a connection: its own limit, and those of the acquire and of
+    /// the request. `late` is what the first two are called.
+    pub(super) async fn step<T>(
+        &self,
+        limit: Option<Duration>,
+        late: ErrorKind,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ErrorKind> {
+        // Without a limit of its own the step needs no clock.
+        let own = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.step_by(own, late, step).await
+    }
+
+    /// As [`step`](Self::step), until a moment.
+    pub(super) async fn step_by<T>(
+        &self,
+        own: Option<Instant>,
+        late: ErrorKind,
+        step: impl Future<Output = T>,
+    ) -> Result<T, ErrorKind> {
+        let own = earlier(own, self.acquire_by);
+        let Some(by) = earlier(own, self.request_by) else {
+            return Ok(step.await);
+        };
+        timeout_at(by, step).await.map_err(|_| match own {
+            Some(own) if own == by => late,
+            _ => ErrorKind::RequestTimeout,
+        })
+    }
+}
+
+fn after(start: Instant, limit: Option<Duration>) -> Option<Instant> {
+    // A limit beyond what the clock can express is no limit.
+    limit.and_then(|limit| start.checked_add(limit))
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits(acquire: u32, request: u32) -> Limits {
+        let timeouts = Timeouts::default()
+            .acquire(SECOND * acquire)
+            .request(SECOND * request);
+        Limits::new(&timeouts, &RequestTimeouts::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_that_ran_out_is_named() {
+        let late = ErrorKind::ConnectTimeout;
+        for (own, acquire, request, kind, seconds) in [
+            (Some(1), 2, 3, late, 1),
+            (Some(3), 2, 3, late, 2),
+            (None, 2, 3, late, 2),
+            (Some(3), 2, 1, ErrorKind::RequestTimeout, 1),
+        ] {
+            let limits = limits(acquire, request);
+            let own = own.map(|own: u32| SECOND * own);
+            let result = limits.step(own, late, pending::<()>()).await;
+            assert_eq!(result, Err(kind));
+            assert_eq!(limits.started.elapsed().as_secs(), seconds);
+        }
+        let limits = limits(1, 1);
+        assert_eq!(limits.step(None, late, async { 5 }).await, Ok(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_leave_half_of_the_time() {
+        let now = Instant::now();
+        assert_eq!(limits(4, 9).probes_by(now), Some(now + SECOND * 2));
+        assert_eq!(limits(40, 9).probes_by(now), Some(now + SECOND * 5));
+        tokio::time::advance(SECOND * 3).await;
+        let late = Instant::now();
+        let mut limits = limits(4, 9);
+        limits.acquire_by = Some(now);
+        assert_eq!(limits.probes_by(late), Some(late), "nothing is left");
+    }
+}

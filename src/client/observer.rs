@@ -1,0 +1,194 @@
+//! The hook for metrics.
+
+use super::cause::CloseCause;
+use super::error::ErrorKind;
+use super::phases::Phases;
+use crate::proto::Progress;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Is told what happens in a pool: what histograms and counters are fed from. Every method
+/// does nothing unless it is overridden.
+///
+/// The methods are called by whoever drives the pool, also while a future is dropped, and
+/// never under a lock of the pool: they may ask it for its
+/// [`stats`](super::Pool::stats). They must return soon and must not block. A panic in one of
+/// them is caught and changes nothing; the panic hook has reported it.
+///
+/// ```
+/// use ajp::client::{ExchangeReport, Observer, PoolConfig};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(Default)]
+/// struct Slow(AtomicU64);
+///
+/// impl Observer for Slow {
+///     fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+///         if report.phases.total.as_secs() >= 1 {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let slow = std::sync::Arc::new(Slow::default());
+/// let config = PoolConfig::default().observer(slow.clone());
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// A connection was opened, after this long.
+    fn connection_opened(&self, peer: &str, took: Duration) {
+        let _ = (peer, took);
+    }
+
+    /// A connection was closed.
+    fn connection_closed(&self, peer: &str, report: &ConnectionReport) {
+        let _ = (peer, report);
+    }
+
+    /// A connection is in hand after `waited` for a place in the pool.
+    fn acquired(&self, peer: &str, waited: Duration, reused: bool) {
+        let _ = (peer, waited, reused);
+    }
+
+    /// No connection is in hand after `took`.
+    fn acquire_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
+        let _ = (peer, took, error);
+    }
+
+    /// `CPing` was answered after this long.
+    fn cping(&self, peer: &str, round_trip: Duration) {
+        let _ = (peer, round_trip);
+    }
+
+    /// `CPing` was not answered as it should be. When an idle connection was asked, another
+    /// is taken and the request does not fail.
+    fn cping_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
+        let _ = (peer, took, error);
+    }
+
+    /// An exchange is over, in whichever way.
+    fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+        let _ = report;
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn connection_opened(&self, peer: &str, took: Duration) {
+        (**self).connection_opened(peer, took);
+    }
+
+    fn connection_closed(&self, peer: &str, report: &ConnectionReport) {
+        (**self).connection_closed(peer, report);
+    }
+
+    fn acquired(&self, peer: &str, waited: Duration, reused: bool) {
+        (**self).acquired(peer, waited, reused);
+    }
+
+    fn acquire_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
+        (**self).acquire_failed(peer, took, error);
+    }
+
+    fn cping(&self, peer: &str, round_trip: Duration) {
+        (**self).cping(peer, round_trip);
+    }
+
+    fn cping_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
+        (**self).cping_failed(peer, took, error);
+    }
+
+    fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+        (**self).exchange_finished(report);
+    }
+}
+
+/// A connection that was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionReport {
+    /// Why.
+    pub cause: CloseCause,
+    /// How long it was open.
+    pub age: Duration,
+    /// Exchanges that were begun on it.
+    pub exchanges: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+/// An exchange that is over. It holds nothing of what was exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExchangeReport<'a> {
+    /// The container as named in errors.
+    pub peer: &'a str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Status of the response, if it came.
+    pub status: Option<u16>,
+    /// How far it had got.
+    pub progress: Progress,
+    /// Whether the connection had been idle in the pool.
+    pub reused: bool,
+    /// Where the time went.
+    pub phases: Phases,
+    /// Bytes received for it.
+    pub bytes_in: u64,
+    /// Bytes sent for it.
+    pub bytes_out: u64,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// With End Response.
+    Completed,
+    /// With an error.
+    Failed(ErrorKind),
+    /// The caller dropped it.
+    Dropped,
+}
+
+impl Outcome {
+    /// A short name for metrics and logs: `completed`, `dropped`, or that of the error.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed(kind) => kind.label(),
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// The observer of a pool, if it has one.
+#[derive(Clone, Default)]
+pub(super) struct Watcher(Option<Arc<dyn Observer>>);
+
+impl Watcher {
+    pub(super) fn new(observer: impl Observer) -> Self {
+        Self(Some(Arc::new(observer)))
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.0 {
+            // A second panic while one unwinds would end the process, and the pool is in
+            // order whatever the observer is in.
+            let _ = catch_unwind(AssertUnwindSafe(|| what(&**observer)));
+        }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_there() { "Some" } else { "None" })
+    }
+}

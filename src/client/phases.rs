@@ -1,0 +1,79 @@
+//! Where the time of an exchange went.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the phases of an exchange took. What did not happen has no duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Phases {
+    /// Waiting for a place in the pool.
+    pub acquire: Duration,
+    /// Opening a connection.
+    pub connect: Option<Duration>,
+    /// Asking with `CPing`, idle connections that did not answer included.
+    pub cping: Option<Duration>,
+    /// Sending the request, with its first body packet if it was at hand.
+    pub write: Option<Duration>,
+    /// From there to the first packet of the container.
+    pub first_packet: Option<Duration>,
+    /// All together, from asking for a connection to the end.
+    pub total: Duration,
+}
+
+/// Measures them. The phases of the exchange itself cost a look at the clock each, so
+/// they are only measured for somebody.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stopwatch {
+    pub(super) phases: Phases,
+    /// When the running phase began; `None` when nobody wants to know.
+    mark: Option<Instant>,
+}
+
+impl Stopwatch {
+    pub(super) fn new() -> Self {
+        Self {
+            phases: Phases::default(),
+            mark: None,
+        }
+    }
+
+    pub(super) fn connected(&mut self, took: Duration) {
+        self.phases.connect = Some(took);
+    }
+
+    /// Probes add up.
+    pub(super) fn pinged(&mut self, took: Duration) {
+        let before = self.phases.cping.unwrap_or_default();
+        self.phases.cping = Some(before.saturating_add(took));
+    }
+
+    /// An exchange begins.
+    pub(super) fn begin(&mut self, wanted: bool) {
+        self.mark = wanted.then(Instant::now);
+    }
+
+    pub(super) fn written(&mut self) {
+        if self.phases.write.is_none() {
+            self.phases.write = self.lap();
+        }
+    }
+
+    pub(super) fn first_packet(&mut self) {
+        self.phases.first_packet = self.lap();
+    }
+
+    fn lap(&mut self) -> Option<Duration> {
+        let now = self.mark.map(|_| Instant::now())?;
+        let mark = self.mark.replace(now)?;
+        Some(now.saturating_duration_since(mark))
+    }
+
+    /// The exchange that began with asking for a connection at `started` is over. `None`
+    /// when nobody wants to know.
+    pub(super) fn end(&mut self, started: Instant) -> Option<Phases> {
+        self.mark.take()?;
+        self.phases.total = started.elapsed();
+        Some(self.phases)
+    }
+}

@@ -1,0 +1,278 @@
+//! Counting: a few relaxed atomics, and a snapshot of them.
+
+use super::cause::CloseCause;
+use super::connection::Connection;
+use super::error::ErrorKind;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+const KINDS: usize = ErrorKind::ALL.len();
+const CAUSES: usize = CloseCause::ALL.len();
+
+/// Numbers of a [`Pool`](super::Pool): those of this moment and those since it was made.
+///
+/// They are read one after the other while the pool goes on, so they may disagree by what
+/// happened in between.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Places taken: connections serving an exchange, being probed or being opened.
+    pub in_use: usize,
+    /// Connections that wait for a request.
+    pub idle: usize,
+    /// Callers that wait for a place.
+    pub waiting: usize,
+    /// Connections opened.
+    pub created: u64,
+    /// Times an idle connection was taken for a request.
+    pub reused: u64,
+    /// Connections closed; [`closed_by`](Self::closed_by) tells why.
+    pub closed: u64,
+    /// Exchanges whose response came to its end.
+    pub completed: u64,
+    /// Acquires and exchanges that failed; [`failed_with`](Self::failed_with) tells how. Also
+    /// those that were tried again and of which the caller saw nothing.
+    pub failed: u64,
+    /// Limits that ran out, by step.
+    pub timeouts: TimeoutCounts,
+    /// Round trip of the last `CPing` that was answered.
+    pub cping_last: Option<Duration>,
+    /// Their moving average; a new one counts an eighth.
+    pub cping_average: Option<Duration>,
+    /// Bytes received, counted when an exchange ends.
+    pub bytes_in: u64,
+    /// Bytes sent, counted when an exchange ends.
+    pub bytes_out: u64,
+    /// Longest packet received, in bytes, its header included: how near the responses come
+    /// to the packet size.
+    pub largest_in: usize,
+    /// Longest packet sent, likewise.
+    pub largest_out: usize,
+    /// The container's `keepAliveTimeout` as learned from its closes, if it was.
+    pub keep_alive_learned: Option<Duration>,
+    closed_by: [u64; CAUSES],
+    failed_with: [u64; KINDS],
+}
+
+/// Limits that ran out since the pool was made: those of [`Timeouts`](super::Timeouts).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimeoutCounts {
+    /// Waiting for a place.
+    pub acquire: u64,
+    /// Opening a connection.
+    pub connect: u64,
+    /// Waiting for `CPong`, probes that the request did not notice included.
+    pub cping: u64,
+    /// A write without progress.
+    pub write: u64,
+    /// Waiting for the first packet.
+    pub first_packet: u64,
+    /// Waiting for the next packet.
+    pub between_packets: u64,
+    /// The whole request, in whichever step it was.
+    pub request: u64,
+}
+
+impl PoolStats {
+    /// Connections closed for this reason.
+    #[must_use]
+    pub fn closed_by(&self, cause: CloseCause) -> u64 {
+        self.closed_by.get(cause as usize).copied().unwrap_or(0)
+    }
+
+    /// Acquires and exchanges that failed in this way.
+    #[must_use]
+    pub fn failed_with(&self, kind: ErrorKind) -> u64 {
+        self.failed_with.get(kind as usize).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for PoolStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed_by = CloseCause::ALL.iter().map(|&c| (c, self.closed_by(c)));
+        let failed_with = ErrorKind::ALL.iter().map(|&k| (k, self.failed_with(k)));
+        f.debug_struct("PoolStats")
+            .field("in_use", &self.in_use)
+            .field("idle", &self.idle)
+            .field("waiting", &self.waiting)
+            .field("created", &self.created)
+            .field("reused", &self.reused)
+            .field("closed", &self.closed)
+            .field("closed_by", &Counted(closed_by))
+            .field("completed", &self.completed)
+            .field("failed", &self.failed)
+            .field("failed_with", &Counted(failed_with))
+            .field("timeouts", &self.timeouts)
+            .field("cping_last", &self.cping_last)
+            .field("cping_average", &self.cping_average)
+            .field("bytes_in", &self.bytes_in)
+            .field("bytes_out", &self.bytes_out)
+            .field("largest_in", &self.largest_in)
+            .field("largest_out", &self.largest_out)
+            .field("keep_alive_learned", &self.keep_alive_learned)
+            .finish()
+    }
+}
+
+/// What did happen.
+struct Counted<I>(I);
+
+impl<K: fmt::Debug, I: Iterator<Item = (K, u64)> + Clone> fmt::Debug for Counted<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.0.clone().filter(|(_, count)| *count > 0);
+        f.debug_map().entries(parts).finish()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Counters {
+    created: AtomicU64,
+    reused: AtomicU64,
+    completed: AtomicU64,
+    closed_by: [AtomicU64; CAUSES],
+    failed_with: [AtomicU64; KINDS],
+    /// Not in `failed_with`, because another connection was taken.
+    probe_timeouts: AtomicU64,
+    /// In ns; 0 before the first.
+    cping_last: AtomicU64,
+    cping_average: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    largest_in: AtomicUsize,
+    largest_out: AtomicUsize,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            created: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            closed_by: std::array::from_fn(|_| AtomicU64::new(0)),
+            failed_with: std::array::from_fn(|_| AtomicU64::new(0)),
+            probe_timeouts: AtomicU64::new(0),
+            cping_last: AtomicU64::new(0),
+            cping_average: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            largest_in: AtomicUsize::new(0),
+            largest_out: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn created(&self) {
+        self.created.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn reused(&self) {
+        self.reused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn completed(&self) {
+        self.completed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn closed(&self, cause: CloseCause) {
+        if let Some(count) = self.closed_by.get(cause as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn failed(&self, kind: ErrorKind) {
+        if let Some(count) = self.failed_with.get(kind as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn probe_timed_out(&self) {
+        self.probe_timeouts.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn cping(&self, round_trip: Duration) {
+        let new = u64::try_from(round_trip.as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        self.cping_last.store(new, Relaxed);
+        // Two at a time may lose one of them, which an average survives.
+        let old = self.cping_average.load(Relaxed);
+        let average = match old {
+            0 => new,
+            old => old.saturating_sub(old / 8).saturating_add(new / 8).max(1),
+        };
+        self.cping_average.store(average, Relaxed);
+    }
+
+    /// Counts what went over a connection since the last time.
+    pub(super) fn traffic(&self, connection: &mut Connection) {
+        let (received, sent) = connection.io.traffic();
+        let before = std::mem::replace(&mut connection.counted, (received, sent));
+        add(&self.bytes_in, received.saturating_sub(before.0));
+        add(&self.bytes_out, sent.saturating_sub(before.1));
+        raise(&self.largest_in, connection.largest.0);
+        raise(&self.largest_out, connection.largest.1);
+    }
+
+    /// All but what others know: `in_use`, `idle`, `waiting` and `keep_alive_learned`.
+    pub(super) fn snapshot(&self) -> PoolStats {
+        let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
+        let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
+        let sum = |counts: &[u64]| counts.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
+        let nanos = |n: u64| (n > 0).then(|| Duration::from_nanos(n));
+        let mut stats = PoolStats {
+            in_use: 0,
+            idle: 0,
+            waiting: 0,
+            created: self.created.load(Relaxed),
+            reused: self.reused.load(Relaxed),
+            closed: sum(&closed_by),
+            completed: self.completed.load(Relaxed),
+            failed: sum(&failed_with),
+            timeouts: TimeoutCounts {
+                acquire: 0,
+                connect: 0,
+                cping: 0,
+                write: 0,
+                first_packet: 0,
+                between_packets: 0,
+                request: 0,
+            },
+            cping_last: nanos(self.cping_last.load(Relaxed)),
+            cping_average: nanos(self.cping_average.load(Relaxed)),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            largest_in: self.largest_in.load(Relaxed),
+            largest_out: self.largest_out.load(Relaxed),
+            keep_alive_learned: None,
+            closed_by,
+            failed_with,
+        };
+        let probes = self.probe_timeouts.load(Relaxed);
+        stats.timeouts = TimeoutCounts {
+            acquire: stats.failed_with(ErrorKind::AcquireTimeout),
+            connect: stats.failed_with(ErrorKind::ConnectTimeout),
+            cping: stats
+                .failed_with(ErrorKind::CPingTimeout)
+                .saturating_add(probes),
+            write: stats.failed_with(ErrorKind::WriteTimeout),
+            first_packet: stats.failed_with(ErrorKind::FirstPacketTimeout),
+            between_packets: stats.failed_with(ErrorKind::BetweenPacketsTimeout),
+            request: stats.failed_with(ErrorKind::RequestTimeout),
+        };
+        stats
+    }
+}
+
+fn add(sum: &AtomicU64, n: u64) {
+    if n > 0 {
+        sum.fetch_add(n, Relaxed);
+    }
+}
+
+/// Writes only when there is something new: most packets are no record.
+fn raise(record: &AtomicUsize, n: usize) {
+    if record.load(Relaxed) < n {
+        record.fetch_max(n, Relaxed);
+    }
+}

@@ -1,0 +1,281 @@
+//! How long each step may take, for a pool and for one request.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long each step may take. `None` switches a limit off.
+///
+/// | step | default | httpd | `mod_jk` |
+/// |---|---|---|---|
+/// | [`acquire`](Self::acquire) | 10 s | `acquire` | `connection_acquire_timeout` |
+/// | [`connect`](Self::connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
+/// | [`cping`](Self::cping) | 5 s | `ping` | `ping_timeout` |
+/// | [`write`](Self::write) | 30 s | `timeout` | `socket_timeout` |
+/// | [`first_packet`](Self::first_packet) | 60 s | `timeout` | `reply_timeout` |
+/// | [`between_packets`](Self::between_packets) | 60 s | `timeout` | `reply_timeout` |
+/// | [`request`](Self::request) | 1 h | - | - |
+///
+/// Each has an [`ErrorKind`](super::ErrorKind) of its own. A step that runs out of the time
+/// of [`acquire`](Self::acquire) fails with its own kind; one that runs out of the time of
+/// [`request`](Self::request) with
+/// [`ErrorKind::RequestTimeout`](super::ErrorKind::RequestTimeout).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub(super) acquire: Option<Duration>,
+    pub(super) connect: Option<Duration>,
+    pub(super) cping: Option<Duration>,
+    pub(super) write: Option<Duration>,
+    pub(super) first_packet: Option<Duration>,
+    pub(super) between_packets: Option<Duration>,
+    pub(super) request: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Self {
+            acquire: seconds(10),
+            connect: seconds(5),
+            cping: seconds(5),
+            write: seconds(30),
+            first_packet: seconds(60),
+            between_packets: seconds(60),
+            request: seconds(3600),
+        }
+    }
+}
+
+impl Timeouts {
+    /// Until a connection is in hand: waiting for a place in the pool, then probing idle
+    /// connections, opening one and its CPing, which also have limits of their own.
+    #[must_use]
+    pub fn acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.acquire = limit.into();
+        self
+    }
+
+    /// Opening a connection, name lookup included.
+    #[must_use]
+    pub fn connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.connect = limit.into();
+        self
+    }
+
+    /// Waiting for CPong. All probes of idle connections for one request together take no
+    /// longer than this, and no longer than half of what is left of
+    /// [`acquire`](Self::acquire).
+    #[must_use]
+    pub fn cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.cping = limit.into();
+        self
+    }
+
+    /// A write that makes no progress.
+    #[must_use]
+    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = limit.into();
+        self
+    }
+
+    /// From the request to the first packet of the container. Time in which the container
+    /// waits for the request body does not count.
+    #[must_use]
+    pub fn first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.first_packet = limit.into();
+        self
+    }
+
+    /// From one packet of the container to the next. Tomcat neither ends nor closes an
+    /// aborted response, so this is the only way to notice (section 11).
+    #[must_use]
+    pub fn between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.between_packets = limit.into();
+        self
+    }
+
+    /// The whole request, from the call that acquires a connection to the end of the
+    /// response. Switch it off for responses without an end, such as server-sent events.
+    #[must_use]
+    pub fn request(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.request = limit.into();
+        self
+    }
+}
+
+/// What one request has instead of the [`Timeouts`] of its pool: what is not set stays as it
+/// is there.
+///
+/// [`Client::send`](super::Client::send) takes it from the extensions of the request,
+/// [`Pool::acquire_with`](super::Pool::acquire_with) as a parameter.
+///
+/// ```
+/// use ajp::client::RequestTimeouts;
+/// use std::time::Duration;
+/// let report = RequestTimeouts::new().first_packet(Duration::from_secs(600)).request(None);
+/// # #[cfg(feature = "http")]
+/// let request = http::Request::get("/report").extension(report);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestTimeouts {
+    acquire: Own,
+    connect: Own,
+    cping: Own,
+    write: Own,
+    first_packet: Own,
+    between_packets: Own,
+    request: Own,
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Own {
+    #[default]
+    None,
+    Limit(Option<Duration>),
+}
+
+impl Own {
+    fn or(self, pool: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::None => pool,
+            Self::Limit(limit) => limit,
+        }
+    }
+}
+
+impl RequestTimeouts {
+    /// Nothing differs from the pool.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// See [`Timeouts::acquire`].
+    #[must_use]
+    pub fn acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.acquire = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::connect`].
+    #[must_use]
+    pub fn connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.connect = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::cping`].
+    #[must_use]
+    pub fn cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.cping = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::write`].
+    #[must_use]
+    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::first_packet`].
+    #[must_use]
+    pub fn first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.first_packet = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::between_packets`].
+    #[must_use]
+    pub fn between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.between_packets = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::request`].
+    #[must_use]
+    pub fn request(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.request = Own::Limit(limit.into());
+        self
+    }
+
+    /// The request ends at this moment, whatever [`request`](Self::request) says. Unlike a
+    /// duration it holds over all attempts when a request is sent again.
+    #[must_use]
+    pub fn deadline(mut self, at: impl Into<Option<Instant>>) -> Self {
+        self.deadline = at.into();
+        self
+    }
+
+    /// These over those of the pool.
+    pub(super) fn over(&self, pool: &Timeouts) -> Timeouts {
+        Timeouts {
+            acquire: self.acquire.or(pool.acquire),
+            connect: self.connect.or(pool.connect),
+            cping: self.cping.or(pool.cping),
+            write: self.write.or(pool.write),
+            first_packet: self.first_packet.or(pool.first_packet),
+            between_packets: self.between_packets.or(pool.between_packets),
+            request: self.request.or(pool.request),
+        }
+    }
+
+    /// When a request that began at `start` must be over.
+    pub(super) fn end(&self, start: Instant, limit: Option<Duration>) -> Option<Instant> {
+        // A limit beyond what the clock can express is no limit.
+        let own = limit.and_then(|limit| start.checked_add(limit));
+        earlier(own, self.deadline)
+    }
+}
+
+/// The earlier of two moments that need not exist.
+pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_is_not_set_stays_as_the_pool_has_it() {
+        let pool = Timeouts::default();
+        assert_eq!(RequestTimeouts::new().over(&pool), pool);
+        let own = RequestTimeouts::new()
+            .acquire(SECOND)
+            .connect(SECOND)
+            .cping(SECOND)
+            .write(SECOND)
+            .first_packet(SECOND)
+            .between_packets(None)
+            .request(None)
+            .over(&pool);
+        let expected = Timeouts::default()
+            .acquire(SECOND)
+            .connect(SECOND)
+            .cping(SECOND)
+            .write(SECOND)
+            .first_packet(SECOND)
+            .between_packets(None)
+            .request(None);
+        assert_eq!(own, expected);
+    }
+
+    #[test]
+    fn the_earlier_end_counts() {
+        let now = Instant::now();
+        let own = RequestTimeouts::new().deadline(now + SECOND);
+        assert_eq!(own.end(now, Some(SECOND * 2)), Some(now + SECOND));
+        assert_eq!(own.end(now, Some(SECOND / 2)), Some(now + SECOND / 2));
+        assert_eq!(own.end(now, None), Some(now + SECOND));
+        let none = RequestTimeouts::new();
+        assert_eq!(none.end(now, None), None);
+        assert_eq!(none.end(now, Some(Duration::MAX)), None);
+    }
+}
