@@ -20,9 +20,13 @@ pub(super) async fn acquire(
     limits: Limits,
     fresh: bool,
 ) -> Result<Lease, Error> {
-    let result = match enter(shared, limits).await {
-        Ok(lease) => lease.fill(fresh).await,
-        Err(error) => Err(error),
+    let result = if limits.is_over(limits.started) {
+        Err(shared.error(ErrorKind::RequestTimeout))
+    } else {
+        match enter(shared, limits).await {
+            Ok(lease) => lease.fill(fresh).await,
+            Err(error) => Err(error),
+        }
     };
     conclude(shared, &limits, result)
 }
@@ -87,14 +91,9 @@ pub(super) fn try_enter(shared: &Arc<Shared>, limits: Limits) -> Option<Lease> {
     Some(Lease::new(shared, limits))
 }
 
-/// Whether a probe ended because of a limit.
-fn is_late(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::CPingTimeout | ErrorKind::RequestTimeout)
-}
-
 impl Lease {
     async fn fill(mut self, fresh: bool) -> Result<Self, Error> {
-        if fresh || !self.reuse().await {
+        if fresh || !self.reuse().await? {
             self.open().await?;
         }
         Ok(self)
@@ -105,7 +104,10 @@ impl Lease {
     /// is asked, and those that became idle before it was sent are closed unasked. So a
     /// container that is stuck, or behind a path that is cut, costs one limit and not one
     /// for every idle connection.
-    async fn reuse(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// [`ErrorKind::RequestTimeout`] when the whole request is over.
+    async fn reuse(&mut self) -> Result<bool, Error> {
         let waited = self.stopwatch.phases.acquire;
         let mut now = if waited.is_zero() {
             self.limits.started
@@ -126,7 +128,7 @@ impl Lease {
             let asked = limit.is_some_and(|limit| before.is_some_and(|idle| idle >= limit));
             if !asked {
                 self.reused = true;
-                return true;
+                return Ok(true);
             }
             now = Instant::now();
             if !std::mem::replace(&mut probing, true) {
@@ -135,12 +137,15 @@ impl Lease {
             match self.ping(probes_by).await {
                 Ok(()) => {
                     self.reused = true;
-                    return true;
+                    return Ok(true);
                 }
                 Err(error) => {
                     self.shared.idle.noticed(Silence::Failed, since, now);
                     self.close(CloseCause::CPing);
-                    if is_late(error.kind()) {
+                    if error.kind() == ErrorKind::RequestTimeout {
+                        return Err(error);
+                    }
+                    if error.kind() == ErrorKind::CPingTimeout {
                         self.shared.counters.probe_timed_out();
                         let mut doomed = Doomed::new();
                         self.shared.idle.drop_suspects(now, &mut doomed);
@@ -151,7 +156,7 @@ impl Lease {
             }
             now = Instant::now();
         }
-        false
+        Ok(false)
     }
 
     fn pop(&self, now: Instant) -> Option<Connection> {

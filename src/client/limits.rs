@@ -43,6 +43,11 @@ impl Limits {
         earlier(after(now, self.timeouts.cping), half)
     }
 
+    /// Whether the request must be over.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.request_by.is_some_and(|end| end <= now)
+    }
+
     /// One step of acquiring a connection: its own limit, and those of the acquire and of
     /// the request. `late` is what the first two are called.
     pub(super) async fn step<T>(
@@ -67,6 +72,9 @@ impl Limits {
         let Some(by) = earlier(own, self.request_by) else {
             return Ok(step.await);
         };
+        if self.is_over(Instant::now()) {
+            return Err(ErrorKind::RequestTimeout);
+        }
         timeout_at(by, step).await.map_err(|_| match own {
             Some(own) if own == by => late,
             _ => ErrorKind::RequestTimeout,

@@ -2,6 +2,8 @@
 //! cookies, queries or bodies: there is nothing of them in what is recorded.
 
 use super::observer::ExchangeReport;
+#[cfg(feature = "tracing")]
+use std::time::Duration;
 
 #[cfg(feature = "tracing")]
 #[derive(Debug)]
@@ -48,18 +50,23 @@ impl ExchangeSpan {
     }
 
     pub(super) fn end(&self, report: &ExchangeReport<'_>) {
-        let micros =
-            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (span, phases) = (&self.0, &report.phases);
+        let phase = |name: &'static str, time: Option<Duration>| {
+            if let Some(time) = time {
+                span.record(name, u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+            }
+        };
         span.record("outcome", report.outcome.label());
-        span.record("status", report.status);
+        if let Some(status) = report.status {
+            span.record("status", status);
+        }
         span.record("progress", tracing::field::debug(report.progress));
-        span.record("acquire_us", micros(phases.acquire));
-        span.record("connect_us", phases.connect.map(micros));
-        span.record("cping_us", phases.cping.map(micros));
-        span.record("write_us", phases.write.map(micros));
-        span.record("first_packet_us", phases.first_packet.map(micros));
-        span.record("total_us", micros(phases.total));
+        phase("acquire_us", Some(phases.acquire));
+        phase("connect_us", phases.connect);
+        phase("cping_us", phases.cping);
+        phase("write_us", phases.write);
+        phase("first_packet_us", phases.first_packet);
+        phase("total_us", Some(phases.total));
         span.record("bytes_in", report.bytes_in);
         span.record("bytes_out", report.bytes_out);
     }

@@ -18,16 +18,23 @@ use std::future::Future;
 use std::io::ErrorKind as Io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// One connection in the container, driven by hand.
-pub(crate) struct Conn {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Conn<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: BytesMut,
 }
 
-impl Conn {
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+        }
+    }
+
     /// The next payload; `None` when the client has closed.
     pub(crate) async fn payload(&mut self) -> Option<Bytes> {
         loop {
@@ -109,7 +116,9 @@ impl Conn {
     pub(crate) async fn silent(mut self) {
         while self.payload().await.is_some() {}
     }
+}
 
+impl Conn {
     /// Waits for bytes and then resets the connection by leaving them unread.
     pub(crate) async fn reset(self) {
         assert!(self.buffer.is_empty());
@@ -144,11 +153,8 @@ impl Backend {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let conn = Conn {
-                    stream,
-                    buffer: BytesMut::new(),
-                };
-                tokio::spawn(script(count.fetch_add(1, Ordering::SeqCst), conn));
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(script(number, Conn::new(stream)));
             }
         });
         Self {

@@ -1,10 +1,12 @@
-//! Hostile peers over raw TCP: what `server_bad_input` and `client_bad_backend` share.
+//! Hostile peers over raw TCP: what `server_bad_input`, `client_bad_backend` and
+//! `client_pool` share.
 //!
 //! - [`packets`]: packets made by hand or by the crate's writers, streams cut into packets;
+//! - [`faults`]: answers with which a container breaks the protocol;
 //! - [`site`]: a server of ours and a raw web server that talks to it;
 //! - [`backend`]: a scripted container and a client of ours that talks to it.
 
-#![allow(dead_code, reason = "each of the two test binaries uses its own half")]
+#![allow(dead_code, reason = "each of the test binaries uses a part")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,6 +17,7 @@
 
 pub(crate) mod app;
 pub(crate) mod backend;
+pub(crate) mod faults;
 pub(crate) mod packets;
 #[path = "../support/random.rs"]
 #[allow(unreachable_pub, reason = "other binaries have it as a public module")]

@@ -1,0 +1,26 @@
+//! The client's pool against a container in memory, on paused time: who waits, what is kept
+//! and for how long, what is asked with CPing, which limit runs out, what is counted and
+//! told, and that nothing leaks wherever a future is dropped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "tests"
+)]
+#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+
+#[path = "../raw/mod.rs"]
+mod raw;
+
+mod cancel;
+mod deadlines;
+mod expiry;
+mod keep_alive;
+mod memory;
+mod observing;
+mod probes;
+mod queue;
+mod spans;
+mod tokens;

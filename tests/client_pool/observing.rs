@@ -1,0 +1,413 @@
+//! What the observer is told and what the statistics count.
+
+use crate::memory::{Container, End, SECOND, fetch, get, well};
+use crate::raw::backend::token;
+use crate::raw::packets::{chunk, head, response};
+use ajp::client::{
+    CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeReport, Observer, Outcome,
+    PoolConfig, Timeouts,
+};
+use ajp::proto::Progress;
+use ajp::wire::{CPONG, DecodeOptions, ToContainer};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{advance, sleep};
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+}
+
+fn ms(time: Duration) -> u128 {
+    time.as_millis()
+}
+
+impl Observer for Notes {
+    fn connection_opened(&self, peer: &str, took: Duration) {
+        self.note(format!("{peer} opened {}", ms(took)));
+    }
+
+    fn connection_closed(&self, _: &str, report: &ConnectionReport) {
+        let ConnectionReport {
+            cause,
+            age,
+            exchanges,
+            bytes_in,
+            bytes_out,
+            ..
+        } = *report;
+        self.note(format!(
+            "closed {} {} x{exchanges} {bytes_in}/{bytes_out}",
+            cause.label(),
+            ms(age)
+        ));
+    }
+
+    fn acquired(&self, _: &str, waited: Duration, reused: bool) {
+        self.note(format!("acquired {} {reused}", ms(waited)));
+    }
+
+    fn acquire_failed(&self, _: &str, took: Duration, error: ErrorKind) {
+        self.note(format!("failed {} {}", ms(took), error.label()));
+    }
+
+    fn cping(&self, _: &str, round_trip: Duration) {
+        self.note(format!("cping {}", ms(round_trip)));
+    }
+
+    fn cping_failed(&self, _: &str, took: Duration, error: ErrorKind) {
+        self.note(format!("cping {} {}", ms(took), error.label()));
+    }
+
+    fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+        let phases = report.phases;
+        let phase = |time: Option<Duration>| time.map_or("-".into(), |time| ms(time).to_string());
+        self.note(format!(
+            "{} {:?} {:?} {}: {} {} {} {} {} {}; {}/{}",
+            report.outcome.label(),
+            report.status,
+            report.progress,
+            report.reused,
+            ms(phases.acquire),
+            phase(phases.connect),
+            phase(phases.cping),
+            phase(phases.write),
+            phase(phases.first_packet),
+            ms(phases.total),
+            report.bytes_in,
+            report.bytes_out,
+        ));
+    }
+}
+
+/// 10 ms for `CPong`, 100 ms for the head, 1 s for the end.
+async fn leisurely(mut end: End) {
+    while let Some(payload) = end.payload().await {
+        match ToContainer::parse(payload, &DecodeOptions::default()).unwrap() {
+            ToContainer::CPing => {
+                sleep(SECOND / 100).await;
+                end.write(&CPONG).await;
+            }
+            ToContainer::ForwardRequest(request) => {
+                sleep(SECOND / 10).await;
+                end.write(&head(200, &[])).await;
+                sleep(SECOND).await;
+                let whole = response(&token(&request), 1);
+                let rest = whole.len() - chunk(token(&request).as_bytes()).len() - 6;
+                end.write(&whole[rest..]).await;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn watched(container: &Container, config: PoolConfig) -> (Client, Arc<Notes>) {
+    let notes = Arc::new(Notes::default());
+    let client = container.client(config.observer(Arc::clone(&notes)));
+    (client, notes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_exchange_is_told_phase_by_phase() {
+    let container = Container::new(|_, end| leisurely(end));
+    container.connecting_takes(SECOND / 2);
+    let config = PoolConfig::default()
+        .cping(CPingMode::ALWAYS)
+        .max_connections(1);
+    let (client, notes) = watched(&container, config);
+    well(&client, "first").await;
+    let pool = client.pool();
+    let sent = pool.stats().bytes_out - 5;
+    let received = pool.stats().bytes_in - 5;
+    let expected = [
+        "memory opened 500".to_owned(),
+        "cping 10".to_owned(),
+        "acquired 0 false".to_owned(),
+        format!("completed Some(200) Responding false: 0 500 10 0 100 1610; {received}/{sent}"),
+    ];
+    assert_eq!(notes.take(), expected);
+
+    // Over the idle connection, after waiting for it.
+    let held = client.send(get("held!")).await.unwrap();
+    assert_eq!(notes.take(), ["cping 10", "acquired 0 true"]);
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { well(&client, "third").await }
+    });
+    sleep(SECOND / 4).await;
+    held.into_body().collect().await.unwrap();
+    waiting.await.unwrap();
+    let expected = [
+        format!("completed Some(200) Responding true: 0 - 10 0 100 1110; {received}/{sent}"),
+        "cping 10".to_owned(),
+        "acquired 1000 true".to_owned(),
+        format!("completed Some(200) Responding true: 1000 - 10 0 100 2110; {received}/{sent}"),
+    ];
+    assert_eq!(notes.take(), expected);
+
+    let stats = pool.stats();
+    assert_eq!((stats.completed, stats.created, stats.reused), (3, 1, 2));
+    assert_eq!(stats.bytes_in, 3 * (received + 5));
+    assert_eq!(stats.bytes_out, 3 * (sent + 5));
+    drop(client);
+    let age = 3 * 1110;
+    let bytes = format!("{}/{}", stats.bytes_in, stats.bytes_out);
+    assert_eq!(notes.take(), [format!("closed pool_shut {age} x3 {bytes}")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_told_once_each() {
+    let container = Container::new(|number, mut end| async move {
+        if number == 0 {
+            end.request().await;
+            end.write(&head(200, &[])).await;
+        }
+        end.silent().await;
+    });
+    let limits = Timeouts::default().cping(SECOND).first_packet(SECOND * 2);
+    let config = PoolConfig::default()
+        .max_waiting(0)
+        .max_connections(1)
+        .timeouts(limits);
+    let (client, notes) = watched(&container, config);
+
+    // Dropped in the middle of the body.
+    let response = client.send(get("x")).await.unwrap();
+    let error = fetch(&client, "y").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QueueFull);
+    sleep(SECOND).await;
+    drop(response);
+    let told = notes.take();
+    assert_eq!(
+        told[..3],
+        ["memory opened 0", "acquired 0 false", "failed 0 queue_full"]
+    );
+    assert!(told[3].starts_with("closed dropped 1000 x1 "), "{told:?}");
+    assert!(told[4].starts_with("dropped Some(200) Responding false: 0 0 - 0 0 1000; "));
+    assert_eq!(told.len(), 5);
+
+    // A timeout, and the same error asked for again.
+    let lease = client.pool().acquire().await.unwrap();
+    let line = ajp::wire::RequestLine::default();
+    let mut exchange = lease
+        .begin(false, |buffer, size| {
+            ajp::wire::ForwardRequestWriter::new(buffer, size, &line)?.finish()
+        })
+        .unwrap();
+    for kind in [ErrorKind::FirstPacketTimeout, ErrorKind::Closed] {
+        assert_eq!(exchange.next_event().await.unwrap_err().kind(), kind);
+    }
+    drop(exchange);
+    let told = notes.take();
+    assert!(told[2].starts_with("closed timeout 2000 x1 0/"), "{told:?}");
+    assert!(told[3].starts_with("first_packet_timeout None RequestSent false: 0 0 - 0 - 2000; 0/"));
+    assert_eq!(told.len(), 4);
+
+    // No answer to CPing.
+    client.pool().ping().await.unwrap_err();
+    let told = notes.take();
+    assert_eq!(
+        told[2..],
+        ["cping 1000 cping_timeout", "closed cping 1000 x0 0/5"]
+    );
+
+    container.refuse(true);
+    fetch(&client, "z").await.unwrap_err();
+    assert_eq!(notes.take(), ["failed 0 connect"]);
+
+    let stats = client.pool().stats();
+    for kind in [
+        ErrorKind::QueueFull,
+        ErrorKind::FirstPacketTimeout,
+        ErrorKind::CPingTimeout,
+        ErrorKind::Connect,
+    ] {
+        assert_eq!(stats.failed_with(kind), 1, "{kind:?}");
+    }
+    assert_eq!((stats.failed, stats.completed), (4, 0));
+    assert_eq!((stats.timeouts.first_packet, stats.timeouts.cping), (1, 1));
+    for cause in [CloseCause::Dropped, CloseCause::Timeout, CloseCause::CPing] {
+        assert_eq!(stats.closed_by(cause), 1, "{cause:?}");
+    }
+    assert_eq!((stats.created, stats.closed, stats.idle), (3, 3, 0));
+    let text = format!("{stats:?}");
+    assert!(
+        text.contains("failed_with: {QueueFull: 1, Connect: 1"),
+        "{text}"
+    );
+}
+
+/// Why connections are closed at the end of an exchange.
+#[tokio::test(start_paused = true)]
+async fn the_cause_of_a_close_is_told_apart() {
+    let good = response("x", 1);
+    let cases = [
+        (response("x", 0), CloseCause::NoReuse),
+        ([good.clone(), vec![0x41]].concat(), CloseCause::StrayData),
+        ([good.clone(), good.clone()].concat(), CloseCause::StrayData),
+        (vec![0; 9], CloseCause::Protocol),
+        (good[..9].to_vec(), CloseCause::Broken),
+        (
+            [ajp::wire::get_body_chunk(1).to_vec(), good].concat(),
+            CloseCause::Unclean,
+        ),
+    ];
+    for (answer, cause) in cases {
+        let container = Container::new(move |_, mut end| {
+            let answer = answer.clone();
+            async move {
+                end.request().await;
+                end.write(&answer).await;
+            }
+        });
+        let client = container.client(PoolConfig::default());
+        let body = http_body_util::StreamBody::new(futures_util::stream::pending::<
+            Result<http_body::Frame<Bytes>, std::convert::Infallible>,
+        >());
+        if cause == CloseCause::Unclean {
+            let request = Request::post("/x").body(body).unwrap();
+            let response = client.send(request).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        } else {
+            let _ = fetch(&client, "x").await;
+        }
+        let stats = client.pool().stats();
+        assert_eq!((stats.closed_by(cause), stats.closed), (1, 1), "{stats:?}");
+        assert_eq!((stats.in_use, stats.idle, container.open()), (0, 0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_packets_are_known() {
+    let container = Container::well();
+    let client = container.client(PoolConfig::default());
+    let token = "t".repeat(3000);
+    well(&client, &token).await;
+    let stats = client.pool().stats();
+    assert_eq!(stats.largest_in, chunk(token.as_bytes()).len());
+    assert_eq!(stats.largest_out as u64, stats.bytes_out);
+    let request = Request::post("/x").body(Full::new(Bytes::from(vec![0; 20_000])));
+    let response = client.send(request.unwrap()).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    assert_eq!(client.pool().stats().largest_out, 8192);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_averaged() {
+    let container = Container::new(|_, mut end| async move {
+        let mut time = SECOND / 10;
+        while end.payload().await.is_some() {
+            sleep(time).await;
+            end.write(&CPONG).await;
+            time += SECOND / 10;
+        }
+    });
+    let client = container.client(PoolConfig::default().cping(CPingMode::NEVER));
+    assert_eq!(client.pool().stats().cping_last, None);
+    for (last, average) in [(100.0, 100.0), (200.0, 112.5), (300.0, 135.9375)] {
+        client.pool().ping().await.unwrap();
+        let stats = client.pool().stats();
+        let ms = |time: Option<Duration>| time.unwrap().as_secs_f64() * 1000.0;
+        assert!((ms(stats.cping_last) - last).abs() < 0.001);
+        assert!((ms(stats.cping_average) - average).abs() < 0.001);
+    }
+}
+
+/// Panics whenever it is told anything.
+struct Hysterical;
+
+impl Observer for Hysterical {
+    fn connection_opened(&self, _: &str, _: Duration) {
+        panic!("opened");
+    }
+
+    fn connection_closed(&self, _: &str, _: &ConnectionReport) {
+        panic!("closed");
+    }
+
+    fn acquired(&self, _: &str, _: Duration, _: bool) {
+        panic!("acquired");
+    }
+
+    fn acquire_failed(&self, _: &str, _: Duration, _: ErrorKind) {
+        panic!("failed");
+    }
+
+    fn cping(&self, _: &str, _: Duration) {
+        panic!("cping");
+    }
+
+    fn exchange_finished(&self, _: &ExchangeReport<'_>) {
+        panic!("finished");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_breaks_nothing() {
+    let container = Container::well();
+    let config = PoolConfig::default()
+        .observer(Hysterical)
+        .cping(CPingMode::ALWAYS)
+        .max_connections(1)
+        .idle_timeout(SECOND * 10);
+    let client = container.client(config);
+    for n in 0..3 {
+        well(&client, &format!("{n}")).await;
+        drop(client.send(get("dropped")).await.unwrap());
+        advance(SECOND * 10).await;
+    }
+    container.refuse(true);
+    fetch(&client, "refused").await.unwrap_err();
+    container.refuse(false);
+    well(&client, "last").await;
+    let stats = client.pool().stats();
+    assert_eq!((stats.in_use, stats.idle, container.open()), (0, 1, 1));
+    assert_eq!(stats.created - stats.closed, 1);
+}
+
+/// An observer may look at the pool, also while it is told of a close.
+#[tokio::test(start_paused = true)]
+async fn an_observer_may_ask_for_the_statistics() {
+    #[derive(Default)]
+    struct Curious(Mutex<Option<ajp::client::Pool>>, Mutex<Vec<Outcome>>);
+
+    impl Observer for Curious {
+        fn connection_closed(&self, _: &str, report: &ConnectionReport) {
+            let stats = self.0.lock().unwrap().as_ref().unwrap().stats();
+            assert!(stats.closed_by(report.cause) > 0);
+        }
+
+        fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+            assert_eq!(report.progress, Progress::Responding);
+            let stats = self.0.lock().unwrap().as_ref().unwrap().stats();
+            assert!(stats.completed > 0);
+            self.1.lock().unwrap().push(report.outcome);
+        }
+    }
+
+    let container = Container::well();
+    let curious = Arc::new(Curious::default());
+    let config = PoolConfig::default()
+        .observer(Arc::clone(&curious))
+        .max_idle(1);
+    let client = container.client(config);
+    *curious.0.lock().unwrap() = Some(client.pool().clone());
+    let held = client.send(get("held")).await.unwrap();
+    well(&client, "other").await;
+    held.into_body().collect().await.unwrap();
+    assert_eq!(*curious.1.lock().unwrap(), [Outcome::Completed; 2]);
+    assert_eq!(client.pool().stats().closed_by(CloseCause::Surplus), 1);
+    *curious.0.lock().unwrap() = None;
+}
