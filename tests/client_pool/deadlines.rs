@@ -357,19 +357,23 @@ async fn a_stale_connection_is_replaced_without_queueing() {
 /// Nobody can answer a request that is not there yet: what comes is for somebody else.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_overtakes_the_request_is_none() {
-    let container = Container::sipping(64, |_, mut end| async move {
-        use tokio::io::AsyncReadExt;
-        end.stream.read_exact(&mut [0; 10]).await.unwrap();
-        end.write(&response("foreign", 1)).await;
-        end.silent().await;
-    });
-    let client = container.client(within(Timeouts::default()));
-    let error = fetch(&client, &"x".repeat(500)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert_eq!(
-        (error.progress(), error.retry()),
-        (Progress::NotSent, Retry::Safe)
-    );
-    assert_eq!(client.pool().stats().closed_by(CloseCause::Protocol), 1);
-    assert_eq!(container.open(), 0);
+    for (closes, kind) in [(false, ErrorKind::Protocol), (true, ErrorKind::Write)] {
+        let container = Container::sipping(64, move |_, mut end| async move {
+            use tokio::io::AsyncReadExt;
+            end.stream.read_exact(&mut [0; 10]).await.unwrap();
+            end.write(&response("foreign", 1)).await;
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        });
+        let client = container.client(within(Timeouts::default()));
+        let error = fetch(&client, &"x".repeat(500)).await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(
+            (error.progress(), error.retry()),
+            (Progress::NotSent, Retry::Safe)
+        );
+        assert_eq!(client.pool().stats().closed, 1);
+        assert_eq!(container.open(), 0);
+    }
 }
