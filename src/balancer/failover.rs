@@ -92,7 +92,7 @@ impl Failover {
 
     /// A container that broke an exchange off, or is tried again after a failure, is asked
     /// whether it is there, for so long at most: with CPing, or where that is off
-    /// ([`PoolConfig::cping_after`](crate::client::PoolConfig::cping_after)) by a new
+    /// ([`CPingMode::NEVER`](crate::client::CPingMode::NEVER)) by a new
     /// connection. So a request that containers choke on takes no member out. Default 1 s.
     /// `None`: it is not asked, and what breaks off never takes a member out.
     #[must_use]

@@ -165,12 +165,11 @@ impl Pick {
         }
         let probe = async {
             // A container that does not know CPing can only be connected to.
-            if pool.config().cping != CPingMode::NEVER {
-                pool.ping().await.map(drop)
+            if pool.config().cping == CPingMode::NEVER {
+                let timeouts = RequestTimeouts::default();
+                pool.acquire_fresh(timeouts).await.map(drop)
             } else {
-                pool.acquire_fresh(RequestTimeouts::default())
-                    .await
-                    .map(drop)
+                pool.ping().await.map(drop)
             }
         };
         match tokio::time::timeout(limit, probe).await {

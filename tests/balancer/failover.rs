@@ -5,7 +5,7 @@ use ajp::balancer::{
     Attempt, BalancerConfig, ClusterConfig, Failover, Failure, Idempotent, MemberState, OnStatus,
     Outlier, Reason, RetryBudget,
 };
-use ajp::client::{ErrorKind, PoolConfig, Timeouts};
+use ajp::client::{CPingMode, ErrorKind, PoolConfig, Timeouts};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -363,7 +363,7 @@ async fn the_budget_limits_what_containers_may_have_worked_on() {
     // An outage in which every request fails: one in five is repeated.
     let fifth = RetryBudget::default().min_per_second(0);
     // A connection that was never idle is not repeated by the client itself.
-    let pool = PoolConfig::default().cping_after(None);
+    let pool = PoolConfig::default().cping(CPingMode::NEVER);
     let farm = Farm::with_pools(2, config(Failover::default().budget(fifth)), pool);
     for container in &farm.containers {
         container.set(Mood::Chokes);
@@ -508,7 +508,7 @@ async fn a_full_farm_says_so_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_container_that_does_not_know_cping_is_connected_to() {
-    let pool = PoolConfig::default().cping_after(None);
+    let pool = PoolConfig::default().cping(CPingMode::NEVER);
     let farm = Farm::with_pools(2, config(Failover::default()), pool);
     farm.of("a").set(Mood::Chokes);
     assert_eq!(farm.get("/").await.unwrap().body, "b");

@@ -1,7 +1,7 @@
 //! TCP of both versions, names, and Unix domain sockets.
 
 use super::{client, container, works};
-use ajp::client::{Address, ErrorKind, Lookup};
+use ajp::client::{Address, ErrorKind, Lookup, RequestTimeouts};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
@@ -67,7 +67,11 @@ async fn names_are_looked_up_again() {
     assert!(first_seen.try_recv().is_err());
 
     *answer.lock().unwrap() = vec![];
-    let error = client.pool().acquire_fresh().await.unwrap_err();
+    let error = client
+        .pool()
+        .acquire_fresh(RequestTimeouts::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "the name has no address");
