@@ -461,7 +461,7 @@ async fn a_silent_container_is_a_timeout() {
 #[tokio::test]
 async fn a_full_pool_is_an_error_in_time() {
     let server = Server::start(trusted()).await;
-    let timeouts = Timeouts::default().acquire(Duration::from_millis(50));
+    let timeouts = Timeouts::default().acquire(Duration::from_millis(500));
     let client = server.client(PoolConfig::default().max_connections(1).timeouts(timeouts));
     let held = client.send(no_body("/bytes/1000000")).await.unwrap();
     let error = client.send(no_body("/hello")).await.unwrap_err();

@@ -167,7 +167,7 @@ impl Pick {
             // A container that does not know CPing can only be connected to.
             if pool.config().cping == CPingMode::NEVER {
                 let timeouts = RequestTimeouts::default();
-                pool.acquire_fresh(timeouts).await.map(drop)
+                pool.acquire_fresh(&timeouts).await.map(drop)
             } else {
                 pool.ping().await.map(drop)
             }

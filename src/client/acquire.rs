@@ -20,7 +20,8 @@ pub(super) async fn acquire(
     limits: Limits,
     fresh: bool,
 ) -> Result<Lease, Error> {
-    let result = if limits.is_over(limits.started) {
+    let started = limits.started;
+    let result = if limits.is_over(started) {
         Err(shared.error(ErrorKind::RequestTimeout))
     } else {
         match enter(shared, limits).await {
@@ -28,13 +29,13 @@ pub(super) async fn acquire(
             Err(error) => Err(error),
         }
     };
-    conclude(shared, &limits, result)
+    conclude(shared, started, result)
 }
 
 /// Counts and tells how an acquire ended.
 fn conclude(
     shared: &Arc<Shared>,
-    limits: &Limits,
+    started: Instant,
     result: Result<Lease, Error>,
 ) -> Result<Lease, Error> {
     let peer = &shared.peer;
@@ -52,7 +53,7 @@ fn conclude(
             shared.counters.failed(kind);
             event!(DEBUG, peer = &**peer, error = %kind, "no AJP connection");
             shared.config.observer.tell(|observer| {
-                observer.acquire_failed(peer, limits.started.elapsed(), kind);
+                observer.acquire_failed(peer, started.elapsed(), kind);
             });
         }
     }
@@ -132,7 +133,8 @@ impl Lease {
             }
             now = Instant::now();
             if !std::mem::replace(&mut probing, true) {
-                probes_by = self.limits.probes_by(now);
+                let pool = &self.shared.config.timeouts;
+                probes_by = self.limits.probes_by(pool, now);
             }
             match self.ping(probes_by).await {
                 Ok(()) => {
@@ -172,7 +174,7 @@ impl Lease {
         shared.make_room();
         let start = Instant::now();
         let connecting = shared.connector.connect();
-        let limit = self.limits.timeouts.connect;
+        let limit = self.timeouts().connect;
         let opened = self
             .limits
             .step(limit, ErrorKind::ConnectTimeout, connecting)
@@ -205,6 +207,7 @@ impl Lease {
 
     /// Asks the connection in hand with `CPing`.
     pub(super) async fn ping(&mut self, by: Option<Instant>) -> Result<(), Error> {
+        let cping = self.timeouts().cping;
         let Self {
             connection,
             shared,
@@ -217,7 +220,7 @@ impl Lease {
         };
         let start = Instant::now();
         let late = ErrorKind::CPingTimeout;
-        let by = by.or_else(|| start.checked_add(limits.timeouts.cping?));
+        let by = by.or_else(|| start.checked_add(cping?));
         let answered = limits.step_by(by, late, connection.ping()).await;
         let took = start.elapsed();
         stopwatch.pinged(took);
@@ -242,10 +245,10 @@ impl Lease {
     /// kept, so this waits for nobody.
     #[cfg(feature = "http")]
     pub(crate) async fn reopen(mut self) -> Result<Self, Error> {
-        self.limits.acquire_again();
         let shared = Arc::clone(&self.shared);
-        let limits = self.limits;
+        self.limits.acquire_again(&shared.config.timeouts);
+        let started = Instant::now();
         let result = self.open().await.map(|()| self);
-        conclude(&shared, &limits, result)
+        conclude(&shared, started, result)
     }
 }

@@ -198,7 +198,8 @@ impl Exchange {
     /// The next event, having written what is queued.
     ///
     /// # Errors
-    /// [`Error`]; the connection is closed and the exchange over.
+    /// [`Error`]; the connection is closed and the exchange over. Drop it to give up its
+    /// place in the pool too.
     ///
     /// # Cancel safety
     /// Safe: no packet is lost; call again.
@@ -275,6 +276,7 @@ impl Exchange {
 
     /// Writes what is queued, as far as the stream takes it.
     fn poll_write(&mut self, cx: &mut Context<'_>) {
+        let limit = self.lease.timeouts().write;
         let Some(connection) = &mut self.lease.connection else {
             return;
         };
@@ -295,7 +297,7 @@ impl Exchange {
             Poll::Pending => {
                 if !self.waits.is_write_set() || self.written != self.written_mark {
                     self.written_mark = self.written;
-                    self.waits.write(self.lease.limits.timeouts.write);
+                    self.waits.write(limit);
                 }
             }
         }
@@ -334,7 +336,7 @@ impl Exchange {
     fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         let connection = self.lease.connection.as_ref();
         let sending = connection.is_some_and(|connection| !connection.io.is_flushed());
-        let timeouts = &self.lease.limits.timeouts;
+        let timeouts = self.lease.timeouts();
         let (limit, kind) = if self.got_packet {
             (timeouts.between_packets, ErrorKind::BetweenPacketsTimeout)
         } else {

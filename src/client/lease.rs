@@ -7,6 +7,7 @@ use super::exchange::Exchange;
 use super::limits::Limits;
 use super::phases::Stopwatch;
 use super::shared::Shared;
+use super::timeouts::Timeouts;
 use crate::proto::{ClientExchange, Progress};
 use crate::wire::{BodyFraming, EncodeError, PacketSize};
 use bytes::BytesMut;
@@ -114,7 +115,7 @@ impl Lease {
         }
     }
 
-    /// Moves the place, and the connection if there is one, out of an exchange.
+    /// Moves the place out of an exchange that has failed.
     #[cfg(feature = "http")]
     pub(super) fn take(&mut self) -> Self {
         Self {
@@ -122,9 +123,14 @@ impl Lease {
             shared: Arc::clone(&self.shared),
             has_place: std::mem::take(&mut self.has_place),
             reused: self.reused,
-            limits: self.limits,
+            limits: self.limits.take(),
             stopwatch: Stopwatch::new(),
         }
+    }
+
+    /// The limits of its request.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        self.limits.timeouts(&self.shared.config.timeouts)
     }
 }
 

@@ -6,9 +6,10 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Limits {
-    pub(super) timeouts: Timeouts,
+    /// Those of the request, if they are not the pool's: rare, and large.
+    own: Option<Box<Timeouts>>,
     /// When the connection was asked for.
     pub(super) started: Instant,
     acquire_by: Option<Instant>,
@@ -19,28 +20,43 @@ impl Limits {
     /// From now on.
     pub(super) fn new(pool: &Timeouts, own: &RequestTimeouts) -> Self {
         let started = Instant::now();
-        let timeouts = own.over(pool);
+        let own_timeouts = own.over(pool).map(Box::new);
+        let timeouts = own_timeouts.as_deref().unwrap_or(pool);
         Self {
             acquire_by: after(started, timeouts.acquire),
             request_by: own.end(started, timeouts.request),
-            timeouts,
+            own: own_timeouts,
             started,
+        }
+    }
+
+    /// Those of the request, or else of its pool.
+    pub(super) fn timeouts<'a>(&'a self, pool: &'a Timeouts) -> &'a Timeouts {
+        self.own.as_deref().unwrap_or(pool)
+    }
+
+    /// Moves them.
+    #[cfg(feature = "http")]
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            own: self.own.take(),
+            ..*self
         }
     }
 
     /// A connection is asked for once more; the end of the request stays where it is.
     #[cfg(feature = "http")]
-    pub(super) fn acquire_again(&mut self) {
-        self.acquire_by = after(Instant::now(), self.timeouts.acquire);
+    pub(super) fn acquire_again(&mut self, pool: &Timeouts) {
+        self.acquire_by = after(Instant::now(), self.timeouts(pool).acquire);
     }
 
     /// When all probes of this acquire must be over, if they begin now. Half of the time is
     /// left for opening a connection.
-    pub(super) fn probes_by(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn probes_by(&self, pool: &Timeouts, now: Instant) -> Option<Instant> {
         let half = self
             .acquire_by
             .and_then(|by| after(now, by.saturating_duration_since(now).checked_div(2)));
-        earlier(after(now, self.timeouts.cping), half)
+        earlier(after(now, self.timeouts(pool).cping), half)
     }
 
     /// Whether the request must be over.
@@ -123,13 +139,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn probes_leave_half_of_the_time() {
-        let now = Instant::now();
-        assert_eq!(limits(4, 9).probes_by(now), Some(now + SECOND * 2));
-        assert_eq!(limits(40, 9).probes_by(now), Some(now + SECOND * 5));
+        let (now, pool) = (Instant::now(), Timeouts::default());
+        let half = |acquire| limits(acquire, 9).probes_by(&pool, now);
+        assert_eq!(half(4), Some(now + SECOND * 2));
+        assert_eq!(half(40), Some(now + SECOND * 5));
         tokio::time::advance(SECOND * 3).await;
         let late = Instant::now();
         let mut limits = limits(4, 9);
         limits.acquire_by = Some(now);
-        assert_eq!(limits.probes_by(late), Some(late), "nothing is left");
+        assert_eq!(limits.probes_by(&pool, late), Some(late), "nothing is left");
+    }
+
+    #[test]
+    fn only_limits_that_differ_are_kept() {
+        let pool = Timeouts::default();
+        let limits = Limits::new(&pool, &RequestTimeouts::new());
+        assert!(limits.own.is_none());
+        let own = RequestTimeouts::new().write(SECOND);
+        let limits = Limits::new(&pool, &own);
+        assert_eq!(*limits.timeouts(&pool), pool.write(SECOND));
     }
 }

@@ -6,6 +6,14 @@
 //! state in which nothing can be left over (protocol section 4.11), and closes it in
 //! every other case, also when it is dropped.
 //!
+//! | question | answer |
+//! |---|---|
+//! | how many connections, who waits | [`PoolConfig`] |
+//! | how long a step may take | [`Timeouts`]; for one request [`RequestTimeouts`] |
+//! | when a connection is probed | [`CPingMode`] |
+//! | what failed, may it be sent again | [`Error`], [`ErrorKind`], [`Retry`] |
+//! | what goes on | [`Pool::stats`], [`Observer`], a span per exchange with `tracing` |
+//!
 //! What may not live here: HTTP types (see [`crate::http`]), choosing between containers.
 
 mod acquire;

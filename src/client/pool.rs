@@ -81,7 +81,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe: the place in the queue and any connection in hand are given up.
     pub async fn acquire(&self) -> Result<Lease, Error> {
-        self.acquire_with(RequestTimeouts::new()).await
+        self.acquire_with(&RequestTimeouts::new()).await
     }
 
     /// As [`acquire`](Self::acquire), with limits of its own for this request: those of the
@@ -92,9 +92,8 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
-    pub async fn acquire_with(&self, timeouts: RequestTimeouts) -> Result<Lease, Error> {
-        let limits = self.limits(&timeouts);
-        acquire(self.shared(), limits, false).await
+    pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
+        acquire(self.shared(), self.limits(timeouts), false).await
     }
 
     /// Opens a new connection whatever is idle. The oldest idle one is closed if the new one
@@ -105,9 +104,8 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
-    pub async fn acquire_fresh(&self, timeouts: RequestTimeouts) -> Result<Lease, Error> {
-        let limits = self.limits(&timeouts);
-        acquire(self.shared(), limits, true).await
+    pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
+        acquire(self.shared(), self.limits(timeouts), true).await
     }
 
     fn limits(&self, own: &RequestTimeouts) -> Limits {

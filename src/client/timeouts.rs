@@ -146,8 +146,17 @@ impl Own {
 impl RequestTimeouts {
     /// Nothing differs from the pool.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            acquire: Own::None,
+            connect: Own::None,
+            cping: Own::None,
+            write: Own::None,
+            first_packet: Own::None,
+            between_packets: Own::None,
+            request: Own::None,
+            deadline: None,
+        }
     }
 
     /// See [`Timeouts::acquire`].
@@ -207,9 +216,13 @@ impl RequestTimeouts {
         self
     }
 
-    /// These over those of the pool.
-    pub(super) fn over(&self, pool: &Timeouts) -> Timeouts {
-        Timeouts {
+    /// These over those of the pool; `None` when none is set.
+    pub(super) fn over(&self, pool: &Timeouts) -> Option<Timeouts> {
+        let own = Self {
+            deadline: None,
+            ..*self
+        };
+        (own != Self::new()).then(|| Timeouts {
             acquire: self.acquire.or(pool.acquire),
             connect: self.connect.or(pool.connect),
             cping: self.cping.or(pool.cping),
@@ -217,7 +230,7 @@ impl RequestTimeouts {
             first_packet: self.first_packet.or(pool.first_packet),
             between_packets: self.between_packets.or(pool.between_packets),
             request: self.request.or(pool.request),
-        }
+        })
     }
 
     /// When a request that began at `start` must be over.
@@ -246,7 +259,9 @@ mod tests {
     #[test]
     fn what_is_not_set_stays_as_the_pool_has_it() {
         let pool = Timeouts::default();
-        assert_eq!(RequestTimeouts::new().over(&pool), pool);
+        assert_eq!(RequestTimeouts::new().over(&pool), None);
+        let late = RequestTimeouts::new().deadline(Instant::now());
+        assert_eq!(late.over(&pool), None);
         let own = RequestTimeouts::new()
             .acquire(SECOND)
             .connect(SECOND)
@@ -264,7 +279,7 @@ mod tests {
             .first_packet(SECOND)
             .between_packets(None)
             .request(None);
-        assert_eq!(own, expected);
+        assert_eq!(own, Some(expected));
     }
 
     #[test]

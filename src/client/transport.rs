@@ -150,3 +150,56 @@ pub trait Connect: Send + Sync + 'static {
     /// The container as named in errors and logs.
     fn describe(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    /// Until the kernel has delivered what was sent.
+    async fn peeked(transport: &Transport) -> usize {
+        loop {
+            match transport.peek().unwrap() {
+                Ok(n) => return n,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn is_asked<S>(ours: Transport, mut theirs: S)
+    where
+        S: AsyncWrite + Unpin,
+    {
+        let silent = ours.peek().unwrap().unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::WouldBlock);
+        theirs.write_all(b"xyz").await.unwrap();
+        assert_eq!(peeked(&ours).await, 1);
+        assert_eq!(peeked(&ours).await, 1, "nothing is taken");
+    }
+
+    #[tokio::test]
+    async fn sockets_are_asked_themselves() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for close in [false, true] {
+            let ours = TcpStream::connect(listener.local_addr().unwrap());
+            let (ours, theirs) = tokio::join!(ours, listener.accept());
+            let (ours, (theirs, _)) = (Transport::new(ours.unwrap()), theirs.unwrap());
+            if close {
+                drop(theirs);
+                assert_eq!(peeked(&ours).await, 0);
+            } else {
+                is_asked(ours, theirs).await;
+            }
+        }
+        #[cfg(unix)]
+        {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            is_asked(Transport::new(ours), theirs).await;
+            let (ours, _) = UnixStream::pair().unwrap();
+            assert_eq!(peeked(&Transport::new(ours)).await, 0);
+        }
+        assert!(Transport::new(tokio::io::empty()).peek().is_none());
+    }
+}

@@ -18,6 +18,9 @@ use std::future::poll_fn;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// For requests without limits of their own.
+static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
+
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
 /// With feature `tower` it is a `tower_service::Service<http::Request<B>>`.
@@ -127,8 +130,7 @@ impl Client {
         let none = RequestFacts::new();
         let facts = parts.extensions.get::<RequestFacts>().unwrap_or(&none);
         let secret = self.pool.config().secret.as_ref();
-        let timeouts = parts.extensions.get::<RequestTimeouts>();
-        let timeouts = timeouts.copied().unwrap_or_default();
+        let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
         let mut lease = match self.pool.acquire_with(timeouts).await {
             Ok(lease) => lease,
             Err(error) => return Err((error, upload)),

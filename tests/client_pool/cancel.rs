@@ -197,7 +197,7 @@ async fn while_pinging_and_replenishing() {
     assert!(polls > 9, "{polls}");
     let fresh = async |client: &Client| {
         let none = RequestTimeouts::new();
-        drop(client.pool().acquire_fresh(none).await.unwrap());
+        drop(client.pool().acquire_fresh(&none).await.unwrap());
     };
     let polls = at_every_poll(sipping, &config, one_idle, &fresh).await;
     assert!(polls > 3, "{polls}");

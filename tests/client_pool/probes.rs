@@ -144,13 +144,13 @@ async fn a_connection_that_came_back_meanwhile_is_no_suspect() {
     sleep(SECOND).await;
     client
         .pool()
-        .acquire_fresh(RequestTimeouts::new())
+        .acquire_fresh(&RequestTimeouts::new())
         .await
         .unwrap();
     let fresh = client.pool().replenish().await.unwrap();
     assert_eq!(fresh, 0);
     // The second old one is idle still, below what comes back now.
-    let lease = client.pool().acquire_fresh(RequestTimeouts::new()).await;
+    let lease = client.pool().acquire_fresh(&RequestTimeouts::new()).await;
     let exchange = lease.unwrap().begin(false, |buffer, size| {
         let line = ajp::wire::RequestLine {
             req_uri: b"/fresh",

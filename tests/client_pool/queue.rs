@@ -134,9 +134,9 @@ async fn a_fresh_connection_keeps_to_the_cap() {
     let client = container.client(PoolConfig::default().max_connections(3));
     fill(&client, 3).await;
     let none = RequestTimeouts::new();
-    let first = client.pool().acquire_fresh(none).await.unwrap();
+    let first = client.pool().acquire_fresh(&none).await.unwrap();
     assert!(!first.is_reused());
-    let second = client.pool().acquire_fresh(none).await.unwrap();
+    let second = client.pool().acquire_fresh(&none).await.unwrap();
     let stats = client.pool().stats();
     assert_eq!((stats.in_use, stats.idle, stats.created), (2, 1, 5));
     assert_eq!(stats.closed_by(CloseCause::Surplus), 2);

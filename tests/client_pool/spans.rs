@@ -100,8 +100,9 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     let outer = tracing::info_span!("outer");
     let lease = client
         .pool()
-        .acquire_fresh(ajp::client::RequestTimeouts::new());
-    let lease = lease.await.unwrap();
+        .acquire_fresh(&ajp::client::RequestTimeouts::new())
+        .await;
+    let lease = lease.unwrap();
     let mut exchange = outer.in_scope(|| {
         lease.begin(false, |buffer, size| {
             let line = ajp::wire::RequestLine::default();

@@ -69,7 +69,7 @@ async fn names_are_looked_up_again() {
     *answer.lock().unwrap() = vec![];
     let error = client
         .pool()
-        .acquire_fresh(RequestTimeouts::default())
+        .acquire_fresh(&RequestTimeouts::default())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
