@@ -101,10 +101,11 @@ impl Lease {
     }
 
     /// Takes the newest idle connection that is fit; all others that were looked at are
-    /// closed. `CPing` is not tried for long: after one that timed out no other connection
-    /// is asked, and those that became idle before it was sent are closed unasked. So a
-    /// container that is stuck, or behind a path that is cut, costs one limit and not one
-    /// for every idle connection.
+    /// closed. `CPing` is not tried for long: all probes share the time of one, and after
+    /// one that timed out no other connection is asked. If they were given all the time that
+    /// the pool gives, those that became idle before are closed unasked. So a container
+    /// that is stuck, or behind a path that is cut, costs one limit and not one for every
+    /// idle connection; and a request in a hurry condemns nothing.
     ///
     /// # Errors
     /// [`ErrorKind::RequestTimeout`] when the whole request is over.
@@ -116,7 +117,7 @@ impl Lease {
             Instant::now()
         };
         let mut probes_by = None;
-        let mut probing = false;
+        let mut probing = None;
         while let Some(connection) = self.pop(now) {
             let (since, before) = (connection.idle_since, connection.idle_before);
             let silence = self.connection.insert(connection).silence().await;
@@ -132,8 +133,9 @@ impl Lease {
                 return Ok(true);
             }
             now = Instant::now();
-            if !std::mem::replace(&mut probing, true) {
-                let pool = &self.shared.config.timeouts;
+            let pool = &self.shared.config.timeouts;
+            let (enough, began) = (pool.cping, *probing.get_or_insert(now));
+            if began == now {
                 probes_by = self.limits.probes_by(pool, now);
             }
             match self.ping(probes_by).await {
@@ -149,9 +151,9 @@ impl Lease {
                     }
                     if error.kind() == ErrorKind::CPingTimeout {
                         self.shared.counters.probe_timed_out();
-                        let mut doomed = Doomed::new();
-                        self.shared.idle.drop_suspects(now, &mut doomed);
-                        self.shared.close_all(doomed);
+                        if enough.is_some_and(|limit| began.elapsed() >= limit) {
+                            self.close_suspects(now);
+                        }
                         break;
                     }
                 }
@@ -159,6 +161,13 @@ impl Lease {
             now = Instant::now();
         }
         Ok(false)
+    }
+
+    /// Closes what is idle since then or longer.
+    fn close_suspects(&self, since: Instant) {
+        let mut doomed = Doomed::new();
+        self.shared.idle.drop_suspects(since, &mut doomed);
+        self.shared.close_all(doomed);
     }
 
     fn pop(&self, now: Instant) -> Option<Connection> {

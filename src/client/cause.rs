@@ -26,7 +26,8 @@ pub enum CloseCause {
     StrayData,
     /// `CPing` was not answered properly or not in time.
     CPing,
-    /// Another one that was not idle for longer did not answer `CPing` in time.
+    /// Another one that was not idle for longer did not answer `CPing` in the time that the
+    /// pool gives ([`Timeouts::cping`](super::Timeouts::cping)).
     Suspect,
     /// It was idle and closed under the next request, before any answer.
     Stale,

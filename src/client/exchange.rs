@@ -1,21 +1,21 @@
 //! One request and its response, driven by whoever polls it.
 
+mod ending;
+
 use super::cause::CloseCause;
 use super::connection::read_error;
 use super::error::{Error, ErrorKind};
 use super::lease::Lease;
-use super::observer::{ExchangeReport, Outcome};
+use super::observer::Outcome;
 use super::span::ExchangeSpan;
 use super::waits::{Late, Waits};
 use crate::net::Silence;
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
-use crate::trace::event;
 use crate::wire::ToWebServer;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// One exchange on one connection.
@@ -357,44 +357,6 @@ impl Exchange {
         }))
     }
 
-    /// The error of a connection that ended: a failed write explains it better.
-    fn closed(&mut self, read: Option<io::Error>) -> Error {
-        match (self.write_error.take(), read) {
-            (Some(write), _) => Error::io(ErrorKind::Write, write),
-            (None, Some(read)) => Error::io(ErrorKind::Read, read),
-            (None, None) => Error::bare(ErrorKind::Closed),
-        }
-    }
-
-    /// End Response came: back to the pool if nothing can be left over.
-    fn end(&mut self, cx: &mut Context<'_>, reuse: bool) {
-        if self.machine.is_refusal() {
-            event!(
-                WARN,
-                peer = self.peer(),
-                "the container answered 403 and closed: it refused the secret or a request attribute"
-            );
-        }
-        self.note_traffic();
-        let cause = match &mut self.lease.connection {
-            _ if !reuse => Some(CloseCause::NoReuse),
-            Some(connection)
-                if self.machine.is_reusable()
-                    && self.write_error.is_none()
-                    && connection.io.is_flushed() =>
-            {
-                CloseCause::of(connection.io.silence(cx))
-            }
-            _ => Some(CloseCause::Unclean),
-        };
-        match cause {
-            None => self.lease.put_back(),
-            Some(cause) => self.lease.release(cause),
-        }
-        self.lease.shared.counters.completed();
-        self.outcome = Some(Outcome::Completed);
-    }
-
     /// Whether the exchange failed before one byte of an answer came.
     #[cfg(feature = "http")]
     pub(crate) fn is_unanswered(&self) -> bool {
@@ -415,74 +377,6 @@ impl Exchange {
     pub(crate) fn take_lease(&mut self) -> Lease {
         self.lease.take()
     }
-
-    /// Closes the connection and completes an error.
-    fn fail(&mut self, error: Error) -> Error {
-        let peer = Arc::clone(&self.lease.shared.peer);
-        let error = error.at(self.progress(), &peer);
-        if self.outcome.is_some() {
-            return error;
-        }
-        self.note_traffic();
-        if self.lease.connection.is_some() {
-            self.unanswered = self.traffic.0 == 0;
-        }
-        let stale = self.lease.reused && self.unanswered;
-        self.lease.close(closing(error.kind(), stale));
-        if !stale {
-            self.lease.leave();
-        }
-        self.lease.shared.counters.failed(error.kind());
-        event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
-        self.outcome = Some(Outcome::Failed(error.kind()));
-        error
-    }
-
-    /// Bytes received and sent since the exchange began.
-    fn note_traffic(&mut self) {
-        if let Some(connection) = &self.lease.connection {
-            let (received, sent) = connection.io.traffic();
-            self.traffic = (
-                received.saturating_sub(self.marks.0),
-                sent.saturating_sub(self.marks.1),
-            );
-        }
-    }
-
-    /// Tells, once, who wants to know how it ended.
-    fn report(&mut self) {
-        let Some(outcome) = self.outcome else {
-            return;
-        };
-        let started = self.lease.limits.started;
-        let Some(phases) = self.lease.stopwatch.end(started) else {
-            return;
-        };
-        let report = ExchangeReport {
-            peer: &self.lease.shared.peer,
-            outcome,
-            status: self.status,
-            progress: self.progress(),
-            reused: self.lease.reused,
-            phases,
-            bytes_in: self.traffic.0,
-            bytes_out: self.traffic.1,
-        };
-        self.span.end(&report);
-        let observer = &self.lease.shared.config.observer;
-        observer.tell(|observer| observer.exchange_finished(&report));
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.outcome.is_none() {
-            self.note_traffic();
-            self.lease.release(CloseCause::Dropped);
-            self.outcome = Some(Outcome::Dropped);
-        }
-        self.report();
-    }
 }
 
 /// Bytes that came before the request was sent.
@@ -490,19 +384,5 @@ fn unasked() -> ProtocolError {
     ProtocolError::Unexpected {
         packet: "data",
         state: "before the request was sent",
-    }
-}
-
-/// Why an error closes the connection.
-fn closing(kind: ErrorKind, stale: bool) -> CloseCause {
-    match kind {
-        ErrorKind::Protocol => CloseCause::Protocol,
-        ErrorKind::WriteTimeout
-        | ErrorKind::FirstPacketTimeout
-        | ErrorKind::BetweenPacketsTimeout
-        | ErrorKind::RequestTimeout => CloseCause::Timeout,
-        ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed if stale => CloseCause::Stale,
-        ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed => CloseCause::Broken,
-        _ => CloseCause::Request,
     }
 }

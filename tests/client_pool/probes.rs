@@ -239,6 +239,10 @@ async fn probes_leave_time_for_a_new_connection() {
     let answer = crate::memory::fetch_with(&client, "saved", short).await;
     assert_eq!(answer.unwrap(), "saved");
     assert_eq!(start.elapsed(), SECOND * 3);
+    // Two seconds are no proof: the others stay for those who have more time.
+    let stats = client.pool().stats();
+    assert_eq!(stats.closed_by(CloseCause::Suspect), 0);
+    assert_eq!((stats.closed_by(CloseCause::CPing), stats.idle), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]
