@@ -401,14 +401,12 @@ fn built_request(input: &ARequest, size: PacketSize) {
     let https = parts.uri.scheme_str() == Some("https");
     assert_eq!(again.is_ssl(), input.tls.is_some() || https);
     let mut expected = headers;
-    if let (None, Some(authority)) = (parts.headers.get("host"), parts.uri.authority()) {
+    if let Some(authority) = parts.uri.authority() {
         let host = authority.as_str().rsplit('@').next().expect("one at least");
+        // It is the only host, and written whatever `Connection` names.
+        expected = end_to_end(&expected);
+        expected.retain(|(name, _)| name != "host");
         expected.push(("host".to_owned(), host.as_bytes().to_vec()));
-        // It is written whatever `Connection` names.
-        if !end_to_end(&expected).iter().any(|(name, _)| name == "host") {
-            expected = end_to_end(&expected);
-            expected.push(("host".to_owned(), host.as_bytes().to_vec()));
-        }
     }
     check_request_headers(
         &expected,

@@ -79,11 +79,11 @@ pub fn write_forward_request(
     };
     let secret = facts.secret.as_ref().or(secret);
     let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
-        let replaced = host.filter(|_| host != host_header);
-        if let Some(host) = replaced {
+        // However many `Host` headers there are, and whatever `Connection` names.
+        if let Some(host) = authority {
             writer.header(b"host", host)?;
         }
-        write_headers(&mut writer, headers, replaced.is_some(), framing)?;
+        write_headers(&mut writer, headers, authority.is_some(), framing)?;
         write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
         writer.finish()
     };
@@ -341,9 +341,14 @@ mod tests {
         assert_eq!((request.server_port(), request.is_ssl()), (443, true));
         assert_eq!(request.framing(), BodyFraming::Length(0));
         // The authority of the target counts, not what the header says (RFC 9112 section 3.2.2).
-        for connection in ["close", "x-private"] {
+        for (connection, host) in [
+            ("close", "other.example"),
+            ("x-private", ""),
+            ("host", "app.example:8080"),
+        ] {
             let request = Request::get("http://app.example:8080/")
-                .header("host", "other.example")
+                .header("host", host)
+                .header("host", "third.example")
                 .header("connection", connection)
                 .header("x-kept", "1")
                 .body(())

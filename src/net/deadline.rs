@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-#[cfg(any(feature = "server", feature = "http"))]
+#[cfg(any(feature = "server", feature = "client"))]
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -15,7 +15,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// Starts a wait, or ends it with `None`.
-    #[cfg(any(feature = "server", feature = "http"))]
+    #[cfg(any(feature = "server", feature = "client"))]
     pub(crate) fn set(&mut self, limit: Option<Duration>) {
         // A limit beyond what the clock can express is no limit.
         self.at = limit.and_then(|limit| Instant::now().checked_add(limit));
