@@ -14,61 +14,20 @@
     reason = "a benchmark of our own data"
 )]
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod servers;
 
-use ajp::client::{Address, Client, Pool, PoolConfig};
-use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
-use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioExecutor;
-use servers::{PROTOCOLS, Protocol, Server, drain, own_cpu, runtime};
+use servers::client::{AnyClient, CASES, Case};
+use servers::{PROTOCOLS, Protocol, Server, own_cpu, runtime};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Requests that run at the same time, each on a connection of its own.
 const CALLERS: u64 = 16;
 
-#[derive(Clone, Copy)]
-struct Case {
-    name: &'static str,
-    path: &'static str,
-    upload: usize,
-    download: usize,
-    /// Requests of one round of the CPU table.
-    requests: u64,
-}
-
-const CASES: [Case; 4] = [
-    Case {
-        name: "get",
-        path: "/small",
-        upload: 0,
-        download: 13,
-        requests: 20_000,
-    },
-    Case {
-        name: "post-10k",
-        path: "/small",
-        upload: 10 << 10,
-        download: 13,
-        requests: 10_000,
-    },
-    Case {
-        name: "get-100k",
-        path: "/100k",
-        upload: 0,
-        download: 100 << 10,
-        requests: 5_000,
-    },
-    Case {
-        name: "get-10m",
-        path: "/10m",
-        upload: 0,
-        download: 10 << 20,
-        requests: 50,
-    },
-];
+/// Requests of one round of the CPU table.
+const ROUND: [u64; 4] = [20_000, 10_000, 5_000, 50];
 
 fn main() {
     if servers::serve_if_asked() {
@@ -101,14 +60,14 @@ fn time(criterion: &mut Criterion, pairs: &[Pair]) {
 fn cpu_table(pairs: &[Pair]) {
     const ROUNDS: usize = 9;
     println!("\nCPU time per request, client + server, median of {ROUNDS} rounds in turns");
-    for case in CASES {
+    for (case, requests) in CASES.into_iter().zip(ROUND) {
         let mut rounds = vec![Vec::new(); pairs.len()];
         for _ in 0..ROUNDS {
             for (pair, times) in pairs.iter().zip(&mut rounds) {
                 let before = pair.cpu();
-                pair.run(case, case.requests);
+                pair.run(case, requests);
                 let spent = pair.cpu().saturating_sub(before);
-                times.push(spent.as_secs_f64() * 1e6 / case.requests as f64);
+                times.push(spent.as_secs_f64() * 1e6 / requests as f64);
             }
         }
         let median = |times: &mut Vec<f64>| {
@@ -137,35 +96,10 @@ struct Pair {
     _server: Server,
 }
 
-#[derive(Clone)]
-enum AnyClient {
-    Ajp(Client),
-    Http1(Box<Hyper>, String),
-}
-
-type Hyper = hyper_util::client::legacy::Client<
-    hyper_util::client::legacy::connect::HttpConnector,
-    Full<Bytes>,
->;
-
 impl Pair {
     fn start(name: &'static str, protocol: Protocol) -> Self {
         let server = Server::start(name);
-        let address = &server.address;
-        let client = match protocol {
-            Protocol::Ajp(size) => {
-                let config = PoolConfig::default().packet_size(size);
-                let address: Address = address.parse().unwrap();
-                AnyClient::Ajp(Client::new(Pool::new(address, config)))
-            }
-            Protocol::Http1 => {
-                let mut connector = hyper_util::client::legacy::connect::HttpConnector::new();
-                connector.set_nodelay(true);
-                let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-                    .build(connector);
-                AnyClient::Http1(Box::new(client), format!("http://{address}"))
-            }
-        };
+        let client = AnyClient::new(protocol, &server.address);
         Self {
             name,
             runtime: runtime(),
@@ -177,23 +111,8 @@ impl Pair {
     /// The time that so many requests take.
     fn run(&self, case: Case, count: u64) -> Duration {
         self.runtime.block_on(async {
-            let upload = Bytes::from(vec![b'u'; case.upload]);
             let start = Instant::now();
-            let callers: Vec<_> = (0..CALLERS)
-                .map(|caller| {
-                    let share = count / CALLERS + u64::from(caller < count % CALLERS);
-                    let (client, upload) = (self.client.clone(), upload.clone());
-                    tokio::spawn(async move {
-                        for _ in 0..share {
-                            let received = client.call(case.path, upload.clone()).await;
-                            assert_eq!(received, case.download);
-                        }
-                    })
-                })
-                .collect();
-            for caller in callers {
-                caller.await.unwrap();
-            }
+            self.client.run(case, count, CALLERS).await;
             start.elapsed()
         })
     }
@@ -201,63 +120,9 @@ impl Pair {
     /// CPU time of both processes so far.
     fn cpu(&self) -> Duration {
         let server = self.runtime.block_on(async {
-            let body = self.client.response("/cpu", Bytes::new()).await;
+            let body = self.client.response("/cpu").await;
             String::from_utf8(body.to_vec()).unwrap()
         });
         own_cpu() + Duration::from_nanos(server.parse().unwrap())
     }
-}
-
-impl AnyClient {
-    /// Bytes of the response's body.
-    async fn call(&self, path: &str, upload: Bytes) -> usize {
-        match self {
-            Self::Ajp(client) => {
-                let response = client.send(request("", path, upload)).await.unwrap();
-                drain(response.into_body()).await
-            }
-            Self::Http1(client, base) => {
-                let response = client.request(request(base, path, upload)).await.unwrap();
-                drain(response.into_body()).await
-            }
-        }
-    }
-
-    async fn response(&self, path: &str, upload: Bytes) -> Bytes {
-        match self {
-            Self::Ajp(client) => {
-                let response = client.send(request("", path, upload)).await.unwrap();
-                response.into_body().collect().await.unwrap().to_bytes()
-            }
-            Self::Http1(client, base) => {
-                let response = client.request(request(base, path, upload)).await.unwrap();
-                response.into_body().collect().await.unwrap().to_bytes()
-            }
-        }
-    }
-}
-
-fn request(base: &str, path: &str, upload: Bytes) -> Request<Full<Bytes>> {
-    let method = if upload.is_empty() { "GET" } else { "POST" };
-    Request::builder()
-        .method(method)
-        .uri(format!("{base}{path}"))
-        .header("host", "www.shop.example")
-        .header(
-            "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-        )
-        .header(
-            "accept",
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-        )
-        .header("accept-encoding", "gzip, deflate, br")
-        .header("accept-language", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7")
-        .header("referer", "http://www.shop.example/app/start?page=1")
-        .header(
-            "cookie",
-            "theme=dark; JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1",
-        )
-        .body(Full::new(upload))
-        .unwrap()
 }

@@ -19,6 +19,7 @@
     reason = "a benchmark of our own data"
 )]
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod servers;
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,5 +1,7 @@
 //! The servers that the benches put behind what they measure, each in a process of its own.
 
+pub(crate) mod client;
+
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
 use bytes::Bytes;
@@ -17,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// Set in a server's process: which protocol it speaks.
-const SERVE: &str = "AJP_BENCH_SERVE";
+pub(crate) const SERVE: &str = "AJP_BENCH_SERVE";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -72,7 +74,10 @@ pub(crate) fn serve_if_asked() -> bool {
         return false;
     };
     let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
-    runtime().block_on(serve(*protocol));
+    let runtime = runtime();
+    runtime.block_on(serve(*protocol));
+    // The process ends; connections are not taken apart first.
+    std::mem::forget(runtime);
     true
 }
 
@@ -158,6 +163,10 @@ where
         "/small" => small,
         "/100k" => large.slice(..100 << 10),
         "/10m" => large,
+        "/wait" => {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            small
+        }
         "/cpu" => own_cpu().as_nanos().to_string().into(),
         _ => {
             let mut response = Response::new(Full::default());
