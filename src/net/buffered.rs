@@ -1,12 +1,15 @@
 //! A stream of packets over a byte stream: capped reads, queued writes, one flush point.
 //!
-//! Reads: while nothing is buffered a read goes to the stack, so an idle connection
-//! holds no buffer. Only when that was full, or a packet is known to be larger, is a heap
-//! buffer reserved, growing to 64 KiB while reads keep filling it.
+//! Reads: each goes to a large buffer that the thread lends, so that what has come needs one
+//! call, and a connection that waits holds no buffer. When little has come it is copied
+//! to memory of its own size; when much has come the connection takes the buffer over, and
+//! packets are slices of it.
 //!
 //! Writes: small pieces are copied behind each other, larger ones are queued as they
 //! are, and everything leaves with as few vectored writes as the stream takes.
 
+use super::scratch;
+use super::segment::Segment;
 use crate::wire::{DecodeError, Direction, HEADER_LEN, PacketSize, packet_len, split_packet};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -16,10 +19,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// Size of the read that needs no buffer, in bytes.
-const STACK_READ: usize = 4096;
-/// Largest read buffer, in bytes.
-const MAX_READ: usize = 65536;
+/// With so many bytes the connection takes the lent buffer over; it copies fewer.
+const TAKE_OVER_FROM: usize = 8192;
+/// A piece of a packet up to this size is moved to make room for a larger read.
+const MOVE_UP_TO: usize = 8192;
+/// Size of a read whose bytes nobody wants, in bytes.
+const DRAIN: usize = 4096;
 /// Data of at least this many bytes is queued as its own slice instead of copied.
 const GATHER_FROM: usize = 4096;
 /// Most slices of one write.
@@ -44,9 +49,9 @@ pub(crate) struct Buffered<S> {
     reads: Direction,
     size: PacketSize,
     read: BytesMut,
-    /// Next heap read in bytes; 0 while stack reads suffice.
-    read_size: usize,
-    segments: VecDeque<Bytes>,
+    /// `read` is a buffer that was lent and taken over.
+    is_large: bool,
+    segments: VecDeque<Segment>,
     tail: BytesMut,
     segment_bytes: usize,
     /// The stream has taken bytes that it has not flushed yet.
@@ -88,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             reads,
             size,
             read: BytesMut::new(),
-            read_size: 0,
+            is_large: false,
             segments: VecDeque::new(),
             tail: BytesMut::new(),
             segment_bytes: 0,
@@ -142,28 +147,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
                 .saturating_sub(self.read.len()),
             _ => HEADER_LEN,
         };
-        let n = if self.read_size == 0 && wanted <= STACK_READ {
-            let mut stack = [MaybeUninit::uninit(); STACK_READ];
-            let mut chunk = ReadBuf::uninit(&mut stack);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk))?;
-            let filled = chunk.filled();
-            self.read.extend_from_slice(filled);
-            if filled.len() == STACK_READ {
-                self.read_size = STACK_READ.saturating_mul(4);
-            }
-            filled.len()
+        let n = if self.is_large {
+            ready!(self.poll_fill_large(cx, wanted))?
         } else {
-            let room = wanted.max(self.read_size);
-            self.read.reserve(room);
-            let capacity = self.read.capacity().saturating_sub(self.read.len());
-            let n = ready!(pin!(self.io.read_buf(&mut self.read)).poll(cx))?;
-            if n == capacity && self.read_size > 0 {
-                self.read_size = self.read_size.saturating_mul(2).min(MAX_READ);
-            }
-            n
+            ready!(self.poll_fill_lent(cx))?
         };
         self.bytes_in = self.bytes_in.saturating_add(n as u64);
         Poll::Ready(Ok(n))
+    }
+
+    /// A read into the buffer that was taken over.
+    fn poll_fill_large(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        let held = self.read.len();
+        let enough = match held {
+            0 => scratch::SIZE,
+            1..=MOVE_UP_TO => wanted.max(MOVE_UP_TO),
+            // Moving a large piece costs more than a small read.
+            _ => wanted,
+        };
+        let room = self.read.capacity().saturating_sub(held);
+        if room < enough && !self.read.try_reclaim(enough) {
+            let mut fresh = scratch::take();
+            fresh.extend_from_slice(&self.read);
+            fresh.reserve(wanted);
+            scratch::give_back(std::mem::replace(&mut self.read, fresh));
+        }
+        let filled = pin!(self.io.read_buf(&mut self.read)).poll(cx);
+        // A peer that stops within a small packet does not keep us a large buffer.
+        if filled.is_pending() && self.read.len() < TAKE_OVER_FROM {
+            let rest = BytesMut::from(&self.read[..]);
+            self.give_back();
+            self.read = rest;
+        }
+        filled
+    }
+
+    /// A read into a lent buffer.
+    fn poll_fill_lent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut lent = scratch::take();
+        let held = self.read.len();
+        lent.extend_from_slice(&self.read);
+        let filled = pin!(self.io.read_buf(&mut lent)).poll(cx);
+        if lent.len() >= TAKE_OVER_FROM {
+            self.read = lent;
+            self.is_large = true;
+        } else {
+            self.read
+                .extend_from_slice(lent.get(held..).unwrap_or_default());
+            scratch::give_back(lent);
+        }
+        filled
+    }
+
+    fn give_back(&mut self) {
+        let read = std::mem::take(&mut self.read);
+        if std::mem::take(&mut self.is_large) {
+            scratch::give_back(read);
+        }
     }
 
     /// What the peer says while nothing is asked of it. Registers interest in later bytes.
@@ -206,13 +246,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             self.tail.extend_from_slice(&data);
             return;
         }
-        if !self.tail.is_empty() {
-            let head = self.tail.split().freeze();
-            self.segment_bytes = self.segment_bytes.saturating_add(head.len());
-            self.segments.push_back(head);
+        let mut segment = Segment::new(data);
+        if segment.lead_with(&self.tail) {
+            self.tail.clear();
+        } else {
+            let tail = self.tail.split().freeze();
+            self.push(Segment::new(tail));
         }
-        self.segment_bytes = self.segment_bytes.saturating_add(data.len());
-        self.segments.push_back(data);
+        self.push(segment);
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.segment_bytes = self.segment_bytes.saturating_add(segment.len());
+        self.segments.push_back(segment);
     }
 
     /// Bytes queued and not yet taken by the stream.
@@ -233,13 +279,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             let io = Pin::new(&mut self.io);
             let n = match self.segments.front() {
                 None => ready!(io.poll_write(cx, &self.tail))?,
-                Some(front) if !io.is_write_vectored() => ready!(io.poll_write(cx, front))?,
+                Some(front) if !io.is_write_vectored() => ready!(io.poll_write(cx, front.next()))?,
                 Some(_) => {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                     let parts = self
                         .segments
                         .iter()
-                        .map(Bytes::as_ref)
+                        .flat_map(|segment| [segment.lead(), &segment.data])
                         .chain([self.tail.as_ref()])
                         .filter(|part| !part.is_empty());
                     let mut count = 0usize;
@@ -268,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             self.segment_bytes = self.segment_bytes.saturating_sub(part);
             n = n.saturating_sub(part);
             front.advance(part);
-            if !front.is_empty() {
+            if front.len() > 0 {
                 return;
             }
             self.segments.pop_front();
@@ -279,9 +325,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// Gives back what an idle connection does not need.
     pub(crate) fn release_buffers(&mut self) {
         if self.read.is_empty() {
-            self.read = BytesMut::new();
+            self.give_back();
         }
-        self.read_size = 0;
         self.segments.shrink_to(4);
         if self.tail.is_empty() && self.tail.capacity() > KEEP_WRITE {
             self.tail = BytesMut::new();
@@ -301,8 +346,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         cx: &mut Context<'_>,
         limit: &mut usize,
     ) -> Poll<io::Result<()>> {
-        self.read = BytesMut::new();
-        let mut stack = [MaybeUninit::uninit(); STACK_READ];
+        self.read.clear();
+        self.give_back();
+        let mut stack = [MaybeUninit::uninit(); DRAIN];
         while *limit > 0 {
             let mut chunk = ReadBuf::uninit(&mut stack);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk))?;

@@ -5,6 +5,8 @@
 
 mod buffered;
 mod deadline;
+mod scratch;
+mod segment;
 
 #[cfg(feature = "client")]
 pub(crate) use buffered::Silence;
