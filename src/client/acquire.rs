@@ -170,7 +170,7 @@ impl Lease {
         self.shared.close_all(doomed);
     }
 
-    fn pop(&self, now: Instant) -> Option<Connection> {
+    fn pop(&self, now: Instant) -> Option<Box<Connection>> {
         let mut doomed = Doomed::new();
         let connection = self.shared.idle.pop(now, &mut doomed);
         self.shared.close_all(doomed);
@@ -199,7 +199,8 @@ impl Lease {
         self.stopwatch.connected(took);
         let transport = opened.inspect_err(|_| shared.idle.unreachable(Instant::now()))?;
         let size = shared.config.packet_size;
-        self.connection = Some(Connection::new(transport, size, shared.lifetime()));
+        let connection = Connection::new(transport, size, shared.lifetime());
+        self.connection = Some(Box::new(connection));
         self.reused = false;
         shared.counters.created();
         event!(DEBUG, peer = &*shared.peer, "AJP connection opened");

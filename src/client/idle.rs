@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Connections to close once the lock is given up.
-pub(super) type Doomed = Vec<(Connection, CloseCause)>;
+pub(super) type Doomed = Vec<(Box<Connection>, CloseCause)>;
 
 #[derive(Debug)]
 pub(super) struct IdleList {
@@ -23,7 +23,7 @@ pub(super) struct IdleList {
 #[derive(Debug)]
 struct State {
     /// Newest at the back.
-    connections: VecDeque<Connection>,
+    connections: VecDeque<Box<Connection>>,
     keep_alive: KeepAlive,
     shut: bool,
 }
@@ -56,7 +56,7 @@ impl IdleList {
     }
 
     /// The newest connection. Expired ones are closed on the way.
-    pub(super) fn pop(&self, now: Instant, doomed: &mut Doomed) -> Option<Connection> {
+    pub(super) fn pop(&self, now: Instant, doomed: &mut Doomed) -> Option<Box<Connection>> {
         let mut state = self.lock();
         state.drop_expired(self.idle_timeout, now, doomed);
         while let Some(mut connection) = state.connections.pop_back() {
@@ -71,7 +71,7 @@ impl IdleList {
     }
 
     /// Takes a connection in as the newest one.
-    pub(super) fn push(&self, mut connection: Connection, now: Instant, doomed: &mut Doomed) {
+    pub(super) fn push(&self, mut connection: Box<Connection>, now: Instant, doomed: &mut Doomed) {
         let mut state = self.lock();
         if state.shut {
             doomed.push((connection, CloseCause::PoolShut));
@@ -94,8 +94,11 @@ impl IdleList {
     /// Closes all that became idle at `since` or before.
     pub(super) fn drop_suspects(&self, since: Instant, doomed: &mut Doomed) {
         let mut state = self.lock();
-        let older = |connection: &&Connection| connection.idle_since <= since;
-        let count = state.connections.iter().take_while(older).count();
+        let idle_since = state
+            .connections
+            .iter()
+            .map(|connection| connection.idle_since);
+        let count = idle_since.take_while(|&moment| moment <= since).count();
         let oldest = state.connections.drain(..count);
         doomed.extend(oldest.map(|connection| (connection, CloseCause::Suspect)));
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// One place in a [`Pool`](super::Pool) with its connection, clean and idle. Dropping it
 /// closes the connection.
 pub struct Lease {
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Option<Box<Connection>>,
     pub(super) shared: Arc<Shared>,
     has_place: bool,
     pub(super) reused: bool,

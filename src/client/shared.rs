@@ -77,7 +77,7 @@ impl Shared {
     }
 
     /// Puts an idle and clean connection into the list, unless it has served its time.
-    pub(super) fn put_back(&self, mut connection: Connection) {
+    pub(super) fn put_back(&self, mut connection: Box<Connection>) {
         self.counters.traffic(&mut connection);
         connection.io.release_buffers();
         let now = Instant::now();
@@ -127,7 +127,7 @@ impl Shared {
         count
     }
 
-    pub(super) fn close(&self, mut connection: Connection, cause: CloseCause) {
+    pub(super) fn close(&self, mut connection: Box<Connection>, cause: CloseCause) {
         self.counters.traffic(&mut connection);
         let (bytes_in, bytes_out) = connection.counted;
         let (opened, exchanges) = (connection.opened, connection.exchanges);
