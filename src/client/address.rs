@@ -2,6 +2,7 @@
 
 use super::tcp;
 use super::transport::{Connect, Connecting};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let invalid = |why| InvalidAddress {
-            text: text.into(),
+            text: without_secrets(text).into(),
             why,
         };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -111,7 +112,22 @@ impl FromStr for Address {
     }
 }
 
-/// Why a text is not an [`Address`].
+/// Without what may hold a secret: user information and a query, which other programs put
+/// into an address.
+fn without_secrets(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    if let Some((before, _)) = text.split_once('?') {
+        text = format!("{before}?[redacted]").into();
+    }
+    if let Some((before, host)) = text.rsplit_once('@') {
+        let scheme = before.find("://").map(|at| at.saturating_add(3));
+        let scheme = before.get(..scheme.unwrap_or(0)).unwrap_or_default();
+        text = format!("{scheme}[redacted]@{host}").into();
+    }
+    text
+}
+
+/// Why a text is not an [`Address`]. Does not contain user information or a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the AJP address \"{text}\" {why}")]
 pub struct InvalidAddress {
@@ -159,6 +175,34 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
             assert_eq!(shown.parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn wrong_texts_keep_secrets() {
+        for (text, shown) in [
+            ("ajp://bob:pass@tomcat:8009", "ajp://[redacted]@tomcat:8009"),
+            ("bob:p@ss@tomcat", "[redacted]@tomcat"),
+            (
+                "ajp://tomcat:8009?secret=pass",
+                "ajp://tomcat:8009?[redacted]",
+            ),
+            (
+                "ajp://pass@tomcat?pass@x",
+                "ajp://[redacted]@tomcat?[redacted]",
+            ),
+            ("http://bob:pass@tomcat", "http://[redacted]@tomcat"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("\"{shown}\"")),
+                "{error}"
+            );
+            let debug = format!("{error:?}");
+            assert!(
+                !debug.contains("pass") && !debug.contains("p@ss"),
+                "{debug}"
+            );
         }
     }
 

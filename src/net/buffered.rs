@@ -13,6 +13,7 @@ use super::segment::Segment;
 use crate::wire::{DecodeError, Direction, HEADER_LEN, PacketSize, packet_len, split_packet};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -43,7 +44,6 @@ pub(crate) enum ReadError {
     Frame(DecodeError),
 }
 
-#[derive(Debug)]
 pub(crate) struct Buffered<S> {
     io: S,
     reads: Direction,
@@ -359,6 +359,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             *limit = limit.saturating_sub(n);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> fmt::Debug for Buffered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bytes themselves may be anything, secrets too.
+        f.debug_struct("Buffered")
+            .field("reads", &self.reads)
+            .field("unread", &self.read.len())
+            .field(
+                "queued",
+                &self.segment_bytes.saturating_add(self.tail.len()),
+            )
+            .field("bytes_in", &self.bytes_in)
+            .field("bytes_out", &self.bytes_out)
+            .finish_non_exhaustive()
     }
 }
 

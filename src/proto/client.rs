@@ -2,9 +2,11 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, END_OF_BODY, EncodeError, PacketSize, SendHeaders, ToWebServer, body_packet_header,
+    BodyFraming, Data, END_OF_BODY, EncodeError, PacketSize, SendHeaders, ToWebServer,
+    body_packet_header,
 };
 use bytes::Bytes;
+use std::fmt;
 
 /// How far an exchange has got, as seen from the web server. Decides what may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,7 @@ pub enum Progress {
 }
 
 /// What a packet from the container means to the exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,
     reason = "the protocol is closed; a driver must handle every event"
@@ -40,6 +42,19 @@ pub enum ClientEvent {
     Ignored,
     /// The response is complete.
     End,
+}
+
+impl fmt::Debug for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head(head) => f.debug_tuple("Head").field(head).finish(),
+            Self::Data(data) => f.debug_tuple("Data").field(&Data(data)).finish(),
+            Self::Flush => f.write_str("Flush"),
+            Self::BodyRequested => f.write_str("BodyRequested"),
+            Self::Ignored => f.write_str("Ignored"),
+            Self::End => f.write_str("End"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST, ForwardRequest,
+    BodyFraming, Data, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST, ForwardRequest,
     PacketSize, RequestBody, ToContainer, body_chunk_header, get_body_chunk,
 };
 use bytes::Bytes;
+use std::fmt;
 
 /// What a packet on an idle connection means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn refuse(packet: &'static str) -> IdleEvent {
 }
 
 /// What a body packet means to the exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,
     reason = "the protocol is closed; a driver must handle every event"
@@ -95,6 +96,16 @@ pub enum BodyEvent {
     End,
     /// An empty packet nobody asked for, tolerated once with a bodyless request (lighttpd).
     StrayEmpty,
+}
+
+impl fmt::Debug for BodyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(data) => f.debug_tuple("Data").field(&Data(data)).finish(),
+            Self::End => f.write_str("End"),
+            Self::StrayEmpty => f.write_str("StrayEmpty"),
+        }
+    }
 }
 
 /// What is left to do when the response is complete.

@@ -83,7 +83,7 @@ impl fmt::Debug for RequestLine<'_> {
 }
 
 /// Body data: how much, and how it begins.
-struct Data<'a>(&'a [u8]);
+pub(crate) struct Data<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Data<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
