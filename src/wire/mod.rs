@@ -58,9 +58,9 @@ pub use code::{
 #[cfg(feature = "tokio-codec")]
 pub use codec::{CodecError, ContainerCodec, FromWebServer, WebServerCodec};
 pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
+pub(crate) use debug::Data;
 pub(crate) use display::Packet;
 pub use display::Reveal;
-pub(crate) use debug::Data;
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 #[cfg(all(feature = "client", feature = "http"))]
 pub(crate) use headers::parse_content_length;
