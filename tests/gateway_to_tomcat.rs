@@ -6,15 +6,23 @@
 )]
 
 mod cases;
-#[path = "../examples/gateway/proxy.rs"]
-mod proxy;
+#[path = "../examples/gateway/front/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the example uses the rest"
+)]
+mod front;
 mod support;
 
 use ajp::Secret;
+use ajp::balancer::{Balancer, BalancerConfig, Member};
 use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
 use ajp::http::{RequestFacts, TlsFacts};
 use ajp::wire::PacketSize;
 use bytes::Bytes;
+use front::{Mapping, Maps};
 use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
 use std::net::SocketAddr;
@@ -40,8 +48,18 @@ async fn gateway(client: Client, max_body: Option<u64>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
+    let balancer = Balancer::new(BalancerConfig::default());
+    balancer
+        .add(Member::new("tomcat"), client.pool().clone())
+        .unwrap();
+    let maps = Maps::new(vec![Mapping::new("/", balancer, "/").unwrap()]);
+    let site = front::Site {
+        maps,
+        max_body,
+        ..front::Site::default()
+    };
     tokio::spawn(async move {
-        proxy::run(listener, client, max_body, stopping).await;
+        front::run(listener, site.into(), stopping).await;
         drop(stop);
     });
     address
@@ -199,10 +217,7 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
         .request("GET", "/app/hello", &[("x-token", &token)], Body::None)
         .await;
     assert_eq!(answer.status, 431);
-    assert_eq!(
-        answer.text(),
-        "431 the request head does not fit the packet size\n"
-    );
+    assert_eq!(answer.text(), "431 the request's headers are too large\n");
 }
 
 #[tokio::test]
@@ -232,7 +247,7 @@ async fn errors_towards_the_http_client_have_their_status() {
     let answer = to_nobody.get("/app/hello").await;
     assert_eq!(
         (answer.status.as_u16(), answer.text()),
-        (503, "503 cannot connect\n")
+        (503, "503 the application is not available at the moment\n")
     );
     let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
     let answer = fresh

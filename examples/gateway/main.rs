@@ -1,4 +1,4 @@
-//! HTTP in, AJP out.
+//! HTTP in, AJP out: what httpd does in front of Tomcat.
 //!
 //! Without arguments it starts an AJP container of its own and forwards to it:
 //!
@@ -8,44 +8,90 @@
 //! ```
 //!
 //! With `--backend ajp://127.0.0.1:8009 --secret-file /etc/ajp.secret` it forwards to a
-//! real one, such as Tomcat.
+//! real one, such as Tomcat. Several make a balancer:
+//!
+//! ```text
+//! cargo run --release --example gateway -- --sticky 'JSESSIONID|jsessionid' \
+//!     --backend 'ajp://127.0.0.1:8009 route=jvm1 weight=2' \
+//!     --backend 'ajp://127.0.0.1:8010 route=jvm2' --manager 127.0.0.1:8081
+//! ```
+//!
+//! More of them, and paths, are described in a file: `--config gateway.toml`, see
+//! `examples/gateway/gateway.toml`.
 
 #![allow(
     clippy::doc_markdown,
     reason = "doc comments of arguments are help texts"
 )]
+#![allow(unreachable_pub, reason = "modules of an example")]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "in a test a panic is the report"
+    )
+)]
 
+mod config;
 mod container;
-mod proxy;
+mod front;
+mod manager;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, Pool, PoolConfig};
+use ajp::balancer::{Balancer, Sticky};
+use ajp::client::Address;
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
 use clap::Parser;
+use config::{Backend, Config, Defaults, MethodName, argument};
+use front::{AccessLog, Maps, Site};
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 #[derive(Parser)]
-#[command(about = "An HTTP/1.1 gateway to an AJP container (Tomcat, JBoss, or its own)")]
+#[command(about = "An HTTP/1.1 gateway to AJP containers (Tomcat, JBoss, or its own)")]
 struct Args {
-    /// Address to take HTTP requests on; port 0 picks a free one
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// The container, ajp://host:port or unix:/path [default: one of its own]
+    /// Configuration file in TOML; flags beside it come first
     #[arg(long)]
-    backend: Option<Address>,
-    /// File that holds the secret shared with the container
+    config: Option<PathBuf>,
+    /// Address to take HTTP requests on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// A container, ajp://host:port or unix:/path, and its route=, weight=, status= and set=;
+    /// once for each [default: one of its own]
+    #[arg(long, conflicts_with = "config")]
+    backend: Vec<Backend>,
+    /// How to choose among containers: byrequests, bytraffic, bybusyness, bysessions,
+    /// least_outstanding or lowest_latency [default: byrequests]
+    #[arg(long, conflicts_with = "config", value_parser = argument::<MethodName>)]
+    method: Option<MethodName>,
+    /// Cookie and path parameter of sticky sessions, such as JSESSIONID|jsessionid
+    #[arg(long, conflicts_with = "config", value_parser = argument::<Sticky>)]
+    sticky: Option<Sticky>,
+    /// Loopback address of the balancer manager [default: none]
+    #[arg(long)]
+    manager: Option<SocketAddr>,
+    /// Let the balancer manager change things
+    #[arg(long, requires = "manager")]
+    manager_changes: bool,
+    /// Where requests are logged, - for standard output [default: nowhere]
+    #[arg(long)]
+    access_log: Option<PathBuf>,
+    /// File that holds the secret shared with the containers
     #[arg(long)]
     secret_file: Option<PathBuf>,
-    /// AJP packet size in bytes, 8192 to 65536; must be the container's
+    /// AJP packet size in bytes, 8192 to 65536; must be the containers'
     #[arg(long, default_value = "8192", value_parser = packet_size)]
     packet_size: PacketSize,
-    /// Most connections to the container
+    /// Most connections to each container
     #[arg(long, default_value_t = 100)]
     max_connections: usize,
     /// Largest request body in bytes [default: no limit]
@@ -77,48 +123,150 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let secret = match &args.secret_file {
-        Some(path) => Some(
-            Secret::from_file(path)
-                .map_err(|error| format!("secret file {}: {error}", path.display()))?,
-        ),
-        None => None,
+    let defaults = Defaults {
+        secret: match &args.secret_file {
+            Some(path) => Some(
+                Secret::from_file(path)
+                    .map_err(|error| format!("secret file {}: {error}", path.display()))?,
+            ),
+            None => None,
+        },
+        packet_size: args.packet_size,
+        max_connections: args.max_connections,
     };
-    let http = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let (stop, stopping) = watch::channel(false);
+    let (config, own) = configure(args, &defaults, &stopping).await?;
 
-    let (backend, own) = if let Some(address) = args.backend {
-        (address, None)
-    } else {
-        let (address, server) =
-            start_container(secret.clone(), args.packet_size, stopping.clone()).await?;
-        (address, Some(server))
+    let listen = config.listen.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
+    let http = bind(listen).await?;
+    let (log, writer) = match &config.access_log {
+        None => (AccessLog::none(), None),
+        Some(path) => AccessLog::open(path)
+            .map(|(log, writer)| (log, Some(writer)))
+            .map_err(|error| format!("access log {}: {error}", path.display()))?,
     };
-    let kind = if own.is_some() {
-        " (embedded container)"
-    } else {
-        ""
+    let manager = match &config.manager {
+        None => None,
+        Some(settings) => Some((bind(settings.listen).await?, settings)),
     };
-    let config = PoolConfig::default()
-        .secret(secret)
-        .packet_size(args.packet_size)
-        .max_connections(args.max_connections);
-    let address = http.local_addr()?;
-    println!("gateway: http://{address} -> {backend}{kind}; try: curl http://{address}/hello");
+    println!("{}", greeting(http.local_addr()?, &config, own.is_some()));
+    let mut tasks: Vec<JoinHandle<()>> = own.into_iter().collect();
+    if let Some((listener, settings)) = manager {
+        let address = listener.local_addr()?;
+        println!("gateway: manager http://{address}{}", manager::PATH);
+        let manager = manager::Manager::new(config.balancers.clone(), settings)?;
+        tasks.push(tokio::spawn(manager::run(
+            listener,
+            manager,
+            stopping.clone(),
+        )));
+    }
+    for balancer in config.balancers.clone() {
+        tokio::spawn(async move { balancer.run().await });
+    }
+    let site = Arc::new(Site {
+        maps: Maps::new(config.maps),
+        max_body: config.max_body,
+        trusted_proxies: config.trusted_proxies,
+        log,
+    });
+    tasks.push(tokio::spawn(front::run(http, site, stopping)));
 
-    let client = Client::new(Pool::new(backend, config));
-    let front = tokio::spawn(proxy::run(http, client, args.max_body, stopping));
-    tokio::signal::ctrl_c().await?;
+    asked_to_stop().await?;
     println!("gateway: draining");
     stop.send_replace(true);
-    front.await?;
-    if let Some(own) = own {
-        own.await?;
+    for task in tasks.into_iter().rev() {
+        task.await?;
+    }
+    if let Some(writer) = writer {
+        writer.finish();
     }
     println!("gateway: done");
     Ok(())
+}
+
+/// What the file says, or the flags, or a container of our own.
+async fn configure(
+    args: Args,
+    defaults: &Defaults,
+    stopping: &watch::Receiver<bool>,
+) -> Result<(Config, Option<JoinHandle<()>>), Box<dyn Error>> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path, defaults)?,
+        None if args.backend.is_empty() => Config::default(),
+        None => Config::of_backends(
+            args.backend.clone(),
+            args.method,
+            args.sticky.clone(),
+            defaults,
+        )?,
+    };
+    let mut own = None;
+    if config.maps.is_empty() {
+        let secret = defaults.secret.clone();
+        let (address, server) =
+            start_container(secret, defaults.packet_size, stopping.clone()).await?;
+        let backend = Backend::from(address);
+        let embedded = Config::of_backends(vec![backend], args.method, args.sticky, defaults)?;
+        (config.balancers, config.maps) = (embedded.balancers, embedded.maps);
+        own = Some(server);
+    }
+    if let Some(listen) = args.manager {
+        config.manager = Some(config::Manager::new(listen, args.manager_changes)?);
+    }
+    config.listen = args.listen.or(config.listen);
+    config.access_log = args.access_log.or(config.access_log);
+    config.max_body = args.max_body.or(config.max_body);
+    Ok((config, own))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+/// The one line that is printed when all is ready.
+fn greeting(address: SocketAddr, config: &Config, embedded: bool) -> String {
+    let (to, path) = match (&config.balancers[..], &config.maps[..]) {
+        ([one], [map]) => (members(one), map.path()),
+        (balancers, maps) => {
+            let names: Vec<_> = balancers
+                .iter()
+                .map(|balancer| format!("balancer://{}", balancer.name()))
+                .collect();
+            (names.join(","), maps.first().map_or("/", |map| map.path()))
+        }
+    };
+    let (kind, path) = match embedded {
+        true => (" (embedded container)", "/hello"),
+        // Tomcat's own page would do, but every path is somebody's.
+        false if path == "/" => ("", "/hello"),
+        false => ("", path),
+    };
+    format!("gateway: http://{address} -> {to}{kind}; try: curl http://{address}{path}")
+}
+
+/// The names of a balancer's members.
+fn members(balancer: &Balancer) -> String {
+    let members = balancer.members();
+    let names: Vec<_> = members.iter().map(ajp::balancer::Member::name).collect();
+    names.join(",")
+}
+
+/// Ctrl-C, or the signal that services are stopped with.
+async fn asked_to_stop() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 /// An AJP container of our own, on a free loopback port.
@@ -126,7 +274,7 @@ async fn start_container(
     secret: Option<Secret>,
     packet_size: PacketSize,
     mut stopping: watch::Receiver<bool>,
-) -> Result<(Address, tokio::task::JoinHandle<()>), Box<dyn Error>> {
+) -> Result<(Address, JoinHandle<()>), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = Address::from(listener.local_addr()?);
     // Loopback only; with a secret only the gateway gets in.

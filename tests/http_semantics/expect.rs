@@ -1,9 +1,11 @@
 //! `Expect: 100-continue` through a gateway: the HTTP client is told to go on when somebody
 //! wants its body, and not before (section 4.7).
 
+use crate::front::{self, Mapping, Maps, Site};
 use crate::raw::backend::{Backend, Conn, config};
 use crate::raw::packets::response;
 use crate::raw::soon;
+use ajp::balancer::{Balancer, BalancerConfig, Member};
 use ajp::client::{Address, Client, Pool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,9 +20,18 @@ async fn ask(client: &Client, announced: &str) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
-    let client = client.clone();
+    let balancer = Balancer::new(BalancerConfig::default());
+    balancer
+        .add(Member::new("container"), client.pool().clone())
+        .unwrap();
+    let maps = Maps::new(vec![Mapping::new("/", balancer, "/").unwrap()]);
+    let site = Site {
+        maps,
+        max_body: Some(1000),
+        ..Site::default()
+    };
     tokio::spawn(async move {
-        crate::proxy::run(listener, client, Some(1000), stopping).await;
+        front::run(listener, site.into(), stopping).await;
         drop(stop);
     });
     let mut http = TcpStream::connect(address).await.unwrap();

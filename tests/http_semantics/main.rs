@@ -6,10 +6,16 @@
     missing_docs,
     reason = "tests"
 )]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
 
-#[path = "../../examples/gateway/proxy.rs"]
-mod proxy;
+#[path = "../../examples/gateway/front/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the example uses the rest"
+)]
+mod front;
 #[path = "../raw/mod.rs"]
 #[allow(unused_imports, reason = "other binaries use the rest")]
 mod raw;

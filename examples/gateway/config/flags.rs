@@ -1,0 +1,117 @@
+//! The same tables from the command line.
+
+use super::file::{Balancer, File, Manager, Map, Member};
+use super::values::{MethodName, Text, Whole};
+use ajp::balancer::{Sticky, Weight};
+use ajp::client::Address;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use toml::Spanned;
+
+/// The only balancer.
+const NAME: &str = "default";
+
+/// A container with httpd's parameters: `ajp://127.0.0.1:8009 route=jvm1 weight=2`.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    url: Address,
+    route: Option<String>,
+    weight: Weight,
+    status: ajp::balancer::Flags,
+    set: u32,
+}
+
+impl From<Address> for Backend {
+    fn from(url: Address) -> Self {
+        Self {
+            url,
+            route: None,
+            weight: Weight::ONE,
+            status: ajp::balancer::Flags::ACTIVE,
+            set: 0,
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_ascii_whitespace();
+        let url = words.next().unwrap_or_default();
+        let url: Address = url.parse().map_err(|error| format!("{error}"))?;
+        let mut backend = Self::from(url);
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            match key {
+                "route" => backend.route = Some(value.into()),
+                "weight" => backend.weight = value.parse().map_err(|error| format!("{error}"))?,
+                "status" => backend.status = value.parse().map_err(|error| format!("{error}"))?,
+                "set" => {
+                    let set = value.parse().ok().filter(|set| *set <= 1000);
+                    backend.set = set.ok_or("set is a whole number from 0 to 1000")?;
+                }
+                _ => {
+                    return Err(format!(
+                        "unknown parameter {key:?}; there are route, weight, status and set"
+                    ));
+                }
+            }
+        }
+        Ok(backend)
+    }
+}
+
+/// A value that stands in no file.
+fn here<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+/// One balancer over these containers, for all paths.
+pub fn file(backends: Vec<Backend>, method: Option<MethodName>, sticky: Option<Sticky>) -> File {
+    let member = |backend: Backend| Member {
+        url: here(Text(backend.url)),
+        route: backend.route,
+        weight: backend.weight,
+        status: backend.status,
+        set: Some(Whole(backend.set.into())),
+    };
+    let balancer = Balancer {
+        name: here(NAME.into()),
+        method: method.map(Text),
+        sticky: sticky.map(Text),
+        nofailover: None,
+        retry: None,
+        attempts: None,
+        fail_on_status: Vec::new(),
+        secret_file: None,
+        packet_size: None,
+        max_connections: None,
+        connect_timeout: None,
+        acquire_timeout: None,
+        timeout: None,
+        health: None,
+        member: backends.into_iter().map(member).collect(),
+    };
+    let map = Map {
+        path: here("/".into()),
+        to: here(format!("balancer://{NAME}/")),
+        location: true,
+        cookie_path: true,
+    };
+    File {
+        balancer: vec![balancer],
+        map: vec![map],
+        ..File::default()
+    }
+}
+
+/// The manager's table.
+pub fn manager(listen: SocketAddr, changes: bool) -> Manager {
+    Manager {
+        listen: Some(here(Text(listen))),
+        allow_remote: false,
+        changes: Some(here(changes)),
+        hosts: Vec::new(),
+    }
+}

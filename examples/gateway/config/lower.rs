@@ -1,0 +1,330 @@
+//! From tables to balancers and maps: everything that is checked beside something else.
+
+use super::error::Fault;
+use super::file::{self, CheckKind, File};
+use super::values::{Packets, Text, Whole};
+use super::{Config, Defaults, Manager};
+use crate::front::Mapping;
+use ajp::Secret;
+use ajp::balancer::{
+    Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
+};
+use ajp::client::{Address, Pool, PoolConfig, Timeouts};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use toml::Spanned;
+
+/// Where the manager listens unless told.
+const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+
+/// The whole configuration.
+pub fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
+    let mut balancers: Vec<Balancer> = Vec::new();
+    for table in &file.balancer {
+        let name = table.name.get_ref();
+        if balancers.iter().any(|known| known.name() == name) {
+            return Err(Fault::at(
+                table.name.span(),
+                format!("there are two balancers of the name {name:?}"),
+            ));
+        }
+        balancers.push(balancer(table, defaults)?);
+    }
+    let mut maps: Vec<Mapping> = Vec::new();
+    for table in &file.map {
+        let mapping = map(table, &mut balancers, defaults)?;
+        if maps.iter().any(|known| known.path() == mapping.path()) {
+            return Err(Fault::at(
+                table.path.span(),
+                format!("{:?} is mapped twice", mapping.path()),
+            ));
+        }
+        maps.push(mapping);
+    }
+    if maps.is_empty() && !balancers.is_empty() {
+        return Err(Fault::whole(
+            "there are balancers but no [[map]] that leads to one, such as path = \"/\", \
+             to = \"balancer://name/\"",
+        ));
+    }
+    Ok(Config {
+        listen: file.listen.map(|Text(address)| address),
+        access_log: file.access_log,
+        max_body: file.max_body.map(|Whole(bytes)| bytes),
+        trusted_proxies: file
+            .trusted_proxies
+            .into_iter()
+            .map(|Text(network)| network)
+            .collect(),
+        manager: file.manager.map(manager).transpose()?,
+        balancers,
+        maps,
+    })
+}
+
+/// The manager, on loopback unless told otherwise.
+pub fn manager(table: file::Manager) -> Result<Manager, Fault> {
+    let (listen, span) = match table.listen {
+        Some(listen) => (listen.get_ref().0, listen.span()),
+        None => (MANAGER, 0..0),
+    };
+    let remote = !listen.ip().is_loopback();
+    if remote && !table.allow_remote {
+        return Err(Fault::at(
+            span,
+            format!("{listen} is no loopback address; allow_remote = true allows it, read only"),
+        ));
+    }
+    let changes = table.changes.as_ref();
+    if let Some(changes) = changes.filter(|changes| remote && *changes.get_ref()) {
+        return Err(Fault::at(
+            changes.span(),
+            "true is allowed on a loopback address only",
+        ));
+    }
+    Ok(Manager {
+        listen,
+        changes: changes.is_some_and(|changes| *changes.get_ref()),
+        hosts: table.hosts,
+    })
+}
+
+fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fault> {
+    let name = table.name.get_ref();
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        return Err(Fault::at(
+            table.name.span(),
+            format!("{name:?} is no name; allowed are letters, digits, \".\", \"_\" and \"-\""),
+        ));
+    }
+    let mut config = BalancerConfig::new(name)
+        .failover(failover(table))
+        .health(table.health.as_ref().map(health).transpose()?);
+    if let Some(Text(pause)) = table.retry {
+        config = config.cluster(ClusterConfig::default().retry(pause));
+    }
+    let force = table.nofailover.as_ref();
+    match &table.sticky {
+        Some(Text(sticky)) => {
+            let force = force.is_some_and(|force| *force.get_ref());
+            config = config.sticky(sticky.clone().force(force));
+        }
+        None => {
+            if let Some(force) = force.filter(|force| *force.get_ref()) {
+                return Err(Fault::at(force.span(), "true needs sticky"));
+            }
+        }
+    }
+    let pools = pool_config(table, defaults)?;
+    if table.member.is_empty() {
+        return Err(Fault::at(
+            table.name.span(),
+            format!("{name:?} has no [[balancer.member]]"),
+        ));
+    }
+    let balancer = Balancer::new(config);
+    if let Some(Text(method)) = table.method {
+        balancer.set_method(
+            ajp::balancer::method(method.0)
+                .ok_or_else(|| Fault::whole(format!("the method {} is not built in", method.0)))?,
+        );
+    }
+    for table in &table.member {
+        let Text(address) = table.url.get_ref();
+        add(&balancer, address, &pools, |member| {
+            member
+                .route(table.route.clone().unwrap_or_default())
+                .weight(table.weight)
+                .flags(table.status)
+                .set(table.set.map_or(0, Whole::number))
+        })
+        .map_err(|error| Fault::at(table.url.span(), error))?;
+    }
+    Ok(balancer)
+}
+
+fn add(
+    balancer: &Balancer,
+    address: &Address,
+    pools: &PoolConfig,
+    describe: impl FnOnce(Member) -> Member,
+) -> Result<(), String> {
+    let member = describe(Member::new(address.to_string()));
+    let pool = Pool::new(address.clone(), pools.clone());
+    let added = balancer.add(member, pool);
+    added.map(drop).map_err(|error| error.to_string())
+}
+
+fn failover(table: &file::Balancer) -> Failover {
+    let mut failover = Failover::default();
+    if let Some(attempts) = table.attempts {
+        failover = failover.max_attempts(attempts.number());
+    }
+    for bad in &table.fail_on_status {
+        let action = if bad.keeps_member {
+            OnStatus::TryOther
+        } else {
+            OnStatus::FailAndTryOther
+        };
+        failover = failover.on_status(bad.status, action);
+    }
+    failover
+}
+
+fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig, Fault> {
+    let secret = match &table.secret_file {
+        None => defaults.secret.clone(),
+        Some(path) => Some(Secret::from_file(path.get_ref()).map_err(|error| {
+            Fault::at(
+                path.span(),
+                format!("{}: {error}", path.get_ref().display()),
+            )
+        })?),
+    };
+    let mut timeouts = Timeouts::default();
+    if let Some(Text(limit)) = table.timeout {
+        timeouts = timeouts.first_packet(limit).between_packets(limit);
+    }
+    if let Some(Text(limit)) = table.connect_timeout {
+        timeouts = timeouts.connect(limit).cping(limit);
+    }
+    if let Some(Text(limit)) = table.acquire_timeout {
+        timeouts = timeouts.acquire(limit);
+    }
+    let most = table
+        .max_connections
+        .and_then(|Whole(count)| usize::try_from(count).ok());
+    let size = table.packet_size.map(|Packets(size)| size);
+    Ok(PoolConfig::default()
+        .secret(secret)
+        .packet_size(size.unwrap_or(defaults.packet_size))
+        .max_connections(most.unwrap_or(defaults.max_connections))
+        .timeouts(timeouts))
+}
+
+fn health(table: &file::Health) -> Result<Health, Fault> {
+    let health = match table.check.get_ref() {
+        CheckKind::CPing => {
+            let only_http = [
+                table.path.as_ref().map(Spanned::span),
+                table.status.as_ref().map(Spanned::span),
+                table.body.as_ref().map(Spanned::span),
+            ];
+            if let Some(span) = only_http.into_iter().flatten().next() {
+                return Err(Fault::at(span, "is for check = \"http\" only"));
+            }
+            Health::new(CPing)
+        }
+        CheckKind::Http => Health::new(http_check(table)?),
+    };
+    let health = match table.interval {
+        Some(Text(interval)) => health.interval(interval.max(Duration::from_millis(100))),
+        None => health,
+    };
+    let health = match table.rise {
+        Some(rise) => health.rise(rise.number()),
+        None => health,
+    };
+    Ok(match table.fall {
+        Some(fall) => health.fall(fall.number()),
+        None => health,
+    })
+}
+
+fn http_check(table: &file::Health) -> Result<HttpCheck, Fault> {
+    let Some(path) = &table.path else {
+        return Err(Fault::at(table.check.span(), "\"http\" needs a path"));
+    };
+    let uri = path.get_ref().parse().ok();
+    let uri = uri.filter(|_| path.get_ref().starts_with('/'));
+    let mut check = HttpCheck::get(uri.ok_or_else(|| {
+        Fault::at(
+            path.span(),
+            format!(
+                "{:?} is no path, such as \"/app/health\"",
+                path.get_ref().as_str()
+            ),
+        )
+    })?);
+    if let Some(statuses) = &table.status {
+        check = check.statuses(statuses.get_ref().0.clone());
+    }
+    if let Some(text) = &table.body {
+        check = check.body_contains(text.get_ref().clone());
+    }
+    Ok(check)
+}
+
+/// Where a map leads: a balancer and a path there.
+fn map(
+    table: &file::Map,
+    balancers: &mut Vec<Balancer>,
+    defaults: &Defaults,
+) -> Result<Mapping, Fault> {
+    let to = table.to.get_ref();
+    let wrong = |message: String| Fault::at(table.to.span(), message);
+    let Some((scheme, rest)) = to.split_once("://") else {
+        return Err(wrong(format!(
+            "{to:?} leads nowhere; allowed are balancer://name/path and ajp://host:port/path"
+        )));
+    };
+    let (place, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let balancer = match scheme {
+        "balancer" => {
+            let known = balancers.iter().find(|known| known.name() == place);
+            known.cloned().ok_or_else(|| {
+                let names: Vec<_> = balancers.iter().map(Balancer::name).collect();
+                wrong(format!(
+                    "there is no [[balancer]] of the name {place:?}; there are: {}",
+                    names.join(", ")
+                ))
+            })?
+        }
+        "ajp" => {
+            let address: Address = format!("ajp://{place}")
+                .parse()
+                .map_err(|error| wrong(format!("{error}")))?;
+            direct(&address, balancers, defaults).map_err(wrong)?
+        }
+        _ => {
+            return Err(wrong(format!(
+                "{to:?} has the scheme {scheme:?}; allowed are balancer and ajp"
+            )));
+        }
+    };
+    let mapping = Mapping::new(table.path.get_ref(), balancer, path).map_err(|error| {
+        let place = if error.is_target {
+            &table.to
+        } else {
+            &table.path
+        };
+        Fault::at(place.span(), error.to_string())
+    })?;
+    Ok(mapping
+        .location(table.location)
+        .cookie_path(table.cookie_path))
+}
+
+/// A balancer of one member for a map that leads to a container.
+fn direct(
+    address: &Address,
+    balancers: &mut Vec<Balancer>,
+    defaults: &Defaults,
+) -> Result<Balancer, String> {
+    let name = address.to_string();
+    if let Some(known) = balancers.iter().find(|known| known.name() == name) {
+        return Ok(known.clone());
+    }
+    let balancer = Balancer::new(BalancerConfig::new(name));
+    let pools = PoolConfig::default()
+        .secret(defaults.secret.clone())
+        .packet_size(defaults.packet_size)
+        .max_connections(defaults.max_connections);
+    add(&balancer, address, &pools, |member| member)?;
+    balancers.push(balancer.clone());
+    Ok(balancer)
+}

@@ -1,0 +1,84 @@
+//! The configuration: a file, or flags for what one balancer needs.
+
+mod error;
+mod file;
+mod flags;
+mod lower;
+mod values;
+
+pub use error::ConfigError;
+pub use flags::Backend;
+pub use values::{MethodName, argument};
+
+use crate::front::{Mapping, Network};
+use ajp::Secret;
+use ajp::balancer::{Balancer, Sticky};
+use ajp::wire::PacketSize;
+use error::Fault;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What the gateway is to do.
+#[derive(Debug, Default)]
+pub struct Config {
+    pub listen: Option<SocketAddr>,
+    pub access_log: Option<PathBuf>,
+    pub max_body: Option<u64>,
+    pub trusted_proxies: Vec<Network>,
+    pub manager: Option<Manager>,
+    pub balancers: Vec<Balancer>,
+    pub maps: Vec<Mapping>,
+}
+
+/// Where and how the balancers are managed.
+#[derive(Debug, Clone)]
+pub struct Manager {
+    pub listen: SocketAddr,
+    /// Whether anything can be changed.
+    pub changes: bool,
+    /// Names under which browsers may ask for it, beside IP addresses and `localhost`.
+    pub hosts: Vec<String>,
+}
+
+/// How containers are reached that the file says nothing else of.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    pub secret: Option<Secret>,
+    pub packet_size: PacketSize,
+    pub max_connections: usize,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Fault::whole(error.to_string()).of(path, ""))?;
+        Self::parse(&text, defaults).map_err(|fault| fault.of(path, &text))
+    }
+
+    fn parse(text: &str, defaults: &Defaults) -> Result<Self, Fault> {
+        lower::lower(file::read(text)?, defaults)
+    }
+
+    /// One balancer named `default` over these containers, for all paths.
+    pub fn of_backends(
+        backends: Vec<Backend>,
+        method: Option<MethodName>,
+        sticky: Option<Sticky>,
+        defaults: &Defaults,
+    ) -> Result<Self, ConfigError> {
+        let file = flags::file(backends, method, sticky);
+        Ok(lower::lower(file, defaults)?)
+    }
+}
+
+impl Manager {
+    /// A manager by flags.
+    pub fn new(listen: SocketAddr, changes: bool) -> Result<Self, ConfigError> {
+        let file = flags::manager(listen, changes);
+        Ok(lower::manager(file)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,391 @@
+//! Configurations that are right, and what is said of those that are not.
+
+use super::*;
+use ajp::balancer::BalancerSnapshot;
+
+const EXAMPLE: &str = include_str!("../gateway.toml");
+
+fn defaults() -> Defaults {
+    Defaults {
+        secret: None,
+        packet_size: PacketSize::DEFAULT,
+        max_connections: 100,
+    }
+}
+
+fn read(text: &str) -> Result<Config, String> {
+    let path = Path::new("g.toml");
+    Config::parse(text, &defaults()).map_err(|fault| fault.of(path, text).to_string())
+}
+
+fn snapshots(config: &Config) -> Vec<BalancerSnapshot> {
+    config.balancers.iter().map(Balancer::snapshot).collect()
+}
+
+#[test]
+fn the_example_is_what_it_says() {
+    let config = read(EXAMPLE).unwrap();
+    assert_eq!(config.listen, Some("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!(config.access_log, Some("-".into()));
+    let manager = config.manager.as_ref().unwrap();
+    assert!(manager.changes && manager.hosts.is_empty());
+    let balancers = snapshots(&config);
+    let [cart, direct] = &balancers[..] else {
+        panic!("{balancers:?}");
+    };
+    assert_eq!(cart.sticky.as_deref(), Some("JSESSIONID|jsessionid"));
+    assert_eq!(cart.health_check.as_deref(), Some("CPing"));
+    let members: Vec<_> = cart
+        .members
+        .iter()
+        .map(|member| {
+            let route = member.route.as_deref().unwrap();
+            format!(
+                "{} {route} {} {}",
+                member.address, member.weight, member.flags
+            )
+        })
+        .collect();
+    assert_eq!(
+        members,
+        [
+            "ajp://127.0.0.1:8009 jvm1 2 ",
+            "ajp://127.0.0.1:8010 jvm2 1 ",
+            "ajp://127.0.0.1:8011 jvm3 1 H",
+        ]
+    );
+    assert_eq!(direct.members.len(), 1);
+    assert_eq!(direct.members[0].address, "ajp://127.0.0.1:8012");
+    let paths: Vec<_> = config.maps.iter().map(Mapping::path).collect();
+    assert_eq!(paths, ["/cart", "/static"]);
+}
+
+/// The example with every key that is commented out.
+#[test]
+fn every_key_of_the_example_exists() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "s3cr3t\n").unwrap();
+    let is_key = |line: &str| {
+        let word = line.split(' ').next().unwrap_or_default();
+        line.contains(" = ") && !word.is_empty() && !word.contains(':')
+    };
+    let mut keys = 0;
+    let text: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            // The second way to write a key.
+            Some(rest) if rest.starts_with("health") => "",
+            Some(rest) if is_key(rest) => {
+                keys += 1;
+                rest
+            }
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
+    assert_eq!(keys, 18, "{text}");
+    let config = read(&text).unwrap();
+    assert_eq!(config.max_body, Some(10_000_000));
+    assert_eq!(config.trusted_proxies.len(), 1);
+    assert_eq!(snapshots(&config)[0].max_attempts, Some(2));
+}
+
+#[test]
+fn an_http_check_and_one_container_for_several_maps() {
+    let config = read(
+        r#"
+        [[balancer]]
+        name = "a"
+        method = "least_outstanding"
+        sticky = "SID"
+        nofailover = true
+        health = { check = "http", path = "/up", status = 204 }
+        member = [{ url = "unix:/run/a.sock" }]
+        [[map]]
+        path = "/a"
+        to = "balancer://a"
+        [[map]]
+        path = "/b"
+        to = "ajp://[::1]:8010/x"
+        [[map]]
+        path = "/c"
+        to = "ajp://[::1]:8010/y/"
+        "#,
+    )
+    .unwrap();
+    let balancers = snapshots(&config);
+    let names: Vec<_> = balancers.iter().map(|balancer| &*balancer.name).collect();
+    assert_eq!(names, ["a", "ajp://[::1]:8010"]);
+    assert_eq!(balancers[0].method, "leastoutstanding");
+    assert_eq!(balancers[0].health_check.as_deref(), Some("GET /up"));
+    assert!(balancers[0].sticky_force);
+    assert_eq!(config.maps[0].inward("/a/z").as_deref(), Some("/z"));
+    assert_eq!(config.maps[2].inward("/c/z").as_deref(), Some("/y/z"));
+}
+
+#[test]
+fn nothing_but_a_manager() {
+    let config = read("[manager]\n").unwrap();
+    let manager = config.manager.unwrap();
+    assert_eq!(manager.listen, "127.0.0.1:8081".parse().unwrap());
+    assert!(!manager.changes && config.maps.is_empty());
+    let remote = read("[manager]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\n").unwrap();
+    assert!(!remote.manager.unwrap().changes);
+}
+
+/// A balancer and a map that are right, around one line.
+fn balancer(line: &str) -> String {
+    format!(
+        "[[balancer]]\nname = \"a\"\n{line}\n[[balancer.member]]\nurl = \"ajp://a\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://a/\"\n"
+    )
+}
+
+fn member(line: &str) -> String {
+    balancer(&format!("member = [{{ url = \"ajp://b\", {line} }}]"))
+        .replace("[[balancer.member]]\nurl = \"ajp://a\"\n", "")
+}
+
+fn map(path: &str, to: &str) -> String {
+    let good = balancer("");
+    format!("{good}[[map]]\npath = {path}\nto = {to}\n")
+}
+
+#[test]
+fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
+    let secret = "no/such/file: No such file";
+    for (text, expected) in [
+        (
+            "listen = 5",
+            "g.toml:1: listen: invalid type: integer `5`, expected an IP address and a port, such as \"127.0.0.1:8080\"",
+        ),
+        (
+            "\nlisten = \"localhost:80\"",
+            "g.toml:2: listen: invalid value: string \"localhost:80\", expected an IP address",
+        ),
+        (
+            "lisen = 5",
+            "g.toml:1: unknown field `lisen`, expected one of `listen`, `access_log`",
+        ),
+        ("listen =", "g.toml:1: listen: string values must be quoted"),
+        (
+            "max_body = -1",
+            "g.toml:1: max_body: invalid value: integer `-1`, expected a whole number from 0",
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.0/8\", \"lan\"]",
+            "g.toml:1: trusted_proxies: invalid value: string \"lan\", expected an IP address or a network",
+        ),
+        (
+            "[manager]\nlisten = \"0.0.0.0:1\"",
+            "g.toml:2: listen: 0.0.0.0:1 is no loopback address; allow_remote = true allows it",
+        ),
+        (
+            "[manager]\nlisten = \"0.0.0.0:1\"\nallow_remote = true\nchanges = true",
+            "g.toml:4: changes: true is allowed on a loopback address only",
+        ),
+        (
+            &balancer("method = \"heartbeat\""),
+            "g.toml:3: method: invalid value: string \"heartbeat\", expected one of byrequests, bytraffic",
+        ),
+        (
+            &balancer("sticky = \"A|\""),
+            "g.toml:3: sticky: invalid value: string \"A|\", expected the name of a cookie",
+        ),
+        (
+            &balancer("nofailover = true"),
+            "g.toml:3: nofailover: true needs sticky",
+        ),
+        (
+            &balancer("retry = \"10\""),
+            "g.toml:3: retry: invalid value: string \"10\", expected a number and a unit of ms, s, m or h",
+        ),
+        (
+            &balancer("retry = 10"),
+            "g.toml:3: retry: invalid type: integer `10`, expected a number and a unit",
+        ),
+        (
+            &balancer("attempts = 0"),
+            "g.toml:3: attempts: invalid value: integer `0`, expected a whole number from 1 to 1000",
+        ),
+        (
+            &balancer("fail_on_status = [503, 200]"),
+            "g.toml:3: fail_on_status: invalid value: integer `200`, expected statuses from 400 to 599",
+        ),
+        (
+            &balancer("secret_file = \"no/such/file\""),
+            &format!("g.toml:3: secret_file: {secret}"),
+        ),
+        (
+            &balancer("packet_size = 8191"),
+            "g.toml:3: packet_size: invalid value: integer `8191`, expected a whole number from 8192 to 65536",
+        ),
+        (
+            &balancer("max_connections = 0"),
+            "g.toml:3: max_connections: invalid value: integer `0`, expected a whole number from 1",
+        ),
+        (
+            &balancer("timeout = \"soon\""),
+            "g.toml:3: timeout: invalid value: string \"soon\", expected a number and a unit",
+        ),
+        (
+            &balancer("health = { check = \"ping\" }"),
+            "g.toml:3: check: unknown variant `ping`, expected `cping` or `http`",
+        ),
+        (
+            &balancer("health = { check = \"cping\", path = \"/\" }"),
+            "g.toml:3: path: is for check = \"http\" only",
+        ),
+        (
+            &balancer("health = { check = \"http\" }"),
+            "g.toml:3: check: \"http\" needs a path",
+        ),
+        (
+            &balancer("health = { check = \"http\", path = \"up\" }"),
+            "g.toml:3: path: \"up\" is no path, such as",
+        ),
+        (
+            &balancer("health = { check = \"http\", path = \"/\", status = 99 }"),
+            "g.toml:3: status: invalid value: integer `99`, expected a status from 100 to 599",
+        ),
+        (
+            &balancer("health = { check = \"cping\", rise = 0 }"),
+            "g.toml:3: rise: invalid value: integer `0`, expected a whole number from 1",
+        ),
+        (
+            &balancer("color = 1"),
+            "g.toml:3: unknown field `color`, expected one of `name`, `method`",
+        ),
+        (
+            "[[balancer]]\nname = \"a b\"",
+            "g.toml:2: name: \"a b\" is no name; allowed are letters",
+        ),
+        (
+            "[[balancer]]\nname = \"a\"",
+            "g.toml:2: name: \"a\" has no [[balancer.member]]",
+        ),
+        (
+            "[[balancer]]\nsticky = \"A\"",
+            "g.toml:1: missing field `name`",
+        ),
+        (
+            &member("route = \"a b\""),
+            "g.toml:3: url: member \"ajp://b:8009\" has a route that cannot be part of a session id",
+        ),
+        (
+            &member("weight = 0"),
+            "g.toml:3: weight: a weight is a number from 0.01 to 10000",
+        ),
+        (
+            &member("status = \"+X\""),
+            "g.toml:3: status: 'X' is no member flag; flags are N, D, S, H, R and I",
+        ),
+        (
+            &member("set = -1"),
+            "g.toml:3: set: invalid value: integer `-1`, expected a whole number from 0",
+        ),
+        (
+            &balancer("[[balancer.member]]\nurl = \"ajp://a\""),
+            "g.toml:6: url: member \"ajp://a:8009\" exists already",
+        ),
+        (
+            &balancer("[[balancer.member]]\nurl = \"http://a\""),
+            "g.toml:4: url: invalid value: string \"http://a\", expected ajp://host:port or unix:/path",
+        ),
+        (
+            &map("\"/x\"", "\"balancer://b/\""),
+            "g.toml:11: to: there is no [[balancer]] of the name \"b\"; there are: a",
+        ),
+        (
+            &map("\"/x\"", "\"http://b/\""),
+            "g.toml:11: to: \"http://b/\" has the scheme \"http\"; allowed are balancer and ajp",
+        ),
+        (
+            &map("\"/x\"", "\"/app\""),
+            "g.toml:11: to: \"/app\" leads nowhere; allowed are balancer://name/path and ajp://host:port/path",
+        ),
+        (
+            &map("\"/x\"", "\"ajp://a:b/\""),
+            "g.toml:11: to: the AJP address \"ajp://a:b\" has a port",
+        ),
+        (
+            &map("\"/x\"", "\"balancer://a/b?c\""),
+            "g.toml:11: to: the path \"/b?c\" must be a plain path",
+        ),
+        (
+            &map("\"x\"", "\"balancer://a/\""),
+            "g.toml:10: path: the path \"x\" must begin with a slash",
+        ),
+        (
+            &map("\"/x/../y\"", "\"balancer://a/\""),
+            "g.toml:10: path: the path \"/x/../y\" has a dot segment",
+        ),
+        (
+            &map("\"/\"", "\"balancer://a/b\""),
+            "g.toml:10: path: \"/\" is mapped twice",
+        ),
+        (
+            &format!("{}{}", balancer(""), "[[balancer]]\nname = \"a\"\n"),
+            "g.toml:10: name: there are two balancers of the name \"a\"",
+        ),
+        (
+            "[[balancer]]\nname = \"a\"\n[[balancer.member]]\nurl = \"a\"\n",
+            "g.toml: there are balancers but no [[map]]",
+        ),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}\nin {text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let error = Config::load(Path::new("no/such.toml"), &defaults()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("no/such.toml: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn backends_of_flags() {
+    let read = |text: &str| text.parse::<Backend>();
+    let backends = [
+        "ajp://127.0.0.1:8009 route=jvm1 weight=2.5 status=+H set=1",
+        "unix:/run/tomcat.sock",
+    ];
+    let backends = backends.map(|text| read(text).unwrap()).to_vec();
+    let sticky = Sticky::new("SID").unwrap();
+    let config = Config::of_backends(backends, None, Some(sticky), &defaults()).unwrap();
+    let [balancer] = &snapshots(&config)[..] else {
+        panic!("{config:?}");
+    };
+    assert_eq!(
+        (&*balancer.name, &*balancer.method),
+        ("default", "byrequests")
+    );
+    let first = &balancer.members[0];
+    assert_eq!(first.route.as_deref(), Some("jvm1"));
+    assert_eq!((first.weight.hundredths(), first.set), (250, 1));
+    assert_eq!(first.flags.to_string(), "H");
+    assert_eq!(balancer.members[1].address, "unix:/run/tomcat.sock");
+    assert_eq!(config.maps[0].path(), "/");
+    for (text, expected) in [
+        ("", "has no host"),
+        ("http://a", "must begin with ajp:// or unix:"),
+        ("a weight=0", "a weight is a number"),
+        ("a status=x", "'x' is no member flag"),
+        ("a set=-1", "set is a whole number"),
+        (
+            "a color=red",
+            "unknown parameter \"color\"; there are route, weight, status and set",
+        ),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    let twice = vec![read("a").unwrap(), read("a").unwrap()];
+    let error = Config::of_backends(twice, None, None, &defaults()).unwrap_err();
+    assert_eq!(error.to_string(), "member \"ajp://a:8009\" exists already");
+}

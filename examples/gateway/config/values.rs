@@ -1,0 +1,277 @@
+//! Single values of the configuration: what each may be, and its text form.
+
+use crate::front::Network;
+use ajp::balancer::{METHODS, Sticky};
+use ajp::client::Address;
+use ajp::wire::PacketSize;
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A value that is written as a text.
+pub trait Value: Sized {
+    /// What may be written, as it completes "expected ...".
+    const ALLOWED: &'static str;
+
+    /// Reads it.
+    fn read(text: &str) -> Option<Self>;
+}
+
+/// A [`Value`] in a file.
+#[derive(Debug, Clone)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: Value> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<T: Value> Visitor<'_> for Reader<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::ALLOWED)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
+                let value = T::read(text).map(Text);
+                value.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Reader(PhantomData))
+    }
+}
+
+/// A [`Value`] on the command line.
+pub fn argument<T: Value>(text: &str) -> Result<T, String> {
+    T::read(text).ok_or_else(|| format!("expected {}", T::ALLOWED))
+}
+
+impl Value for SocketAddr {
+    const ALLOWED: &'static str = "an IP address and a port, such as \"127.0.0.1:8080\"";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Value for Address {
+    const ALLOWED: &'static str = "ajp://host:port or unix:/path";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Value for Duration {
+    const ALLOWED: &'static str =
+        "a number and a unit of ms, s, m or h, such as \"500ms\" or \"10s\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let seconds = |factor| Some(Duration::from_secs(number.checked_mul(factor)?));
+        match unit.trim_start() {
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => seconds(1),
+            "m" => seconds(60),
+            "h" => seconds(3600),
+            _ => None,
+        }
+    }
+}
+
+impl Value for Sticky {
+    const ALLOWED: &'static str = "the name of a cookie, or of a cookie and a path parameter, \
+        such as \"JSESSIONID|jsessionid\"";
+
+    fn read(text: &str) -> Option<Self> {
+        Sticky::new(text).ok()
+    }
+}
+
+/// The name of a balancing method, as the library has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodName(pub &'static str);
+
+impl Value for MethodName {
+    const ALLOWED: &'static str = "one of byrequests, bytraffic, bybusyness, bysessions, \
+        least_outstanding, lowest_latency";
+
+    fn read(text: &str) -> Option<Self> {
+        let plain = text.replace('_', "");
+        let known = METHODS.into_iter().find(|name| *name == plain);
+        known.map(MethodName)
+    }
+}
+
+/// A whole number of this range.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole<const LEAST: u64, const MOST: u64>(pub u64);
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<const LEAST: u64, const MOST: u64>;
+        impl<const LEAST: u64, const MOST: u64> Visitor<'_> for Reader<LEAST, MOST> {
+            type Value = Whole<LEAST, MOST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {LEAST} to {MOST}")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                match u64::try_from(number) {
+                    Ok(value) if (LEAST..=MOST).contains(&value) => Ok(Whole(value)),
+                    _ => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_i64(Reader)
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
+    /// As a number that the library takes; `MOST` fits it.
+    pub fn number(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
+/// The AJP packet size.
+#[derive(Debug, Clone, Copy)]
+pub struct Packets(pub PacketSize);
+
+impl<'de> Deserialize<'de> for Packets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Whole(number) = Whole::<8192, 65536>::deserialize(deserializer)?;
+        let size = u32::try_from(number).ok().and_then(PacketSize::new);
+        size.map(Packets)
+            .ok_or_else(|| D::Error::custom("not a packet size"))
+    }
+}
+
+/// A status on which a member counts as failed; negative: it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailStatus {
+    pub status: u16,
+    pub keeps_member: bool,
+}
+
+impl<'de> Deserialize<'de> for FailStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        match u16::try_from(number.unsigned_abs()) {
+            Ok(status @ 400..=599) => Ok(Self {
+                status,
+                keeps_member: number < 0,
+            }),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Signed(number),
+                &"statuses from 400 to 599, or negative to try another member only",
+            )),
+        }
+    }
+}
+
+/// A status, or a range of them such as "200-399".
+#[derive(Debug, Clone)]
+pub struct Statuses(pub RangeInclusive<u16>);
+
+impl Statuses {
+    fn read(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let status = |text: &str| text.trim().parse::<u16>().ok();
+        let (first, last) = (status(first)?, status(last)?);
+        (100 <= first && first <= last && last <= 599).then_some(Self(first..=last))
+    }
+}
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Statuses;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status from 100 to 599, or two of them such as \"200-399\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Statuses, E> {
+                let statuses = Statuses::read(text);
+                statuses.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Statuses, E> {
+                let statuses = Statuses::read(&number.to_string());
+                statuses.ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl Value for Network {
+    const ALLOWED: &'static str = "an IP address or a network, such as \"10.0.0.0/8\"";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("10 s", Some(10_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("10", None),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1d", None),
+            ("18446744073709551615h", None),
+            ("18446744073709551616s", None),
+        ] {
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(Duration::read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses() {
+        for (text, range) in [
+            ("200", Some(200..=200)),
+            ("200-399", Some(200..=399)),
+            ("399-200", None),
+            ("99", None),
+            ("600", None),
+            ("ok", None),
+        ] {
+            assert_eq!(
+                Statuses::read(text).map(|statuses| statuses.0),
+                range,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn methods_are_known_with_and_without_underscore() {
+        for name in MethodName::ALLOWED["one of ".len()..].split(", ") {
+            let MethodName(known) = MethodName::read(name).unwrap();
+            assert_eq!(MethodName::read(known), Some(MethodName(known)));
+            assert!(ajp::balancer::method(known).is_some());
+        }
+        assert_eq!(MethodName::read("heartbeat"), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! The gateway's own answers: what the visitor may know, and nothing of what is behind.
+
+use ajp::balancer::Error;
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::{Full, LengthLimitError};
+use std::error::Error as StdError;
+use std::time::Duration;
+
+const PAGE: &str = include_str!("error.html");
+
+/// Why a request is not answered by a container.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub text: &'static str,
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// This status and line, without more.
+    pub fn new(status: StatusCode, text: &'static str) -> Self {
+        Self {
+            status,
+            text,
+            retry_after: None,
+        }
+    }
+
+    /// What the visitor is told of an error.
+    pub fn of(error: &Error) -> Self {
+        if is_too_large(error) {
+            return too_large();
+        }
+        let status = StatusCode::from_u16(error.suggested_status());
+        let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+        let text = match status {
+            StatusCode::BAD_REQUEST => "the request or its body cannot be understood",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the request's headers are too large",
+            StatusCode::NOT_IMPLEMENTED => {
+                "the method, transfer coding or upgrade is not supported"
+            }
+            StatusCode::SERVICE_UNAVAILABLE => "the application is not available at the moment",
+            StatusCode::GATEWAY_TIMEOUT => "the application did not answer in time",
+            _ => "the application gave no valid answer",
+        };
+        Self {
+            status,
+            text,
+            retry_after: error.retry_after(),
+        }
+    }
+
+    /// The response, as a page for browsers and as a line for everybody else.
+    pub fn response(&self, by_browser: bool) -> Response<Full<Bytes>> {
+        let code = self.status.as_str();
+        let (body, kind) = if by_browser {
+            let reason = self.status.canonical_reason().unwrap_or_default();
+            let page = PAGE.replace("{{code}}", code);
+            let page = page.replace("{{reason}}", reason);
+            (page.replace("{{text}}", self.text), "text/html")
+        } else {
+            (format!("{code} {}\n", self.text), "text/plain")
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Ok(kind) = HeaderValue::try_from(format!("{kind}; charset=utf-8")) {
+            headers.insert(CONTENT_TYPE, kind);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(time) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds(time).into());
+        }
+        response
+    }
+}
+
+/// Whether the client shows pages.
+pub fn wants_html(headers: &HeaderMap) -> bool {
+    let is_html = |kind: &[u8]| kind.trim_ascii().starts_with(b"text/html");
+    let mut values = headers.get_all(ACCEPT).iter();
+    values.any(|value| value.as_bytes().split(|&b| b == b',').any(is_html))
+}
+
+/// Whole seconds, at least one.
+fn seconds(time: Duration) -> u64 {
+    let more = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(more).max(1)
+}
+
+/// The body is larger than configured.
+pub fn too_large() -> Refusal {
+    let text = "the request body is too large";
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+fn is_too_large(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error with its causes, for the operator.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_seconds() {
+        for (millis, expected) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (10_000, 10)] {
+            assert_eq!(seconds(Duration::from_millis(millis)), expected, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_no_holes() {
+        let mut request = HeaderMap::new();
+        request.insert(ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
+        let response = too_large().response(wants_html(&request));
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+        let page = format!("{:?}", response.into_body());
+        assert!(
+            page.contains("413") && page.contains("is too large"),
+            "{page}"
+        );
+        assert!(!page.contains("{{"), "{page}");
+    }
+}

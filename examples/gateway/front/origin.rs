@@ -1,0 +1,301 @@
+//! Who asks, by which way, for which host: headers that say so are never passed on as the
+//! client wrote them.
+
+use super::Network;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Uri, Version};
+use std::net::IpAddr;
+
+/// Names under which clients and proxies tell addresses, hosts and schemes.
+const CLAIMS: [&str; 6] = [
+    "forwarded",
+    "x-forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+];
+
+/// Where a request really comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The client: the peer, or whom a trusted proxy names.
+    pub client: IpAddr,
+    /// Whether the peer is the client itself.
+    pub is_direct: bool,
+    /// Whether the client's connection is TLS, which only a trusted proxy can tell.
+    pub is_tls: bool,
+}
+
+/// Replaces what the client claims by what is known.
+///
+/// # Errors
+/// What is wrong with the request's host, in one line.
+pub fn settle(
+    headers: &mut HeaderMap,
+    uri: &Uri,
+    version: Version,
+    peer: IpAddr,
+    trusted: &[Network],
+) -> Result<Origin, &'static str> {
+    settle_host(headers, uri, version)?;
+    let peer = peer.to_canonical();
+    let (origin, chain) = origin(headers, peer, trusted);
+    let claims: Vec<_> = headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    remove_nominated(headers);
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-forwarded-for", &chain);
+    set(
+        "x-forwarded-proto",
+        if origin.is_tls { "https" } else { "http" },
+    );
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+    }
+    Ok(origin)
+}
+
+/// One host, and the target's if that names one (RFC 9112, section 3.2).
+fn settle_host(headers: &mut HeaderMap, uri: &Uri, version: Version) -> Result<(), &'static str> {
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err("the request has more than one Host header");
+    }
+    if let Some(authority) = uri.authority() {
+        let host = authority.as_str();
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let host = HeaderValue::try_from(host).map_err(|_| "the request's target has no host")?;
+        headers.insert(header::HOST, host);
+    }
+    match headers.get(header::HOST) {
+        Some(host) if !is_host(host.as_bytes()) => Err("the Host header names no host"),
+        None if version >= Version::HTTP_11 => Err("the request has no Host header"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it can be a host and a port; an empty one is allowed.
+fn is_host(host: &[u8]) -> bool {
+    let known = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b);
+    host.iter().all(known)
+}
+
+fn is_claim(name: &HeaderName) -> bool {
+    // Some applications read `X_Forwarded_For` as the same header.
+    let name = name.as_str().replace('_', "-");
+    name.starts_with("x-forwarded-") || CLAIMS.contains(&name.as_str())
+}
+
+/// Headers that the client declares to be for the gateway alone. Done before the gateway
+/// sets its own, which the client must not take away.
+fn remove_nominated(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    headers.remove(header::CONNECTION);
+    let needed = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        // Looked at before it is refused.
+        header::UPGRADE,
+    ];
+    for name in nominated {
+        if !needed.contains(&name) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The origin, and the addresses from the client to the peer.
+fn origin(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> (Origin, String) {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut chain = vec![peer];
+    let mut client = peer;
+    let told = header_text(headers, "x-forwarded-for");
+    for word in told.rsplit(',') {
+        if !is_trusted(client) {
+            break;
+        }
+        let Ok(address) = word.trim().parse::<IpAddr>() else {
+            break;
+        };
+        client = address.to_canonical();
+        chain.push(client);
+    }
+    let proto = header_text(headers, "x-forwarded-proto");
+    let proto = proto.rsplit(',').next().unwrap_or_default().trim();
+    let origin = Origin {
+        client,
+        is_direct: client == peer,
+        is_tls: is_trusted(peer) && proto.eq_ignore_ascii_case("https"),
+    };
+    let chain: Vec<_> = chain.iter().rev().map(IpAddr::to_string).collect();
+    (origin, chain.join(", "))
+}
+
+/// All values of a header, as one list.
+fn header_text(headers: &HeaderMap, name: &str) -> String {
+    let values = headers.get_all(name).iter();
+    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    texts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(
+        lines: &[(&'static str, &str)],
+        peer: &str,
+        trusted: &[&str],
+    ) -> Result<(Origin, HeaderMap), &'static str> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::try_from(*value).unwrap());
+        }
+        let trusted: Vec<_> = trusted.iter().map(|text| text.parse().unwrap()).collect();
+        let peer = peer.parse().unwrap();
+        let uri = Uri::from_static("/");
+        let origin = settle(&mut headers, &uri, Version::HTTP_11, peer, &trusted)?;
+        Ok((origin, headers))
+    }
+
+    #[test]
+    fn claims_are_replaced() {
+        let lines = [
+            ("host", "shop.example"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("x_forwarded_for", "10.0.0.3"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-prefix", "/evil"),
+            ("forwarded", "for=10.0.0.1;proto=https"),
+            ("x-real-ip", "10.0.0.1"),
+            ("true-client-ip", "10.0.0.1"),
+            ("x-other", "kept"),
+        ];
+        let (origin, headers) = settled(&lines, "::ffff:192.0.2.1", &[]).unwrap();
+        let expected: [(&str, &str); 5] = [
+            ("host", "shop.example"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-proto", "http"),
+            ("x-other", "kept"),
+        ];
+        let mut found: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert_eq!(origin.client, IpAddr::from([192, 0, 2, 1]));
+        assert!(origin.is_direct && !origin.is_tls);
+    }
+
+    #[test]
+    fn a_connection_header_takes_nothing_of_ours_away() {
+        let lines = [
+            ("host", "a"),
+            ("connection", "close, X-Forwarded-For, Host, X-Private"),
+            ("connection", "content-length"),
+            ("content-length", "5"),
+            ("x-private", "1"),
+            ("upgrade", "websocket"),
+        ];
+        let (_, headers) = settled(&lines, "192.0.2.1", &[]).unwrap();
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(headers["host"], "a");
+        assert_eq!(headers["content-length"], "5");
+        assert_eq!(headers["upgrade"], "websocket");
+        assert!(!headers.contains_key("connection") && !headers.contains_key("x-private"));
+    }
+
+    #[test]
+    fn trusted_proxies_are_believed_and_nobody_before_them() {
+        let trusted = ["10.0.0.0/8", "::1"];
+        for (told, peer, client, chain) in [
+            (
+                "203.0.113.9",
+                "10.0.0.1",
+                "203.0.113.9",
+                "203.0.113.9, 10.0.0.1",
+            ),
+            (
+                "1.2.3.4, 203.0.113.9",
+                "10.0.0.1",
+                "203.0.113.9",
+                "203.0.113.9, 10.0.0.1",
+            ),
+            (
+                "1.2.3.4, 203.0.113.9, 10.0.0.2",
+                "10.0.0.1",
+                "203.0.113.9",
+                "203.0.113.9, 10.0.0.2, 10.0.0.1",
+            ),
+            ("203.0.113.9", "192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("", "10.0.0.1", "10.0.0.1", "10.0.0.1"),
+            ("203.0.113.9, unknown", "10.0.0.1", "10.0.0.1", "10.0.0.1"),
+            ("10.0.0.3", "10.0.0.1", "10.0.0.3", "10.0.0.3, 10.0.0.1"),
+            ("2001:db8::1", "::1", "2001:db8::1", "2001:db8::1, ::1"),
+        ] {
+            let lines = [
+                ("host", "a"),
+                ("x-forwarded-for", told),
+                ("x-forwarded-proto", "http, HTTPS"),
+            ];
+            let (origin, headers) = settled(&lines, peer, &trusted).unwrap();
+            assert_eq!(origin.client.to_string(), client, "{told} from {peer}");
+            assert_eq!(headers["x-forwarded-for"], chain);
+            assert_eq!(origin.is_tls, peer != "192.0.2.1");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (lines, ok) in [
+            (&[("host", "a")][..], true),
+            (&[("host", "[::1]:8080")], true),
+            (&[("host", "")], true),
+            (&[], false),
+            (&[("host", "a"), ("host", "a")], false),
+            (&[("host", "a b")], false),
+            (&[("host", "a/b")], false),
+            (&[("host", "a@b")], false),
+            (&[("host", "a\"")], false),
+        ] {
+            assert_eq!(settled(lines, "192.0.2.1", &[]).is_ok(), ok, "{lines:?}");
+        }
+        let uri = Uri::from_static("http://user@other:81/x");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("a"));
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        settle(&mut headers, &uri, Version::HTTP_11, peer, &[]).unwrap();
+        assert_eq!(headers[header::HOST], "other:81");
+        assert_eq!(headers["x-forwarded-host"], "other:81");
+        let mut none = HeaderMap::new();
+        let old = settle(
+            &mut none,
+            &Uri::from_static("/"),
+            Version::HTTP_10,
+            peer,
+            &[],
+        );
+        assert!(old.is_ok());
+    }
+}
