@@ -10,6 +10,10 @@
     reason = "in a test a panic is the report, and no length comes from a stranger"
 )]
 
+#[path = "support/example.rs"]
+#[allow(unreachable_pub, reason = "other binaries have it as a public module")]
+mod example;
+
 use ajp::wire::{
     END_RESPONSE_REUSE, ForwardRequestWriter, PacketSize, RequestLine, SendHeadersWriter,
     get_body_chunk, write_body_chunk, write_request_body,
@@ -20,18 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-/// The example's binary, built if it is not there yet.
-static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "decode"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
-    assert!(built.success());
-    let here = std::env::current_exe().unwrap();
-    let target = here.parent().unwrap().parent().unwrap();
-    target.join("examples").join("decode")
-});
+/// The example's binary.
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| example::binary("decode"));
 
 fn decode_with(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(&*BINARY)

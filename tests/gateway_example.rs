@@ -5,7 +5,10 @@
     reason = "in a test a panic is the report"
 )]
 
-use std::path::PathBuf;
+#[path = "support/example.rs"]
+#[allow(unreachable_pub, reason = "other binaries have it as a public module")]
+mod example;
+
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,26 +16,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// The example's binary, built if it is not there yet.
-async fn binary(name: &str) -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", name])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .await
-        .unwrap();
-    assert!(built.success());
-    let here = std::env::current_exe().unwrap();
-    here.parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name)
-}
-
-async fn start(arguments: &[&str]) -> Child {
-    Command::new(binary("gateway").await)
+fn start(arguments: &[&str]) -> Child {
+    Command::new(example::binary("gateway"))
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -51,7 +36,7 @@ async fn exchange(address: &str, request: &str) -> String {
 
 #[tokio::test]
 async fn it_prints_one_line_serves_and_drains() {
-    let mut gateway = start(&["--listen", "127.0.0.1:0"]).await;
+    let mut gateway = start(&["--listen", "127.0.0.1:0"]);
     let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
     let line = timeout(Duration::from_secs(20), lines.next_line())
         .await
@@ -135,13 +120,10 @@ async fn wrong_arguments_say_what_and_exit() {
             "must begin with ajp:// or unix:",
         ),
     ] {
-        let output = timeout(
-            Duration::from_secs(20),
-            start(arguments).await.wait_with_output(),
-        )
-        .await
-        .unwrap()
-        .unwrap();
+        let output = timeout(Duration::from_secs(20), start(arguments).wait_with_output())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(!output.status.success());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(expected), "{text}");
@@ -150,7 +132,7 @@ async fn wrong_arguments_say_what_and_exit() {
 
 #[tokio::test]
 async fn the_axum_example_prints_what_to_put_in_front() {
-    let output = Command::new(binary("axum_behind_httpd").await)
+    let output = Command::new(example::binary("axum_behind_httpd"))
         .arg("--help")
         .output()
         .await
@@ -182,8 +164,7 @@ async fn a_refused_secret_is_said_in_the_log() {
         &backend,
         "--secret-file",
         path,
-    ])
-    .await;
+    ]);
     let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
     let line = timeout(Duration::from_secs(20), lines.next_line())
         .await

@@ -153,6 +153,7 @@ fn map(path: &str, to: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
     let secret = "no/such/file: No such file";
     for (text, expected) in [

@@ -1,0 +1,20 @@
+//! The gateway example in front of several containers: paths, sessions, failover, what it
+//! answers by itself, and its manager. The containers are this crate's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "in a test a panic is the report"
+)]
+#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+
+mod answers;
+mod balancing;
+mod container;
+mod failures;
+mod manager;
+mod mapping;
+mod page;
+#[path = "../support/mod.rs"]
+mod support;

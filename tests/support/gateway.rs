@@ -1,0 +1,181 @@
+//! The gateway example as a process of its own, with a configuration file or flags.
+//!
+//! ```ignore
+//! let gateway = Gateway::start(&format!("[[balancer]] ...")).await;
+//! let answer = http1::Client::new(gateway.http).get("/cart").await;
+//! ```
+
+use super::child::ChildGuard;
+use super::example;
+use super::http1::{Body, Client, Response};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A running gateway.
+pub struct Gateway {
+    child: ChildGuard,
+    /// Where it takes HTTP requests.
+    pub http: SocketAddr,
+    /// Where its manager is, if it has one.
+    pub manager: Option<SocketAddr>,
+    /// Last, so that the process is gone before its directory.
+    dir: TempDir,
+}
+
+/// The example's binary.
+pub fn binary() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| example::binary("gateway"));
+    &BUILT
+}
+
+impl Gateway {
+    /// A gateway with this configuration. It listens on free ports whatever that says, and
+    /// has a manager if there is a `[manager]`; paths are relative to its own directory.
+    pub async fn start(config: &str) -> Self {
+        let manager = config.contains("[manager]");
+        let listen = "listen = \"127.0.0.1:0\"\n";
+        let config = config.replace("[manager]", &format!("[manager]\n{listen}"));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("gateway.toml"), listen.to_owned() + &config).unwrap();
+        Self::run(dir, &["--config", "gateway.toml"], manager).await
+    }
+
+    /// A gateway with these flags, beside one for a free port.
+    pub async fn with_flags(flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let manager = flags.contains(&"--manager");
+        let flags = [&["--listen", "127.0.0.1:0"], flags].concat();
+        Self::run(dir, &flags, manager).await
+    }
+
+    async fn run(dir: TempDir, flags: &[&str], manager: bool) -> Self {
+        let mut command = Command::new(binary());
+        command.args(flags);
+        let log = dir.path().join("gateway.log");
+        let mut child = ChildGuard::spawn(command, "cargo", dir.path(), log, Duration::ZERO);
+        let last = if manager {
+            "gateway: manager http"
+        } else {
+            "; try: curl"
+        };
+        child.wait_for_log(last, START_LIMIT).await.unwrap();
+        // The line may have been written in parts.
+        child
+            .wait_for_log(
+                "/balancer-manager\n",
+                if manager { START_LIMIT } else { Duration::ZERO },
+            )
+            .await
+            .ok();
+        let log = child.log();
+        let after = |words: &str| {
+            let (_, rest) = log.split_once(words)?;
+            rest.split([' ', '/']).next()?.parse().ok()
+        };
+        Self {
+            http: after("gateway: http://").unwrap(),
+            manager: after("gateway: manager http://"),
+            child,
+            dir,
+        }
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        self.child.log()
+    }
+
+    /// Stops it as an operator would, and waits until it has ended; what it printed.
+    pub fn stop(mut self) -> String {
+        self.child.terminate(Duration::from_secs(20));
+        self.child.log()
+    }
+
+    /// A file in its directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A client of the site, with a connection of its own.
+    pub fn client(&self) -> Client {
+        Client::new(self.http)
+    }
+
+    /// A client of the manager.
+    pub fn operator(&self) -> Client {
+        Client::new(self.manager.expect("a [manager]"))
+    }
+
+    /// The manager's JSON.
+    pub async fn status(&self) -> Value {
+        self.operator().get("/balancer-manager.json").await.json()
+    }
+
+    /// A member of the only balancer with this route, as the manager's JSON has it.
+    pub async fn member(&self, route: &str) -> Value {
+        let status = self.status().await;
+        let members = status["balancers"][0]["members"].as_array().unwrap();
+        let member = members.iter().find(|member| member["route"] == route);
+        member
+            .unwrap_or_else(|| panic!("no {route} in {status}"))
+            .clone()
+    }
+
+    /// Sends a change, with the nonce; fields as in a form.
+    pub async fn change(&self, fields: &[(&str, &str)]) -> Response {
+        let status = self.status().await;
+        let nonce = status["nonce"].as_str().expect("changes = true");
+        let fields = [&[("nonce", nonce)], fields].concat();
+        post(&mut self.operator(), &fields, &[]).await
+    }
+
+    /// Waits until `done` holds of the manager's JSON.
+    pub async fn wait_until(&self, what: &str, done: impl Fn(&Value) -> bool) {
+        let end = Instant::now() + START_LIMIT;
+        loop {
+            let status = self.status().await;
+            if done(&status) {
+                return;
+            }
+            assert!(Instant::now() < end, "not {what}: {status:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Sends a form to the manager.
+pub async fn post(
+    manager: &mut Client,
+    fields: &[(&str, &str)],
+    headers: &[(&str, &str)],
+) -> Response {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", coded(value)))
+        .collect();
+    let headers = [&[kind], headers].concat();
+    let body = Body::Full(fields.join("&").into());
+    manager
+        .request("POST", "/balancer-manager", &headers, body)
+        .await
+}
+
+/// A text as a part of a form or a query.
+pub fn coded(text: &str) -> String {
+    let code = |b: u8| {
+        if b.is_ascii_alphanumeric() {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    };
+    text.bytes().map(code).collect()
+}
