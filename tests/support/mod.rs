@@ -8,6 +8,7 @@
 //! - [`http1::Client`]: an HTTP/1.1 client that shows a cut-off body as an error;
 //! - [`pcap::Pcap`] and [`tshark`]: TCP streams in a capture file, and what tshark reads in them;
 //! - [`random::Random`]: the same random numbers in every run;
+//! - [`webdriver::Browser`]: a headless Chromium;
 //! - [`need`]: what must be installed. A missing peer fails the test; nothing is ever skipped.
 //!
 //! Every peer lives in a temporary directory of its own and dies with the value that stands for
@@ -45,3 +46,4 @@ pub mod tomcat;
 mod tomcat_conf;
 pub mod tshark;
 mod webapp;
+pub mod webdriver;

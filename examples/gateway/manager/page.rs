@@ -5,7 +5,9 @@ use super::format;
 use super::markup::{Markup, Slot};
 use super::metrics::state;
 use super::{Manager, PATH, Refusal};
-use ajp::balancer::{BalancerSnapshot, Flags, METHODS, MemberSnapshot, MemberState};
+use ajp::balancer::{
+    BalancerSnapshot, Flags, LatencySnapshot, METHODS, MemberSnapshot, MemberState,
+};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use std::time::SystemTime;
@@ -225,28 +227,26 @@ fn row(member: &MemberSnapshot, elected_all: u64, actions: Markup) -> Markup {
     };
     let share = member.elected.saturating_mul(100).checked_div(elected_all);
     let (word, colour) = word(member);
-    let errors = [member.failed, member.timed_out, member.full];
-    let bad = if errors.iter().any(|count| *count > 0) {
-        " fails"
-    } else {
-        ""
-    };
+    let fails = if member.failed > 0 { "fails" } else { "" };
     let sub = "<span class=\"sub\">{{text}}</span>";
     let sub = |text: Option<String>| {
         text.map(|text| Markup::fill(sub, &[("text", text.into())]))
             .unwrap_or_default()
     };
-    let latency = match member.latency.count {
-        0 => "-".to_owned(),
-        _ => [member.latency.p50, member.latency.p90, member.latency.p99]
-            .map(format::time)
-            .join(" / "),
+    let [median, slow, slowest] = latency(&member.latency);
+    let (in_use, pool) = match member.pool {
+        None => ("-".to_owned(), String::new()),
+        Some(pool) => (
+            format!("{} used", pool.in_use),
+            format!("{} idle of {}", pool.idle, pool.max),
+        ),
     };
-    let pool = member.pool.map_or("-".to_owned(), |pool| {
-        format!("{} + {} of {}", pool.in_use, pool.idle, pool.max)
-    });
+    let recovery = member
+        .recovery_in
+        .filter(|_| member.state == MemberState::Error)
+        .map(|time| format!("tried in {}", format::left(time)));
     let weight = member.weight;
-    let slow = weight.hundredths() != member.effective_weight;
+    let is_less = weight.hundredths() != member.effective_weight;
     let effective = format!(
         "{}.{:02} now",
         member.effective_weight / 100,
@@ -266,15 +266,9 @@ fn row(member: &MemberSnapshot, elected_all: u64, actions: Markup) -> Markup {
             ("word", word.into()),
             ("colour", colour.into()),
             ("flags", flag_pills(member.flags).into()),
-            (
-                "recovery",
-                sub(member
-                    .recovery_in
-                    .map(|time| format!("tried in {}", format::left(time))))
-                .into(),
-            ),
+            ("recovery", sub(recovery).into()),
             ("weight", weight.to_string().into()),
-            ("effective", sub(slow.then_some(effective)).into()),
+            ("effective", sub(is_less.then_some(effective)).into()),
             ("set", member.set.into()),
             ("elected", format::count(member.elected).into()),
             ("elected_exact", member.elected.into()),
@@ -286,17 +280,30 @@ fn row(member: &MemberSnapshot, elected_all: u64, actions: Markup) -> Markup {
             ("received_exact", member.received_bytes.into()),
             ("sent", format::bytes(member.sent_bytes).into()),
             ("sent_exact", member.sent_bytes.into()),
-            ("bad", bad.into()),
+            ("fails", fails.into()),
             ("failed", member.failed.into()),
             ("timed_out", member.timed_out.into()),
             ("full", member.full.into()),
-            ("latency", latency.into()),
-            ("slowest", format::time(member.latency.max).into()),
+            ("median", median.into()),
+            ("slow", slow.into()),
+            ("slowest", slowest.into()),
+            ("in_use", in_use.into()),
             ("pool", pool.into()),
             ("actions", actions.into()),
             ("error", last_error(member, columns).into()),
         ],
     )
+}
+
+/// The median, what the slower ones took, and the slowest.
+fn latency(latency: &LatencySnapshot) -> [String; 3] {
+    if latency.count == 0 {
+        return ["-".into(), String::new(), String::new()];
+    }
+    let slow = [("p90", latency.p90), ("p99", latency.p99)];
+    let slow = slow.map(|(name, time)| format!("{name} {}", format::time(time)));
+    let slowest = format!("slowest {}", format::time(latency.max));
+    [format::time(latency.p50), slow.join(", "), slowest]
 }
 
 fn non_empty<'a>(text: &'a str, other: &'a str) -> &'a str {
