@@ -76,6 +76,13 @@ impl Server {
         Client::new(Pool::new(Address::from(self.address), config))
     }
 
+    /// Shuts it down; gives what reached `on_error`.
+    async fn stop(mut self) -> Vec<String> {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.task.await.unwrap();
+        std::mem::take(&mut self.errors.lock().unwrap())
+    }
+
     fn accepted(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -355,19 +362,27 @@ async fn a_head_that_does_not_fit_is_a_500_from_the_server_and_431_from_the_clie
         text(client.send(no_body("/hello")).await.unwrap()).await,
         "Hello, AJP!"
     );
-    assert_eq!(server.accepted(), 1);
+    // An exchange that failed ends its connection, and is told.
+    assert_eq!(server.accepted(), 2);
+    let errors = server.stop().await;
+    assert!(
+        matches!(&errors[..], [error] if error.contains("ResponseHead")),
+        "{errors:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_panicking_handler_costs_one_connection_and_nothing_else() {
     let server = Server::start(trusted()).await;
     let client = server.client(PoolConfig::default());
-    let error = client.send(no_body("/panic")).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Read));
+    let response = client.send(no_body("/panic")).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(text(response).await, "500 the application failed\n");
     assert_eq!(
         text(client.send(no_body("/hello")).await.unwrap()).await,
         "Hello, AJP!"
     );
+    assert_eq!(server.stop().await, ["Panicked"]);
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ async fn not_through_a_hostile_container() {
 async fn not_through_a_bad_web_server() {
     let seen = logs();
     let trust = Trust::Secrets(vec![secret()]);
-    let policy = AttributePolicy::default().allow("X");
+    let policy = AttributePolicy::default().accept("X");
     let config = ServerConfig::new(trust).attributes(policy);
     let address = container(&seen, config.clone()).await;
     let coded = |value: &'static str| Attribute::Coded {

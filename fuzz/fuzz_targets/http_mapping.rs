@@ -72,7 +72,7 @@ fn decoded_request(payload: &[u8], size: PacketSize) {
     let Ok(request) = ForwardRequest::parse_with(Bytes::copy_from_slice(payload), &options) else {
         return;
     };
-    let policy = AttributePolicy::default().allow("SHIB");
+    let policy = AttributePolicy::default().accept("SHIB");
     let config = ServerConfig::new(Trust::TrustedNetwork).attributes(policy);
     let target = match request.query_string() {
         Some(query) => [request.req_uri(), b"?", query].concat(),

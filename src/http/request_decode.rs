@@ -3,7 +3,7 @@
 use super::facts::RequestFacts;
 use super::names::request_name;
 use super::tls_facts::TlsFacts;
-use crate::server::ServerConfig;
+use crate::server::{AttributeAction, ServerConfig};
 use crate::wire::{Attribute, AttributeCode, ForwardRequest};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -121,6 +121,8 @@ fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
             },
             Attribute::SslKeySize(bits) => tls.key_size = Some(bits),
             Attribute::Named { value: None, .. } => {}
+            Attribute::Named { name, .. }
+                if config.attributes.action(name) != AttributeAction::Accept => {}
             Attribute::Named {
                 name,
                 value: Some(value),
@@ -133,11 +135,10 @@ fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
                 b"AJP_LOCAL_ADDR" => facts.local_addr = bytes(Some(value)),
                 b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
                 b"JK_LB_ACTIVATION" => facts.activation = bytes(Some(value)),
-                name if config.attributes.allows(name) => {
+                name => {
                     let (name, value) = (request.slice_ref(name), request.slice_ref(value));
                     facts.attributes.push((name, value));
                 }
-                _ => {}
             },
         }
     }

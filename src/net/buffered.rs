@@ -25,6 +25,7 @@ const TAKE_OVER_FROM: usize = 8192;
 /// A piece of a packet up to this size is moved to make room for a larger read.
 const MOVE_UP_TO: usize = 8192;
 /// Size of a read whose bytes nobody wants, in bytes.
+#[cfg(feature = "server")]
 const DRAIN: usize = 4096;
 /// Data of at least this many bytes is queued as its own slice instead of copied.
 const GATHER_FROM: usize = 4096;
@@ -115,6 +116,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// Bytes received and sent so far.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.bytes_in, self.bytes_out)
+    }
+
+    /// Bytes of the packets taken so far, and bytes sent.
+    #[cfg(all(feature = "server", feature = "tower"))]
+    pub(crate) fn consumed(&self) -> (u64, u64) {
+        let unread = self.read.len() as u64;
+        (self.bytes_in.saturating_sub(unread), self.bytes_out)
     }
 
     /// The payload of the next packet; `None` when the peer closed between packets.

@@ -2,15 +2,32 @@
 //! protocol's checklist A.3.
 
 use super::config::ServerConfig;
-use super::error::Refusal;
+use super::connection::Mode;
+use super::error::{Error, Refusal};
 use crate::wire::{BodyFraming, ForwardRequest};
 
-/// Whether the request may reach the application.
-pub(super) fn admit(config: &ServerConfig, request: &ForwardRequest) -> Result<(), Refusal> {
+/// Whether the request may reach the application; otherwise its answer, and the error for
+/// the operator.
+pub(super) fn admit(
+    config: &ServerConfig,
+    request: &ForwardRequest,
+    mode: Mode,
+) -> Result<(), (Refusal, Error)> {
+    check(config, request, mode).map_err(|refusal| {
+        let Refusal { status, reason } = refusal;
+        let error = match config.attributes.rejected(request) {
+            Some(name) if refusal == Refusal::ATTRIBUTE => Error::AttributeRefused(name.into()),
+            _ => Error::Refused { status, reason },
+        };
+        (refusal, error)
+    })
+}
+
+fn check(config: &ServerConfig, request: &ForwardRequest, mode: Mode) -> Result<(), Refusal> {
     if !config.trust.admits(request) {
         return Err(Refusal::SECRET);
     }
-    if !config.attributes.admits(request) {
+    if config.attributes.rejected(request).is_some() {
         return Err(Refusal::ATTRIBUTE);
     }
     check_host(request)?;
@@ -18,6 +35,7 @@ pub(super) fn admit(config: &ServerConfig, request: &ForwardRequest) -> Result<(
         BodyFraming::Length(n) if config.max_body.is_some_and(|max| n > max) => {
             Err(Refusal::BODY_TOO_LARGE)
         }
+        _ if mode == Mode::Overloaded => Err(Refusal::BUSY),
         _ => Ok(()),
     }
 }

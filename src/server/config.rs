@@ -1,70 +1,10 @@
 //! Settings of a container.
 
-use super::trust::{AttributePolicy, Trust};
+use super::attributes::AttributePolicy;
+use super::monitor::Monitor;
+use super::timeouts::ServerTimeouts;
+use super::trust::Trust;
 use crate::wire::{DecodeOptions, PacketSize};
-use std::time::Duration;
-
-/// How long each step may take. `None` switches a limit off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerTimeouts {
-    pub(crate) idle: Option<Duration>,
-    pub(crate) packet: Option<Duration>,
-    pub(crate) body: Option<Duration>,
-    pub(crate) write: Option<Duration>,
-    pub(crate) swallow: Option<Duration>,
-}
-
-impl Default for ServerTimeouts {
-    fn default() -> Self {
-        let seconds = |n| Some(Duration::from_secs(n));
-        Self {
-            idle: seconds(60),
-            packet: seconds(10),
-            body: seconds(30),
-            write: seconds(30),
-            swallow: seconds(5),
-        }
-    }
-}
-
-impl ServerTimeouts {
-    /// Waiting for the next request, as `keepAliveTimeout` of Tomcat. Default 60 s; keep
-    /// it above the web server's idle limit.
-    #[must_use]
-    pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.idle = limit.into();
-        self
-    }
-
-    /// From the first byte of a request to its last. Default 10 s.
-    #[must_use]
-    pub fn packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.packet = limit.into();
-        self
-    }
-
-    /// Waiting for a body packet that the application wants. Default 30 s.
-    #[must_use]
-    pub fn body(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.body = limit.into();
-        self
-    }
-
-    /// A write that makes no progress. Default 30 s.
-    #[must_use]
-    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.write = limit.into();
-        self
-    }
-
-    /// Waiting for the one body packet that is still owed after the response, before the
-    /// connection is given up instead of reused. Default 5 s.
-    #[must_use]
-    pub fn swallow(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.swallow = limit.into();
-        self
-    }
-}
 
 /// Settings of a container. There is no default: see [`Trust`].
 ///
@@ -83,6 +23,9 @@ pub struct ServerConfig {
     pub(crate) decode: DecodeOptions,
     pub(crate) timeouts: ServerTimeouts,
     pub(crate) max_body: Option<u64>,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_connections: usize,
+    pub(crate) monitor: Monitor,
     pub(crate) flush_when_pending: bool,
     pub(crate) high_water: usize,
 }
@@ -99,6 +42,9 @@ impl ServerConfig {
             decode: DecodeOptions::default(),
             timeouts: ServerTimeouts::default(),
             max_body: None,
+            max_requests: Some(10_000),
+            max_connections: 8192,
+            monitor: Monitor::new(),
             flush_when_pending: true,
             high_water: 65536,
         }
@@ -145,6 +91,30 @@ impl ServerConfig {
     #[must_use]
     pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.max_body = bytes.into();
+        self
+    }
+
+    /// Requests on one connection, after which it ends with reuse 0. Default 10 000.
+    #[must_use]
+    pub fn max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
+        self.max_requests = count.into();
+        self
+    }
+
+    /// Connections that [`serve`](super::serve) serves at the same time, idle ones included.
+    /// A few more are answered with 503 and no CPong, so that a balancer goes elsewhere at
+    /// once; what comes beyond those is closed. Default 8192, as in Tomcat.
+    #[must_use]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.max_connections = count;
+        self
+    }
+
+    /// Where connections, requests and bytes are counted. Default a monitor of its own;
+    /// several servers may share one.
+    #[must_use]
+    pub fn monitor(mut self, monitor: &Monitor) -> Self {
+        self.monitor = monitor.clone();
         self
     }
 

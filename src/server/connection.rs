@@ -1,22 +1,20 @@
-//! One connection in the container.
+//! One connection in the container: what happens between exchanges.
 
 use super::admission::admit;
+use super::closing::Closing;
 use super::config::ServerConfig;
+#[cfg(feature = "tracing")]
+use super::error::Chain;
 use super::error::{Error, Refusal, Step};
+use super::monitor::Meter;
 use crate::net::{Buffered, Deadline, ReadError};
-use crate::proto::{BodyEvent, Finish, Idle, IdleEvent, ServerExchange};
+use crate::proto::{Idle, IdleEvent, ServerExchange};
 use crate::trace::event;
-use crate::wire::{
-    CHUNK_TERMINATOR, CPONG, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, EncodeError, FLUSH,
-    Field, ForwardRequest, PacketSize, SendHeadersWriter, write_body_chunk,
-};
-use bytes::{Bytes, BytesMut};
+use crate::wire::{CPONG, DecodeError, Direction, Field, ForwardRequest};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::unconstrained;
 
 /// One connection in the container.
 ///
@@ -26,16 +24,31 @@ use tokio::task::unconstrained;
 /// [`poll_exchange`](Self::poll_exchange) moves bytes in both directions.
 #[derive(Debug)]
 pub struct Connection<S> {
-    io: Buffered<S>,
-    config: Arc<ServerConfig>,
-    idle: Idle,
-    exchange: Option<ServerExchange>,
-    read_limit: Deadline,
+    pub(super) io: Buffered<S>,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) idle: Idle,
+    pub(super) exchange: Option<ServerExchange>,
+    pub(super) closing: Option<Box<Closing>>,
+    pub(super) meter: Meter,
+    pub(super) read_limit: Deadline,
     write_limit: Deadline,
     written_mark: u64,
-    packet_started: bool,
+    /// Requests so far.
+    pub(super) requests: u64,
+    pub(super) packet_started: bool,
     /// Response bytes went out that no flush packet followed.
-    unflushed: bool,
+    pub(super) unflushed: bool,
+    pub(super) mode: Mode,
+}
+
+/// What a connection is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Serving,
+    /// To end what has begun, as the server shuts down.
+    Draining,
+    /// To say that there are too many connections.
+    Overloaded,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -43,14 +56,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(io: S, config: Arc<ServerConfig>) -> Self {
         Self {
             io: Buffered::new(io, Direction::ToContainer, config.packet_size),
+            meter: Meter::new(&config.monitor),
             config,
             idle: Idle::new(),
             exchange: None,
+            closing: None,
             read_limit: Deadline::default(),
             write_limit: Deadline::default(),
             written_mark: 0,
+            requests: 0,
             packet_started: false,
             unflushed: false,
+            mode: Mode::Serving,
         }
     }
 
@@ -66,53 +83,85 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.io.traffic()
     }
 
+    /// Bytes of the packets taken so far, and bytes sent.
+    #[cfg(feature = "tower")]
+    pub(crate) fn consumed(&self) -> (u64, u64) {
+        self.io.consumed()
+    }
+
+    /// The server shuts down: from now on there is no CPong, every exchange ends with
+    /// reuse 0, and an idle connection takes a request only until the
+    /// [last call](super::ServerTimeouts::last_call) is over.
+    pub fn drain(&mut self) {
+        if self.mode != Mode::Draining {
+            self.mode = Mode::Draining;
+            if self.exchange.is_none() && !self.packet_started {
+                self.read_limit.set(None);
+            }
+        }
+    }
+
+    /// There are too many connections: from now on there is no CPong, and a request is
+    /// answered with 503.
+    pub fn overload(&mut self) {
+        self.mode = Mode::Overloaded;
+    }
+
     /// The next request that passed all checks of protocol checklist A.3; `None` when the
-    /// web server closed, or stayed idle too long. CPing is answered on the way.
+    /// web server closed or stayed idle too long, and when the connection is not to be
+    /// used any more. CPing is answered on the way.
     ///
     /// # Errors
     /// [`Error`]. A refused or malformed request has been answered then; the connection
     /// can only be dropped.
     ///
     /// # Cancel safety
-    /// Safe while the connection is idle: no byte is lost. Dropped while it refuses a
-    /// request, the answer may be cut short.
+    /// Safe: no byte is lost, and an answer that is under way is continued by the next call.
     pub async fn next_request(&mut self) -> Result<Option<ForwardRequest>, Error> {
+        poll_fn(|cx| self.poll_next_request(cx)).await
+    }
+
+    pub(crate) fn poll_next_request(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<ForwardRequest>, Error>> {
         loop {
-            let event = match poll_fn(|cx| self.poll_idle(cx)).await {
+            if self.closing.is_some() {
+                let error = ready!(self.poll_close(cx));
+                return Poll::Ready(error.map_or(Ok(None), Err));
+            }
+            let event = match ready!(self.poll_idle(cx)) {
                 Ok(Some(event)) => event,
-                Ok(None) => return Ok(None),
+                Ok(None) => return Poll::Ready(Ok(None)),
                 Err(IdleError::TooLong(error)) => IdleEvent::BadRequest(error),
-                Err(IdleError::Other(error)) => return Err(error),
+                Err(IdleError::Other(error)) => return Poll::Ready(Err(error)),
             };
             match event {
-                IdleEvent::CPing => self.io.queue(&CPONG),
+                IdleEvent::CPing if self.mode != Mode::Serving => {
+                    return Poll::Ready(Ok(None));
+                }
+                IdleEvent::CPing => {
+                    self.meter.cping();
+                    self.io.queue(&CPONG);
+                }
                 IdleEvent::StrayEmpty => {}
-                IdleEvent::Close(error) => return Err(error.into()),
+                IdleEvent::Close(error) => return Poll::Ready(Err(error.into())),
                 IdleEvent::BadRequest(error) => {
-                    event!(DEBUG, error = %error, "malformed AJP request answered with 400");
-                    self.refuse(Refusal::MALFORMED).await?;
-                    return Err(Error::BadRequest(error.into()));
+                    self.refuse(Refusal::MALFORMED, Error::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
                     let head = request.method() == b"HEAD";
                     // Also for a refusal: the answer to HEAD has no body.
                     self.exchange =
                         Some(ServerExchange::new(request.framing(), head, self.io.size()));
-                    if let Err(refusal) = admit(&self.config, &request) {
-                        event!(
-                            DEBUG,
-                            status = refusal.status,
-                            reason = refusal.reason,
-                            "AJP request refused"
-                        );
-                        self.refuse(refusal).await?;
-                        return Err(Error::Refused {
-                            status: refusal.status,
-                            reason: refusal.reason,
-                        });
+                    self.requests = self.requests.saturating_add(1);
+                    if let Err((refusal, error)) = admit(&self.config, &request, self.mode) {
+                        self.refuse(refusal, error);
+                        continue;
                     }
                     self.unflushed = false;
-                    return Ok(Some(request));
+                    self.meter.exchange_begins();
+                    return Poll::Ready(Ok(Some(request)));
                 }
             }
         }
@@ -123,7 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.io.is_flushed() && self.poll_flush(cx).map_err(IdleError::Other)?.is_pending() {
             return Poll::Pending;
         }
-        match self.io.poll_payload(cx) {
+        let read = self.io.poll_payload(cx);
+        self.meter.traffic(self.io.traffic());
+        match read {
             Poll::Ready(Ok(Some(payload))) => {
                 self.read_limit.set(None);
                 let event = self.idle.receive(payload, &self.config.decode);
@@ -140,8 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if !self.read_limit.is_set() || started != self.packet_started {
                     self.packet_started = started;
                     let limits = &self.config.timeouts;
-                    self.read_limit
-                        .set(if started { limits.packet } else { limits.idle });
+                    self.read_limit.set(match self.mode {
+                        _ if started => limits.packet,
+                        Mode::Draining => Some(limits.last_call),
+                        _ if self.io.traffic().0 == 0 => limits.first,
+                        _ => limits.idle,
+                    });
                 }
                 ready!(self.read_limit.poll(cx));
                 let timeout = IdleError::Other(Error::Timeout(Step::Packet));
@@ -150,9 +205,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Answers a request without the application. The connection closes.
+    fn refuse(&mut self, refusal: Refusal, error: Error) {
+        event!(DEBUG, error = %Chain(&error), "AJP request refused");
+        self.meter.refused(refusal);
+        self.queue_refusal(refusal);
+        self.close_with(Some(error));
+    }
+
     /// Writes what is queued, within the write limit.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.io.poll_flush(cx) {
+        let flushed = self.io.poll_flush(cx);
+        self.meter.traffic(self.io.traffic());
+        match flushed {
             Poll::Ready(result) => {
                 self.write_limit.set(None);
                 Poll::Ready(result.map_err(Error::Io))
@@ -168,237 +233,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
     }
-
-    /// The state of the running exchange.
-    #[must_use]
-    pub fn exchange(&self) -> Option<&ServerExchange> {
-        self.exchange.as_ref()
-    }
-
-    /// Queues Get Body Chunk if the application wants data, none is owed and more can come.
-    pub fn request_body(&mut self) {
-        if let Some(packet) = self
-            .exchange
-            .as_mut()
-            .and_then(ServerExchange::request_body)
-        {
-            self.io.queue(&packet);
-        }
-    }
-
-    /// Writes what is queued and takes the next packet of the running exchange.
-    /// `waiting` tells that the application waits for it, so the body limit runs.
-    ///
-    /// Poll it also when no body is expected: it notices when the web server goes away.
-    ///
-    /// # Errors
-    /// [`Error`]; the connection can only be dropped.
-    pub fn poll_exchange(
-        &mut self,
-        cx: &mut Context<'_>,
-        waiting: bool,
-    ) -> Poll<Result<BodyEvent, Error>> {
-        // A write that blocks must not keep us from reading; a failed one ends it all.
-        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-            return Poll::Ready(Err(error));
-        }
-        let Some(exchange) = &mut self.exchange else {
-            return Poll::Ready(Err(Error::Closed("an exchange")));
-        };
-        match self.io.poll_payload(cx) {
-            Poll::Ready(Ok(Some(payload))) => {
-                self.read_limit.set(None);
-                Poll::Ready(exchange.receive(&payload).map_err(Error::Protocol))
-            }
-            Poll::Ready(Ok(None)) => Poll::Ready(Err(Error::Closed("an exchange"))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error))),
-            Poll::Pending if waiting && exchange.is_owed() => {
-                if !self.read_limit.is_set() {
-                    self.read_limit.set(self.config.timeouts.body);
-                }
-                ready!(self.read_limit.poll(cx));
-                Poll::Ready(Err(Error::Timeout(Step::Body)))
-            }
-            Poll::Pending => {
-                self.read_limit.set(None);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Queues Send Headers. `encode` appends the packet and returns the Content-Length
-    /// it announced.
-    ///
-    /// # Errors
-    /// [`EncodeError`] of `encode`; nothing was queued, another head may be sent.
-    pub fn send_headers<F>(&mut self, status: u16, encode: F) -> Result<(), EncodeError>
-    where
-        F: FnOnce(&mut BytesMut, PacketSize) -> Result<Option<u64>, EncodeError>,
-    {
-        let size = self.io.size();
-        let length = encode(self.io.write_buffer(), size)?;
-        if let Some(exchange) = &mut self.exchange {
-            exchange.headers_sent(status, length);
-        }
-        self.unflushed = true;
-        Ok(())
-    }
-
-    /// Queues response data as one or more Send Body Chunks; large data is not copied.
-    ///
-    /// # Errors
-    /// [`Error::Aborted`] when the data goes beyond the announced Content-Length.
-    pub fn send_data(&mut self, mut data: Bytes) -> Result<(), Error> {
-        let max = self.io.size().max_body_chunk();
-        let Some(exchange) = &mut self.exchange else {
-            return Err(Error::Aborted("no exchange is running", None));
-        };
-        while !data.is_empty() {
-            let part = data.split_to(data.len().min(max));
-            let header = exchange
-                .send_chunk(part.len())
-                .map_err(|_| Error::Aborted("the body is longer than its Content-Length", None))?;
-            self.io.queue(&header);
-            self.io.queue_data(part);
-            self.io.queue(&CHUNK_TERMINATOR);
-        }
-        self.unflushed = true;
-        Ok(())
-    }
-
-    /// Asks the web server to pass on what it has, if anything was sent since the last time.
-    pub fn send_flush(&mut self) {
-        if std::mem::take(&mut self.unflushed) {
-            self.io.queue(&FLUSH);
-        }
-    }
-
-    /// Whether so much waits to be written that the response body should not be asked for
-    /// more ([`ServerConfig::high_water`]).
-    #[must_use]
-    pub fn is_backed_up(&self) -> bool {
-        self.io.queued() >= self.config.high_water
-    }
-
-    /// Ends the response: swallows the body packet that is still owed, sends End Response
-    /// and tells whether the connection may serve another request. `keep` is false when
-    /// the container wants to close.
-    ///
-    /// # Errors
-    /// [`Error`]; the connection can only be dropped.
-    ///
-    /// # Cancel safety
-    /// Not safe: drop the connection.
-    pub async fn finish(&mut self, keep: bool) -> Result<bool, Error> {
-        let swallowed = match self.exchange.as_ref().map(ServerExchange::finish) {
-            Some(Finish::SwallowFirst) => {
-                self.read_limit.set(self.config.timeouts.swallow);
-                poll_fn(|cx| self.poll_swallow(cx)).await?
-            }
-            _ => true,
-        };
-        let Some(exchange) = self.exchange.take() else {
-            return Err(Error::Aborted("no exchange is running", None));
-        };
-        // Nothing may be left over, not even the beginning of a next packet, and not in
-        // the socket either. Without a budget: an exhausted one would look like silence.
-        let reuse = keep
-            && swallowed
-            && exchange.finish() == (Finish::End { reuse: true })
-            && unconstrained(poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx)))).await;
-        event!(
-            TRACE,
-            reuse,
-            body = exchange.body_received(),
-            "AJP exchange ended"
-        );
-        self.io.queue(if reuse {
-            &END_RESPONSE_REUSE
-        } else {
-            &END_RESPONSE_CLOSE
-        });
-        poll_fn(|cx| self.poll_flush(cx)).await?;
-        if reuse {
-            self.idle.exchange_ended(&exchange);
-            self.read_limit.set(None);
-            self.packet_started = false;
-            self.io.release_buffers();
-        } else {
-            self.linger().await;
-        }
-        Ok(reuse)
-    }
-
-    /// Reads and drops the owed packet; false when it did not come in time or was wrong.
-    fn poll_swallow(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-            return Poll::Ready(Err(error));
-        }
-        match self.io.poll_payload(cx) {
-            Poll::Ready(Ok(Some(payload))) => {
-                let received = self
-                    .exchange
-                    .as_mut()
-                    .map(|exchange| exchange.receive(&payload));
-                Poll::Ready(Ok(matches!(received, Some(Ok(_)))))
-            }
-            Poll::Ready(_) => Poll::Ready(Ok(false)),
-            Poll::Pending => self.read_limit.poll(cx).map(|()| Ok(false)),
-        }
-    }
-
-    /// A whole answer without the application, then the end of the connection. Closing
-    /// without an answer would make a proxy take the container for dead (section 6.7).
-    async fn refuse(&mut self, refusal: Refusal) -> Result<(), Error> {
-        self.queue_refusal(refusal);
-        self.io.queue(&END_RESPONSE_CLOSE);
-        poll_fn(|cx| self.poll_flush(cx)).await?;
-        self.linger().await;
-        Ok(())
-    }
-
-    /// Queues Send Headers and a one-line body.
-    pub(crate) fn queue_refusal(&mut self, refusal: Refusal) {
-        let size = self.io.size();
-        let body = format!("{} {}\n", refusal.status, refusal.reason);
-        let buffer = self.io.write_buffer();
-        let head = SendHeadersWriter::new(buffer, size, refusal.status).and_then(|mut writer| {
-            writer.header(b"Content-Type", b"text/plain; charset=utf-8")?;
-            writer.header(b"Content-Length", body.len().to_string().as_bytes())?;
-            writer.finish();
-            Ok(())
-        });
-        let has_body = self
-            .exchange
-            .as_ref()
-            .is_none_or(ServerExchange::response_has_body);
-        let chunk = match head {
-            Ok(()) if has_body => write_body_chunk(self.io.write_buffer(), body.as_bytes(), size),
-            result => result,
-        };
-        // A fixed short text fits every packet size.
-        debug_assert_eq!(chunk, Ok(()));
-        if let Some(exchange) = &mut self.exchange {
-            exchange.headers_sent(refusal.status, None);
-        }
-    }
-
-    /// Ends the write side and reads what the peer may still send, so that our answer is
-    /// not lost to a reset (section 4.18). Bounded in bytes and time.
-    async fn linger(&mut self) {
-        const LIMIT: Duration = Duration::from_secs(2);
-        let mut bytes = self.io.size().bytes().saturating_mul(2);
-        let drain = async {
-            if poll_fn(|cx| self.io.poll_shutdown(cx)).await.is_ok() {
-                // The connection is over either way.
-                let _ = poll_fn(|cx| self.io.poll_drain(cx, &mut bytes)).await;
-            }
-        };
-        let _ = tokio::time::timeout(LIMIT, drain).await;
-    }
 }
 
-fn read_error(error: ReadError) -> Error {
+pub(super) fn read_error(error: ReadError) -> Error {
     match error {
         ReadError::Io(error) => Error::Io(error),
         ReadError::Truncated => Error::Closed("a packet"),
@@ -408,6 +245,6 @@ fn read_error(error: ReadError) -> Error {
 
 enum IdleError {
     /// A request longer than the packet size allows: still answered.
-    TooLong(crate::wire::DecodeError),
+    TooLong(DecodeError),
     Other(Error),
 }

@@ -43,12 +43,15 @@ impl Listener for TcpListener {
 #[cfg(unix)]
 impl Listener for tokio::net::UnixListener {
     type Io = tokio::net::UnixStream;
-    type Peer = std::sync::Arc<tokio::net::unix::SocketAddr>;
+    type Peer = super::UnixPeer;
 
     async fn accept(&mut self) -> (Self::Io, Self::Peer) {
         loop {
             match Self::accept(self).await {
-                Ok((stream, peer)) => return (stream, peer.into()),
+                Ok((stream, address)) => {
+                    let peer = super::UnixPeer::new(&stream, address);
+                    return (stream, peer);
+                }
                 Err(error) => pause(&error).await,
             }
         }

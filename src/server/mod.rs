@@ -9,19 +9,33 @@
 //! (see [`serve`]).
 
 mod admission;
+mod attributes;
+mod closing;
 mod config;
 mod connection;
 mod error;
+mod exchange;
 mod listener;
+mod monitor;
+mod peers;
+mod timeouts;
 mod trust;
 
-pub use config::{ServerConfig, ServerTimeouts};
+pub use attributes::{AttributeAction, AttributePolicy};
+pub use config::ServerConfig;
 pub use connection::Connection;
+#[cfg(all(feature = "tower", feature = "tracing"))]
+pub(crate) use error::Chain;
 #[cfg(feature = "tower")]
 pub(crate) use error::Refusal;
 pub use error::{Error, Step};
 pub use listener::Listener;
-pub use trust::{AttributePolicy, Trust};
+pub use monitor::{Monitor, ServerStats};
+#[cfg(unix)]
+pub use peers::UnixPeer;
+pub use peers::{InvalidNetwork, Networks};
+pub use timeouts::ServerTimeouts;
+pub use trust::Trust;
 
 #[cfg(feature = "tower")]
 #[doc(inline)]
@@ -30,5 +44,5 @@ pub use crate::http::request_body::{RequestBody, RequestBodyError};
 #[doc(inline)]
 pub use crate::tower::{
     connection::serve_connection,
-    serve::{Serve, Undecided, serve},
+    serve::{Serve, Undecided, serve, serve_with},
 };

@@ -4,13 +4,19 @@
 //! What may not live here: protocol rules and HTTP mapping; this layer only connects them
 //! to services, tasks and shutdown.
 
+#[cfg(feature = "server")]
+mod accept;
 #[cfg(feature = "balancer")]
 mod balancer;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "server")]
 pub(crate) mod connection;
+#[cfg(feature = "server")]
+mod exchange;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;
 #[cfg(feature = "server")]
 pub(crate) mod serve;
+#[cfg(feature = "server")]
+mod span;

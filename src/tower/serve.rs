@@ -1,24 +1,22 @@
-//! The accept loop.
+//! A server: a listener, a service, and whom to believe.
 
-use super::connection::serve_connection;
+use super::accept::{Acceptor, accept_all};
+use super::connection::BoxError;
 use crate::Secret;
 use crate::http::request_body::RequestBody;
-use crate::server::{Error, Listener, ServerConfig, Trust};
+use crate::server::{Error, Listener, Monitor, ServerConfig, Trust};
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tower_service::Service;
 
-type BoxError = Box<dyn StdError + Send + Sync>;
-type ErrorHook = Arc<dyn Fn(&dyn fmt::Debug, &Error) + Send + Sync>;
+pub(super) type ErrorHook = Arc<dyn Fn(&dyn fmt::Debug, &Error) + Send + Sync>;
+pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
 
 /// Serves AJP connections from `listener` with a service over
 /// `http::Request<RequestBody>`, such as an axum `Router`. Every connection gets a clone.
@@ -34,14 +32,41 @@ type ErrorHook = Arc<dyn Fn(&dyn fmt::Debug, &Error) + Send + Sync>;
 /// # Ok(())
 /// # }
 /// ```
-pub fn serve<L, S>(listener: L, service: S) -> Serve<L, S, Undecided>
+pub fn serve<L, S>(
+    listener: L,
+    service: S,
+) -> Serve<L, impl FnMut(&L::Peer) -> S + Send + 'static, Undecided>
 where
     L: Listener,
+    S: Clone + Send + 'static,
+{
+    serve_with(listener, move |_: &L::Peer| service.clone())
+}
+
+/// As [`serve`], with a service made for each connection by a function that is told who
+/// connected.
+///
+/// ```no_run
+/// # async fn example(app: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+/// use ajp::server::{UnixPeer, serve_with};
+/// let listener = tokio::net::UnixListener::bind("/run/app/ajp.sock")?;
+/// serve_with(listener, move |peer: &UnixPeer| app.clone().layer(axum::Extension(peer.clone())))
+///     .trusted_network()
+///     .peers(|peer| peer.uid() == Some(33))
+///     .await;
+/// # Ok(())
+/// # }
+/// ```
+pub fn serve_with<L, M, S>(listener: L, make_service: M) -> Serve<L, M, Undecided>
+where
+    L: Listener,
+    M: FnMut(&L::Peer) -> S,
 {
     Serve {
         listener,
-        service,
+        make_service,
         trust: Undecided(()),
+        peers: None,
         signal: Box::pin(std::future::pending()),
         drain_limit: Duration::from_secs(30),
         on_error: None,
@@ -54,33 +79,35 @@ pub struct Undecided(());
 
 /// A server. Await it to run it; dropping its future cuts all connections.
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<L, S, T = ServerConfig> {
+pub struct Serve<L: Listener, M, T = ServerConfig> {
     listener: L,
-    service: S,
+    make_service: M,
     trust: T,
+    peers: Option<PeerFilter<L::Peer>>,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     drain_limit: Duration,
     on_error: Option<ErrorHook>,
 }
 
-impl<L, S> Serve<L, S, Undecided> {
+impl<L: Listener, M> Serve<L, M, Undecided> {
     /// Believes requests that carry this secret.
-    pub fn secret(self, secret: Secret) -> Serve<L, S> {
+    pub fn secret(self, secret: Secret) -> Serve<L, M> {
         self.config(ServerConfig::new(Trust::Secrets(vec![secret])))
     }
 
     /// Believes whoever can connect. Right for loopback and Unix sockets, and for networks
     /// that only web servers can reach.
-    pub fn trusted_network(self) -> Serve<L, S> {
+    pub fn trusted_network(self) -> Serve<L, M> {
         self.config(ServerConfig::new(Trust::TrustedNetwork))
     }
 
     /// Uses these settings.
-    pub fn config(self, config: ServerConfig) -> Serve<L, S> {
+    pub fn config(self, config: ServerConfig) -> Serve<L, M> {
         Serve {
             listener: self.listener,
-            service: self.service,
+            make_service: self.make_service,
             trust: config,
+            peers: self.peers,
             signal: self.signal,
             drain_limit: self.drain_limit,
             on_error: self.on_error,
@@ -88,10 +115,30 @@ impl<L, S> Serve<L, S, Undecided> {
     }
 }
 
-impl<L, S, T> Serve<L, S, T> {
-    /// When `signal` completes: accepts no more, closes idle connections, lets running
-    /// exchanges end with reuse 0, and returns. Exchanges that run longer than the
-    /// [drain limit](Self::drain_limit) are cut.
+impl<L: Listener, M> Serve<L, M> {
+    /// The counters of this server, to be kept while it runs.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        self.trust.monitor.clone()
+    }
+}
+
+impl<L: Listener, M, T> Serve<L, M, T> {
+    /// Serves only peers for which `allow` is true: an address of
+    /// [`Networks`](crate::server::Networks), or the user behind a Unix socket. Others are
+    /// closed without an answer. It comes before the secret and does not replace it.
+    pub fn peers(mut self, allow: impl Fn(&L::Peer) -> bool + Send + 'static) -> Self {
+        self.peers = Some(Box::new(allow));
+        self
+    }
+
+    /// When `signal` completes: accepts no more, lets running exchanges end with reuse 0,
+    /// closes idle connections after the
+    /// [last call](crate::server::ServerTimeouts::last_call), and returns. Exchanges that
+    /// run longer than the [drain limit](Self::drain_limit) are cut.
+    ///
+    /// For a restart that no user notices, the web server needs a second container to go
+    /// to, and should try this one again soon (httpd: `retry=1`).
     pub fn with_graceful_shutdown(
         mut self,
         signal: impl Future<Output = ()> + Send + 'static,
@@ -106,7 +153,8 @@ impl<L, S, T> Serve<L, S, T> {
         self
     }
 
-    /// Calls `hook` with the peer and the error of every connection that ended badly.
+    /// Calls `hook` with the peer and the error of every connection that ended badly. An
+    /// exchange that failed ends its connection.
     pub fn on_error(
         mut self,
         hook: impl Fn(&dyn fmt::Debug, &Error) + Send + Sync + 'static,
@@ -116,67 +164,11 @@ impl<L, S, T> Serve<L, S, T> {
     }
 }
 
-impl<L, S, B> Serve<L, S>
+impl<L, M, S, B> IntoFuture for Serve<L, M>
 where
     L: Listener,
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
-{
-    async fn run(self) {
-        let Self {
-            mut listener,
-            service,
-            trust,
-            mut signal,
-            drain_limit,
-            on_error,
-        } = self;
-        let config = Arc::new(trust);
-        let (drain, draining) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        loop {
-            let (io, peer) = tokio::select! {
-                biased;
-                () = &mut signal => break,
-                // Takes finished tasks out of the set; a panic stays with its connection.
-                Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            let (service, config, on_error) =
-                (service.clone(), Arc::clone(&config), on_error.clone());
-            let mut draining = draining.clone();
-            connections.spawn(async move {
-                let drained = async move {
-                    // An error means that the server itself is gone.
-                    let _ = draining.wait_for(|drain| *drain).await;
-                };
-                if let Err(error) = serve_connection(io, service, config, drained).await {
-                    if let Some(hook) = on_error {
-                        hook(&peer, &error);
-                    }
-                }
-            });
-        }
-        drop(listener);
-        drain.send_replace(true);
-        let all_done = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(drain_limit, pin!(all_done))
-            .await
-            .is_err()
-        {
-            connections.shutdown().await;
-        }
-    }
-}
-
-impl<L, S, B> IntoFuture for Serve<L, S>
-where
-    L: Listener,
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    M: FnMut(&L::Peer) -> S + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -187,11 +179,18 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let acceptor = Acceptor::new(
+            self.make_service,
+            self.trust,
+            self.peers,
+            self.on_error,
+            self.drain_limit,
+        );
+        Box::pin(accept_all(self.listener, acceptor, self.signal))
     }
 }
 
-impl<L, S, T> fmt::Debug for Serve<L, S, T> {
+impl<L: Listener, M, T> fmt::Debug for Serve<L, M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("drain_limit", &self.drain_limit)

@@ -27,7 +27,7 @@ async fn echo(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, In
 async fn client() -> Client {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::from(listener.local_addr().unwrap());
-    let attributes = ajp::server::AttributePolicy::default().allow("SHIB_name");
+    let attributes = ajp::server::AttributePolicy::default().accept("SHIB_name");
     let config = ServerConfig::new(Trust::TrustedNetwork).attributes(attributes);
     let server = serve(listener, tower::service_fn(echo)).config(config);
     tokio::spawn(server.into_future());

@@ -24,6 +24,7 @@ pub(crate) mod packets;
 mod random;
 pub(crate) mod site;
 
+#[allow(unused_imports, reason = "each of the test binaries uses a part")]
 pub(crate) use random::Random;
 use std::future::Future;
 use std::time::Duration;

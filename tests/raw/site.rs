@@ -24,6 +24,7 @@ pub(crate) enum Seen {
     Bad(ProtocolError),
     Protocol(ProtocolError),
     Refused(u16, &'static str),
+    Attribute(String),
     Timeout(Step),
     Closed(&'static str),
     Io(ErrorKind),
@@ -36,6 +37,7 @@ impl From<&Error> for Seen {
             Error::BadRequest(error) => Self::Bad(*error),
             Error::Protocol(error) => Self::Protocol(*error),
             Error::Refused { status, reason } => Self::Refused(*status, reason),
+            Error::AttributeRefused(name) => Self::Attribute(name.escape_ascii().to_string()),
             Error::Timeout(step) => Self::Timeout(*step),
             Error::Closed(place) => Self::Closed(place),
             Error::Io(error) => Self::Io(error.kind()),
@@ -241,6 +243,7 @@ impl Peer {
 pub(crate) fn patient() -> ServerTimeouts {
     let long = Duration::from_secs(60);
     ServerTimeouts::default()
+        .first(long)
         .idle(long)
         .packet(long)
         .body(long)

@@ -1,7 +1,8 @@
-//! Request bodies that break their promise. The exchange is aborted: no answer, the
-//! application is dropped or sees an error, never a short body that looks complete.
+//! Request bodies that break their promise. The exchange is aborted: 400, End Response with
+//! reuse 0, close. The application is dropped or sees an error, never a short body that looks
+//! complete.
 
-use crate::raw::packets::{Answer, body, packet, request};
+use crate::raw::packets::{Answer, body, packet, refusal, request};
 use crate::raw::site::{Peer, Seen, Site};
 use ajp::proto::ProtocolError;
 use ajp::server::{ServerConfig, Trust};
@@ -17,9 +18,11 @@ async fn post(site: &Site, uri: &str, length: &str) -> Peer {
     peer
 }
 
-/// No answer, this error, the handler gone, and nobody else harmed.
-async fn aborted(mut site: Site, mut peer: Peer, mut honest: Peer) -> Seen {
-    assert_eq!(peer.read_to_end().await.0, b"");
+/// The 400, this error, the handler gone, and nobody else harmed.
+async fn refused(mut site: Site, mut peer: Peer, mut honest: Peer) -> Seen {
+    let (answer, reset) = peer.read_to_end().await;
+    assert!(!reset, "the answer may be lost");
+    assert_eq!(answer, refusal(400, "broken request body"));
     let seen = site.error().await;
     assert_eq!(site.note().await, "count ended");
     assert_eq!(site.state.calls(), 1);
@@ -37,7 +40,7 @@ async fn a_body_longer_than_its_length() {
     let honest = site.connect().await;
     let mut peer = post(&site, "/count", "5").await;
     peer.send(&body(b"hello!")).await;
-    assert_eq!(aborted(site, peer, honest).await, too_long);
+    assert_eq!(refused(site, peer, honest).await, too_long);
 
     let site = Site::open().await;
     let honest = site.connect().await;
@@ -45,7 +48,7 @@ async fn a_body_longer_than_its_length() {
     peer.send(&body(b"hell")).await;
     assert_eq!(peer.packet().await, ASK);
     peer.send(&body(b"o!")).await;
-    assert_eq!(aborted(site, peer, honest).await, too_long);
+    assert_eq!(refused(site, peer, honest).await, too_long);
 }
 
 #[tokio::test]
@@ -64,7 +67,7 @@ async fn a_body_shorter_than_its_length() {
                 expected: 6,
                 received,
             };
-            assert_eq!(aborted(site, peer, honest).await, Seen::Protocol(expected));
+            assert_eq!(refused(site, peer, honest).await, Seen::Protocol(expected));
         }
     }
 }
@@ -84,7 +87,7 @@ async fn inner_lengths_that_lie() {
         let honest = site.connect().await;
         let mut peer = post(&site, "/count", "5").await;
         peer.send(&packet(payload)).await;
-        let seen = aborted(site, peer, honest).await;
+        let seen = refused(site, peer, honest).await;
         assert!(matches!(seen, Seen::Protocol(_)), "{seen:?}");
         assert_eq!(seen.decode(), (4, Field::DataLength, rule));
     }
@@ -96,7 +99,7 @@ async fn the_magic_is_checked_inside_an_exchange_too() {
     let honest = site.connect().await;
     let mut peer = post(&site, "/count", "5").await;
     peer.send(b"hello").await;
-    let seen = aborted(site, peer, honest).await;
+    let seen = refused(site, peer, honest).await;
     let rule = Rule::WrongMagic(b'h');
     assert_eq!(seen.decode(), (0, Field::Magic, rule));
 }
@@ -108,7 +111,10 @@ async fn a_packet_that_was_not_asked_for() {
     peer.send(&request("POST", "/gate", &CHUNKED)).await;
     assert_eq!(site.note().await, "gate reached");
     peer.send(&body(b"hello")).await;
-    assert_eq!(peer.read_to_end().await.0, b"");
+    assert_eq!(
+        peer.read_to_end().await.0,
+        refusal(400, "broken request body")
+    );
     let unasked = ProtocolError::Unexpected {
         packet: "a packet",
         state: "while none was owed",

@@ -1,6 +1,6 @@
 //! Peers that are slow or silent. The limits are real ones, shortened.
 
-use crate::raw::packets::{Answer, answers, body, request};
+use crate::raw::packets::{Answer, answers, body, refusal, request};
 use crate::raw::site::{Peer, SHORT, Seen, Site, patient};
 use crate::raw::{PATIENCE, soon};
 use ajp::server::Step;
@@ -56,9 +56,15 @@ async fn a_request_that_trickles() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_without_an_error() {
-    let site = Site::timed(patient().idle(SHORT)).await;
+    let site = Site::timed(patient().first(SHORT)).await;
+    let mut used = site.connect().await;
+    used.hello().await;
     let mut fresh = site.connect().await;
     assert_eq!(fresh.read_to_end().await, (Vec::new(), false));
+    used.hello().await;
+    drop(used);
+    site.close().await;
+    let site = Site::timed(patient().idle(SHORT)).await;
     let mut used = site.connect().await;
     used.hello().await;
     assert_eq!(used.read_to_end().await, (Vec::new(), false));
@@ -77,7 +83,8 @@ async fn a_body_that_does_not_come() {
         peer.send(&request("POST", "/count", &[("content-length", "5")]))
             .await;
         peer.send(sent).await;
-        assert_eq!(peer.read_to_end().await.0, b"");
+        let expected = refusal(408, "request body took too long");
+        assert_eq!(peer.read_to_end().await, (expected, false));
         assert_eq!(site.error().await, Seen::Timeout(Step::Body));
         assert_eq!(site.note().await, "count ended");
         honest.hello().await;
@@ -88,7 +95,8 @@ async fn a_body_that_does_not_come() {
     let mut peer = site.connect().await;
     peer.send(&request("POST", "/count", &[("content-length", "50")]))
         .await;
-    assert_eq!(dribble(&mut peer, &body(&[b'x'; 50])).await.0, b"");
+    let (answer, _) = dribble(&mut peer, &body(&[b'x'; 50])).await;
+    assert_eq!(answer, refusal(408, "request body took too long"));
     assert_eq!(site.error().await, Seen::Timeout(Step::Body));
     site.close().await;
 }

@@ -1,0 +1,206 @@
+//! One connection in the container: what happens inside an exchange.
+
+use super::connection::{Connection, Mode, read_error};
+use super::error::{Error, Step};
+use crate::proto::{BodyEvent, Finish, ServerExchange};
+use crate::trace::event;
+use crate::wire::{CHUNK_TERMINATOR, END_RESPONSE_REUSE, EncodeError, FLUSH, PacketSize};
+use bytes::{Bytes, BytesMut};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::unconstrained;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The state of the running exchange.
+    #[must_use]
+    pub fn exchange(&self) -> Option<&ServerExchange> {
+        self.exchange.as_ref()
+    }
+
+    /// Queues Get Body Chunk if the application wants data, none is owed and more can come.
+    pub fn request_body(&mut self) {
+        if let Some(packet) = self
+            .exchange
+            .as_mut()
+            .and_then(ServerExchange::request_body)
+        {
+            self.io.queue(&packet);
+        }
+    }
+
+    /// Writes what is queued and takes the next packet of the running exchange.
+    /// `waiting` tells that the application waits for it, so the body limit runs.
+    ///
+    /// Poll it also when no body is expected: it notices when the web server goes away.
+    ///
+    /// # Errors
+    /// [`Error`]; the connection can only be dropped.
+    pub fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: bool,
+    ) -> Poll<Result<BodyEvent, Error>> {
+        // A write that blocks must not keep us from reading; a failed one ends it all.
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(Err(Error::Closed("an exchange")));
+        };
+        let read = self.io.poll_payload(cx);
+        self.meter.traffic(self.io.traffic());
+        match read {
+            Poll::Ready(Ok(Some(payload))) => {
+                self.read_limit.set(None);
+                Poll::Ready(exchange.receive(&payload).map_err(Error::Protocol))
+            }
+            Poll::Ready(Ok(None)) => Poll::Ready(Err(Error::Closed("an exchange"))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error))),
+            Poll::Pending if waiting && exchange.is_owed() => {
+                if !self.read_limit.is_set() {
+                    self.read_limit.set(self.config.timeouts.body);
+                }
+                ready!(self.read_limit.poll(cx));
+                Poll::Ready(Err(Error::Timeout(Step::Body)))
+            }
+            Poll::Pending => {
+                self.read_limit.set(None);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Queues Send Headers. `encode` appends the packet and returns the Content-Length
+    /// it announced.
+    ///
+    /// # Errors
+    /// [`EncodeError`] of `encode`; nothing was queued, another head may be sent.
+    pub fn send_headers<F>(&mut self, status: u16, encode: F) -> Result<(), EncodeError>
+    where
+        F: FnOnce(&mut BytesMut, PacketSize) -> Result<Option<u64>, EncodeError>,
+    {
+        let size = self.io.size();
+        let length = encode(self.io.write_buffer(), size)?;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.headers_sent(status, length);
+        }
+        self.unflushed = true;
+        Ok(())
+    }
+
+    /// Queues response data as one or more Send Body Chunks; large data is not copied.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] when the data goes beyond the announced Content-Length.
+    pub fn send_data(&mut self, mut data: Bytes) -> Result<(), Error> {
+        let max = self.io.size().max_body_chunk();
+        let Some(exchange) = &mut self.exchange else {
+            return Err(Error::Aborted("no exchange is running", None));
+        };
+        while !data.is_empty() {
+            let part = data.split_to(data.len().min(max));
+            let header = exchange
+                .send_chunk(part.len())
+                .map_err(|_| Error::Aborted("the body is longer than its Content-Length", None))?;
+            self.io.queue(&header);
+            self.io.queue_data(part);
+            self.io.queue(&CHUNK_TERMINATOR);
+        }
+        self.unflushed = true;
+        Ok(())
+    }
+
+    /// Asks the web server to pass on what it has, if anything was sent since the last time.
+    pub fn send_flush(&mut self) {
+        if std::mem::take(&mut self.unflushed) {
+            self.io.queue(&FLUSH);
+        }
+    }
+
+    /// Whether so much waits to be written that the response body should not be asked for
+    /// more ([`ServerConfig::high_water`]).
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        self.io.queued() >= self.config.high_water
+    }
+
+    /// Ends the response: swallows the body packet that is still owed, sends End Response
+    /// and tells whether the connection may serve another request. `keep` is false when
+    /// the container wants to close; the server may have other reasons to.
+    ///
+    /// # Errors
+    /// [`Error`]; the connection can only be dropped.
+    ///
+    /// # Cancel safety
+    /// Not safe: drop the connection.
+    pub async fn finish(&mut self, keep: bool) -> Result<bool, Error> {
+        let wanted = keep && self.mode == Mode::Serving && !self.is_last_request();
+        let swallowed = match self.exchange.as_ref().map(ServerExchange::finish) {
+            Some(Finish::SwallowFirst) if wanted => {
+                self.read_limit.set(self.config.timeouts.swallow);
+                poll_fn(|cx| self.poll_swallow(cx)).await?
+            }
+            // What is owed to a connection that closes is read after End Response.
+            _ => true,
+        };
+        let Some(exchange) = self.exchange.take() else {
+            return Err(Error::Aborted("no exchange is running", None));
+        };
+        // Nothing may be left over, not even the beginning of a next packet, and not in
+        // the socket either. Without a budget: an exhausted one would look like silence.
+        let reuse = wanted
+            && swallowed
+            && exchange.finish() == (Finish::End { reuse: true })
+            && unconstrained(poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx)))).await;
+        event!(
+            TRACE,
+            reuse,
+            body = exchange.body_received(),
+            "AJP exchange ended"
+        );
+        if !reuse {
+            self.close_with(None);
+            let error = poll_fn(|cx| self.poll_close(cx)).await;
+            return error.map_or(Ok(false), Err);
+        }
+        self.io.queue(&END_RESPONSE_REUSE);
+        self.meter.exchange_ends();
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        self.idle.exchange_ended(&exchange);
+        self.read_limit.set(None);
+        self.packet_started = false;
+        self.io.release_buffers();
+        Ok(true)
+    }
+
+    /// Counts a request that was answered without the application after all.
+    #[cfg(feature = "tower")]
+    pub(crate) fn count_refusal(&self, refusal: super::Refusal) {
+        self.meter.refused(refusal);
+    }
+
+    /// Whether the running request is the last one this connection serves.
+    fn is_last_request(&self) -> bool {
+        let limit = self.config.max_requests;
+        limit.is_some_and(|limit| self.requests >= limit)
+    }
+
+    /// Reads and drops the owed packet; false when it did not come in time or was wrong.
+    fn poll_swallow(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        match self.io.poll_payload(cx) {
+            Poll::Ready(Ok(Some(payload))) => {
+                let received = self
+                    .exchange
+                    .as_mut()
+                    .map(|exchange| exchange.receive(&payload));
+                Poll::Ready(Ok(matches!(received, Some(Ok(_)))))
+            }
+            Poll::Ready(_) => Poll::Ready(Ok(false)),
+            Poll::Pending => self.read_limit.poll(cx).map(|()| Ok(false)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How long each step of a connection may take.
+
+use std::time::Duration;
+
+/// How long each step may take. `None` switches a limit off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerTimeouts {
+    pub(super) first: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+    pub(super) packet: Option<Duration>,
+    pub(super) body: Option<Duration>,
+    pub(super) write: Option<Duration>,
+    pub(super) swallow: Option<Duration>,
+    pub(super) last_call: Duration,
+}
+
+impl Default for ServerTimeouts {
+    fn default() -> Self {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Self {
+            first: seconds(20),
+            idle: seconds(60),
+            packet: seconds(10),
+            body: seconds(30),
+            write: seconds(30),
+            swallow: seconds(5),
+            last_call: Duration::from_millis(250),
+        }
+    }
+}
+
+impl ServerTimeouts {
+    /// Waiting for the first byte of a new connection. Default 20 s; web servers open a
+    /// connection when they have a request for it.
+    #[must_use]
+    pub fn first(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.first = limit.into();
+        self
+    }
+
+    /// Waiting for the next request, as `keepAliveTimeout` of Tomcat. Default 60 s; keep
+    /// it above the web server's idle limit.
+    #[must_use]
+    pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.idle = limit.into();
+        self
+    }
+
+    /// From the first byte of a request to its last. Default 10 s.
+    #[must_use]
+    pub fn packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.packet = limit.into();
+        self
+    }
+
+    /// Waiting for a body packet that the application wants; above it 408, if the response
+    /// has not begun. Default 30 s.
+    #[must_use]
+    pub fn body(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.body = limit.into();
+        self
+    }
+
+    /// A write that makes no progress. Default 30 s.
+    #[must_use]
+    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = limit.into();
+        self
+    }
+
+    /// Waiting for the one body packet that is still owed after the response, before the
+    /// connection is given up instead of reused. Default 5 s.
+    #[must_use]
+    pub fn swallow(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.swallow = limit.into();
+        self
+    }
+
+    /// After the shutdown signal: how long an idle connection may still bring a request. It
+    /// is served, with reuse 0. Default 250 ms.
+    ///
+    /// A request that was sent a moment before its connection closes is lost, and a POST is
+    /// an error for its user. In this time a web server finds that nobody accepts new
+    /// connections, and takes its requests elsewhere.
+    #[must_use]
+    pub fn last_call(mut self, limit: Duration) -> Self {
+        self.last_call = limit;
+        self
+    }
+}

@@ -1,0 +1,290 @@
+//! One exchange with a service: a request, the service's answer, and what is said instead
+//! when either fails.
+
+use super::connection::BoxError;
+use super::span::ExchangeSpan;
+use crate::http::request_body::{Feed, RequestBody, RequestBodyError};
+use crate::http::{request_parts, write_send_headers};
+use crate::proto::ServerExchange;
+use crate::server::{Connection, Error, Refusal};
+use crate::wire::ForwardRequest;
+use bytes::Buf;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+/// Answers one request; tells whether the connection may serve another.
+pub(super) async fn exchange<I, S, B>(
+    connection: &mut Connection<I>,
+    service: &mut S,
+    request: ForwardRequest,
+    draining: Pin<&mut impl Future<Output = ()>>,
+    stop: &mut bool,
+) -> Result<bool, Error>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
+    B: Body<Data: Buf, Error: Into<BoxError>>,
+{
+    let span = ExchangeSpan::new(&request, connection.consumed());
+    let mut running = Running {
+        connection: &mut *connection,
+        feed: None,
+        span: &span,
+    };
+    let answered = running.run(service, &request).await;
+    drop(running);
+    drop(request);
+    let ended = match answered {
+        Ok(()) => finish(connection, draining, stop).await,
+        Err(error) => {
+            give_up(connection, &error, &span).await;
+            Err(error)
+        }
+    };
+    span.ended(&ended, connection.consumed());
+    ended
+}
+
+/// The end of an exchange that was answered. Asks about shutdown as late as possible: a
+/// long answer goes out first, a short one leaves together with End Response.
+async fn finish<I>(
+    connection: &mut Connection<I>,
+    mut draining: Pin<&mut impl Future<Output = ()>>,
+    stop: &mut bool,
+) -> Result<bool, Error>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    if connection.is_backed_up() {
+        poll_fn(|cx| connection.poll_flush(cx)).await?;
+    }
+    poll_fn(|cx| {
+        if !*stop && draining.as_mut().poll(cx).is_ready() {
+            *stop = true;
+            connection.drain();
+        }
+        Poll::Ready(())
+    })
+    .await;
+    connection.finish(true).await
+}
+
+/// The end of an exchange that failed: an answer that names the reason if the web server
+/// has none yet; else what was promised so far and no End Response, so that it sees a
+/// truncated response and not a complete one.
+async fn give_up<I>(connection: &mut Connection<I>, error: &Error, span: &ExchangeSpan)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let responding = connection
+        .exchange()
+        .is_some_and(ServerExchange::is_responding);
+    // The connection is lost either way, and `error` is what it is lost for.
+    match error.answer() {
+        Some(refusal) if !responding => {
+            span.status(refusal.status);
+            connection.queue_refusal(refusal);
+            let _ = connection.finish(false).await;
+        }
+        _ if error.is_applications() => {
+            let _ = poll_fn(|cx| connection.poll_flush(cx)).await;
+        }
+        _ => {}
+    }
+}
+
+struct Running<'c, I> {
+    connection: &'c mut Connection<I>,
+    feed: Option<Feed>,
+    span: &'c ExchangeSpan,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
+    /// Answers one request, all but End Response.
+    async fn run<S, B>(&mut self, service: &mut S, request: &ForwardRequest) -> Result<(), Error>
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
+        B: Body<Data: Buf, Error: Into<BoxError>>,
+    {
+        let head_request = request.method() == b"HEAD";
+        let Ok(parts) = request_parts(request, self.connection.config()) else {
+            self.connection.count_refusal(Refusal::URI);
+            let Refusal { status, reason } = Refusal::URI;
+            return Err(Error::Refused { status, reason });
+        };
+        let (body, feed) = RequestBody::new(request.framing());
+        self.feed = feed;
+        let parts = parts.map(|()| body);
+        let response = {
+            let mut call = pin!(async {
+                poll_fn(|cx| service.poll_ready(cx))
+                    .await
+                    .map_err(Into::into)?;
+                service.call(parts).await.map_err(Into::<BoxError>::into)
+            });
+            self.drive(|cx| call.as_mut().poll(cx)).await?
+        };
+        let response = response.map_err(Error::Application)?;
+        self.respond(response, head_request).await
+    }
+
+    /// Polls the application, and moves bytes in both directions meanwhile. Ends early
+    /// when the web server goes away or breaks the protocol.
+    async fn drive<T>(
+        &mut self,
+        mut application: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, Error> {
+        poll_fn(|cx| {
+            loop {
+                let (result, wanted) = self.poll_application(cx, &mut application)?;
+                if let Poll::Ready(result) = result {
+                    return Poll::Ready(Ok(result));
+                }
+                if !self.poll_io(cx, wanted)? {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Polls a part of the application; tells also whether it waits for request body.
+    fn poll_application<T>(
+        &self,
+        cx: &mut Context<'_>,
+        application: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<(Poll<T>, bool), Error> {
+        if let Some(feed) = &self.feed {
+            feed.begin_drive(cx);
+        }
+        // A panic would close the connection without an answer. What it left half done is
+        // dropped with the connection.
+        let result = self
+            .span
+            .in_scope(|| catch_unwind(AssertUnwindSafe(|| application(cx))));
+        let wanted = self.feed.as_ref().is_some_and(Feed::end_drive);
+        match result {
+            Ok(result) => Ok((result, wanted)),
+            Err(_) => Err(Error::Panicked),
+        }
+    }
+
+    /// Moves bytes; true when the application should be polled again.
+    fn poll_io(&mut self, cx: &mut Context<'_>, wanted: bool) -> Result<bool, Error> {
+        if wanted {
+            self.connection.request_body();
+        }
+        match self.connection.poll_exchange(cx, wanted) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(event)) => {
+                let limit = self.connection.config().max_body;
+                let (received, complete) =
+                    self.connection.exchange().map_or((0, true), |exchange| {
+                        (exchange.body_received(), exchange.is_body_complete())
+                    });
+                if let Some(feed) = &self.feed {
+                    if limit.is_some_and(|limit| received > limit) {
+                        feed.fail(RequestBodyError::TOO_LARGE);
+                    } else {
+                        feed.push(event, complete);
+                    }
+                }
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => {
+                if let Some(feed) = &self.feed {
+                    feed.fail(RequestBodyError::GONE);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn respond<B>(&mut self, response: Response<B>, head_request: bool) -> Result<(), Error>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>>,
+    {
+        let (parts, body) = response.into_parts();
+        let mut body = pin!(body);
+        let length = body.size_hint().exact();
+        let status = parts.status.as_u16();
+        if status < 200 {
+            let interim = format!("it answered with status {status}, which AJP cannot carry");
+            return Err(Error::Application(interim.into()));
+        }
+        self.connection
+            .send_headers(status, |buffer, size| {
+                write_send_headers(buffer, size, &parts, head_request, length)
+            })
+            .map_err(Error::ResponseHead)?;
+        self.span.status(status);
+        if !self
+            .connection
+            .exchange()
+            .is_some_and(ServerExchange::response_has_body)
+        {
+            return Ok(());
+        }
+        while !body.is_end_stream() {
+            match self.drive_body(&mut body).await? {
+                Some(Ok(frame)) => {
+                    if let Ok(mut data) = frame.into_data() {
+                        self.connection
+                            .send_data(data.copy_to_bytes(data.remaining()))?;
+                    }
+                }
+                None => break,
+                Some(Err(error)) => return Err(Error::Aborted("the body failed", Some(error))),
+            }
+        }
+        match self
+            .connection
+            .exchange()
+            .and_then(ServerExchange::response_left)
+        {
+            Some(left) if left > 0 => Err(Error::Aborted(
+                "the body is shorter than its Content-Length",
+                None,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next frame of the response body. Not asked for while more than the high-water
+    /// mark waits to be written; a body that has nothing ready makes a flush packet.
+    async fn drive_body<B>(
+        &mut self,
+        body: &mut Pin<&mut B>,
+    ) -> Result<Option<Result<Frame<B::Data>, BoxError>>, Error>
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        poll_fn(|cx| {
+            loop {
+                let full = self.connection.is_backed_up();
+                let mut wanted = false;
+                if !full || self.connection.poll_flush(cx)?.is_ready() {
+                    let frame;
+                    (frame, wanted) =
+                        self.poll_application(cx, |cx| body.as_mut().poll_frame(cx))?;
+                    if let Poll::Ready(frame) = frame {
+                        return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
+                    }
+                    if self.connection.config().flush_when_pending {
+                        self.connection.send_flush();
+                    }
+                }
+                if !self.poll_io(cx, wanted)? {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,128 @@
+//! Spans of connections and exchanges, for feature `tracing`; nothing without it. Never
+//! secrets, cookies, queries, session ids or bodies.
+
+#[cfg(not(feature = "tracing"))]
+pub(super) use off::{ExchangeSpan, of_connection};
+#[cfg(feature = "tracing")]
+pub(super) use on::{ExchangeSpan, of_connection};
+
+#[cfg(feature = "tracing")]
+mod on {
+    use crate::server::{Chain, Error};
+    use crate::wire::{ForwardRequest, HEADER_LEN};
+    use std::fmt::Debug;
+    use std::future::Future;
+    use std::time::Instant;
+    use tracing::field::Empty;
+    use tracing::{Instrument, Level, Span, event, span};
+
+    /// The span of a connection.
+    pub(in super::super) fn of_connection(peer: &impl Debug) -> ConnectionSpan {
+        ConnectionSpan(span!(Level::DEBUG, "ajp.connection", peer = ?peer))
+    }
+
+    pub(in super::super) struct ConnectionSpan(Span);
+
+    impl ConnectionSpan {
+        /// Polls `future` inside the span.
+        pub(in super::super) fn instrument<F: Future>(
+            self,
+            future: F,
+        ) -> impl Future<Output = F::Output> {
+            future.instrument(self.0)
+        }
+    }
+
+    /// The span of one exchange.
+    pub(in super::super) struct ExchangeSpan {
+        span: Span,
+        begin: Instant,
+        before: (u64, u64),
+    }
+
+    impl ExchangeSpan {
+        /// `traffic` is what the connection has received, this request included, and sent
+        /// so far.
+        pub(in super::super) fn new(request: &ForwardRequest, traffic: (u64, u64)) -> Self {
+            let packet = HEADER_LEN.saturating_add(request.payload().len()) as u64;
+            // Without parameters such as `;jsessionid`.
+            let path = request.req_uri().split(|&b| b == b';').next();
+            let span = span!(
+                Level::DEBUG,
+                "ajp.exchange",
+                method = %crate::http::text(request.method()),
+                path = %crate::http::text(path.unwrap_or_default()),
+                status = Empty,
+                reuse = Empty,
+                bytes_in = Empty,
+                bytes_out = Empty,
+                duration_us = Empty,
+            );
+            Self {
+                span,
+                begin: Instant::now(),
+                before: (traffic.0.saturating_sub(packet), traffic.1),
+            }
+        }
+
+        /// Runs `f` inside the span.
+        pub(in super::super) fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
+            self.span.in_scope(f)
+        }
+
+        pub(in super::super) fn status(&self, status: u16) {
+            self.span.record("status", status);
+        }
+
+        /// `ended` tells whether the connection may be used again.
+        pub(in super::super) fn ended(&self, ended: &Result<bool, Error>, traffic: (u64, u64)) {
+            let micros = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.span
+                .record("reuse", matches!(ended, Ok(true)))
+                .record("bytes_in", traffic.0.saturating_sub(self.before.0))
+                .record("bytes_out", traffic.1.saturating_sub(self.before.1))
+                .record("duration_us", micros);
+            self.in_scope(|| match ended {
+                Ok(_) => event!(Level::DEBUG, "AJP exchange ended"),
+                Err(error) => event!(Level::DEBUG, error = %Chain(error), "AJP exchange failed"),
+            });
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod off {
+    use crate::server::Error;
+    use crate::wire::ForwardRequest;
+    use std::future::Future;
+
+    pub(in super::super) fn of_connection<P>(_: &P) -> ConnectionSpan {
+        ConnectionSpan
+    }
+
+    pub(in super::super) struct ConnectionSpan;
+
+    impl ConnectionSpan {
+        #[allow(clippy::unused_self, reason = "the same call as with a span")]
+        pub(in super::super) fn instrument<F: Future>(self, future: F) -> F {
+            future
+        }
+    }
+
+    pub(in super::super) struct ExchangeSpan;
+
+    #[allow(clippy::unused_self, reason = "the same calls as with a span")]
+    impl ExchangeSpan {
+        pub(in super::super) fn new(_: &ForwardRequest, _: (u64, u64)) -> Self {
+            Self
+        }
+
+        pub(in super::super) fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
+            f()
+        }
+
+        pub(in super::super) fn status(&self, _: u16) {}
+
+        pub(in super::super) fn ended(&self, _: &Result<bool, Error>, _: (u64, u64)) {}
+    }
+}
