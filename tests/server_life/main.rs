@@ -1,0 +1,21 @@
+//! The life of a server: who gets in, how long each step may take, how many requests and
+//! connections there may be, what is counted, and the end. In memory and on paused time, so
+//! that every limit is met to the millisecond.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "tests"
+)]
+#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+
+#[path = "../raw/mod.rs"]
+mod raw;
+
+mod application;
+mod broken;
+mod drain;
+mod hall;
+mod limits;
+mod spans;
