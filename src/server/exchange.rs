@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Whether so much waits to be written that the response body should not be asked for
-    /// more ([`ServerConfig::high_water`]).
+    /// more ([`ServerConfig::high_water`](super::ServerConfig::high_water)).
     #[must_use]
     pub fn is_backed_up(&self) -> bool {
         self.io.queued() >= self.config.high_water
