@@ -387,7 +387,7 @@ async fn not_through_a_bad_web_server() {
     let request = connection.next_request().await.unwrap();
     seen.debug(&request);
     seen.debug(&connection);
-    seen.check(&["Buffered", "AJP request refused", "malformed AJP request"]);
+    seen.check(&["Buffered", "AJP request refused", "invalid AJP packet"]);
 }
 
 /// The packets, events and recordings that hold it.

@@ -1,5 +1,7 @@
 //! Which request attributes a container takes.
 
+use std::fmt;
+
 use crate::wire::{Attribute, ForwardRequest};
 
 /// What happens to a `req_attribute`.
@@ -39,11 +41,18 @@ pub struct AttributePolicy {
     others: AttributeAction,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Rule {
     name: Box<[u8]>,
     is_prefix: bool,
     action: AttributeAction,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.is_prefix { "*" } else { "" };
+        write!(f, "{}{more}: {:?}", self.name.escape_ascii(), self.action)
+    }
 }
 
 impl AttributePolicy {
