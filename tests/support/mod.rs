@@ -3,6 +3,7 @@
 //! A test binary says `mod support;` and takes what it needs:
 //!
 //! - [`tomcat::Tomcat`]: a servlet container with the webapp under `webapp/` at `/app`;
+//! - [`replication::Cluster`]: Tomcats that share their sessions, with `Cart.java` at `/cart`;
 //! - [`httpd::Httpd`]: an httpd that forwards to an AJP port, by `mod_proxy_ajp` or `mod_jk`;
 //! - [`gateway::Gateway`]: the gateway example as a process;
 //! - [`http1::Client`]: an HTTP/1.1 client that shows a cut-off body as an error;
@@ -41,6 +42,7 @@ pub mod pattern;
 pub mod pcap;
 pub mod ports;
 pub mod random;
+pub mod replication;
 pub mod tls;
 pub mod tomcat;
 mod tomcat_conf;

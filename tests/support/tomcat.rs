@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::child::ChildGuard;
-use super::tomcat_conf::{self, Settings};
+use super::replication::Replication;
+use super::tomcat_conf::{self, App, Settings};
 use super::{ports, webapp};
 
 /// The secret of a Tomcat that was not given another.
@@ -62,6 +63,11 @@ impl Tomcat {
     /// The secret an AJP client must send.
     pub fn secret(&self) -> Option<&str> {
         self.settings.ajp.get("secret").map(String::as_str)
+    }
+
+    /// The `jvmRoute`.
+    pub fn route(&self) -> Option<&str> {
+        self.settings.route.as_deref()
     }
 
     /// What it has logged since its last start.
@@ -149,7 +155,14 @@ impl TomcatBuilder {
 
     /// Every path is answered with the facts that Tomcat has of the request: `Facts.java`.
     pub fn facts_only(mut self) -> Self {
-        self.settings.facts_only = true;
+        self.settings.app = App::Facts;
+        self
+    }
+
+    /// Serves `Cart.java` at `/cart`, whose sessions the nodes of a cluster share.
+    pub fn cart(mut self, replication: Replication) -> Self {
+        self.settings.app = App::Cart;
+        self.settings.replication = Some(replication);
         self
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use super::replication::Replication;
 use super::{need, webapp};
 
 /// Where Debian's `tomcat10` package puts the container.
@@ -18,10 +19,35 @@ pub struct Settings {
     pub ajp: BTreeMap<String, String>,
     /// `jvmRoute` of the engine.
     pub route: Option<String>,
-    /// The webapp answers every path with the facts that Tomcat has of the request.
-    pub facts_only: bool,
+    /// The webapp.
+    pub app: App,
+    /// The other nodes that have its sessions too.
+    pub replication: Option<Replication>,
     /// Logger names and levels beyond INFO for all.
     pub loggers: BTreeMap<String, String>,
+}
+
+/// Which of the servlets are served.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum App {
+    /// The many of `web.xml`, at `/app`.
+    #[default]
+    Lab,
+    /// `Facts.java`, at every path.
+    Facts,
+    /// `Cart.java`, at `/cart`.
+    Cart,
+}
+
+impl App {
+    /// The context's path, and the descriptor in place of `web.xml`.
+    fn place(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Lab => ("/app", None),
+            Self::Facts => ("", Some("facts.xml")),
+            Self::Cart => ("/cart", Some("cart.xml")),
+        }
+    }
 }
 
 impl Settings {
@@ -50,14 +76,16 @@ impl Settings {
                 write!(text, " {name}={}", quoted(value)).unwrap();
                 text
             });
-        let context = if self.facts_only {
-            let descriptor = webapp::descriptor("facts.xml");
-            format!(
-                "path=\"\" altDDName={}",
-                quoted(descriptor.to_str().unwrap())
-            )
-        } else {
-            "path=\"/app\"".to_owned()
+        let (path, descriptor) = self.app.place();
+        let descriptor = descriptor.map(|name| {
+            let file = webapp::descriptor(name);
+            format!(" altDDName={}", quoted(file.to_str().unwrap()))
+        });
+        let replication = self.replication.as_ref().map(Replication::xml);
+        // A manager of the context's own would not replicate.
+        let manager = match replication {
+            Some(_) => "",
+            None => "<Manager pathname=\"\"/>",
         };
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -66,10 +94,12 @@ impl Settings {
     <Connector protocol="HTTP/1.1" address="127.0.0.1" port="{http_port}" maxHttpHeaderSize="262144"/>
     <Connector protocol="AJP/1.3" port="{ajp_port}"{attributes}/>
     <Engine name="Catalina" defaultHost="localhost"{route}>
+      {replication}
       <Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="false">
-        <Context {context} docBase={docs} containerSciFilter=".">
+        <Context path="{path}"{descriptor} docBase={docs} containerSciFilter=".">
+          <Parameter name="node" value={node}/>
           <JarScanner scanClassPath="false" scanManifest="false"/>
-          <Manager pathname=""/>
+          {manager}
         </Context>
       </Host>
     </Engine>
@@ -79,6 +109,9 @@ impl Settings {
             http_port = http.port(),
             ajp_port = ajp.port(),
             route = route.unwrap_or_default(),
+            replication = replication.unwrap_or_default(),
+            descriptor = descriptor.unwrap_or_default(),
+            node = quoted(self.route.as_deref().unwrap_or_default()),
             docs = quoted(docs.to_str().unwrap()),
         )
     }
@@ -126,7 +159,7 @@ pub fn command(base: &Path) -> Command {
 }
 
 /// `value` as an XML attribute's quoted value.
-fn quoted(value: &str) -> String {
+pub fn quoted(value: &str) -> String {
     let escaped = value
         .replace('&', "&amp;")
         .replace('<', "&lt;")
