@@ -74,7 +74,7 @@ fn drive(what: &str) {
         .unwrap();
     let (requests, callers) = (requests.parse().unwrap(), callers.parse().unwrap());
     let info = measure(|| {
-        let runtime = runtime();
+        let runtime = runtime(0);
         runtime.block_on(async {
             let client = AnyClient::new(protocol, address);
             client.run(case, requests, callers).await;

@@ -87,7 +87,7 @@ async fn run(args: &Args) {
     need::file("/usr/sbin/nginx", "nginx-light");
     let wanted = |name: &str| args.backend.as_ref().is_none_or(|only| only == name);
     if wanted("null") {
-        let (ajp, http) = (Server::start("ajp"), Server::start("hyper"));
+        let (ajp, http) = (Server::start("ajp", 0), Server::start("hyper", 0));
         let backend = Backend {
             name: "null",
             ajp: ajp.address.parse().unwrap(),

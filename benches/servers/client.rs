@@ -1,10 +1,12 @@
 //! The clients that the benches compare, and what they ask for.
 
-use super::{Protocol, drain};
+use super::data::Data;
+use super::{FRAME, MANY, Protocol, drain};
 use ajp::client::{Address, Client, Pool, PoolConfig};
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Full};
+use http::{HeaderName, HeaderValue, Request};
+use http_body::Body;
+use http_body_util::BodyExt;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -12,9 +14,11 @@ use hyper_util::rt::TokioExecutor;
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    path: &'static str,
+    pub(crate) path: &'static str,
     pub(crate) upload: usize,
     pub(crate) download: usize,
+    /// Headers beside those that every request has.
+    pub(crate) headers: usize,
 }
 
 pub(crate) const CASES: [Case; 4] = [
@@ -23,24 +27,28 @@ pub(crate) const CASES: [Case; 4] = [
         path: "/small",
         upload: 0,
         download: 13,
+        headers: 0,
     },
     Case {
         name: "post-10k",
         path: "/small",
         upload: 10 << 10,
         download: 13,
+        headers: 0,
     },
     Case {
         name: "get-100k",
         path: "/100k",
         upload: 0,
         download: 100 << 10,
+        headers: 0,
     },
     Case {
         name: "get-10m",
         path: "/10m",
         upload: 0,
         download: 10 << 20,
+        headers: 0,
     },
 ];
 
@@ -50,6 +58,7 @@ pub(crate) const WAIT: Case = Case {
     path: "/wait",
     upload: 0,
     download: 13,
+    headers: 0,
 };
 
 #[derive(Clone)]
@@ -58,7 +67,7 @@ pub(crate) enum AnyClient {
     Http1(Box<Hyper>, String),
 }
 
-type Hyper = legacy::Client<HttpConnector, Full<Bytes>>;
+type Hyper = legacy::Client<HttpConnector, Data>;
 
 impl AnyClient {
     pub(crate) fn new(protocol: Protocol, address: &str) -> Self {
@@ -89,7 +98,8 @@ impl AnyClient {
                 let (client, upload) = (self.clone(), upload.clone());
                 tokio::spawn(async move {
                     for _ in 0..share {
-                        let received = client.call(case.path, upload.clone()).await;
+                        let upload = upload.clone().into();
+                        let received = client.call(case.path, case.headers, upload).await;
                         assert_eq!(received, case.download);
                     }
                 })
@@ -100,38 +110,60 @@ impl AnyClient {
         }
     }
 
+    /// Receives so many bytes.
+    pub(crate) async fn download(&self, len: u64) {
+        let path = format!("{MANY}{len}");
+        let received = self.call(&path, 0, Bytes::new().into()).await;
+        assert_eq!(received as u64, len);
+    }
+
+    /// Sends so many bytes.
+    pub(crate) async fn upload(&self, len: u64) {
+        let body = Data::new(Bytes::from(vec![b'u'; FRAME]), len);
+        self.call("/small", 0, body).await;
+    }
+
     /// Bytes of the response's body.
-    async fn call(&self, path: &str, upload: Bytes) -> usize {
+    async fn call(&self, path: &str, headers: usize, upload: Data) -> usize {
         match self {
             Self::Ajp(client) => {
-                let response = client.send(request("", path, upload)).await.unwrap();
+                let request = request("", path, headers, upload);
+                let response = client.send(request).await.unwrap();
                 drain(response.into_body()).await
             }
             Self::Http1(client, base) => {
-                let response = client.request(request(base, path, upload)).await.unwrap();
+                let request = request(base, path, headers, upload);
+                let response = client.request(request).await.unwrap();
                 drain(response.into_body()).await
             }
         }
     }
 
     pub(crate) async fn response(&self, path: &str) -> Bytes {
-        let upload = Bytes::new();
+        let upload = Bytes::new().into();
         match self {
             Self::Ajp(client) => {
-                let response = client.send(request("", path, upload)).await.unwrap();
+                let response = client.send(request("", path, 0, upload)).await.unwrap();
                 response.into_body().collect().await.unwrap().to_bytes()
             }
             Self::Http1(client, base) => {
-                let response = client.request(request(base, path, upload)).await.unwrap();
+                let request = request(base, path, 0, upload);
+                let response = client.request(request).await.unwrap();
                 response.into_body().collect().await.unwrap().to_bytes()
             }
         }
     }
 }
 
-fn request(base: &str, path: &str, upload: Bytes) -> Request<Full<Bytes>> {
-    let method = if upload.is_empty() { "GET" } else { "POST" };
-    Request::builder()
+/// A browser's request, with so many headers more.
+fn request(base: &str, path: &str, headers: usize, upload: Data) -> Request<Data> {
+    let method = if upload.is_end_stream() {
+        "GET"
+    } else {
+        "POST"
+    };
+    let more = MORE.iter().cycle().take(headers).enumerate();
+    let mut request = Request::builder()
         .method(method)
         .uri(format!("{base}{path}"))
         .header("host", "www.shop.example")
@@ -150,6 +182,20 @@ fn request(base: &str, path: &str, upload: Bytes) -> Request<Full<Bytes>> {
             "cookie",
             "theme=dark; JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1",
         )
-        .body(Full::new(upload))
-        .unwrap()
+        .body(upload)
+        .unwrap();
+    for (i, value) in more {
+        let name = HeaderName::try_from(format!("x-fact-{i}")).unwrap();
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    request
 }
+
+/// Values of further headers.
+const MORE: [&str; 4] = [
+    "1",
+    "text/plain",
+    "a rather usual value; q=0.5",
+    "2026-01-01T00:00:00Z",
+];

@@ -1,13 +1,17 @@
 //! The servers that the benches put behind what they measure, each in a process of its own.
 
 pub(crate) mod client;
+pub(crate) mod copy;
+pub(crate) mod data;
+pub(crate) mod pair;
 
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
 use bytes::Bytes;
+use data::Data;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use rustix::time::{ClockId, clock_gettime};
 use std::convert::Infallible;
@@ -20,6 +24,15 @@ use tokio::runtime::Runtime;
 
 /// Set in a server's process: which protocol it speaks.
 pub(crate) const SERVE: &str = "AJP_BENCH_SERVE";
+
+/// Set in a server's process: how many workers it has; one thread without.
+const WORKERS: &str = "AJP_BENCH_WORKERS";
+
+/// Paths of answers of any length: the length follows.
+pub(crate) const MANY: &str = "/many/";
+
+/// What an application gives at a time of a body of many frames.
+pub(crate) const FRAME: usize = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -41,10 +54,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts this program once more, as a server.
-    pub(crate) fn start(name: &str) -> Self {
+    /// Starts this program once more, as a server with so many workers.
+    pub(crate) fn start(name: &str, workers: usize) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(SERVE, name)
+            .env(WORKERS, workers.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -73,9 +87,14 @@ pub(crate) fn serve_if_asked() -> bool {
     let Ok(name) = std::env::var(SERVE) else {
         return false;
     };
-    let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
-    let runtime = runtime();
-    runtime.block_on(serve(*protocol));
+    let workers = std::env::var(WORKERS).map_or(0, |workers| workers.parse().unwrap());
+    let runtime = runtime(workers);
+    if name == copy::NAME {
+        runtime.block_on(copy::serve());
+    } else {
+        let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
+        runtime.block_on(serve(*protocol));
+    }
     // The process ends; connections are not taken apart first.
     std::mem::forget(runtime);
     true
@@ -90,11 +109,23 @@ pub(crate) async fn drain<B: Body<Data = Bytes, Error: Debug> + Unpin>(mut body:
     len
 }
 
-pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
+/// A runtime with so many workers, or one of this thread if 0.
+pub(crate) fn runtime(workers: usize) -> Runtime {
+    let mut builder = match workers {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder
+        .worker_threads(workers.max(1))
         .enable_all()
         .build()
         .unwrap()
+}
+
+/// Ends when the process that has started this one is gone, or wants it to end.
+pub(crate) async fn parent_gone() {
+    let read = || std::io::stdin().read_to_end(&mut Vec::new());
+    let _ = tokio::task::spawn_blocking(read).await;
 }
 
 /// CPU time of this process so far.
@@ -105,9 +136,6 @@ pub(crate) fn own_cpu() -> Duration {
 async fn serve(protocol: Protocol) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
-    let parent_gone = tokio::task::spawn_blocking(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    });
     let small = Bytes::from_static(b"Hello, world!");
     let large = Bytes::from(vec![b'd'; 10 << 20]);
     let app = tower::service_fn(move |request: Request<_>| {
@@ -120,7 +148,7 @@ async fn serve(protocol: Protocol) {
             let server = ajp::server::serve(listener, app).config(config);
             tokio::select! {
                 () = std::future::IntoFuture::into_future(server) => {}
-                _ = parent_gone => {}
+                () = parent_gone() => {}
             }
         }
         Protocol::Http1 => {
@@ -143,7 +171,7 @@ async fn serve(protocol: Protocol) {
             };
             tokio::select! {
                 () = accept => {}
-                _ = parent_gone => {}
+                () = parent_gone() => {}
             }
         }
     }
@@ -153,7 +181,7 @@ async fn answer<B>(
     request: Request<B>,
     small: Bytes,
     large: Bytes,
-) -> Result<Response<Full<Bytes>>, Infallible>
+) -> Result<Response<Data>, Infallible>
 where
     B: Body<Data = Bytes, Error: Debug> + Unpin,
 {
@@ -163,13 +191,17 @@ where
         "/small" => small,
         "/100k" => large.slice(..100 << 10),
         "/10m" => large,
+        path if path.starts_with(MANY) => {
+            let len = path[MANY.len()..].parse().unwrap();
+            return Ok(Response::new(Data::new(large.slice(..FRAME), len)));
+        }
         "/wait" => {
             tokio::time::sleep(Duration::from_secs(3)).await;
             small
         }
         "/cpu" => own_cpu().as_nanos().to_string().into(),
         _ => {
-            let mut response = Response::new(Full::default());
+            let mut response = Response::new(Bytes::new().into());
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
         }
@@ -177,5 +209,5 @@ where
     let response = Response::builder()
         .header("content-type", "text/plain")
         .header("cache-control", "no-store");
-    Ok(response.body(Full::new(data)).unwrap())
+    Ok(response.body(data.into()).unwrap())
 }

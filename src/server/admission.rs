@@ -35,7 +35,7 @@ fn check(config: &ServerConfig, request: &ForwardRequest, mode: Mode) -> Result<
         BodyFraming::Length(n) if config.max_body.is_some_and(|max| n > max) => {
             Err(Refusal::BODY_TOO_LARGE)
         }
-        _ if mode == Mode::Overloaded => Err(Refusal::BUSY),
+        _ if mode.overloaded => Err(Refusal::BUSY),
         _ => Ok(()),
     }
 }

@@ -41,14 +41,20 @@ pub struct Connection<S> {
     pub(super) mode: Mode,
 }
 
-/// What a connection is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Serving,
+/// What a connection is no longer there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mode {
     /// To end what has begun, as the server shuts down.
-    Draining,
+    pub(super) draining: bool,
     /// To say that there are too many connections.
-    Overloaded,
+    pub(super) overloaded: bool,
+}
+
+impl Mode {
+    /// Neither of them.
+    pub(super) fn is_serving(self) -> bool {
+        self == Self::default()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -67,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             requests: 0,
             packet_started: false,
             unflushed: false,
-            mode: Mode::Serving,
+            mode: Mode::default(),
         }
     }
 
@@ -93,8 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// reuse 0, and an idle connection takes a request only until the
     /// [last call](super::ServerTimeouts::last_call) is over.
     pub fn drain(&mut self) {
-        if self.mode != Mode::Draining {
-            self.mode = Mode::Draining;
+        if !self.mode.draining {
+            self.mode.draining = true;
             if self.exchange.is_none() && !self.packet_started {
                 self.read_limit.set(None);
             }
@@ -104,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// There are too many connections: from now on there is no CPong, and a request is
     /// answered with 503.
     pub fn overload(&mut self) {
-        self.mode = Mode::Overloaded;
+        self.mode.overloaded = true;
     }
 
     /// The next request that passed all checks of protocol checklist A.3; `None` when the
@@ -137,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(IdleError::Other(error)) => return Poll::Ready(Err(error)),
             };
             match event {
-                IdleEvent::CPing if self.mode != Mode::Serving => {
+                IdleEvent::CPing if !self.mode.is_serving() => {
                     return Poll::Ready(Ok(None));
                 }
                 IdleEvent::CPing => {
@@ -193,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let limits = &self.config.timeouts;
                     self.read_limit.set(match self.mode {
                         _ if started => limits.packet,
-                        Mode::Draining => Some(limits.last_call),
+                        Mode { draining: true, .. } => Some(limits.last_call),
                         _ if self.io.traffic().0 == 0 => limits.first,
                         _ => limits.idle,
                     });

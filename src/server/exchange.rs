@@ -1,6 +1,6 @@
 //! One connection in the container: what happens inside an exchange.
 
-use super::connection::{Connection, Mode, read_error};
+use super::connection::{Connection, read_error};
 use super::error::{Error, Step};
 use crate::proto::{BodyEvent, Finish, ServerExchange};
 use crate::trace::event;
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Cancel safety
     /// Not safe: drop the connection.
     pub async fn finish(&mut self, keep: bool) -> Result<bool, Error> {
-        let wanted = keep && self.mode == Mode::Serving && !self.is_last_request();
+        let wanted = keep && self.mode.is_serving() && !self.is_last_request();
         let swallowed = match self.exchange.as_ref().map(ServerExchange::finish) {
             Some(Finish::SwallowFirst) if wanted => {
                 self.read_limit.set(self.config.timeouts.swallow);

@@ -153,6 +153,27 @@ async fn what_runs_longer_than_the_drain_limit_is_cut() {
     assert_eq!(hall.stats().open, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_too_many_stays_one_too_many() {
+    let mut hall = Hall::open(open().max_connections(1), App::echo_path());
+    let mut inside = hall.connect();
+    inside.probe().await;
+    let mut beyond = hall.connect();
+    let mut silent = hall.connect();
+    settle().await;
+    hall.shut_down();
+    settle().await;
+    beyond.send(&get("/beyond")).await;
+    assert_eq!(beyond.answer().await.status, 503);
+    // The last call is theirs too.
+    let (rest, took) = silent.rest().await;
+    assert_eq!(rest, b"");
+    assert!(took <= LAST_CALL + Duration::from_millis(5), "{took:?}");
+    drop(beyond);
+    hall.closed().await;
+    assert_eq!(hall.errors(), [Seen::Refused(503, "too many connections")]);
+}
+
 /// The kernel has accepted them; a listener that closes resets them.
 #[tokio::test(start_paused = true)]
 async fn connections_that_wait_at_the_door_are_served() {
