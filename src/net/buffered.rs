@@ -31,8 +31,6 @@ const DRAIN: usize = 4096;
 const GATHER_FROM: usize = 4096;
 /// Most slices of one write.
 const MAX_SLICES: usize = 64;
-/// Write buffers above this capacity are given back when the connection turns idle.
-const KEEP_WRITE: usize = 1024;
 
 /// Why no packet could be read.
 #[derive(Debug)]
@@ -240,18 +238,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 
     /// The buffer that writers append packets to.
     pub(crate) fn write_buffer(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail = scratch::take_write();
+        }
         &mut self.tail
     }
 
     /// Queues a few bytes.
     pub(crate) fn queue(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
+        self.write_buffer().extend_from_slice(bytes);
     }
 
     /// Queues data without copying it if it is large.
     pub(crate) fn queue_data(&mut self, data: Bytes) {
         if data.len() < GATHER_FROM {
-            self.tail.extend_from_slice(&data);
+            self.queue(&data);
             return;
         }
         let mut segment = Segment::new(data);
@@ -336,8 +337,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             self.give_back();
         }
         self.segments.shrink_to(4);
-        if self.tail.is_empty() && self.tail.capacity() > KEEP_WRITE {
-            self.tail = BytesMut::new();
+        if self.tail.is_empty() {
+            scratch::give_back_write(std::mem::take(&mut self.tail));
         }
     }
 

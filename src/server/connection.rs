@@ -192,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(IdleError::Other(read_error(error)))),
             Poll::Pending => {
+                self.io.release_buffers();
                 let started = self.io.has_unread();
                 // Two limits: idle until the first byte of a packet, then the packet's own.
                 if !self.read_limit.is_set() || started != self.packet_started {
