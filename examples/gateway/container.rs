@@ -128,6 +128,8 @@ struct Numbers {
     ms: Option<u64>,
     /// 1 announces a Content-Length.
     len: Option<u8>,
+    /// Characters of each header's value.
+    size: Option<usize>,
 }
 
 /// The byte at a position of every generated body.
@@ -177,7 +179,11 @@ async fn headers(Query(query): Query<Numbers>) -> Response<Body> {
     let mut response = Response::new(Body::from("headers\n"));
     for i in 0..query.n.unwrap_or(10) {
         let name = HeaderName::try_from(format!("x-h-{i}"));
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(format!("value {i}"))) {
+        let value = match query.size {
+            Some(size) => "v".repeat(size.min(1 << 16)),
+            None => format!("value {i}"),
+        };
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }
     }
