@@ -7,7 +7,7 @@ use std::path::Path;
 use super::need;
 use super::tls::Certificates;
 
-const MODULES: &str = "/usr/lib/apache2/modules";
+pub const MODULES: &str = "/usr/lib/apache2/modules";
 
 const ALWAYS: &[&str] = &[
     "mpm_event",

@@ -36,7 +36,7 @@ pub mod example;
 pub mod gateway;
 pub mod http1;
 pub mod httpd;
-mod httpd_conf;
+pub mod httpd_conf;
 pub mod need;
 pub mod pattern;
 pub mod pcap;
