@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "in a test a panic is the report"
 )]
 #![cfg(all(feature = "server", feature = "tower"))]
@@ -98,9 +99,11 @@ async fn load(httpd: SocketAddr, stop: Arc<AtomicBool>) -> (u64, Vec<String>) {
                 } else {
                     client.get("/app/hello").await
                 };
-                let is_right = match posts {
-                    true => answer.text().contains(&digest),
-                    false => answer.text() == "Hello, AJP!\n",
+                let text = answer.text();
+                let is_right = if posts {
+                    text.contains(&digest)
+                } else {
+                    text == "Hello, AJP!\n"
                 };
                 if answer.status != 200 || !is_right {
                     let kind = if posts { "POST" } else { "GET" };

@@ -4,38 +4,17 @@
 //! cargo run --release --example axum_behind_httpd -- --secret-file ajp.secret
 //! ```
 //!
-//! With `mod_proxy_ajp` (httpd 2.4.42 or later for `secret=`):
-//!
-//! ```text
-//! LoadModule proxy_module      modules/mod_proxy.so
-//! LoadModule proxy_ajp_module  modules/mod_proxy_ajp.so
-//! ProxyPass "/" "ajp://127.0.0.1:8009/" secret=s3cr3t
-//! ```
-//!
-//! With `mod_jk`:
-//!
-//! ```text
-//! LoadModule jk_module modules/mod_jk.so
-//! JkWorkerProperty worker.list=app
-//! JkWorkerProperty worker.app.type=ajp13
-//! JkWorkerProperty worker.app.host=127.0.0.1
-//! JkWorkerProperty worker.app.port=8009
-//! JkWorkerProperty worker.app.secret=s3cr3t
-//! JkMount /* app
-//! ```
-//!
-//! `--help` prints the same lines. httpd's own front-end features work unchanged:
-//! authentication arrives as `remote_user`, TLS as `TlsFacts`, balancing by `route`.
+//! `proxy_ajp.conf` and `mod_jk.conf` beside this file put httpd in front of two of them,
+//! with sticky sessions; the tests use the very same files. `--help` prints the lines for one.
+//! httpd's own features work unchanged: authentication arrives as `remote_user`, TLS as
+//! `TlsFacts`, balancing by `route`.
+
+mod app;
+mod session;
 
 use ajp::Secret;
-use ajp::http::RequestFacts;
 use ajp::server::{ServerConfig, Trust, serve};
-use axum::extract::Extension;
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use bytes::Bytes;
 use clap::{CommandFactory, FromArgMatches, Parser};
-use serde_json::{Value, json};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,6 +33,9 @@ struct Args {
     /// Believe whoever can connect
     #[arg(long, conflicts_with = "secret_file")]
     no_secret: bool,
+    /// Name of this instance, as httpd's `route=` has it; sessions carry it
+    #[arg(long, default_value = "one")]
+    route: String,
     /// Take the user that the web server has authenticated for authenticated
     #[arg(long)]
     trust_remote_user: bool,
@@ -102,7 +84,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     println!("axum_behind_httpd: AJP on {}", listener.local_addr()?);
-    serve(listener, app())
+    serve(listener, app::app(&args.route))
         .config(ServerConfig::new(trust).trust_remote_user(args.trust_remote_user))
         .on_error(|peer, error| eprintln!("axum_behind_httpd: {peer:?}: {error}"))
         .with_graceful_shutdown(async {
@@ -111,25 +93,4 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         })
         .await;
     Ok(())
-}
-
-fn app() -> Router {
-    Router::new()
-        .route("/", get(|| async { "An axum application behind httpd.\n" }))
-        .route("/whoami", get(whoami))
-        .route(
-            "/upload",
-            post(|body: Bytes| async move { format!("{} bytes\n", body.len()) }),
-        )
-}
-
-/// What httpd tells about the client.
-async fn whoami(Extension(facts): Extension<RequestFacts>) -> Json<Value> {
-    Json(json!({
-        "address": facts.remote_ip(),
-        "port": facts.remote_port(),
-        "user": facts.remote_user(),
-        "tls": facts.tls().map(|tls| json!({ "protocol": tls.protocol(), "cipher": tls.cipher() })),
-        "certificate": facts.tls().and_then(ajp::http::TlsFacts::certificate_pem).map(ajp::http::text),
-    }))
 }

@@ -1,0 +1,238 @@
+//! The example `axum_behind_httpd`, twice, behind a real httpd with the configuration files
+//! that lie beside it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "in a test a panic is the report"
+)]
+#![cfg(all(feature = "server", feature = "tower"))]
+
+mod support;
+
+use hyper::body::Body as _;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+use support::child::ChildGuard;
+use support::http1::{self, Body, Client};
+use support::httpd::Httpd;
+use support::pattern::{bytes, sha256_hex};
+use support::{example, httpd_conf};
+use tempfile::TempDir;
+
+const SECRET: &str = "s3cr3t-example";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running instance.
+struct Instance {
+    address: SocketAddr,
+    _child: ChildGuard,
+    _dir: TempDir,
+}
+
+async fn instance(route: &str) -> Instance {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("ajp.secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let mut command = Command::new(example::binary("axum_behind_httpd"));
+    command
+        .args(["--listen", "127.0.0.1:0", "--route", route])
+        .args(["--trust-remote-user", "--secret-file"])
+        .arg(&secret);
+    let log = dir.path().join("log");
+    let mut child = ChildGuard::spawn(command, "cargo", dir.path(), log, Duration::ZERO);
+    child.wait_for_log("AJP on ", LIMIT).await.unwrap();
+    // The line may come in parts.
+    child.wait_for_log("\n", LIMIT).await.unwrap();
+    let log = child.log();
+    let (_, address) = log.split_once("AJP on ").unwrap();
+    Instance {
+        address: address.lines().next().unwrap().parse().unwrap(),
+        _child: child,
+        _dir: dir,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Via {
+    ProxyAjp,
+    Jk,
+}
+
+/// httpd with one of the files, in front of two instances.
+struct Site {
+    httpd: Httpd,
+    _instances: [Instance; 2],
+}
+
+impl Site {
+    async fn start(via: Via) -> Self {
+        let instances = [instance("one").await, instance("two").await];
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/axum_behind_httpd");
+        let mut defines = format!("Define AJP_SECRET {SECRET}\n");
+        for (name, instance) in ["ONE", "TWO"].into_iter().zip(&instances) {
+            let address = instance.address;
+            writeln!(defines, "Define AJP_{name} {address}").unwrap();
+            writeln!(defines, "Define AJP_{name}_PORT {}", address.port()).unwrap();
+        }
+        let builder = Httpd::builder()
+            .tls(true)
+            .basic_auth("/whoami", "bob", "pw");
+        let builder = match via {
+            Via::ProxyAjp => builder
+                .raw_global(&defines)
+                .raw(&format!("Include {dir}/proxy_ajp.conf")),
+            Via::Jk => builder.raw_global(&format!(
+                "{defines}LoadModule jk_module {}/mod_jk.so\n\
+                 JkLogFile mod_jk.log\nJkShmFile run/jk.shm\n\
+                 Include {dir}/mod_jk.conf",
+                httpd_conf::MODULES
+            )),
+        };
+        Self {
+            httpd: builder.start().await,
+            _instances: instances,
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.httpd.http_addr())
+    }
+}
+
+/// New visitors are spread, and each stays with its instance.
+async fn sessions(site: &Site) {
+    let mut routes = Vec::new();
+    for _ in 0..6 {
+        let mut client = site.client();
+        let first = client.get("/session").await;
+        let cookie = first.header("set-cookie").unwrap().to_owned();
+        let (cookie, options) = cookie.split_once(';').unwrap();
+        assert!(options.contains("HttpOnly"), "{options}");
+        let first = first.json();
+        assert_eq!(first["visits"], 1);
+        let route = first["route"].as_str().unwrap().to_owned();
+        assert!(cookie.ends_with(&format!(".{route}")), "{cookie}");
+        for visits in 2..6 {
+            let headers = [("cookie", cookie)];
+            let again = client.request("GET", "/session", &headers, Body::None);
+            let again = again.await;
+            assert_eq!(again.header("set-cookie"), None);
+            let again = again.json();
+            assert_eq!(
+                (&again["visits"], &again["route"]),
+                (&visits.into(), &first["route"])
+            );
+        }
+        routes.push(route);
+    }
+    for route in ["one", "two"] {
+        assert!(routes.iter().any(|known| known == route), "{routes:?}");
+    }
+}
+
+async fn uploads(site: &Site) {
+    let mut client = site.client();
+    for n in [0, 1, 8186, 3_000_000] {
+        let data = bytes(n);
+        let digest = sha256_hex(&data);
+        let parts: Vec<_> = data
+            .chunks(70_000)
+            .map(|part| data.slice_ref(part))
+            .collect();
+        for body in [Body::Full(data.clone()), Body::Chunked(parts)] {
+            let answer = client.request("POST", "/upload", &[], body).await.json();
+            assert_eq!(
+                (&answer["length"], &answer["sha256"]),
+                (&n.into(), &digest.clone().into())
+            );
+        }
+    }
+}
+
+/// The first event is there long before the last.
+async fn events(site: &Site) {
+    let mut client = site.client();
+    // Ten events take 45 seconds: whoever waits for the end fails.
+    let answer = client.send("GET", "/events?ms=5000", &[], Body::None);
+    let answer = tokio::time::timeout(LIMIT, answer).await.unwrap().unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut body = answer.into_body();
+    let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
+    let frame = tokio::time::timeout(Duration::from_secs(4), frame).await;
+    let data = frame.unwrap().unwrap().unwrap().into_data().unwrap();
+    assert_eq!(data, "id: 0\ndata: tick\n\n");
+}
+
+async fn tls(site: &Site) {
+    let httpd = &site.httpd;
+    let ca = httpd.ca_pem_path();
+    let (cert, key) = (httpd.client_cert_path(), httpd.client_key_path());
+    let url = |path: &str| format!("https://localhost:{}{path}", httpd.https_addr().port());
+    let page = http1::curl(&[
+        "--cacert".as_ref(),
+        ca.as_os_str(),
+        "--cert".as_ref(),
+        cert.as_os_str(),
+        "--key".as_ref(),
+        key.as_os_str(),
+        url("/tls").as_ref(),
+    ])
+    .await;
+    let page = String::from_utf8(page.stdout).unwrap();
+    for part in [
+        "TLSv1.3",
+        "256 bit",
+        "TLS_AES_256",
+        "-----BEGIN CERTIFICATE-----",
+    ] {
+        assert!(page.contains(part), "{page}");
+    }
+    let plain = site.client().get("/tls").await;
+    assert!(
+        plain.text().contains("<th>TLS<td><pre>no</pre>"),
+        "{}",
+        plain.text()
+    );
+
+    let who = http1::curl(&[
+        "--cacert".as_ref(),
+        ca.as_os_str(),
+        "-u".as_ref(),
+        "bob:pw".as_ref(),
+        url("/whoami").as_ref(),
+    ])
+    .await;
+    let who: Value = serde_json::from_slice(&who.stdout).unwrap();
+    assert_eq!(
+        (&who["user"], &who["address"]),
+        (&"bob".into(), &"127.0.0.1".into())
+    );
+    assert_eq!(
+        (&who["tls"]["protocol"], &who["certificate"]),
+        (&"TLSv1.3".into(), &Value::Null)
+    );
+}
+
+async fn all(via: Via) {
+    let site = Site::start(via).await;
+    let home = site.client().get("/").await;
+    assert!(home.text().contains("<h1>axum behind httpd</h1>"));
+    sessions(&site).await;
+    uploads(&site).await;
+    events(&site).await;
+    tls(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_mod_proxy_ajp_with_the_file_beside_it() {
+    all(Via::ProxyAjp).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_mod_jk_with_the_file_beside_it() {
+    all(Via::Jk).await;
+}
