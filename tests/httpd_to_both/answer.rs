@@ -33,7 +33,7 @@ impl Answer {
                 let name = header.name.to_ascii_lowercase();
                 lines.entry(name).or_default().push(value);
             }
-            let chunked = lines.get("transfer-encoding").is_some();
+            let chunked = lines.contains_key("transfer-encoding");
             let body = if chunked {
                 unchunked(raw)
             } else {

@@ -135,7 +135,7 @@ fn request(step: &Value) -> (Vec<u8>, String) {
         } else {
             value
         };
-        bytes += &format!("{name}: {value}\r\n");
+        bytes.extend([&name, ": ", &value, "\r\n"]);
     }
     if !closes {
         bytes += "Connection: close\r\n";

@@ -117,7 +117,7 @@ async fn garbage_of_every_kind_disturbs_nobody() {
         }
     }
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    let sent = streams.len();
+    let count = streams.len();
     let mut peers = Vec::new();
     for bytes in streams {
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
@@ -131,7 +131,7 @@ async fn garbage_of_every_kind_disturbs_nobody() {
                 let _ = write.shutdown().await;
             };
             let mut answer = Vec::new();
-            let (_, _) = tokio::join!(send, read.read_to_end(&mut answer));
+            let ((), _) = tokio::join!(send, read.read_to_end(&mut answer));
             drop(place);
             answer.is_empty() || answer.starts_with(b"AB")
         }));
@@ -146,7 +146,7 @@ async fn garbage_of_every_kind_disturbs_nobody() {
     assert_eq!(stats.open, 4, "{stats:?}");
     assert!(stats.malformed > 100, "{stats:?}");
     println!(
-        "{sent} streams, {} honest requests, {stats:?}",
+        "{count} streams, {} honest requests, {stats:?}",
         honest.done()
     );
     honest.end().await;

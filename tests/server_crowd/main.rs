@@ -9,7 +9,6 @@
 #![cfg(all(feature = "client", feature = "server", feature = "tower"))]
 
 #[path = "../raw/mod.rs"]
-#[allow(dead_code, reason = "each test binary uses its part")]
 mod raw;
 
 mod garbage;
