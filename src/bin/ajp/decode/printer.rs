@@ -1,10 +1,15 @@
 //! Records to lines on the standard output.
 
-use crate::input::Failure;
+use super::input::Failure;
+use super::sink::Sink;
 use ajp::dump::Record;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 pub(crate) struct Printer {
+    /// The program, as its errors begin.
+    program: &'static str,
     out: BufWriter<Stdout>,
     live: bool,
     view: View,
@@ -20,8 +25,9 @@ pub(crate) struct View {
 }
 
 impl Printer {
-    pub(crate) fn new(view: View) -> Self {
+    pub(crate) fn new(program: &'static str, view: View) -> Self {
         Self {
+            program,
             out: BufWriter::new(io::stdout()),
             live: io::stdout().is_terminal(),
             view,
@@ -34,8 +40,37 @@ impl Printer {
         self.errors
     }
 
-    /// One packet of a connection; `label` stands before it.
-    pub(crate) fn record(&mut self, label: &str, record: &Record) -> Result<(), Failure> {
+    fn line(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.out, "{text}")?;
+        if self.live { self.flush() } else { Ok(()) }
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+}
+
+impl Sink for Printer {
+    fn file(&mut self, name: &str) -> Result<(), Failure> {
+        self.line(&format!("{name}:"))
+    }
+
+    fn begin(
+        &mut self,
+        number: u32,
+        from: SocketAddr,
+        to: SocketAddr,
+        from_start: bool,
+    ) -> Result<(), Failure> {
+        let note = if from_start {
+            ""
+        } else {
+            ", recorded from midway"
+        };
+        self.line(&format!("#{number} {from} > {to}{note}"))
+    }
+
+    fn record(&mut self, number: Option<u32>, record: &Record) -> Result<(), Failure> {
         self.errors = self.errors.saturating_add(record.is_error().into());
         let text = match (self.view.verbose, self.view.reveal) {
             (false, false) => format!("{record}"),
@@ -43,6 +78,7 @@ impl Printer {
             (false, true) => format!("{}", record.reveal()),
             (true, true) => format!("{:#}", record.reveal()),
         };
+        let label = number.map_or_else(String::new, |number| format!("#{number} "));
         self.line(&format!("{label}{text}"))?;
         if self.view.hex {
             let hex = if self.view.reveal {
@@ -58,21 +94,19 @@ impl Printer {
         Ok(())
     }
 
-    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.out, "{text}")?;
-        if self.live { self.flush() } else { Ok(()) }
+    fn remark(&mut self, number: u32, time: Option<Duration>, text: &str) -> Result<(), Failure> {
+        // As a record shows it.
+        let time = time.map_or_else(String::new, |time| {
+            format!("{:>4}.{:06} ", time.as_secs(), time.subsec_micros())
+        });
+        self.line(&format!("#{number} {time}{text}"))
     }
 
-    /// Something that is wrong with the recording; the output goes on.
-    pub(crate) fn error(&mut self, text: &str) -> Result<(), Failure> {
+    fn error(&mut self, text: &str) -> Result<(), Failure> {
         self.errors = self.errors.saturating_add(1);
         // In the right place when both go to one terminal.
         self.flush()?;
-        eprintln!("decode: {text}");
+        eprintln!("{}: {text}", self.program);
         Ok(())
-    }
-
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        Ok(self.out.flush()?)
     }
 }

@@ -1,10 +1,10 @@
 //! Which TCP connections are AJP, and their packets in the order of the capture.
 
-use crate::input::Failure;
-use crate::pcap::Frame;
-use crate::printer::Printer;
-use crate::reassembly::{Half, Part};
-use crate::segment::{self, Parsed, Segment};
+use super::input::Failure;
+use super::pcap::Frame;
+use super::reassembly::{Half, Part};
+use super::segment::{self, Parsed, Segment};
+use super::sink::Sink;
 use ajp::dump::{Dump, guess_direction};
 use ajp::wire::Direction;
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ enum State {
     },
     Ajp {
         dump: Box<Dump>,
-        label: String,
+        number: u32,
         web_server: End,
     },
     Other,
@@ -72,13 +72,13 @@ impl<'a> Connections<'a> {
         }
     }
 
-    pub(crate) fn frame(&mut self, frame: &Frame, printer: &mut Printer) -> Result<(), Failure> {
+    pub(crate) fn frame(&mut self, frame: &Frame, sink: &mut impl Sink) -> Result<(), Failure> {
         let time = frame.time.map(|time| {
             let start = *self.start.get_or_insert(time);
             time.saturating_sub(start)
         });
         match segment::parse(frame.link, &frame.data) {
-            Parsed::Tcp(segment) => self.segment(&segment, time, printer),
+            Parsed::Tcp(segment) => self.segment(&segment, time, sink),
             Parsed::Fragment => {
                 self.fragments = self.fragments.saturating_add(1);
                 Ok(())
@@ -96,7 +96,7 @@ impl<'a> Connections<'a> {
         &mut self,
         segment: &Segment<'_>,
         time: Option<Duration>,
-        printer: &mut Printer,
+        sink: &mut impl Sink,
     ) -> Result<(), Failure> {
         let ports = [segment.from.port(), segment.to.port()];
         if !self.ports.is_empty() && !ports.iter().any(|port| self.ports.contains(port)) {
@@ -111,12 +111,12 @@ impl<'a> Connections<'a> {
             let old = self.open.get(&key);
             if old.is_some_and(|old| old.over || old.half(from).is_other_syn(segment.sequence)) {
                 if let Some(mut old) = self.open.remove(&key) {
-                    self.end(&key, &mut old, time, printer)?;
+                    self.end(&key, &mut old, time, sink)?;
                 }
             }
         }
         let mut connection = self.open.remove(&key).unwrap_or_default();
-        let result = self.follow(&key, &mut connection, from, segment, time, printer);
+        let result = self.follow(&key, &mut connection, from, segment, time, sink);
         self.open.insert(key, connection);
         result
     }
@@ -128,7 +128,7 @@ impl<'a> Connections<'a> {
         from: End,
         segment: &Segment<'_>,
         time: Option<Duration>,
-        printer: &mut Printer,
+        sink: &mut impl Sink,
     ) -> Result<(), Failure> {
         if connection.over {
             return Ok(());
@@ -145,25 +145,22 @@ impl<'a> Connections<'a> {
                 .half_mut(from.other())
                 .acknowledged(ack, &mut parts);
         }
-        self.parts(key, connection, from.other(), parts, time, printer)?;
+        self.parts(key, connection, from.other(), parts, time, sink)?;
         let mut parts = Vec::new();
         let half = connection.half_mut(from);
         half.data(sequence, segment.data, segment.fin, &mut parts);
-        self.parts(key, connection, from, parts, time, printer)?;
+        self.parts(key, connection, from, parts, time, sink)?;
         if segment.rst {
-            self.end(key, connection, time, printer)?;
+            self.end(key, connection, time, sink)?;
             if let State::Ajp {
-                label, web_server, ..
+                number, web_server, ..
             } = &connection.state
             {
-                let who = who(from, *web_server);
-                printer.line(&format!(
-                    "{label}{}{who} reset the connection",
-                    seconds(time)
-                ))?;
+                let text = format!("{} reset the connection", who(from, *web_server));
+                sink.remark(*number, time, &text)?;
             }
         } else if connection.halves.iter().all(Half::is_closed) {
-            self.end(key, connection, time, printer)?;
+            self.end(key, connection, time, sink)?;
         }
         Ok(())
     }
@@ -175,7 +172,7 @@ impl<'a> Connections<'a> {
         from: End,
         parts: Vec<Part>,
         time: Option<Duration>,
-        printer: &mut Printer,
+        sink: &mut impl Sink,
     ) -> Result<(), Failure> {
         for part in parts {
             let event = Event { from, time, part };
@@ -183,10 +180,10 @@ impl<'a> Connections<'a> {
                 State::Other => return Ok(()),
                 State::Ajp {
                     dump,
-                    label,
+                    number,
                     web_server,
                 } => {
-                    show(dump, label, *web_server, event, printer)?;
+                    show(dump, *number, *web_server, event, sink)?;
                     continue;
                 }
                 State::Undecided { held, len } => {
@@ -203,7 +200,7 @@ impl<'a> Connections<'a> {
                 }
             };
             if let Some(web_server) = web_server {
-                self.begin(key, connection, web_server, printer)?;
+                self.begin(key, connection, web_server, sink)?;
             }
         }
         Ok(())
@@ -230,30 +227,29 @@ impl<'a> Connections<'a> {
         key: &Key,
         connection: &mut Connection,
         web_server: End,
-        printer: &mut Printer,
+        sink: &mut impl Sink,
     ) -> Result<(), Failure> {
         self.numbered = self.numbered.saturating_add(1);
-        let label = format!("#{} ", self.numbered);
         let from_start = connection.halves.iter().all(|half| half.from_start);
-        let (mut dump, note) = if from_start {
-            (Dump::new(), "")
+        let mut dump = if from_start {
+            Dump::new()
         } else {
-            (Dump::midway(), ", recorded from midway")
+            Dump::midway()
         };
         let [first, second] = key;
         let (from, to) = match web_server {
             End::First => (first, second),
             End::Second => (second, first),
         };
-        printer.line(&format!("{label}{from} > {to}{note}"))?;
+        sink.begin(self.numbered, *from, *to, from_start)?;
         if let State::Undecided { held, .. } = &mut connection.state {
             for event in held.drain(..) {
-                show(&mut dump, &label, web_server, event, printer)?;
+                show(&mut dump, self.numbered, web_server, event, sink)?;
             }
         }
         connection.state = State::Ajp {
             dump: Box::new(dump),
-            label,
+            number: self.numbered,
             web_server,
         };
         Ok(())
@@ -264,7 +260,7 @@ impl<'a> Connections<'a> {
         key: &Key,
         connection: &mut Connection,
         time: Option<Duration>,
-        printer: &mut Printer,
+        sink: &mut impl Sink,
     ) -> Result<(), Failure> {
         if std::mem::replace(&mut connection.over, true) {
             return Ok(());
@@ -272,29 +268,29 @@ impl<'a> Connections<'a> {
         for from in [End::First, End::Second] {
             let mut parts = Vec::new();
             connection.half_mut(from).end(&mut parts);
-            self.parts(key, connection, from, parts, time, printer)?;
+            self.parts(key, connection, from, parts, time, sink)?;
         }
-        if let State::Ajp { dump, label, .. } = &mut connection.state {
+        if let State::Ajp { dump, number, .. } = &mut connection.state {
             for record in std::mem::take(&mut **dump).finish() {
-                printer.record(label, &record)?;
+                sink.record(Some(*number), &record)?;
             }
         }
         Ok(())
     }
 
     /// The end of the capture.
-    pub(crate) fn finish(mut self, name: &str, printer: &mut Printer) -> Result<(), Failure> {
+    pub(crate) fn finish(mut self, name: &str, sink: &mut impl Sink) -> Result<(), Failure> {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|(key, connection)| (connection.number(), *key));
         for (key, mut connection) in open {
-            self.end(&key, &mut connection, None, printer)?;
+            self.end(&key, &mut connection, None, sink)?;
         }
         if self.fragments > 0 {
             let n = self.fragments;
-            printer.error(&format!("{name}: {n} IP fragments were left out"))?;
+            sink.error(&format!("{name}: {n} IP fragments were left out"))?;
         }
         for (link, n) in &self.unknown_links {
-            printer.error(&format!(
+            sink.error(&format!(
                 "{name}: {n} frames of link type {link} cannot be read; Ethernet, loopback, raw IP and Linux cooked can"
             ))?;
         }
@@ -304,7 +300,7 @@ impl<'a> Connections<'a> {
             } else {
                 "without --port every TCP connection is looked at"
             };
-            printer.error(&format!("{name}: no AJP connection found; {hint}"))?;
+            sink.error(&format!("{name}: no AJP connection found; {hint}"))?;
         }
         Ok(())
     }
@@ -312,10 +308,10 @@ impl<'a> Connections<'a> {
 
 fn show(
     dump: &mut Dump,
-    label: &str,
+    number: u32,
     web_server: End,
     event: Event,
-    printer: &mut Printer,
+    sink: &mut impl Sink,
 ) -> Result<(), Failure> {
     let direction = if event.from == web_server {
         Direction::ToContainer
@@ -328,17 +324,17 @@ fn show(
     match event.part {
         Part::Data(data) => {
             for record in dump.feed(direction, &data) {
-                printer.record(label, &record)?;
+                sink.record(Some(number), &record)?;
             }
         }
         Part::Gap(missing) => {
             for record in dump.gap(direction, missing) {
-                printer.record(label, &record)?;
+                sink.record(Some(number), &record)?;
             }
         }
         Part::Closed => {
-            let who = who(event.from, web_server);
-            printer.line(&format!("{label}{}{who} closed", seconds(event.time)))?;
+            let text = format!("{} closed", who(event.from, web_server));
+            sink.remark(number, event.time, &text)?;
         }
     }
     Ok(())
@@ -350,13 +346,6 @@ fn who(end: End, web_server: End) -> &'static str {
     } else {
         "< the container"
     }
-}
-
-/// As a record shows it.
-fn seconds(time: Option<Duration>) -> String {
-    time.map_or_else(String::new, |time| {
-        format!("{:>4}.{:06} ", time.as_secs(), time.subsec_micros())
-    })
 }
 
 impl End {
@@ -401,7 +390,7 @@ impl Connection {
     /// In the order of their beginnings.
     fn number(&self) -> u32 {
         match &self.state {
-            State::Ajp { label, .. } => label.trim_matches(['#', ' ']).parse().unwrap_or(u32::MAX),
+            State::Ajp { number, .. } => *number,
             _ => u32::MAX,
         }
     }

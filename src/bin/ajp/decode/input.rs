@@ -1,7 +1,7 @@
 //! What a file holds, told by its first bytes.
 
-use crate::pcap::{self, Frame};
-use crate::{Format, hextext, segment};
+use super::pcap::{self, Frame};
+use super::{Format, hextext, segment};
 use ajp::dump::guess_direction;
 use ajp::wire::{Direction, HEADER_LEN};
 use std::fs::File;

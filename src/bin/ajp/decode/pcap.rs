@@ -1,6 +1,6 @@
 //! Frames out of pcap and pcapng files, read as a stream.
 
-use crate::input::Frames;
+use super::input::Frames;
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn without_time(data: Vec<u8>) -> Self {
-        let link = crate::segment::ETHERNET;
+        let link = super::segment::ETHERNET;
         Self {
             time: None,
             link,

@@ -1,0 +1,53 @@
+//! The command line.
+
+use crate::decode;
+use crate::explain::{self, ExplainArgs};
+use crate::ping::{self, PingArgs};
+use crate::request::{self, RequestArgs};
+use clap::{Parser, Subcommand};
+
+/// Talks to AJP/1.3 containers, such as Tomcat: requests, pings, packets, diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "ajp", version, max_term_width = 100, after_help = crate::exit::CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sends a GET request and shows the response
+    #[command(after_help = request::after_help("get"))]
+    Get(Box<RequestArgs>),
+    /// Sends a HEAD request and shows the response with --include
+    #[command(after_help = request::after_help("head"))]
+    Head(Box<RequestArgs>),
+    /// Sends a POST request and shows the response
+    #[command(after_help = request::after_help("post"))]
+    Post(Box<RequestArgs>),
+    /// Sends CPing and tells how long CPong takes
+    #[command(after_help = ping::after_help())]
+    Ping(PingArgs),
+    /// Tells why a container does not answer as it should
+    #[command(after_help = explain::after_help())]
+    Explain(Box<ExplainArgs>),
+    /// Shows recorded packets
+    #[command(after_help = DECODE_EXAMPLES)]
+    Decode(decode::Args),
+}
+
+const DECODE_EXAMPLES: &str = "\
+Examples:
+  tcpdump -i lo -w ajp.pcap port 8009           record, then
+  ajp decode ajp.pcap                           one line for each packet
+  ajp decode -v ajp.pcap                        all headers and attributes
+  ajp decode --port 8009 --port 8010 all.pcapng only these ports
+  ajp decode sent.bin received.bin              raw bytes of both directions
+  tcpdump -U -i lo -w - port 8009 | ajp decode - while it happens
+  echo 123400010a | ajp decode -                hex text
+
+Lines: [#connection] [seconds] > to the container or < to the web server, offset in the
+stream, length, packet. Secrets, cookies and session ids are redacted until --reveal.
+
+Exit code: 0 all packets were decoded, 1 some bytes were not, 2 wrong usage or unreadable
+files.";

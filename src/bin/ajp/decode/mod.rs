@@ -1,0 +1,182 @@
+//! Shows recorded AJP packets: captures of any network tool, raw bytes or hex text.
+//!
+//! - `input`: what a file holds; raw bytes and their direction.
+//! - `hextext`: hex dumps back to bytes.
+//! - `pcap`: frames out of pcap and pcapng files.
+//! - `segment`: TCP segments out of frames.
+//! - `reassembly`: segments to streams, and what is missing in them.
+//! - `connections`: which streams are AJP, and their packets.
+//! - `sink`: where the packets go.
+//! - `printer`: the sink that prints them.
+//!
+//! What may not live here: anything of the rest of the tool. The example `decode` is made of
+//! this module alone.
+
+mod connections;
+mod hextext;
+mod input;
+mod pcap;
+mod printer;
+mod reassembly;
+mod segment;
+mod sink;
+
+use ajp::dump::Dump;
+use ajp::wire::Direction;
+use clap::ValueEnum;
+use connections::Connections;
+use input::{Failure, Source, Turn};
+use printer::{Printer, View};
+use sink::Sink;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    recordings: Recordings,
+    /// All facts of each packet, one on a line
+    #[arg(short, long)]
+    verbose: bool,
+    /// Each packet in hexadecimal
+    #[arg(long)]
+    hex: bool,
+    /// Show secrets, cookies and session ids
+    #[arg(long)]
+    reveal: bool,
+}
+
+/// Files to read packets from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recordings {
+    /// What to read; - is the standard input. Two files of raw bytes, one of each direction,
+    /// are shown as one conversation
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What the files are
+    #[arg(long, value_enum, default_value = "auto")]
+    format: Format,
+    /// AJP port of the container, may be repeated [default: every TCP connection with AJP on it]
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Told by the first bytes
+    Auto,
+    /// The bytes of one direction, or of both mixed
+    Raw,
+    /// Digits, with or without offsets and text: xxd, hexdump -C, tshark -x
+    Hex,
+    /// tcpdump, Wireshark
+    Pcap,
+    /// Wireshark, dumpcap
+    Pcapng,
+}
+
+/// Prints the packets of all files; `program` stands before errors.
+pub(crate) fn run(program: &'static str, args: &Args) -> ExitCode {
+    let mut printer = Printer::new(
+        program,
+        View {
+            verbose: args.verbose,
+            hex: args.hex,
+            reveal: args.reveal,
+        },
+    );
+    let result = args.recordings.read(&mut printer);
+    match result.and_then(|()| printer.flush()) {
+        Err(Failure::Usage(text)) => {
+            let _ = printer.flush();
+            eprintln!("{program}: {text}");
+            ExitCode::from(2)
+        }
+        Ok(()) if printer.errors() > 0 => ExitCode::from(1),
+        // With the output closed, whoever read it has seen enough.
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+    }
+}
+
+impl Recordings {
+    /// Hands all packets of all files to `sink`.
+    fn read(&self, sink: &mut impl Sink) -> Result<(), Failure> {
+        let mut sources = Vec::new();
+        for path in &self.files {
+            sources.push((path.display().to_string(), input::open(path, self.format)?));
+        }
+        if let [(_, Source::Stream(one)), (_, Source::Stream(other))] = &sources[..] {
+            if let (Some(from), Some(to)) = (one.direction(), other.direction()) {
+                if from != to {
+                    return both(one.bytes(), from, other.bytes(), sink);
+                }
+            }
+        }
+        let several = sources.len() > 1;
+        for (name, source) in sources {
+            if several {
+                sink.file(&name)?;
+            }
+            match source {
+                Source::Stream(stream) => turns(stream.turns(), sink)?,
+                Source::Frames(frames) => {
+                    let mut connections = Connections::new(&self.port);
+                    for frame in frames {
+                        match frame {
+                            Ok(frame) => connections.frame(&frame, sink)?,
+                            Err(text) => {
+                                sink.error(&format!("{name}: {text}"))?;
+                                break;
+                            }
+                        }
+                    }
+                    connections.finish(&name, sink)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One file: one direction, or packets of both in their order.
+fn turns(turns: &[Turn], sink: &mut impl Sink) -> Result<(), Failure> {
+    let mut dump = Dump::new();
+    for turn in turns {
+        for record in dump.feed(turn.direction, &turn.bytes) {
+            sink.record(None, &record)?;
+        }
+    }
+    for record in dump.finish() {
+        sink.record(None, &record)?;
+    }
+    Ok(())
+}
+
+/// Two files, put in order packet by packet.
+fn both(one: &[u8], of_one: Direction, other: &[u8], sink: &mut impl Sink) -> Result<(), Failure> {
+    let (mut up, mut down) = match of_one {
+        Direction::ToContainer => (one, other),
+        Direction::ToWebServer => (other, one),
+    };
+    let mut dump = Dump::new();
+    while !up.is_empty() || !down.is_empty() {
+        let direction = match dump.expects() {
+            _ if down.is_empty() => Direction::ToContainer,
+            _ if up.is_empty() => Direction::ToWebServer,
+            expected => expected,
+        };
+        let rest = match direction {
+            Direction::ToContainer => &mut up,
+            Direction::ToWebServer => &mut down,
+        };
+        let (packet, later) = rest.split_at(input::packet_len(rest));
+        *rest = later;
+        for record in dump.feed(direction, packet) {
+            sink.record(None, &record)?;
+        }
+    }
+    for record in dump.finish() {
+        sink.record(None, &record)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Requests, and how the container took them.
+
+use crate::request::next_data;
+use crate::watch::Watch;
+use ajp::Secret;
+use ajp::client::{Client, Error, Pool, PoolConfig};
+use ajp::dump::{Content, Record};
+use ajp::http::{RequestFacts, write_forward_request};
+use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
+use bytes::BytesMut;
+use http::{HeaderName, HeaderValue, Method, Request};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::target::Target;
+
+/// Most of a response body to read.
+const ENOUGH: u64 = 1 << 20;
+
+/// Makes the head of a request larger.
+const PADDING: HeaderName = HeaderName::from_static("x-ajp-explain");
+
+/// One kind of request, sent as often as it takes.
+pub(super) struct Question<'a> {
+    pub(super) target: &'a Target,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a http::HeaderMap,
+    /// Reads packets of any size, so that too large ones are seen and told.
+    pub(super) config: PoolConfig,
+}
+
+/// How the container took a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// It closes the connection after it.
+    pub(super) closes: bool,
+    /// The longest packet that came.
+    pub(super) longest: u64,
+    /// The length of the Forward Request.
+    pub(super) head: u64,
+}
+
+impl Answer {
+    /// 403 as containers refuse a secret or an attribute.
+    pub(super) fn is_refusal(self) -> bool {
+        self.status == 403 && self.closes
+    }
+}
+
+impl Question<'_> {
+    /// Sends it over a connection of its own.
+    pub(super) async fn ask(
+        &self,
+        facts: RequestFacts,
+        secret: Option<&Secret>,
+        padding: usize,
+    ) -> Result<Answer, Error> {
+        let seen = Arc::new(Mutex::new(Answer::default()));
+        let notes = Arc::clone(&seen);
+        let watch = Watch::new(move |record| {
+            note(
+                &mut notes.lock().unwrap_or_else(PoisonError::into_inner),
+                record,
+            );
+        });
+        let config = self.config.clone().secret(secret.cloned());
+        let pool = Pool::new(watch.connector(self.target.address.clone()), config);
+        let mut request = self.request(padding);
+        request.extensions_mut().insert(facts);
+        let response = Client::new(pool).send(request).await?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut len = 0u64;
+        while let Some(data) = next_data(&mut body).await {
+            len = len.saturating_add(data?.len() as u64);
+            if len > ENOUGH {
+                break;
+            }
+        }
+        let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Answer { status, ..seen })
+    }
+
+    /// How much padding makes the Forward Request `size` bytes long; `None` when it is longer
+    /// without.
+    pub(super) fn padding(
+        &self,
+        facts: &RequestFacts,
+        secret: Option<&Secret>,
+        size: PacketSize,
+    ) -> Result<Option<usize>, EncodeError> {
+        let (parts, _) = self.request(1).into_parts();
+        let mut buffer = BytesMut::new();
+        write_forward_request(
+            &mut buffer,
+            PacketSize::MAX,
+            &parts,
+            facts,
+            BodyFraming::Length(0),
+            secret,
+        )?;
+        let room = size.bytes().checked_sub(buffer.len());
+        Ok(room.map(|room| room.saturating_add(1)))
+    }
+
+    fn request(&self, padding: usize) -> Request<String> {
+        let mut request = Request::new(String::new());
+        *request.method_mut() = self.method.clone();
+        // Checked when the arguments were.
+        *request.uri_mut() = self.target.path.parse().unwrap_or_default();
+        *request.headers_mut() = self.headers.clone();
+        if padding > 0 {
+            let value = HeaderValue::try_from("a".repeat(padding));
+            if let Ok(value) = value {
+                request.headers_mut().insert(PADDING, value);
+            }
+        }
+        request
+    }
+}
+
+fn note(answer: &mut Answer, record: &Record) {
+    if record.direction() == Direction::ToWebServer {
+        answer.longest = answer.longest.max(record.len());
+    }
+    match record.content() {
+        Content::ToWebServer(ToWebServer::EndResponse { reuse }) => answer.closes = !reuse,
+        Content::ToContainer(ToContainer::ForwardRequest(_)) => answer.head = record.len(),
+        _ => {}
+    }
+}

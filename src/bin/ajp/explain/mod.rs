@@ -1,0 +1,229 @@
+//! `ajp explain`: why a container does not answer as it should.
+//!
+//! - `raw`: what the port says to a few bytes of AJP, HTTP and TLS.
+//! - `ask`: requests, and how the container took them.
+//! - `refusal`: the three causes of 403.
+//! - `size`: the packet size of the container.
+//! - `verdict`: what all of it comes to, in words.
+//! - `report`: the text.
+
+mod ask;
+mod raw;
+mod refusal;
+mod report;
+mod size;
+mod verdict;
+
+use crate::exit::{CODES, Exit, Failure, chain};
+use crate::guess;
+use crate::peer::{FactsArgs, SecretArgs};
+use crate::target::Target;
+use crate::ui;
+use crate::values::{self, Header, millis};
+use ajp::Secret;
+use ajp::client::{ErrorKind, PoolConfig, Timeouts};
+use ajp::wire::PacketSize;
+use ask::{Answer, Question};
+use clap::Args;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use raw::Reply;
+use report::{Report, Verdict};
+use std::time::{Duration, Instant};
+
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  ajp explain ajp://127.0.0.1:8009
+  ajp explain --secret-file /etc/ajp.secret ajp://127.0.0.1/app/login
+  ajp explain --attr SHIB_mail=bob@app.example ajp://127.0.0.1/app/
+  ajp explain --packet-size 65536 ajp://127.0.0.1/app/
+
+It sends CPing and a handful of requests like the one described by the arguments: with and
+without its attributes, with a wrong secret, and with a head of exactly the packet size. The
+container's log shows them. Tells apart: a port where nobody listens, where nobody answers or
+where something else speaks; a secret that is missing or wrong, a request attribute that is not
+allowed, an application that says 403; and packet sizes that differ.
+
+{CODES}
+Here 22 is an application that answers 403."
+    )
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// ajp://host:port/path?query, or unix:/path/of/socket|ajp://host/path
+    #[arg(value_name = "URL")]
+    target: Target,
+    /// Method of the requests
+    #[arg(
+        short = 'X',
+        long = "request",
+        value_name = "METHOD",
+        default_value = "GET"
+    )]
+    method: Method,
+    /// Request header, may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<Header>,
+    /// Packet size that the web server uses
+    #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = values::packet_size)]
+    packet_size: PacketSize,
+    /// Longest time for each step
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::nonzero)]
+    timeout: Duration,
+    #[command(flatten)]
+    secret: SecretArgs,
+    #[command(flatten)]
+    facts: FactsArgs,
+}
+
+impl ExplainArgs {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let path = self.target.path.parse::<Uri>();
+        path.map_err(|error| Failure::new(Exit::Request, format!("{}: {error}", self.target)))?;
+        let secret = self.secret.read()?;
+        let mut report = Report::default();
+        let verdict = self.diagnose(&mut report, secret.as_ref()).await?;
+        ui::print(&report.text(&self.target.to_string(), &verdict))?;
+        Ok(verdict.exit)
+    }
+
+    async fn diagnose(
+        &self,
+        report: &mut Report,
+        secret: Option<&Secret>,
+    ) -> Result<Verdict, Failure> {
+        let reply = match self.cping(report).await {
+            Ok(reply) => reply,
+            Err(verdict) => return Ok(verdict),
+        };
+        let headers = self.headers()?;
+        let question = self.question(&headers);
+        let facts = self.facts.facts()?;
+        let answer = match question.ask(facts, secret, 0).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                report.step("request", chain(&error));
+                return Ok(match error.kind() {
+                    ErrorKind::HeadTooLarge => verdict::head_too_large(&error),
+                    _ if matches!(reply, Reply::Pong(_)) => verdict::no_answer(&error),
+                    _ => match self.something_else(report).await {
+                        Some(verdict) => verdict,
+                        None => verdict::nothing(&reply, &error),
+                    },
+                });
+            }
+        };
+        report.step("request", shown(answer));
+        if !matches!(reply, Reply::Pong(_)) {
+            report.remark(verdict::NO_CPING);
+        }
+        if let Some(verdict) = size::of_answer(answer, self.packet_size) {
+            return Ok(verdict);
+        }
+        if answer.is_refusal() {
+            return self.refusal(report, &question, secret).await;
+        }
+        if answer.status == 403 {
+            return Ok(verdict::application(answer.closes));
+        }
+        self.secret_is_checked(report, &question, secret).await?;
+        if let Some(verdict) = self.size(report, &question, secret).await? {
+            return Ok(verdict);
+        }
+        Ok(verdict::fine(answer.status))
+    }
+
+    /// Connects and sends CPing; a verdict when that ends it.
+    async fn cping(&self, report: &mut Report) -> Result<Reply, Verdict> {
+        let address = &self.target.address;
+        let start = Instant::now();
+        let stream = match raw::connect(address, self.timeout).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                report.step("connect", error.to_string());
+                return Err(verdict::no_connection(address, &error));
+            }
+        };
+        report.step("connect", format!("in {}", millis(start.elapsed())));
+        let reply = raw::cping(stream, self.timeout).await;
+        let text = match &reply {
+            Reply::Pong(time) => format!("CPong after {}", millis(*time)),
+            Reply::Bytes(bytes) => format!("answered with \"{}\"", bytes.escape_ascii()),
+            Reply::Closed => "the connection was closed".to_owned(),
+            Reply::Silence => format!("no answer within {:?}", self.timeout),
+        };
+        report.step("cping", text);
+        if let Reply::Bytes(bytes) = &reply {
+            return Err(verdict::other_protocol(guess::protocol(bytes)));
+        }
+        Ok(reply)
+    }
+
+    /// Whether HTTP or TLS is spoken where AJP is not.
+    async fn something_else(&self, report: &mut Report) -> Option<Verdict> {
+        let address = &self.target.address;
+        let stream = raw::connect(address, self.timeout).await.ok()?;
+        let reply = raw::http(stream, self.timeout).await;
+        if let Reply::Bytes(bytes) = &reply {
+            report.step(
+                "http",
+                format!("answered with \"{}\"", bytes.escape_ascii()),
+            );
+            return Some(verdict::other_protocol(guess::protocol(bytes)));
+        }
+        report.step("http", "no answer");
+        let stream = raw::connect(address, self.timeout).await.ok()?;
+        let reply = raw::tls(stream, self.timeout).await;
+        if let Reply::Bytes(bytes) = &reply {
+            report.step("tls", "answered");
+            return Some(verdict::other_protocol(guess::protocol(bytes)));
+        }
+        report.step("tls", "no answer");
+        None
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        for given in &self.headers {
+            headers.append(given.name.clone(), given.value.clone());
+        }
+        if !headers.contains_key(header::HOST) {
+            let host = HeaderValue::try_from(&self.target.host)
+                .map_err(|error| Failure::usage(format!("the host of the URL: {error}")))?;
+            headers.insert(header::HOST, host);
+        }
+        Ok(headers)
+    }
+
+    fn question<'a>(&'a self, headers: &'a HeaderMap) -> Question<'a> {
+        let timeouts = Timeouts::default()
+            .connect(self.timeout)
+            .write(self.timeout)
+            .first_packet(self.timeout)
+            .between_packets(self.timeout);
+        Question {
+            target: &self.target,
+            method: &self.method,
+            headers,
+            config: PoolConfig::default()
+                .packet_size(PacketSize::MAX)
+                .timeouts(timeouts),
+        }
+    }
+}
+
+/// Status and end of an answer.
+fn shown(answer: Answer) -> String {
+    let reason = StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default();
+    let end = if answer.closes {
+        ", and the container closes the connection"
+    } else {
+        ""
+    };
+    format!("{} {reason}{end}", answer.status)
+}

@@ -1,0 +1,76 @@
+//! The three causes of 403: the secret, a request attribute, the application.
+
+use super::ask::Question;
+use super::report::{Report, Verdict};
+use super::{ExplainArgs, shown, verdict};
+use crate::exit::Failure;
+use ajp::Secret;
+use ajp::http::RequestFacts;
+
+/// A name that no container expects.
+const UNKNOWN: &str = "ajp_explain_unknown";
+
+impl ExplainArgs {
+    /// Why the container itself says 403: the same request without its attributes is refused
+    /// too if it is the secret.
+    pub(super) async fn refusal(
+        &self,
+        report: &mut Report,
+        question: &Question<'_>,
+        secret: Option<&Secret>,
+    ) -> Result<Verdict, Failure> {
+        let attributes = &self.facts.attributes;
+        if attributes.is_empty() {
+            return Ok(verdict::secret(secret.is_some(), false));
+        }
+        let bare = self.facts.facts_without_attributes()?;
+        let answer = question.ask(bare.clone(), secret, 0).await?;
+        report.step("without", format!("attributes: {}", shown(answer)));
+        if answer.is_refusal() {
+            return Ok(verdict::secret(secret.is_some(), true));
+        }
+        let mut refused = Vec::new();
+        for attribute in attributes {
+            let name = attribute.name.as_str();
+            let facts = bare.clone().with_attribute(name, &*attribute.value);
+            let answer = question.ask(facts, secret, 0).await?;
+            report.step("with", format!("{name}: {}", shown(answer)));
+            if answer.is_refusal() {
+                refused.push(name);
+            }
+        }
+        Ok(verdict::attributes(&refused))
+    }
+
+    /// Whether the container looks at the secret and at names of attributes at all.
+    pub(super) async fn secret_is_checked(
+        &self,
+        report: &mut Report,
+        question: &Question<'_>,
+        secret: Option<&Secret>,
+    ) -> Result<(), Failure> {
+        let wrong = Secret::new("ajp explain: a wrong secret").ok();
+        // Without a secret of ours it was answered: it can only be unknown whether one is
+        // looked at when one is sent.
+        let answer = question.ask(self.facts.facts()?, wrong.as_ref(), 0).await?;
+        let is_checked = answer.is_refusal();
+        let text = match (is_checked, secret.is_some()) {
+            (true, true) => "right; a wrong one is refused",
+            (true, false) => "none is demanded, but a wrong one is refused",
+            (false, _) => "not looked at: a wrong one is answered alike",
+        };
+        report.step("secret", text);
+        if !is_checked {
+            report.remark(verdict::NO_SECRET);
+        }
+        let facts = RequestFacts::new().with_attribute(UNKNOWN, "1");
+        let answer = question.ask(facts, secret, 0).await?;
+        let text = if answer.is_refusal() {
+            "those that are not allowed are refused with 403"
+        } else {
+            "any name is taken, or dropped without a word"
+        };
+        report.step("attributes", text);
+        Ok(())
+    }
+}

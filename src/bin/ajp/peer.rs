@@ -1,0 +1,207 @@
+//! Arguments of every command that connects to a container.
+
+use crate::exit::Failure;
+use crate::values::{self, Attribute, Server};
+use ajp::Secret;
+use ajp::client::{PoolConfig, Timeouts};
+use ajp::http::{RequestFacts, TlsFacts};
+use ajp::wire::PacketSize;
+use clap::Args;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the secret is. Never the secret itself: other users see command lines.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Secret")]
+pub(crate) struct SecretArgs {
+    /// File that holds the secret [default: the environment variable AJP_SECRET, if set]
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Environment variable that holds the secret
+    #[arg(long, value_name = "NAME", conflicts_with = "secret_file")]
+    secret_env: Option<String>,
+    /// No secret, whatever AJP_SECRET says
+    #[arg(long, conflicts_with_all = ["secret_file", "secret_env"])]
+    no_secret: bool,
+}
+
+impl SecretArgs {
+    /// Reads the secret.
+    pub(crate) fn read(&self) -> Result<Option<Secret>, Failure> {
+        const VARIABLE: &str = "AJP_SECRET";
+        if let Some(path) = &self.secret_file {
+            return match Secret::from_file(path) {
+                Ok(secret) => Ok(Some(secret)),
+                Err(error) => Err(Failure::usage(format!(
+                    "secret file {}: {error}",
+                    path.display()
+                ))),
+            };
+        }
+        let variable = match &self.secret_env {
+            Some(name) => name,
+            None if self.no_secret => return Ok(None),
+            None if std::env::var_os(VARIABLE).is_none_or(|value| value.is_empty()) => {
+                return Ok(None);
+            }
+            None => VARIABLE,
+        };
+        match Secret::from_env(variable) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) => Err(Failure::usage(format!("{variable}: {error}"))),
+        }
+    }
+}
+
+/// How to talk to the container.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct PeerArgs {
+    /// AJP packet size in bytes, 8192 to 65536; must be the container's
+    #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = values::packet_size)]
+    pub(crate) packet_size: PacketSize,
+    /// Longest time to open a connection
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::nonzero)]
+    pub(crate) connect_timeout: Duration,
+    /// Longest silence of the container while it answers
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::nonzero)]
+    pub(crate) timeout: Duration,
+    // Last, for it has a heading of its own.
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+}
+
+impl PeerArgs {
+    /// The settings of a pool, with the secret read.
+    pub(crate) fn pool_config(&self) -> Result<PoolConfig, Failure> {
+        let timeouts = Timeouts::default()
+            .connect(self.connect_timeout)
+            .write(self.timeout)
+            .first_packet(self.timeout)
+            .between_packets(self.timeout)
+            .cping(self.timeout);
+        Ok(PoolConfig::default()
+            .secret(self.secret.read()?)
+            .packet_size(self.packet_size)
+            .timeouts(timeouts))
+    }
+}
+
+/// What a web server tells beyond HTTP.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Facts about the request")]
+pub(crate) struct FactsArgs {
+    /// Request attribute, may be repeated; containers refuse names they do not allow
+    #[arg(long = "attr", value_name = "NAME=VALUE")]
+    pub(crate) attributes: Vec<Attribute>,
+    /// Address of the HTTP client, with or without port
+    #[arg(long, value_name = "IP[:PORT]", value_parser = values::remote)]
+    remote_addr: Option<SocketAddr>,
+    /// Name of the HTTP client
+    #[arg(long, value_name = "NAME")]
+    remote_host: Option<String>,
+    /// User that the web server has authenticated
+    #[arg(long, value_name = "USER")]
+    remote_user: Option<String>,
+    /// How it has authenticated the user
+    #[arg(
+        long,
+        value_name = "TYPE",
+        requires = "remote_user",
+        default_value = "Basic"
+    )]
+    auth_type: String,
+    /// Virtual host [default: from the Host header]
+    #[arg(long, value_name = "NAME[:PORT]")]
+    server_name: Option<Server>,
+    /// Address of the web server that the HTTP client connected to
+    #[arg(long, value_name = "IP")]
+    local_addr: Option<IpAddr>,
+    /// Session route
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// The HTTP client came over TLS
+    #[arg(long)]
+    tls: bool,
+    /// TLS version, such as TLSv1.3; implies --tls, as do all of these
+    #[arg(long, value_name = "VERSION")]
+    tls_protocol: Option<String>,
+    /// Cipher suite
+    #[arg(long, value_name = "NAME")]
+    tls_cipher: Option<String>,
+    /// Size of its key in bits [default: from the name of the cipher suite]
+    #[arg(long, value_name = "BITS", requires = "tls_cipher")]
+    tls_key_size: Option<u16>,
+    /// TLS session id
+    #[arg(long, value_name = "ID")]
+    tls_session_id: Option<String>,
+    /// File with the client certificate in PEM, chain behind it
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+}
+
+impl FactsArgs {
+    /// All facts, the attributes too.
+    pub(crate) fn facts(&self) -> Result<RequestFacts, Failure> {
+        let mut facts = self.facts_without_attributes()?;
+        for attribute in &self.attributes {
+            facts = facts.with_attribute(&*attribute.name, &*attribute.value);
+        }
+        Ok(facts)
+    }
+
+    pub(crate) fn facts_without_attributes(&self) -> Result<RequestFacts, Failure> {
+        let mut facts = RequestFacts::new();
+        if let Some(address) = self.remote_addr {
+            facts = facts.remote(address);
+        }
+        if let Some(name) = &self.remote_host {
+            facts = facts.with_remote_host(name);
+        }
+        if let Some(user) = &self.remote_user {
+            facts = facts.user(user, &self.auth_type);
+        }
+        if let Some(address) = self.local_addr {
+            facts = facts.local(address);
+        }
+        if let Some(route) = &self.route {
+            facts = facts.with_route(route);
+        }
+        let tls = self.tls_facts()?;
+        let is_tls = self.tls || tls != TlsFacts::new();
+        if is_tls {
+            facts = facts.tls_facts(tls);
+        }
+        if let Some(server) = &self.server_name {
+            let port = server.port.unwrap_or(if is_tls { 443 } else { 80 });
+            facts = facts.server(&*server.name, port);
+        }
+        Ok(facts)
+    }
+
+    fn tls_facts(&self) -> Result<TlsFacts, Failure> {
+        let mut tls = TlsFacts::new();
+        if let Some(version) = &self.tls_protocol {
+            tls = tls.with_protocol(version);
+        }
+        match (&self.tls_cipher, self.tls_key_size) {
+            (Some(cipher), Some(bits)) => tls = tls.with_cipher(cipher, bits),
+            (Some(cipher), None) => tls = tls.with_cipher_suite(cipher),
+            (None, _) => {}
+        }
+        if let Some(id) = &self.tls_session_id {
+            tls = tls.with_session_id(id);
+        }
+        if let Some(path) = &self.tls_cert {
+            let pem = std::fs::read(path)
+                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            tls = tls.with_certificate_pem(pem);
+            if tls.certificates_pem().next().is_none() {
+                let path = path.display();
+                return Err(Failure::usage(format!("{path}: holds no PEM certificate")));
+            }
+        }
+        Ok(tls)
+    }
+}

@@ -1,0 +1,192 @@
+//! `ajp ping`: CPing, and how long CPong takes.
+
+use crate::exit::{CODES, Exit, Failure, chain, exit_of};
+use crate::guess;
+use crate::target::Target;
+use crate::ui;
+use crate::values::{self, millis};
+use crate::watch::Watch;
+use ajp::client::{CPingMode, Error, ErrorKind, Pool, PoolConfig, Timeouts};
+use clap::Args;
+use std::time::Duration;
+
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  ajp ping ajp://127.0.0.1:8009
+  ajp ping -c 100 -i 10ms ajp://127.0.0.1      how evenly it answers
+  ajp ping --fresh ajp://127.0.0.1             a connection for each, as a check without pool
+  ajp ping -q -c 1 ajp://127.0.0.1 && echo up
+
+CPing needs no secret, and tells only that the connector answers; the application may be down
+all the same.
+
+{CODES}"
+    )
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    /// ajp://host:port or unix:/path/of/socket
+    #[arg(value_name = "URL")]
+    target: Target,
+    /// How many; 0: until Ctrl-C
+    #[arg(short, long, value_name = "N", default_value_t = 4)]
+    count: u64,
+    /// Pause between two
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
+    interval: Duration,
+    /// A new connection for each
+    #[arg(long)]
+    fresh: bool,
+    /// Only the summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show packets on the standard error
+    #[arg(short, long)]
+    verbose: bool,
+    /// Longest time to open a connection
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::nonzero)]
+    connect_timeout: Duration,
+    /// Longest time for an answer
+    #[arg(short = 'W', long, value_name = "TIME", default_value = "5s", value_parser = values::nonzero)]
+    timeout: Duration,
+}
+
+impl PingArgs {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let mut session = Session::new(&self);
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut interrupted => break,
+                result = session.ping() => self.show(&mut session, result)?,
+            }
+            if session.sent == self.count {
+                break;
+            }
+            tokio::select! {
+                biased;
+                _ = &mut interrupted => break,
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+        ui::print(&session.summary(&self.target))?;
+        Ok(match session.failed {
+            None => Exit::Done,
+            // Nobody ever answered: the reason is the answer.
+            Some(exit) if session.times.is_empty() => exit,
+            Some(_) => Exit::No,
+        })
+    }
+
+    fn show(&self, session: &mut Session, result: Result<Duration, Error>) -> Result<(), Failure> {
+        session.sent = session.sent.saturating_add(1);
+        let number = session.sent;
+        match result {
+            Ok(time) => {
+                session.times.push(time);
+                let connected = match session.watch.connect_time() {
+                    Some(time) if self.fresh || number == 1 => {
+                        format!(", connected in {}", millis(time))
+                    }
+                    _ => String::new(),
+                };
+                if self.quiet {
+                    return Ok(());
+                }
+                let address = &self.target.address;
+                let time = millis(time);
+                ui::print_line(&format!(
+                    "CPong from {address}: {number}: {time}{connected}"
+                ))
+            }
+            Err(error) => {
+                session.watch.finish();
+                let first = session.watch.first_bytes();
+                let mut text = format!("{number}: {}", chain(&error));
+                let exit = match (error.kind(), guess::hint(&first)) {
+                    (_, Some(hint)) => {
+                        text = format!("{text}\n  {hint}");
+                        Exit::Protocol
+                    }
+                    // Not answered wrongly, but not at all.
+                    (ErrorKind::CPing, None) if first.is_empty() => Exit::Broken,
+                    _ => exit_of(&error),
+                };
+                session.failed = Some(exit);
+                ui::error(&text);
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Session {
+    watch: Watch,
+    pool: Pool,
+    sent: u64,
+    times: Vec<Duration>,
+    failed: Option<Exit>,
+}
+
+impl Session {
+    fn new(args: &PingArgs) -> Self {
+        let verbose = args.verbose;
+        let watch = Watch::new(move |record| {
+            if verbose {
+                ui::record(record, false);
+            }
+        });
+        let timeouts = Timeouts::default()
+            .connect(args.connect_timeout)
+            .cping(args.timeout);
+        let config = PoolConfig::default()
+            .timeouts(timeouts)
+            // Each CPing is one of ours.
+            .cping(CPingMode::NEVER)
+            .idle_timeout(if args.fresh {
+                Some(Duration::ZERO)
+            } else {
+                None
+            });
+        Self {
+            pool: Pool::new(watch.connector(args.target.address.clone()), config),
+            watch,
+            sent: 0,
+            times: Vec::new(),
+            failed: None,
+        }
+    }
+
+    async fn ping(&mut self) -> Result<Duration, Error> {
+        self.pool.ping().await
+    }
+
+    fn summary(&self, target: &Target) -> String {
+        let answered = self.times.len() as u64;
+        let lost = self.sent.saturating_sub(answered);
+        let mut text = format!(
+            "{}: {} sent, {answered} answered, {lost} lost",
+            target.address, self.sent
+        );
+        if let (Some(least), Some(most)) = (self.times.iter().min(), self.times.iter().max()) {
+            let sum: Duration = self.times.iter().sum();
+            let mean = sum.div_f64(f64::from(u32::try_from(answered).unwrap_or(u32::MAX)));
+            let mut sorted = self.times.clone();
+            sorted.sort_unstable();
+            let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+            text = format!(
+                "{text}; min {}, mean {}, median {}, max {}",
+                millis(*least),
+                millis(mean),
+                millis(median),
+                millis(*most)
+            );
+        }
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,111 @@
+//! The tool as a user runs it: its binary, a container to talk to, and peers that misbehave.
+
+#![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "in a test a panic is the report"
+)]
+
+pub(crate) mod container;
+pub(crate) mod hostile;
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+
+pub(crate) use container::Container;
+pub(crate) use hostile::Hostile;
+
+/// How a run of the tool ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) errors: String,
+}
+
+impl Ended {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// The output of a run that went well and had nothing to complain about.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> &str {
+        let text = String::from_utf8_lossy(&self.out);
+        assert_eq!((self.code, &*self.errors), (0, ""), "{text}");
+        self.text()
+    }
+}
+
+/// The tool with arguments, without anything from outside.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ajp"));
+    command
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("AJP_SECRET")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn ajp(arguments: &[&str]) -> Ended {
+    ended(command(arguments).output().unwrap())
+}
+
+/// With a standard input.
+pub(crate) fn ajp_reading(arguments: &[&str], input: &[u8]) -> Ended {
+    let mut child = command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // It may end before it has read all of it.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    ended(output)
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap(),
+        out: output.stdout,
+        errors: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A run of the tool that goes on by itself; dropped, it is killed.
+pub(crate) struct Running(pub(crate) Option<Child>);
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self(Some(command(arguments).spawn().unwrap()))
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(mut self) -> Ended {
+        let child = self.0.take().unwrap();
+        let id = i32::try_from(child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        ended(child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
