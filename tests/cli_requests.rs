@@ -43,8 +43,8 @@ fn the_body_goes_to_stdout_and_nothing_else() {
 #[test]
 fn facts_of_all_kinds_reach_the_container() {
     let policy = ajp::server::AttributePolicy::default()
-        .allow("SHIB_mail")
-        .allow("empty");
+        .accept("SHIB_mail")
+        .accept("empty");
     let trust = ajp::server::Trust::TrustedNetwork;
     let container = Container::with(ajp::server::ServerConfig::new(trust).attributes(policy));
     let mut pem = tempfile::NamedTempFile::new().unwrap();
@@ -259,7 +259,11 @@ fn packets_and_times_on_demand() {
         .collect();
     assert_eq!(phases, ["connect", "send", "wait", "receive", "total"]);
     let full = ajp(&["get", "-vv", &container.url("/cookie")]);
-    assert!(full.errors.contains("set-cookie: [redacted"), "{}", full.errors);
+    assert!(
+        full.errors.contains("set-cookie: [redacted"),
+        "{}",
+        full.errors
+    );
     assert!(!full.errors.contains("hidden"), "{}", full.errors);
     let times = ajp(&["get", "--timing", &container.url("/hello")]);
     assert_eq!(times.errors.lines().count(), 5, "{times:?}");
@@ -270,6 +274,7 @@ fn packets_and_times_on_demand() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn every_failure_has_its_exit_code() {
     let container = Container::open();
     let cookie = format!("cookie: {}", "c".repeat(9000));

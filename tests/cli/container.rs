@@ -133,10 +133,10 @@ async fn facts(request: Request) -> String {
         writeln!(
             text,
             "tls {:?} {:?} {:?} {:?} {}",
-            tls.and_then(|tls| tls.protocol()),
-            tls.and_then(|tls| tls.cipher()),
-            tls.and_then(|tls| tls.key_size()),
-            tls.and_then(|tls| tls.session_id()),
+            tls.and_then(ajp::http::TlsFacts::protocol),
+            tls.and_then(ajp::http::TlsFacts::cipher),
+            tls.and_then(ajp::http::TlsFacts::key_size),
+            tls.and_then(ajp::http::TlsFacts::session_id),
             tls.map_or(0, |tls| tls.certificates_pem().count()),
         )
         .unwrap();

@@ -14,7 +14,9 @@ pub(crate) mod hostile;
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 
+#[allow(unused_imports, reason = "every test binary uses its own part")]
 pub(crate) use container::Container;
+#[allow(unused_imports, reason = "every test binary uses its own part")]
 pub(crate) use hostile::Hostile;
 
 /// How a run of the tool ended.

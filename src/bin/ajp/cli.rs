@@ -1,9 +1,15 @@
 //! The command line.
 
+use crate::bench::{self, BenchArgs};
 use crate::decode;
 use crate::explain::{self, ExplainArgs};
+use crate::generate::{self, CompletionsArgs, ManArgs};
+use crate::import::{self, ImportArgs};
 use crate::ping::{self, PingArgs};
+use crate::record::{self, RecordArgs};
+use crate::replay::{self, ReplayArgs};
 use crate::request::{self, RequestArgs};
+use crate::serve::{self, ServeArgs};
 use clap::{Parser, Subcommand};
 
 /// Talks to AJP/1.3 containers, such as Tomcat: requests, pings, packets, diagnosis.
@@ -34,6 +40,27 @@ pub(crate) enum Command {
     /// Shows recorded packets
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(decode::Args),
+    /// Relays connections to a container and stores them
+    #[command(after_help = record::after_help())]
+    Record(RecordArgs),
+    /// Sends recorded requests once more and compares the answers
+    #[command(after_help = replay::after_help())]
+    Replay(ReplayArgs),
+    /// Is a container that tells what it was asked
+    #[command(after_help = serve::after_help())]
+    Serve(ServeArgs),
+    /// Puts a container under load and tells how long it takes
+    #[command(after_help = bench::after_help())]
+    Bench(Box<BenchArgs>),
+    /// Reads a configuration of httpd or mod_jk and writes one of the gateway
+    #[command(after_help = import::after_help())]
+    Import(ImportArgs),
+    /// Writes completions for a shell
+    #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Writes the manual
+    #[command(after_help = generate::MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 const DECODE_EXAMPLES: &str = "\

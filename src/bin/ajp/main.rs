@@ -17,14 +17,20 @@
     reason = "doc comments of arguments are help texts"
 )]
 
+mod bench;
 mod cli;
 mod decode;
 mod exit;
 mod explain;
+mod generate;
 mod guess;
+mod import;
 mod peer;
 mod ping;
+mod record;
+mod replay;
 mod request;
+mod serve;
 mod target;
 mod ui;
 mod values;
@@ -45,6 +51,13 @@ fn main() -> ExitCode {
         Command::Ping(args) => block_on(args.run()),
         Command::Explain(args) => block_on(args.run()),
         Command::Decode(args) => return decode::run("ajp", &args),
+        Command::Record(args) => block_on(args.run()),
+        Command::Replay(args) => block_on(args.run()),
+        Command::Serve(args) => block_on(args.run()),
+        Command::Bench(args) => block_on(args.run()),
+        Command::Import(args) => args.run(),
+        Command::Completions(args) => args.run(),
+        Command::Man(args) => args.run(),
     };
     match result {
         Ok(exit) => exit.into(),

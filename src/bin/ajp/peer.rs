@@ -11,6 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Holds the secret unless it is said to be elsewhere.
+const VARIABLE: &str = "AJP_SECRET";
+
 /// Where the secret is. Never the secret itself: other users see command lines.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Secret")]
@@ -27,9 +30,34 @@ pub(crate) struct SecretArgs {
 }
 
 impl SecretArgs {
+    /// Whether it was said that there is none.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.no_secret
+    }
+
+    /// The bytes of the secret, to put them into a packet as it is.
+    pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
+        // The same checks, and the same words for what is wrong.
+        if self.read()?.is_none() {
+            return Ok(None);
+        }
+        let variable = self.secret_env.as_deref().unwrap_or(VARIABLE);
+        let bytes = match &self.secret_file {
+            Some(path) => {
+                let bytes = std::fs::read(path)
+                    .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+                let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+                line.strip_suffix(b"\r").unwrap_or(line).to_vec()
+            }
+            None => std::env::var_os(variable)
+                .unwrap_or_default()
+                .into_encoded_bytes(),
+        };
+        Ok(Some(bytes))
+    }
+
     /// Reads the secret.
     pub(crate) fn read(&self) -> Result<Option<Secret>, Failure> {
-        const VARIABLE: &str = "AJP_SECRET";
         if let Some(path) = &self.secret_file {
             return match Secret::from_file(path) {
                 Ok(secret) => Ok(Some(secret)),

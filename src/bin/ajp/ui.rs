@@ -30,6 +30,11 @@ pub(crate) fn record(record: &Record, verbose: bool) {
     say(&paint(&io::stderr(), colour, &text));
 }
 
+/// One packet of one of several connections on the standard error.
+pub(crate) fn record_of(connection: u64, record: &Record) {
+    say(&format!("#{connection} {record}"));
+}
+
 /// Writes a text to the standard output and flushes it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

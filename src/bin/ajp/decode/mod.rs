@@ -25,9 +25,12 @@ use ajp::dump::Dump;
 use ajp::wire::Direction;
 use clap::ValueEnum;
 use connections::Connections;
+#[allow(unused_imports, reason = "the example needs only some of it")]
+pub(crate) use input::Failure as SinkFailure;
 use input::{Failure, Source, Turn};
 use printer::{Printer, View};
-use sink::Sink;
+#[allow(unused_imports, reason = "the example needs only some of it")]
+pub(crate) use sink::Sink;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,7 +103,7 @@ pub(crate) fn run(program: &'static str, args: &Args) -> ExitCode {
 
 impl Recordings {
     /// Hands all packets of all files to `sink`.
-    fn read(&self, sink: &mut impl Sink) -> Result<(), Failure> {
+    pub(crate) fn read(&self, sink: &mut impl Sink) -> Result<(), Failure> {
         let mut sources = Vec::new();
         for path in &self.files {
             sources.push((path.display().to_string(), input::open(path, self.format)?));

@@ -1,0 +1,132 @@
+//! `ajp import`: the configuration of httpd or mod_jk as one of the gateway.
+//!
+//! - `plan`: what was understood, and its TOML.
+//! - `workers`: `workers.properties` and `uriworkermap.properties`.
+//! - `httpd`: `ProxyPass`, `BalancerMember`, `<Proxy>` and their like.
+//!
+//! Nothing is dropped without a word: what has no equal in the gateway is listed with its
+//! line and what to do about it.
+
+mod httpd;
+mod plan;
+mod workers;
+
+use crate::exit::{CODES, Exit, Failure};
+use crate::ui;
+use clap::Args;
+use plan::Plan;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  ajp import --httpd /etc/apache2/sites-enabled/app.conf -o gateway.toml
+  ajp import --workers workers.properties --uriworkermap uriworkermap.properties > gateway.toml
+  ajp import --httpd app.conf --secrets /etc/ajp -o gateway.toml      secrets in files there
+
+The configuration goes to the standard output or to --output; what has no equal, and what to
+do about it, to the standard error.
+
+{CODES}"
+    )
+}
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct ImportArgs {
+    /// Configuration of httpd, may be repeated; Include is not followed
+    #[arg(long, value_name = "FILE")]
+    httpd: Vec<PathBuf>,
+    /// workers.properties of mod_jk
+    #[arg(long, value_name = "FILE")]
+    workers: Option<PathBuf>,
+    /// uriworkermap.properties of mod_jk
+    #[arg(long, value_name = "FILE", requires = "workers")]
+    uriworkermap: Option<PathBuf>,
+    /// Write the secrets to files in this directory, which nobody else can read
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
+    /// Write the configuration to a file, which must not exist
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl ImportArgs {
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let mut plan = Plan::default();
+        if let Some(path) = &self.workers {
+            let map = self.uriworkermap.as_deref().map(read).transpose()?;
+            workers::read(&read(path)?, map.as_ref(), &mut plan);
+        }
+        if !self.httpd.is_empty() {
+            let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| read(path)).collect();
+            httpd::read(&files?, &mut plan);
+        }
+        plan.check();
+        if let Some(dir) = &self.secrets {
+            for (name, secret) in plan.secrets() {
+                let path = dir.join(format!("{name}.secret"));
+                create(&path, secret.as_bytes())?;
+            }
+        }
+        let text = plan.toml(self.secrets.as_deref());
+        match &self.output {
+            Some(path) => create(path, text.as_bytes())?,
+            None => ui::print(&text)?,
+        }
+        for remark in plan.remarks() {
+            ui::say(&remark.to_string());
+        }
+        let lost = plan
+            .remarks()
+            .iter()
+            .filter(|remark| remark.is_lost)
+            .count();
+        let (balancers, maps) = plan.len();
+        ui::say(&format!(
+            "ajp: {balancers} balancers, {maps} paths; {lost} settings without an equal"
+        ));
+        Ok(if lost > 0 { Exit::No } else { Exit::Done })
+    }
+}
+
+/// A configuration file.
+pub(crate) struct Text {
+    name: String,
+    text: String,
+}
+
+impl Text {
+    /// Lines with their numbers from 1.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        (1..).zip(self.text.lines())
+    }
+
+    /// How a remark names a line.
+    fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.name)
+    }
+}
+
+fn read(path: &Path) -> Result<Text, Failure> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    Ok(Text {
+        name: path.display().to_string(),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    })
+}
+
+/// Writes a new file that only its owner can read.
+fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,418 @@
+//! mod_jk: `workers.properties` and `uriworkermap.properties`.
+
+use super::Text;
+use super::plan::{Balancer, Member, Plan, Pool, weight};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long mod_jk leaves a worker alone that failed.
+const RECOVER_TIME: Duration = Duration::from_secs(60);
+const MAX_DEPTH: usize = 20;
+
+/// A value and the line it is on.
+#[derive(Debug, Clone)]
+struct Property {
+    value: String,
+    place: String,
+}
+
+/// Properties of a worker by name.
+type Worker = BTreeMap<String, Property>;
+
+struct Workers {
+    list: Vec<String>,
+    all: BTreeMap<String, Worker>,
+}
+
+pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
+    let workers = Workers::read(text, plan);
+    for name in &workers.list {
+        let worker = workers.whole(name);
+        let kind = worker.get("type").map_or("ajp13", |kind| &kind.value);
+        let place = worker
+            .values()
+            .next()
+            .map_or_else(|| name.clone(), |property| property.place.clone());
+        match kind {
+            "lb" => workers.balancer(name, &worker, plan),
+            "ajp13" | "ajp14" => {
+                let balancer = plan.balancer(name);
+                let (member, pool) = member(name, &worker);
+                balancer.members.push(member);
+                balancer.pool = pool;
+                remarks(name, &worker, plan);
+            }
+            "status" => {
+                plan.manager = true;
+                plan.note(
+                    &place,
+                    format!("worker {name}: the page of [manager] instead"),
+                );
+            }
+            other => plan.lost(
+                &place,
+                format!("worker {name} has the type {other}; the gateway speaks AJP/1.3 only"),
+            ),
+        }
+    }
+    match map {
+        Some(map) => uri_map(map, plan),
+        None => plan.note(
+            &text.name,
+            "no uriworkermap.properties was given; add a [[map]] for each JkMount",
+        ),
+    }
+}
+
+impl Workers {
+    fn read(text: &Text, plan: &mut Plan) -> Self {
+        let mut workers = Self {
+            list: Vec::new(),
+            all: BTreeMap::new(),
+        };
+        let mut variables: BTreeMap<String, String> = BTreeMap::new();
+        for (number, line) in text.lines() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let place = text.place(number);
+            let Some((key, value)) = line.split_once('=') else {
+                plan.lost(
+                    &place,
+                    format!("\"{line}\" is no property; mod_jk ignores it too"),
+                );
+                continue;
+            };
+            let key = key.trim();
+            let value = expand(value.trim(), &variables);
+            variables.insert(key.to_owned(), value.clone());
+            let Some(rest) = key.strip_prefix("worker.") else {
+                // A variable, for `$(name)`.
+                continue;
+            };
+            match rest.split_once('.') {
+                None if rest == "list" => workers.list.extend(names(&value)),
+                None => plan.note(
+                    &place,
+                    format!("worker.{rest}: the gateway needs no such thing"),
+                ),
+                Some((name, property)) => {
+                    workers.set(name, property, Property { value, place });
+                }
+            }
+        }
+        if workers.list.is_empty() {
+            // mod_jk's own default.
+            workers.list.push("ajp13".to_owned());
+        }
+        workers
+    }
+
+    fn set(&mut self, name: &str, property: &str, value: Property) {
+        // Old names.
+        let property = match property {
+            "jvm_route" => "route",
+            "balanced_workers" => "balance_workers",
+            "cachesize" => "connection_pool_size",
+            "cache_timeout" | "recycle_timeout" => "connection_pool_timeout",
+            other => other,
+        };
+        let worker = self.all.entry(name.to_owned()).or_default();
+        match worker.get_mut(property) {
+            // Lists may be written in parts.
+            Some(before) if property == "balance_workers" => {
+                before.value = format!("{},{}", before.value, value.value);
+            }
+            _ => {
+                worker.insert(property.to_owned(), value);
+            }
+        }
+    }
+
+    /// A worker with what it has of the one it refers to.
+    fn whole(&self, name: &str) -> Worker {
+        let mut whole = Worker::new();
+        let mut next = Some(name.to_owned());
+        for _ in 0..MAX_DEPTH {
+            let Some(worker) = next.and_then(|name| self.all.get(&name)) else {
+                break;
+            };
+            for (property, value) in worker {
+                whole
+                    .entry(property.clone())
+                    .or_insert_with(|| value.clone());
+            }
+            next = worker.get("reference").map(|other| {
+                let name = other.value.strip_prefix("worker.");
+                name.unwrap_or(&other.value).to_owned()
+            });
+        }
+        whole
+    }
+
+    fn balancer(&self, name: &str, worker: &Worker, plan: &mut Plan) {
+        let value = |property: &str| worker.get(property).map(|property| &*property.value);
+        let is_on = |property: &str, default| value(property).map_or(default, on);
+        let mut settings = Balancer::default();
+        if is_on("sticky_session", true) {
+            let cookie = value("session_cookie").unwrap_or("JSESSIONID");
+            let path = value("session_path").unwrap_or(";jsessionid");
+            settings.sticky = Some(format!("{cookie}|{}", path.trim_start_matches(';')));
+            settings.nofailover = is_on("sticky_session_force", false);
+        }
+        settings.method = match value("method").and_then(|method| method.chars().next()) {
+            Some('S' | 's') => Some("bysessions"),
+            Some('T' | 't') => Some("bytraffic"),
+            Some('B' | 'b') => Some("bybusyness"),
+            _ => None,
+        };
+        settings.retry =
+            Some(number(worker, "recover_time").map_or(RECOVER_TIME, Duration::from_secs));
+        settings.attempts = number(worker, "retries").filter(|count| *count > 0);
+        if let Some(property) = worker
+            .get("method")
+            .filter(|method| method.value.starts_with(['N', 'n']))
+        {
+            plan.lost(
+                &property.place,
+                "method Next: by requests instead, which spreads alike",
+            );
+        }
+        remarks(name, worker, plan);
+
+        let members: Vec<_> = names(value("balance_workers").unwrap_or_default()).collect();
+        let workers: Vec<_> = members.iter().map(|name| self.whole(name)).collect();
+        // A disabled worker that another one redirects to is mod_jk's hot standby.
+        let standbys: Vec<_> = workers
+            .iter()
+            .filter_map(|worker| worker.get("redirect"))
+            .collect();
+        let mut pool: Option<Pool> = None;
+        for (name, worker) in members.iter().zip(&workers) {
+            let (mut member, of_member) = member(name, worker);
+            let route = member.route.clone().unwrap_or_default();
+            let standby = standbys
+                .iter()
+                .find(|other| other.value == route || other.value == *name);
+            if let Some(redirect) = standby {
+                if member.status == "N" {
+                    "H".clone_into(&mut member.status);
+                    plan.note(
+                        &redirect.place,
+                        format!("{name}, disabled and a redirect, becomes a hot standby"),
+                    );
+                } else {
+                    plan.lost(
+                        &redirect.place,
+                        format!("redirect to {name}: give it status +H or a higher set"),
+                    );
+                }
+            }
+            remarks(name, worker, plan);
+            match &pool {
+                Some(known) if *known != of_member => plan.lost(
+                    name,
+                    "differs from the member before it in secret, packet size, connections or \
+                     timeouts, which are the balancer's in the gateway; split the balancer",
+                ),
+                Some(_) => {}
+                None => pool = Some(of_member),
+            }
+            settings.members.push(member);
+        }
+        settings.pool = pool.unwrap_or_default();
+        let balancer = plan.balancer(name);
+        settings.name.clone_from(&balancer.name);
+        *balancer = settings;
+    }
+}
+
+/// What of a worker the gateway has too.
+fn member(name: &str, worker: &Worker) -> (Member, Pool) {
+    let value = |property: &str| worker.get(property).map(|property| &*property.value);
+    let host = value("host").unwrap_or("localhost");
+    let port = value("port").unwrap_or("8009");
+    let millis = |property: &str| {
+        let limit = number(worker, property).map(Duration::from_millis);
+        limit.filter(|limit| !limit.is_zero())
+    };
+    let seconds = |property: &str| {
+        let limit = number(worker, property).map(Duration::from_secs);
+        limit.filter(|limit| !limit.is_zero())
+    };
+    let member = Member {
+        url: if host.contains(':') {
+            format!("ajp://[{host}]:{port}")
+        } else {
+            format!("ajp://{host}:{port}")
+        },
+        route: Some(value("route").unwrap_or(name).to_owned()),
+        weight: value("lbfactor").and_then(weight),
+        status: match value("activation").and_then(|state| state.chars().next()) {
+            Some('D' | 'd') => "N".to_owned(),
+            Some('S' | 's') => "S".to_owned(),
+            _ => String::new(),
+        },
+        set: number(worker, "distance").filter(|set| *set > 0),
+    };
+    let pool = Pool {
+        secret: value("secret").map(str::to_owned),
+        packet_size: number(worker, "max_packet_size"),
+        max_connections: number(worker, "connection_pool_size").filter(|count| *count > 0),
+        connect_timeout: millis("socket_connect_timeout").or_else(|| millis("connect_timeout")),
+        acquire_timeout: millis("connection_acquire_timeout"),
+        timeout: millis("reply_timeout").or_else(|| seconds("socket_timeout")),
+    };
+    (member, pool)
+}
+
+/// What of a worker the gateway does otherwise, or not.
+fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
+    for (property, Property { value, place }) in worker {
+        let text = |text: &str| format!("{property} of worker {name}: {text}");
+        match &**property {
+            "type" | "host" | "port" | "route" | "lbfactor" | "distance" | "activation" | "secret"
+            | "max_packet_size" | "connection_pool_size" | "connection_acquire_timeout"
+            | "socket_connect_timeout" | "reply_timeout" | "redirect" | "reference"
+            | "balance_workers" | "sticky_session" | "sticky_session_force" | "method"
+            | "recover_time" | "session_cookie" | "session_path" | "retries" => {
+                if property == "lbfactor" && weight(value).is_none() {
+                    plan.lost(place, text("is no weight from 0.01 to 10000"));
+                }
+                if property == "reply_timeout" && value == "0" {
+                    plan.note(place, text("never; the gateway's limit is 60s, set timeout"));
+                }
+                if property == "secret" {
+                    plan.note(place, text("goes to a file, see secret_file"));
+                }
+            }
+            "connect_timeout" | "prepost_timeout" | "ping_mode" | "ping_timeout"
+            | "connection_ping_interval" => plan.note(
+                place,
+                text("the pool probes connections that were idle for a second"),
+            ),
+            "connection_pool_timeout" | "connection_pool_minsize" => plan.note(
+                place,
+                text("the pool learns when the container closes, and keeps no minimum"),
+            ),
+            "socket_timeout" | "socket_keepalive" | "socket_buffer" | "lock" | "mx" | "ms"
+            | "retry_interval" | "recover_wait_time" => {
+                plan.note(place, text("not needed, or as the system has it"));
+            }
+            "recovery_options" => plan.note(
+                place,
+                text("the gateway sends a request to another member only where that cannot do harm twice"),
+            ),
+            "fail_on_status" => {
+                let statuses = value.split([',', ' ']).filter_map(|one| one.parse::<i64>().ok());
+                let statuses: Vec<_> = statuses.collect();
+                plan.lost(
+                    place,
+                    text(&format!("is the balancer's: fail_on_status = {statuses:?}")),
+                );
+            }
+            "domain" => plan.lost(place, text("use sets: set = 0 for the near ones, 1 for the others")),
+            "mount" => {
+                for pattern in value.split_whitespace() {
+                    mount(pattern, name, place, plan);
+                }
+            }
+            _ => plan.lost(place, text("is not known to the gateway; leave it, or see its README")),
+        }
+    }
+}
+
+/// `/path/*=worker`, and `!` for what is left out.
+fn uri_map(map: &Text, plan: &mut Plan) {
+    for (number, line) in map.lines() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let place = map.place(number);
+        let Some((patterns, worker)) = line.split_once('=') else {
+            plan.lost(
+                &place,
+                format!("\"{line}\" is no rule; mod_jk ignores it too"),
+            );
+            continue;
+        };
+        let (worker, options) = worker.split_once(';').unwrap_or((worker, ""));
+        if !options.trim().is_empty() {
+            plan.lost(
+                &place,
+                format!(
+                    "options {}: not for a path; some are the balancer's",
+                    options.trim()
+                ),
+            );
+        }
+        let patterns = patterns.trim();
+        // `/app|/*` is `/app` and `/app/*`.
+        match patterns.split_once('|') {
+            Some((base, rest)) => mount(&format!("{base}{rest}"), worker.trim(), &place, plan),
+            None => mount(patterns, worker.trim(), &place, plan),
+        }
+    }
+}
+
+/// One pattern of `JkMount`, or of a map.
+pub(super) fn mount(pattern: &str, worker: &str, place: &str, plan: &mut Plan) {
+    if let Some(left_out) = pattern.strip_prefix(['!', '-']) {
+        plan.lost(
+            place,
+            format!("{left_out} is left out; the gateway forwards all below a path, so serve it in front"),
+        );
+        return;
+    }
+    let base = pattern.trim_end_matches('*');
+    if base.contains(['*', '?']) {
+        plan.lost(
+            place,
+            format!("{pattern}: paths only, and all below them; map the path it is below"),
+        );
+        return;
+    }
+    if base == pattern && pattern != "/" {
+        plan.note(
+            place,
+            format!("{pattern}: the gateway forwards what is below it too"),
+        );
+    }
+    plan.map(base, worker, base);
+}
+
+fn names(list: &str) -> impl Iterator<Item = String> {
+    list.split([',', ' ', '\t'])
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+}
+
+fn number(worker: &Worker, property: &str) -> Option<u64> {
+    worker.get(property)?.value.parse().ok()
+}
+
+fn on(value: &str) -> bool {
+    value.starts_with(['1', 'T', 't', 'Y', 'y']) || value.eq_ignore_ascii_case("on")
+}
+
+/// Puts in the values of `$(name)`.
+fn expand(value: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("$(") {
+        out.push_str(before);
+        let Some((name, later)) = after.split_once(')') else {
+            out.push_str("$(");
+            rest = after;
+            continue;
+        };
+        match variables.get(name) {
+            Some(value) => out.push_str(value),
+            None => out.extend(["$(", name, ")"]),
+        }
+        rest = later;
+    }
+    out + rest
+}
