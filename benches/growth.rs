@@ -35,7 +35,7 @@ fn main() {
     for callers in [1, 32, 256, 2048] {
         row(&format!("{callers} connections"), &pairs, get, callers);
     }
-    for headers in [5, 50, 100] {
+    for headers in [7, 50, 95] {
         // The request has 7 of its own, one of which may be the address.
         let case = Case {
             headers: usize::saturating_sub(headers, 7),

@@ -33,6 +33,9 @@
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
 //!
+//! Chapters about security, sizes, timeouts, failover, attributes, TLS and moving from httpd
+//! are in `docs`.
+//!
 //! # A client and a server
 //!
 #![cfg_attr(
@@ -45,6 +48,14 @@
 pub mod balancer;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "balancer",
+    feature = "server",
+    feature = "tower",
+    feature = "retry"
+))]
+pub mod docs;
 pub mod dump;
 #[cfg(feature = "http")]
 pub mod http;

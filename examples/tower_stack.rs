@@ -1,0 +1,119 @@
+//! AJP in tower: tracing, a time limit for all of it, retries with a budget, a balancer.
+//!
+//! ```text
+//! cargo run --example tower_stack -- ajp://127.0.0.1:8009 ajp://127.0.0.1:8010
+//! ```
+//!
+//! Without arguments there are two containers, one of its own and one that is not there.
+
+use ajp::balancer::{Balancer, BalancerConfig, ClusterConfig, Failover, Member, RetryBudget};
+use ajp::client::{Address, Client, Pool, PoolConfig, ReplayBody, RetryPolicy, Timeouts};
+use axum::{Router, routing::get};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use std::error::Error;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    let mut containers = Vec::new();
+    for address in std::env::args().skip(1) {
+        containers.push(address.parse::<Address>()?);
+    }
+    if containers.is_empty() {
+        containers.push(Address::from(container().await?));
+        // Bound, and closed again: nobody is there.
+        let nobody = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+        containers.push(Address::from(nobody));
+    }
+    let config = PoolConfig::default()
+        .secret(ajp::Secret::from_env("AJP_SECRET").ok())
+        .timeouts(Timeouts::default().connect(Duration::from_secs(2)));
+
+    // One container: the policy sends again what cannot do harm twice. The body is kept for
+    // that, up to 64 KiB.
+    let pool = Pool::new(containers.swap_remove(0), config.clone());
+    let first = pool.clone();
+    let one = ServiceBuilder::new()
+        .timeout(Duration::from_secs(30))
+        .map_request(traced)
+        .map_request(|request: Request<Full<Bytes>>| {
+            request.map(|body| ReplayBody::new(body, 65536))
+        })
+        .retry(
+            RetryPolicy::new()
+                .retries(2)
+                .pause(Duration::from_millis(50)),
+        )
+        .service(Client::new(pool));
+    let (status, text) = ask(one, "/").await?;
+    println!("one container: {status}: {text}");
+
+    // Several: the balancer retries by itself, on other members, within its own budget.
+    let balancer = Balancer::new(
+        BalancerConfig::new("stack")
+            .cluster(ClusterConfig::default().retry(Duration::from_secs(5)))
+            .failover(Failover::default().budget(RetryBudget::default())),
+    );
+    balancer.add(Member::new("first"), first)?;
+    for (number, address) in containers.into_iter().enumerate() {
+        let pool = Pool::new(address, config.clone());
+        balancer.add(Member::new(format!("other-{number}")), pool)?;
+    }
+    let several = ServiceBuilder::new()
+        .timeout(Duration::from_secs(30))
+        .map_request(traced)
+        .service(balancer.clone());
+    for _ in 0..4 {
+        let (status, text) = ask(several.clone(), "/").await?;
+        println!("several: {status}: {text}");
+    }
+    for member in balancer.snapshot().members {
+        println!(
+            "{}: {} requests, {:?}",
+            member.name, member.elected, member.state
+        );
+    }
+    Ok(())
+}
+
+/// An event for each request.
+fn traced<B>(request: Request<B>) -> Request<B> {
+    tracing::info!(method = %request.method(), path = request.uri().path(), "request");
+    request
+}
+
+/// Status and body of a GET.
+async fn ask<S, B>(stack: S, path: &str) -> Result<(StatusCode, String), BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = http::Response<B>>,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let request = Request::get(path)
+        .header("host", "stack.example")
+        .body(Full::default())?;
+    let response = stack.oneshot(request).await.map_err(Into::into)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(Into::into)?;
+    let text = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+    Ok((status, text))
+}
+
+/// A container of our own.
+async fn container() -> Result<std::net::SocketAddr, BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let app = Router::new().route("/", get(|| async { "Hello, tower!\n" }));
+    let server = ajp::server::serve(listener, app).trusted_network();
+    tokio::spawn(server.into_future());
+    Ok(address)
+}

@@ -1,0 +1,164 @@
+//! The examples that fit a page: started, and asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+
+mod support;
+
+use ajp::client::{Address, Client, Pool, PoolConfig};
+use ajp::http::RequestFacts;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use support::example;
+use support::pattern::{bytes, sha256_hex};
+use tokio::net::TcpListener;
+
+/// A running example; dropped, it is killed.
+struct Running(Child);
+
+impl Running {
+    /// And the address that its first line tells.
+    fn start(name: &str, arguments: &[&str]) -> (Self, Address) {
+        let mut child = Command::new(example::binary(name))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let words = line.split_whitespace();
+        let url = words.into_iter().find(|word| word.starts_with("ajp://"));
+        (Self(child), url.unwrap().parse().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn output(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(example::binary(name))
+        .args(arguments)
+        .env_remove("AJP_SECRET")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn hello_client_and_hello_server() {
+    let (_server, address) = Running::start("hello_server", &["127.0.0.1:0"]);
+    let text = output("hello_client", &[&address.to_string(), "/"]);
+    assert_eq!(text, "200 OK\nHello, AJP!\n");
+    let text = output("hello_client", &[&address.to_string(), "/nothing"]);
+    assert_eq!(text, "404 Not Found\n");
+}
+
+#[test]
+fn tower_stack_with_a_member_that_is_not_there() {
+    let text = output("tower_stack", &[]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "one container: 200 OK: Hello, tower!");
+    assert_eq!(lines[1..5], ["several: 200 OK: Hello, tower!"; 4]);
+    assert!(
+        lines[5].starts_with("first: ") && lines[5].ends_with(", Ok"),
+        "{text}"
+    );
+    assert!(
+        lines[6].starts_with("other-0: ") && !lines[6].ends_with(", Ok"),
+        "{text}"
+    );
+    assert_eq!(lines.len(), 7);
+}
+
+/// Tells the request as text, with a header that may not leave the bridge.
+async fn told(request: Request) -> impl IntoResponse {
+    let (parts, body) = request.into_parts();
+    let mut text = format!("{} {}\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        text += &format!("{name}: {}\n", value.to_str().unwrap());
+    }
+    let body = body.collect().await.unwrap().to_bytes();
+    text += &sha256_hex(&body);
+    ([("x-answer", "kept"), ("keep-alive", "timeout=5")], text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_bridge_speaks_for_the_web_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let application = listener.local_addr().unwrap();
+    let app = Router::new().fallback(told);
+    let serving = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    let to = format!("http://{application}");
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        &to,
+        "--no-secret",
+        "--user-header",
+        "x-user",
+    ];
+    let (_bridge, address) = Running::start("http_bridge", &arguments);
+    let client = Client::new(Pool::new(address, PoolConfig::default()));
+    let upload = bytes(100_000);
+    let facts = RequestFacts::new()
+        .remote("192.0.2.7:1234".parse().unwrap())
+        .tls_on()
+        .user("bob", "Basic");
+    let request = http::Request::post("/a/b?c=d")
+        .header("host", "www.example")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("x-user", "mallory")
+        .header("x-other", "1")
+        .extension(facts)
+        .body(Full::new(upload.clone()))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-answer"], "kept");
+    assert!(!response.headers().contains_key("keep-alive"));
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    for line in [
+        "POST /a/b?c=d",
+        "x-forwarded-for: 192.0.2.7",
+        "x-forwarded-host: www.example",
+        "x-forwarded-proto: https",
+        "x-user: bob",
+        "x-other: 1",
+        "content-length: 100000",
+        &sha256_hex(&upload),
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    }
+    assert!(
+        !text.contains("10.0.0.1") && !text.contains("mallory"),
+        "{text}"
+    );
+
+    serving.abort();
+    let _ = serving.await;
+    let request = http::Request::get("/")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    // A kept connection may outlive the listener for one request.
+    let mut status = client.send(request.clone()).await.unwrap().status();
+    if status == 200 {
+        status = client.send(request).await.unwrap().status();
+    }
+    assert_eq!(status, 502);
+}
