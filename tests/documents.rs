@@ -1,0 +1,187 @@
+//! What the documents say is there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "in a test a panic is the report"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Every document of the project.
+fn documents() -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for dir in ["", "src/docs", "benches", "fuzz", "tests/fixtures/captures"] {
+        for entry in std::fs::read_dir(root().join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                all.push(path);
+            }
+        }
+    }
+    assert!(all.len() > 14, "{all:?}");
+    all
+}
+
+/// Targets of links, code left out.
+fn links(text: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        if !in_code {
+            let targets = line.split("](").skip(1);
+            found.extend(targets.map(|rest| rest.split(')').next().unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in links(&text) {
+            if link.starts_with("https://") || link.starts_with('#') {
+                continue;
+            }
+            // Those to items are checked by rustdoc.
+            if link.starts_with("crate::")
+                || link.starts_with("std::")
+                || link.starts_with("http::")
+            {
+                continue;
+            }
+            let target = document.parent().unwrap().join(link);
+            assert!(target.exists(), "{}: {link}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 5, "{checked} links");
+}
+
+#[test]
+fn every_example_feature_and_command_is_in_the_readme() {
+    let readme = read("README.md");
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(readme.contains(&format!("`{name}`")), "example {name}");
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    for name in features.keys().filter(|name| *name != "default") {
+        assert!(readme.contains(&format!("| `{name}`")), "feature {name}");
+    }
+    for command in [
+        "get",
+        "head",
+        "post",
+        "ping",
+        "explain",
+        "decode",
+        "record",
+        "replay",
+        "serve",
+        "bench",
+        "import",
+        "completions",
+        "man",
+    ] {
+        assert!(readme.contains(&format!("`{command}`")), "ajp {command}");
+    }
+}
+
+#[test]
+fn every_chapter_is_a_module_and_every_default_is_right() {
+    let index = read("src/docs/mod.rs");
+    let mut chapters = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src/docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            assert!(index.contains(&format!("pub mod {name} {{}}")), "{name}");
+            assert!(index.contains(&format!("- [`{name}`]")), "{name}");
+            chapters.insert(name);
+        }
+    }
+    assert_eq!(chapters.len(), 11);
+    // The table of timeouts, against the code.
+    let table = read("src/docs/timeouts.md");
+    let shown = format!(
+        "{:?} {:?}",
+        ajp::client::Timeouts::default(),
+        ajp::server::ServerTimeouts::default()
+    );
+    for (name, seconds) in [
+        ("acquire", 10),
+        ("connect", 5),
+        ("cping", 5),
+        ("write", 30),
+        ("first_packet", 60),
+        ("between_packets", 60),
+        ("first", 20),
+        ("idle", 60),
+        ("packet", 10),
+        ("body", 30),
+    ] {
+        assert!(table.contains(&format!("`{name}` {seconds} s")), "{name}");
+        assert!(
+            shown.contains(&format!("{name}: Some({seconds}s)")),
+            "{name}: {shown}"
+        );
+    }
+}
+
+/// What a user of the crate downloads: nothing that only its developers need.
+#[test]
+fn the_package_holds_the_crate_and_nothing_else() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let files: BTreeSet<_> = listed.lines().collect();
+    for needed in [
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "README.md",
+        "CHANGELOG.md",
+        "src/lib.rs",
+        "src/bin/ajp/main.rs",
+        "src/docs/tls.md",
+    ] {
+        assert!(files.contains(needed), "{needed} in {files:?}");
+    }
+    let known = |file: &&str| {
+        file.starts_with("src/")
+            || [
+                "Cargo.toml",
+                "Cargo.toml.orig",
+                "Cargo.lock",
+                ".cargo_vcs_info.json",
+                "LICENSE-MIT",
+                "LICENSE-APACHE",
+                "README.md",
+                "CHANGELOG.md",
+                "SECURITY.md",
+            ]
+            .contains(file)
+    };
+    let unknown: Vec<_> = files.iter().filter(|file| !known(file)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
