@@ -89,7 +89,7 @@ async fn told(request: Request) -> impl IntoResponse {
     let (parts, body) = request.into_parts();
     let mut text = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
-        text += &format!("{name}: {}\n", value.to_str().unwrap());
+        text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
     }
     let body = body.collect().await.unwrap().to_bytes();
     text += &sha256_hex(&body);
