@@ -9,6 +9,10 @@ pub fn binary(name: &str) -> PathBuf {
     cargo
         .args(["build", "--quiet", "--example", name])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // As this program was built, so that nothing is built twice.
+    if cfg!(feature = "cli") {
+        cargo.arg("--all-features");
+    }
     // A test runner sets these for the test, and dependencies that look at them when they
     // are built would be built again each time.
     for (variable, _) in std::env::vars_os() {
