@@ -509,6 +509,10 @@ ProxyTimeout 40
         assert!(toml.lines().any(|known| known == line), "{line}\n{toml}");
     }
     let written = Path::new(secrets).join("farm.secret");
+    assert!(
+        toml.contains(&format!("secret_file = \"{}\"", written.display())),
+        "{toml}"
+    );
     assert_eq!(std::fs::read_to_string(&written).unwrap(), "farm-secret");
 
     // It listens where the test says.
@@ -556,6 +560,21 @@ fn imports_that_cannot_be() {
     usage(&ajp(&["import", "--uriworkermap", "x"]), "--workers");
     let dir = tempfile::tempdir().unwrap();
     let conf = file(&dir, "empty.conf", "ServerName a\n");
+    // Wherever the gateway is started from.
+    let one = file(
+        &dir,
+        "one.conf",
+        "ProxyPass / ajp://127.0.0.1:8009/ secret=s\n",
+    );
+    let relative = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let name = relative.path().strip_prefix(env!("CARGO_MANIFEST_DIR"));
+    let name = name.unwrap_or(relative.path()).to_str().unwrap();
+    let absolute = ajp(&["import", "--httpd", &one, "--secrets", name]);
+    let line = format!(
+        "secret_file = \"{}/ajp-127.0.0.1-8009.secret\"",
+        relative.path().display()
+    );
+    assert!(absolute.text().contains(&line), "{absolute:?}");
     let empty = ajp(&["import", "--httpd", &conf]);
     assert_eq!(empty.code, 1);
     assert!(empty.errors.contains("map no path"), "{empty:?}");

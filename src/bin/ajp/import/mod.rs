@@ -56,6 +56,12 @@ pub(crate) struct ImportArgs {
 impl ImportArgs {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let mut plan = Plan::default();
+        // The gateway may be started elsewhere.
+        let secrets = self.secrets.as_deref().map(|dir| {
+            std::path::absolute(dir)
+                .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))
+        });
+        let secrets = secrets.transpose()?;
         if let Some(path) = &self.workers {
             let map = self.uriworkermap.as_deref().map(read).transpose()?;
             workers::read(&read(path)?, map.as_ref(), &mut plan);
@@ -65,13 +71,13 @@ impl ImportArgs {
             httpd::read(&files?, &mut plan);
         }
         plan.check();
-        if let Some(dir) = &self.secrets {
+        if let Some(dir) = &secrets {
             for (name, secret) in plan.secrets() {
                 let path = dir.join(format!("{name}.secret"));
                 create(&path, secret.as_bytes())?;
             }
         }
-        let text = plan.toml(self.secrets.as_deref());
+        let text = plan.toml(secrets.as_deref());
         match &self.output {
             Some(path) => create(path, text.as_bytes())?,
             None => ui::print(&text)?,
