@@ -443,6 +443,10 @@ to = "balancer://single/exact"
 
 /// What httpd would do is done by the gateway with the imported configuration.
 #[tokio::test]
+#[allow(
+    clippy::too_many_lines,
+    reason = "a configuration, and what becomes of it"
+)]
 async fn an_httpd_configuration_works_in_the_gateway() {
     let dir = tempfile::tempdir().unwrap();
     let secret = file(&dir, "httpd.secret", "farm-secret");

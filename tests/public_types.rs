@@ -1,0 +1,84 @@
+//! Which crates' types are in the API: a new major version of one of them is one of ours.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "in a test a panic is the report"
+)]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+/// Those that may be, and why they are.
+const ALLOWED: [(&str, &str); 8] = [
+    ("bytes", "packets and bodies"),
+    ("http", "requests and responses"),
+    ("http_body", "bodies"),
+    ("serde_core", "feature serde"),
+    ("tokio", "streams and listeners"),
+    ("tokio_util", "feature tokio-codec"),
+    ("tower", "feature retry"),
+    ("tower_service", "feature tower"),
+];
+
+/// The API as rustdoc tells it. Its JSON is not stable, what it says is.
+fn api() -> Value {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("api");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["rustdoc", "--quiet", "--lib", "--all-features", "--locked"])
+        .args(["--", "-Zunstable-options", "--output-format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_TARGET_DIR", &dir)
+        .env("RUSTC_BOOTSTRAP", "1");
+    assert!(cargo.status().unwrap().success());
+    let text = std::fs::read(dir.join("doc/ajp.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Every type and trait of another crate that `node` names: the crate and the path.
+fn foreign(api: &Value, node: &Value, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    match node {
+        Value::Object(fields) => {
+            let is_path = fields.contains_key("path") || fields.contains_key("args");
+            if let (true, Some(id)) = (is_path, fields.get("id").and_then(Value::as_u64)) {
+                let path = &api["paths"][id.to_string()];
+                if let Some(number @ 1..) = path["crate_id"].as_u64() {
+                    let name = &api["external_crates"][number.to_string()]["name"];
+                    let parts = path["path"].as_array().unwrap().iter();
+                    let parts: Vec<_> = parts.map(|part| part.as_str().unwrap()).collect();
+                    let name = name.as_str().unwrap().to_owned();
+                    found.entry(name).or_default().insert(parts.join("::"));
+                }
+            }
+            fields.values().for_each(|node| foreign(api, node, found));
+        }
+        Value::Array(nodes) => nodes.iter().for_each(|node| foreign(api, node, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn only_these_crates_are_in_the_api() {
+    let api = api();
+    let mut found = BTreeMap::new();
+    for item in api["index"].as_object().unwrap().values() {
+        // What the compiler and other crates implement for everything is not ours.
+        let of = &item["inner"]["impl"];
+        let is_ours = of["is_synthetic"] != true && of["blanket_impl"].is_null();
+        if item["crate_id"] == 0 && is_ours {
+            foreign(&api, &item["inner"], &mut found);
+        }
+    }
+    for standard in ["core", "alloc", "std"] {
+        assert!(
+            found.remove(standard).is_some(),
+            "{standard} is always there"
+        );
+    }
+    let names: Vec<_> = found.keys().map(String::as_str).collect();
+    let allowed = ALLOWED.map(|(name, _)| name);
+    assert_eq!(names, allowed, "{found:#?}");
+}
