@@ -11,8 +11,9 @@
 pub(crate) mod container;
 pub(crate) mod hostile;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
 
 #[allow(unused_imports, reason = "every test binary uses its own part")]
 pub(crate) use container::Container;
@@ -110,4 +111,30 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
+}
+
+/// A run that goes on, and what its first line says behind this word.
+pub(crate) fn started(arguments: &[&str], word: &str) -> (Running, String) {
+    let mut running = Running::start(arguments);
+    let mut out = BufReader::new(running.child().stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("{line:?}"));
+    let word = rest.split_whitespace().next().unwrap().to_owned();
+    // Whoever writes more must not find it closed.
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    (running, word)
+}
+
+/// A file with this text, and its path.
+pub(crate) fn file(dir: &TempDir, name: &str, text: &str) -> String {
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// `ajp serve` on a free port, and its URL.
+pub(crate) fn serve(arguments: &[&str]) -> (Running, String) {
+    let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+    started(&all, "serving at ")
 }

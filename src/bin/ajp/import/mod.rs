@@ -1,6 +1,8 @@
 //! `ajp import`: the configuration of httpd or mod_jk as one of the gateway.
 //!
 //! - `plan`: what was understood, and its TOML.
+//! - `settle`: what the gateway would not take as it was read.
+//! - `values`: numbers, times, weights, paths.
 //! - `workers`: `workers.properties` and `uriworkermap.properties`.
 //! - `httpd`: `ProxyPass`, `BalancerMember`, `<Proxy>` and their like.
 //!
@@ -9,6 +11,8 @@
 
 mod httpd;
 mod plan;
+mod settle;
+mod values;
 mod workers;
 
 use crate::exit::{CODES, Exit, Failure};
@@ -70,12 +74,22 @@ impl ImportArgs {
             let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| read(path)).collect();
             httpd::read(&files?, &mut plan);
         }
-        plan.check();
-        if let Some(dir) = &secrets {
-            for (name, secret) in plan.secrets() {
-                let path = dir.join(format!("{name}.secret"));
-                create(&path, secret.as_bytes())?;
-            }
+        plan.settle();
+        let file = |(name, secret)| {
+            let path = secrets.as_ref()?.join(format!("{name}.secret"));
+            Some((path, secret))
+        };
+        let secret_files: Vec<(PathBuf, &str)> = plan.secrets().filter_map(file).collect();
+        let paths = secret_files.iter().map(|(path, _)| path);
+        // All or nothing: a second run must not find half of them.
+        if let Some(path) = paths.chain(&self.output).find(|path| path.exists()) {
+            return Err(Failure::usage(format!(
+                "{} exists; move it, or name another",
+                path.display()
+            )));
+        }
+        for (path, secret) in &secret_files {
+            create(path, secret.as_bytes())?;
         }
         let text = plan.toml(secrets.as_deref());
         match &self.output {

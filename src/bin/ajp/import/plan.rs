@@ -4,19 +4,28 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+/// How the source of a balancer begins that a URL leads to.
+const DIRECT: &str = "ajp://";
+
 /// All of it, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) manager: bool,
     pub(super) balancers: Vec<Balancer>,
     pub(super) maps: Vec<Map>,
+    /// Where a path may lead without a further word: all has been said.
+    pub(super) silent: Vec<String>,
     remarks: Vec<Remark>,
 }
 
 /// `[[balancer]]`. What is `None` is the gateway's default.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
+    /// What it is called where it comes from.
+    pub(super) source: String,
     pub(super) name: String,
+    /// What httpd has for each member, as the first has it.
+    pub(super) of_first: Option<OfMember>,
     pub(super) members: Vec<Member>,
     /// Settings of the connections, which the gateway has for all members.
     pub(super) pool: Pool,
@@ -50,9 +59,18 @@ pub(super) struct Health {
     pub(super) fall: Option<u64>,
 }
 
+/// What httpd has for each member and the gateway for all.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct OfMember {
+    pub(super) pool: Pool,
+    pub(super) health: Health,
+    pub(super) retry: Option<Duration>,
+}
+
 /// `[[balancer.member]]`
 #[derive(Debug, Default)]
 pub(super) struct Member {
+    pub(super) place: String,
     pub(super) url: String,
     pub(super) route: Option<String>,
     pub(super) weight: Option<String>,
@@ -64,10 +82,18 @@ pub(super) struct Member {
 /// `[[map]]`
 #[derive(Debug)]
 pub(super) struct Map {
+    pub(super) place: String,
     pub(super) path: String,
+    /// The source's name of it.
     pub(super) balancer: String,
     /// The path there.
     pub(super) target: String,
+    /// The virtual host.
+    pub(super) site: Option<String>,
+    /// The path alone was meant.
+    pub(super) is_exact: bool,
+    /// The first that fits is taken, not the longest.
+    pub(super) is_in_order: bool,
 }
 
 /// Something that whoever moves should know.
@@ -77,6 +103,22 @@ pub(super) struct Remark {
     text: String,
     /// The gateway does not do this.
     pub(super) is_lost: bool,
+}
+
+/// Remarks about one line.
+#[derive(Debug, Default)]
+pub(super) struct Told(Vec<(String, bool)>);
+
+impl Told {
+    /// As [`Plan::note`].
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.0.push((text.into(), false));
+    }
+
+    /// As [`Plan::lost`].
+    pub(super) fn lost(&mut self, text: impl Into<String>) {
+        self.0.push((text.into(), true));
+    }
 }
 
 impl fmt::Display for Remark {
@@ -95,6 +137,13 @@ impl Plan {
     /// What the gateway does not do, and what to do about it.
     pub(super) fn lost(&mut self, place: &str, text: impl Into<String>) {
         self.remark(place, text.into(), true);
+    }
+
+    /// All of a line.
+    pub(super) fn tell(&mut self, place: &str, told: Told) {
+        for (text, is_lost) in told.0 {
+            self.remark(place, text, is_lost);
+        }
     }
 
     fn remark(&mut self, place: &str, text: String, is_lost: bool) {
@@ -122,13 +171,16 @@ impl Plan {
     }
 
     /// The balancer of this name, made if there is none.
-    pub(super) fn balancer(&mut self, name: &str) -> &mut Balancer {
-        let name = plain(name);
-        let known = self.balancers.iter().position(|known| known.name == name);
+    pub(super) fn balancer(&mut self, source: &str) -> &mut Balancer {
+        let known = self
+            .balancers
+            .iter()
+            .position(|known| known.source == source);
         let at = known.unwrap_or(self.balancers.len());
         if known.is_none() {
             self.balancers.push(Balancer {
-                name,
+                source: source.to_owned(),
+                name: self.unused_name(source),
                 ..Balancer::default()
             });
         }
@@ -136,61 +188,60 @@ impl Plan {
         &mut self.balancers[at]
     }
 
-    /// A path and where it leads, with the slashes that the gateway does not need taken off.
-    pub(super) fn map(&mut self, path: &str, balancer: &str, target: &str) {
-        let trim = |path: &str| match path.trim_end_matches('/') {
-            "" => "/".to_owned(),
-            path => path.to_owned(),
-        };
-        self.maps.push(Map {
-            path: trim(path),
-            balancer: plain(balancer),
-            target: trim(target),
+    /// The balancer of one member with these settings, made if there is none; its source.
+    pub(super) fn direct(&mut self, member: Member, settings: &OfMember) -> String {
+        let known = self.balancers.iter().find(|known| {
+            let urls = known.members.iter().map(|member| &member.url);
+            // No balancer of httpd is called like a URL.
+            known.source.starts_with(DIRECT)
+                && urls.eq([&member.url])
+                && known.of_first.as_ref() == Some(settings)
         });
+        if let Some(known) = known {
+            return known.source.clone();
+        }
+        let authority = member.url.strip_prefix(DIRECT).unwrap_or(&member.url);
+        let name = self.unused_name(&format!("ajp-{authority}"));
+        let source = format!("{DIRECT}{name}");
+        let mut balancer = Balancer {
+            source: source.clone(),
+            name,
+            of_first: Some(settings.clone()),
+            members: vec![member],
+            ..Balancer::default()
+        };
+        balancer.take(settings.clone());
+        self.balancers.push(balancer);
+        source
     }
 
-    /// What does not hold together.
-    pub(super) fn check(&mut self) {
-        let empty: Vec<_> = self
-            .balancers
-            .iter()
-            .filter(|balancer| balancer.members.is_empty())
-            .map(|balancer| balancer.name.clone())
+    /// What a balancer of this name may be called, if no other is called so.
+    fn unused_name(&self, source: &str) -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let plain: String = source
+            .chars()
+            .map(|c| if allowed(c) { c } else { '-' })
             .collect();
-        for name in empty {
-            self.lost(&name, "has no members; the gateway needs one");
-        }
-        let unknown: Vec<_> = self
-            .maps
-            .iter()
-            .filter(|map| {
-                !self
-                    .balancers
-                    .iter()
-                    .any(|known| known.name == map.balancer)
-            })
-            .map(|map| (map.path.clone(), map.balancer.clone()))
-            .collect();
-        for (path, name) in unknown {
-            self.lost(
-                &path,
-                format!("leads to {name}, which is nowhere described"),
-            );
-        }
-        let mut seen = Vec::new();
-        let mut twice = Vec::new();
-        for map in &self.maps {
-            if seen.contains(&&map.path) {
-                twice.push(map.path.clone());
+        let plain = if plain.is_empty() {
+            "balancer".to_owned()
+        } else {
+            plain
+        };
+        let is_used = |name: &String| self.balancers.iter().any(|known| known.name == *name);
+        let others = (2..).map(|n: u64| format!("{plain}-{n}"));
+        let mut names = std::iter::once(plain.clone()).chain(others);
+        names.find(|name| !is_used(name)).unwrap_or(plain)
+    }
+
+    /// A path and where it leads, with the slashes that the gateway does not need taken off.
+    pub(super) fn map(&mut self, mut map: Map) {
+        for path in [&mut map.path, &mut map.target] {
+            path.truncate(path.trim_end_matches('/').len());
+            if path.is_empty() {
+                path.push('/');
             }
-            seen.push(&map.path);
         }
-        for path in twice {
-            self.lost(&path, "is mapped twice; leave one of the two");
-        }
-        if self.maps.is_empty() {
-            self.lost("all files", "map no path to a container; add a [[map]]");
-        }
+        self.maps.push(map);
     }
 
     /// Names of balancers and their secrets.
@@ -210,7 +261,9 @@ impl Plan {
             balancer.write(&mut text, secrets);
         }
         for map in &self.maps {
-            let to = format!("balancer://{}{}", map.balancer, map.target);
+            let balancer = self.balancers.iter().find(|b| b.source == map.balancer);
+            let name = balancer.map_or(&map.balancer, |balancer| &balancer.name);
+            let to = format!("balancer://{name}{}", map.target);
             let _ = write!(
                 text,
                 "\n[[map]]\npath = {}\nto = {}\n",
@@ -223,6 +276,26 @@ impl Plan {
 }
 
 impl Balancer {
+    /// Settings of a member, which go before those that it has.
+    pub(super) fn take(&mut self, settings: OfMember) {
+        let OfMember {
+            pool,
+            health,
+            retry,
+        } = settings;
+        let mine = &mut self.pool;
+        mine.secret = pool.secret.or(mine.secret.take());
+        mine.packet_size = pool.packet_size.or(mine.packet_size);
+        mine.max_connections = pool.max_connections.or(mine.max_connections);
+        mine.connect_timeout = pool.connect_timeout.or(mine.connect_timeout);
+        mine.acquire_timeout = pool.acquire_timeout.or(mine.acquire_timeout);
+        mine.timeout = pool.timeout.or(mine.timeout);
+        if health != Health::default() {
+            self.health = health;
+        }
+        self.retry = retry.or(self.retry);
+    }
+
     fn write(&self, text: &mut String, secrets: Option<&Path>) {
         let mut line = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -281,14 +354,6 @@ impl Health {
     }
 }
 
-/// What a balancer may be called.
-fn plain(name: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.chars()
-        .map(|c| if allowed(c) { c } else { '-' })
-        .collect()
-}
-
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -300,11 +365,4 @@ fn time(time: Duration) -> String {
         Some(0) => format!("{}s", time.as_secs()),
         _ => format!("{millis}ms"),
     })
-}
-
-/// A weight as a TOML number; `None` if it is none that the gateway takes.
-pub(super) fn weight(text: &str) -> Option<String> {
-    let weight: f64 = text.parse().ok()?;
-    let fits = (0.01..=10_000.0).contains(&weight);
-    fits.then(|| format!("{weight:?}"))
 }

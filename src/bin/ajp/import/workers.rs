@@ -1,7 +1,8 @@
 //! mod_jk: `workers.properties` and `uriworkermap.properties`.
 
 use super::Text;
-use super::plan::{Balancer, Member, Plan, Pool, weight};
+use super::plan::{Balancer, Map, Member, Plan, Pool};
+use super::values::{self, weight, whole};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ struct Workers {
 
 pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
     let workers = Workers::read(text, plan);
-    for name in &workers.list {
+    for (at, name) in workers.list.iter().enumerate() {
+        if workers.list.iter().take(at).any(|before| before == name) {
+            continue;
+        }
         let worker = workers.whole(name);
         let kind = worker.get("type").map_or("ajp13", |kind| &kind.value);
         let place = worker
@@ -37,13 +41,15 @@ pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
             "lb" => workers.balancer(name, &worker, plan),
             "ajp13" | "ajp14" => {
                 let balancer = plan.balancer(name);
-                let (member, pool) = member(name, &worker);
+                let (mut member, pool) = member(name, &worker);
+                member.place = place;
                 balancer.members.push(member);
                 balancer.pool = pool;
                 remarks(name, &worker, plan);
             }
             "status" => {
                 plan.manager = true;
+                plan.silent.push(name.clone());
                 plan.note(
                     &place,
                     format!("worker {name}: the page of [manager] instead"),
@@ -78,10 +84,8 @@ impl Workers {
             }
             let place = text.place(number);
             let Some((key, value)) = line.split_once('=') else {
-                plan.lost(
-                    &place,
-                    format!("\"{line}\" is no property; mod_jk ignores it too"),
-                );
+                // Whatever it was meant to be, a secret may be in it.
+                plan.lost(&place, "is no property; mod_jk ignores it too");
                 continue;
             };
             let key = key.trim();
@@ -117,6 +121,17 @@ impl Workers {
             "cachesize" => "connection_pool_size",
             "cache_timeout" | "recycle_timeout" => "connection_pool_timeout",
             other => other,
+        };
+        let (property, value) = match (property, on(&value.value)) {
+            ("disabled" | "stopped", false) => return,
+            ("disabled" | "stopped", true) => {
+                let state = Property {
+                    value: property.to_owned(),
+                    ..value
+                };
+                ("activation", state)
+            }
+            _ => (property, value),
         };
         let worker = self.all.entry(name.to_owned()).or_default();
         match worker.get_mut(property) {
@@ -169,7 +184,7 @@ impl Workers {
         };
         settings.retry =
             Some(number(worker, "recover_time").map_or(RECOVER_TIME, Duration::from_secs));
-        settings.attempts = number(worker, "retries").filter(|count| *count > 0);
+        settings.attempts = value("retries").and_then(|count| whole(count, &values::COUNT));
         if let Some(property) = worker
             .get("method")
             .filter(|method| method.value.starts_with(['N', 'n']))
@@ -191,6 +206,13 @@ impl Workers {
         let mut pool: Option<Pool> = None;
         for (name, worker) in members.iter().zip(&workers) {
             let (mut member, of_member) = member(name, worker);
+            member.place.clone_from(name);
+            if worker.is_empty() {
+                plan.note(
+                    name,
+                    "has no properties; as for mod_jk it is at localhost:8009",
+                );
+            }
             let route = member.route.clone().unwrap_or_default();
             let standby = standbys
                 .iter()
@@ -213,8 +235,9 @@ impl Workers {
             match &pool {
                 Some(known) if *known != of_member => plan.lost(
                     name,
-                    "differs from the member before it in secret, packet size, connections or \
-                     timeouts, which are the balancer's in the gateway; split the balancer",
+                    "differs from the first member in secret, packet size, connections or \
+                     timeouts, which are the balancer's in the gateway; the first one's are \
+                     kept, else split the balancer",
                 ),
                 Some(_) => {}
                 None => pool = Some(of_member),
@@ -223,6 +246,7 @@ impl Workers {
         }
         settings.pool = pool.unwrap_or_default();
         let balancer = plan.balancer(name);
+        settings.source.clone_from(&balancer.source);
         settings.name.clone_from(&balancer.name);
         *balancer = settings;
     }
@@ -254,12 +278,16 @@ fn member(name: &str, worker: &Worker) -> (Member, Pool) {
             Some('S' | 's') => "S".to_owned(),
             _ => String::new(),
         },
-        set: number(worker, "distance").filter(|set| *set > 0),
+        set: value("distance")
+            .and_then(|set| whole(set, &values::SET))
+            .filter(|set| *set > 0),
+        place: String::new(),
     };
     let pool = Pool {
         secret: value("secret").map(str::to_owned),
-        packet_size: number(worker, "max_packet_size"),
-        max_connections: number(worker, "connection_pool_size").filter(|count| *count > 0),
+        packet_size: value("max_packet_size").and_then(values::packet_size),
+        max_connections: value("connection_pool_size")
+            .and_then(|count| whole(count, &values::CONNECTIONS)),
         connect_timeout: millis("socket_connect_timeout").or_else(|| millis("connect_timeout")),
         acquire_timeout: millis("connection_acquire_timeout"),
         timeout: millis("reply_timeout").or_else(|| seconds("socket_timeout")),
@@ -277,15 +305,13 @@ fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
             | "socket_connect_timeout" | "reply_timeout" | "redirect" | "reference"
             | "balance_workers" | "sticky_session" | "sticky_session_force" | "method"
             | "recover_time" | "session_cookie" | "session_path" | "retries" => {
-                if property == "lbfactor" && weight(value).is_none() {
-                    plan.lost(place, text("is no weight from 0.01 to 10000"));
-                }
-                if property == "reply_timeout" && value == "0" {
-                    plan.note(place, text("never; the gateway's limit is 60s, set timeout"));
-                }
+                limits(property, value, place, name, plan);
                 if property == "secret" {
                     plan.note(place, text("goes to a file, see secret_file"));
                 }
+            }
+            "connect_timeout" | "socket_timeout" if value.parse::<u64>().is_err() => {
+                plan.lost(place, text(&format!("{value} is no number")));
             }
             "connect_timeout" | "prepost_timeout" | "ping_mode" | "ping_timeout"
             | "connection_ping_interval" => plan.note(
@@ -315,12 +341,53 @@ fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
             "domain" => plan.lost(place, text("use sets: set = 0 for the near ones, 1 for the others")),
             "mount" => {
                 for pattern in value.split_whitespace() {
-                    mount(pattern, name, place, plan);
+                    mount(pattern, name, place, None, plan);
                 }
             }
             _ => plan.lost(place, text("is not known to the gateway; leave it, or see its README")),
         }
     }
+}
+
+/// Numbers that the gateway does not take as they are.
+fn limits(property: &str, value: &str, place: &str, name: &str, plan: &mut Plan) {
+    let text = |text: &str| format!("{property} of worker {name}: {value} {text}");
+    let fits = |range| whole(value, range).is_some();
+    let lost = match property {
+        "lbfactor" if weight(value).is_none() => "is no weight from 0.01 to 10000",
+        "distance" if !fits(&values::SET) => "is no set from 0 to 1000",
+        "retries" if !fits(&values::COUNT) => "is no number of attempts from 1 to 1000",
+        "connection_pool_size" if !fits(&values::CONNECTIONS) => {
+            "is no number of connections from 1 to 100000"
+        }
+        "max_packet_size" => match values::packet_size(value) {
+            Some(size) if size.to_string() == value => return,
+            Some(size) => return plan.note(place, text(&format!("counts as {size}"))),
+            None => "is no packet size",
+        },
+        "reply_timeout" if value == "0" => {
+            return plan.note(
+                place,
+                text("is never; the gateway's limit is 60s, set timeout"),
+            );
+        }
+        "socket_connect_timeout" | "connection_acquire_timeout" if value == "0" => {
+            return plan.note(
+                place,
+                text("is never; the gateway has a limit, see its settings"),
+            );
+        }
+        "reply_timeout"
+        | "socket_connect_timeout"
+        | "connection_acquire_timeout"
+        | "recover_time"
+            if value.parse::<u64>().is_err() =>
+        {
+            "is no time that the gateway has"
+        }
+        _ => return,
+    };
+    plan.lost(place, text(lost));
 }
 
 /// `/path/*=worker`, and `!` for what is left out.
@@ -351,15 +418,21 @@ fn uri_map(map: &Text, plan: &mut Plan) {
         let patterns = patterns.trim();
         // `/app|/*` is `/app` and `/app/*`.
         match patterns.split_once('|') {
-            Some((base, rest)) => mount(&format!("{base}{rest}"), worker.trim(), &place, plan),
-            None => mount(patterns, worker.trim(), &place, plan),
+            Some((base, rest)) => {
+                mount(&format!("{base}{rest}"), worker.trim(), &place, None, plan);
+            }
+            None => mount(patterns, worker.trim(), &place, None, plan),
         }
     }
 }
 
-/// One pattern of `JkMount`, or of a map.
-pub(super) fn mount(pattern: &str, worker: &str, place: &str, plan: &mut Plan) {
-    if let Some(left_out) = pattern.strip_prefix(['!', '-']) {
+/// One pattern of `JkMount`, or of a map, in a virtual host.
+pub(super) fn mount(pattern: &str, worker: &str, place: &str, site: Option<&str>, plan: &mut Plan) {
+    if let Some(off) = pattern.strip_prefix('-') {
+        plan.note(place, format!("{off} is switched off, and left out"));
+        return;
+    }
+    if let Some(left_out) = pattern.strip_prefix('!') {
         plan.lost(
             place,
             format!("{left_out} is left out; the gateway forwards all below a path, so serve it in front"),
@@ -374,13 +447,22 @@ pub(super) fn mount(pattern: &str, worker: &str, place: &str, plan: &mut Plan) {
         );
         return;
     }
-    if base == pattern && pattern != "/" {
-        plan.note(
+    let is_exact = base == pattern;
+    if !is_exact && !base.ends_with('/') {
+        plan.lost(
             place,
-            format!("{pattern}: the gateway forwards what is below it too"),
+            format!("{pattern}: only {base} and what is below it; map others that begin so too"),
         );
     }
-    plan.map(base, worker, base);
+    plan.map(Map {
+        place: place.to_owned(),
+        path: base.to_owned(),
+        balancer: worker.to_owned(),
+        target: base.to_owned(),
+        site: site.map(str::to_owned),
+        is_exact,
+        is_in_order: false,
+    });
 }
 
 fn names(list: &str) -> impl Iterator<Item = String> {
