@@ -10,20 +10,17 @@ use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
 use std::fmt::Debug;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
+use tokio::task::{JoinError, JoinSet};
 use tower_service::Service;
 
 /// Connections beyond the limit that are answered at the same time.
 const SPARE: usize = 128;
-/// Connections taken in after the shutdown signal that the kernel has accepted before it.
-const BACKLOG: usize = 4096;
 
 /// What takes in the connections of one server.
 pub(super) struct Acceptor<M, P> {
@@ -67,21 +64,11 @@ pub(super) async fn accept_all<L, M, S, B>(
         acceptor.take_in(io, peer);
     }
     acceptor.drain.send_replace(true);
-    // Closing the listener resets what has connected meanwhile, perhaps with a request on
-    // its way. The pause lets the runtime look for it.
-    yield_now().await;
-    for _ in 0..BACKLOG {
-        let mut next = pin!(listener.accept());
-        let waiting = poll_fn(|cx| match next.as_mut().poll(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let Some((io, peer)) = unconstrained(waiting).await else {
-            break;
-        };
+    // Closed without this, the listener would reset what has connected meanwhile, perhaps
+    // with a request on its way.
+    for (io, peer) in listener.close().await {
         acceptor.take_in(io, peer);
     }
-    drop(listener);
     acceptor.wait().await;
 }
 
