@@ -136,6 +136,7 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
         ("idle", 60),
         ("packet", 10),
         ("body", 30),
+        ("swallow", 5),
     ] {
         assert!(table.contains(&format!("`{name}` {seconds} s")), "{name}");
         assert!(
@@ -143,6 +144,43 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
             "{name}: {shown}"
         );
     }
+}
+
+/// The README's table of a server's settings, against the code.
+#[tokio::test]
+async fn every_default_of_a_server_is_right() {
+    use ajp::server::{ServerConfig, Trust, serve};
+    let config = ServerConfig::new(Trust::TrustedNetwork);
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("\n## A server\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let timeouts = read("src/docs/timeouts.md");
+    let shown = format!("{config:?}");
+    for (name, value, field) in [
+        ("max_connections", "8192", "max_connections: 8192"),
+        ("max_requests", "10000", "max_requests: Some(10000)"),
+        ("max_body", "none", "max_body: None"),
+        ("packet_size", "8192", "packet_size: PacketSize(8192)"),
+        ("ServerTimeouts::idle", "60 s", "idle: Some(60s)"),
+        ("ServerTimeouts::last_call", "250 ms", "last_call: 250ms"),
+        ("trust_remote_user", "off", "trust_remote_user: false"),
+        (
+            "attributes",
+            "well-known names",
+            "AttributePolicy { rules: [], others: Reject }",
+        ),
+    ] {
+        assert!(
+            section.contains(&format!("| `{name}` | {value} |")),
+            "{name}"
+        );
+        assert!(shown.contains(field), "{name}: {shown}");
+    }
+    assert!(timeouts.contains("`last_call` 250 ms"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("{:?}", serve(listener, ()));
+    assert!(section.contains("| `drain_limit` | 30 s |"));
+    assert!(server.contains("drain_limit: 30s"), "{server}");
 }
 
 /// What a user of the crate downloads: nothing that only its developers need.
