@@ -15,7 +15,7 @@ use super::sticky::Sticky;
 use crate::client::{Error, Pool};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -120,6 +120,20 @@ pub(super) struct State {
 pub(super) struct Backend {
     pub(super) pool: Pool,
     pub(super) member: Arc<Member>,
+    /// Of the member, for those who keep them.
+    pub(super) name: Arc<str>,
+    pub(super) route: Option<Arc<str>>,
+}
+
+impl Backend {
+    fn new(pool: Pool, member: Member) -> Self {
+        Self {
+            pool,
+            name: member.name().into(),
+            route: member.route_name().map(Into::into),
+            member: Arc::new(member),
+        }
+    }
 }
 
 impl State {
@@ -168,14 +182,15 @@ impl Balancer {
 
     /// Runs `f` under the lock, with the time.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = tokio::time::Instant::now().into_std();
+        f(&mut self.state(), now)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // The lock is only poisoned when a method of the caller's own has panicked, in the
         // middle of a choice; the members are as before.
-        let mut state = self
-            .shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        f(&mut state, tokio::time::Instant::now().into_std())
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name.
@@ -191,8 +206,7 @@ impl Balancer {
     pub fn add(&self, member: Member, pool: Pool) -> Result<MemberId, InvalidMember> {
         let id = self.with(|state, now| {
             let id = state.cluster.add(member.clone(), now)?;
-            let member = Arc::new(member);
-            state.backends.insert(id, Backend { pool, member });
+            state.backends.insert(id, Backend::new(pool, member));
             Ok(id)
         })?;
         self.shared.changed.notify_waiters();
@@ -231,7 +245,7 @@ impl Balancer {
             state.cluster.update(id, change, now)?;
             let member = state.cluster.member(id).cloned();
             if let (Some(member), Some(backend)) = (member, state.backends.get_mut(&id)) {
-                backend.member = Arc::new(member);
+                *backend = Backend::new(backend.pool.clone(), member);
             }
             Ok(())
         })?;
@@ -271,6 +285,13 @@ impl Balancer {
     #[must_use]
     pub fn failover(&self) -> Arc<Failover> {
         self.with(|state, _| Arc::clone(&state.failover))
+    }
+
+    /// Both, as they are at this moment.
+    #[cfg(feature = "http")]
+    pub(crate) fn rules(&self) -> (Option<Arc<Sticky>>, Arc<Failover>) {
+        let state = self.state();
+        (state.sticky.clone(), Arc::clone(&state.failover))
     }
 
     /// Treats failed requests by other rules from now on.

@@ -104,7 +104,8 @@ impl Pick {
         if !self.choice.trial {
             return true;
         }
-        match self.probe().await {
+        // Rare, and a large future.
+        match Box::pin(self.probe()).await {
             Some(false) => {
                 self.answered(Outcome::Unreachable("it cannot be reached"));
                 false
@@ -141,7 +142,7 @@ impl Pick {
             Fault::Dead => Outcome::Unreachable(&text),
             Fault::Slow => Outcome::TimedOut(&text),
             Fault::BrokeOff => Outcome::Broken(&text),
-            Fault::Suspect => match self.probe().await {
+            Fault::Suspect => match Box::pin(self.probe()).await {
                 Some(false) => Outcome::Unreachable(&text),
                 _ => Outcome::Broken(&text),
             },
@@ -154,6 +155,12 @@ impl Pick {
         let (choice, text) = (&self.choice, error.kind().to_string());
         let with = |state: &mut State, now| state.cluster.broke_off(choice, &text, now);
         self.balancer.with(with);
+    }
+
+    /// Its name and route, for those who keep them.
+    #[cfg(feature = "http")]
+    pub(crate) fn names(&self) -> (Arc<str>, Option<Arc<str>>) {
+        (Arc::clone(&self.backend.name), self.backend.route.clone())
     }
 
     /// Whether the member can be reached; `None` when that cannot be found out.
@@ -185,7 +192,7 @@ impl Drop for Pick {
     fn drop(&mut self) {
         self.answered(Outcome::Unknown);
         let choice = &self.choice;
-        self.balancer.with(|state, _| state.cluster.ended(choice));
+        self.balancer.state().cluster.ended(choice);
     }
 }
 

@@ -15,21 +15,66 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A place, an idle connection if one is fit, else a new one.
+///
+/// With a free place and a socket that is fit this waits for nothing; so what waiting needs is
+/// allocated when it comes to that, and the futures of all callers stay small.
 pub(super) async fn acquire(
     shared: &Arc<Shared>,
     limits: Limits,
     fresh: bool,
 ) -> Result<Lease, Error> {
     let started = limits.started;
-    let result = if limits.is_over(started) {
-        Err(shared.error(ErrorKind::RequestTimeout))
-    } else {
-        match enter(shared, limits).await {
-            Ok(lease) => lease.fill(fresh).await,
-            Err(error) => Err(error),
-        }
+    let result = match at_once(shared, limits, fresh) {
+        Start::Ready(lease) => Ok(lease),
+        Start::Fill(lease, known) => Box::pin(lease.fill(known, fresh)).await,
+        Start::Enter(limits) => Box::pin(enter_and_fill(shared, limits, fresh)).await,
+        Start::Late => Err(shared.error(ErrorKind::RequestTimeout)),
     };
     conclude(shared, started, result)
+}
+
+/// How far an acquire gets without waiting.
+enum Start {
+    /// To the end.
+    Ready(Lease),
+    /// A place; perhaps a connection too, of which the kernel said this.
+    Fill(Lease, Option<Silence>),
+    /// No place is free.
+    Enter(Limits),
+    /// The request is over.
+    Late,
+}
+
+fn at_once(shared: &Arc<Shared>, limits: Limits, fresh: bool) -> Start {
+    let now = limits.started;
+    if limits.is_over(now) {
+        return Start::Late;
+    }
+    let mut lease = match shared.queue.try_enter() {
+        Ok(place) => {
+            place.forget();
+            Lease::new(shared, limits)
+        }
+        Err(_) => return Start::Enter(limits),
+    };
+    if fresh {
+        return Start::Fill(lease, None);
+    }
+    let Some(connection) = lease.pop(now) else {
+        return Start::Fill(lease, None);
+    };
+    let known = connection.kernel_silence();
+    let asks = lease.asks_first(&connection);
+    lease.connection = Some(connection);
+    if known == Some(Silence::Kept) && !asks {
+        lease.reused = true;
+        return Start::Ready(lease);
+    }
+    Start::Fill(lease, known)
+}
+
+async fn enter_and_fill(shared: &Arc<Shared>, limits: Limits, fresh: bool) -> Result<Lease, Error> {
+    enter(shared, limits).await?.fill(None, fresh).await
 }
 
 /// Counts and tells how an acquire ended.
@@ -93,8 +138,9 @@ pub(super) fn try_enter(shared: &Arc<Shared>, limits: Limits) -> Option<Lease> {
 }
 
 impl Lease {
-    async fn fill(mut self, fresh: bool) -> Result<Self, Error> {
-        if fresh || !self.reuse().await? {
+    /// `known` is what the kernel said of the connection in hand.
+    async fn fill(mut self, known: Option<Silence>, fresh: bool) -> Result<Self, Error> {
+        if fresh || !self.reuse(known).await? {
             self.open().await?;
         }
         Ok(self)
@@ -109,7 +155,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`ErrorKind::RequestTimeout`] when the whole request is over.
-    async fn reuse(&mut self) -> Result<bool, Error> {
+    async fn reuse(&mut self, mut known: Option<Silence>) -> Result<bool, Error> {
         let waited = self.stopwatch.phases.acquire;
         let mut now = if waited.is_zero() {
             self.limits.started
@@ -118,16 +164,18 @@ impl Lease {
         };
         let mut probes_by = None;
         let mut probing = None;
-        while let Some(connection) = self.pop(now) {
-            let (since, before) = (connection.idle_since, connection.idle_before);
-            let silence = self.connection.insert(connection).silence().await;
+        while let Some(connection) = self.connection.take().or_else(|| self.pop(now)) {
+            let (since, asked) = (connection.idle_since, self.asks_first(&connection));
+            let connection = self.connection.insert(connection);
+            let silence = match known.take() {
+                Some(silence) => silence,
+                None => connection.silence().await,
+            };
             if let Some(cause) = CloseCause::of(silence) {
                 self.shared.idle.noticed(silence, since, now);
                 self.close(cause);
                 continue;
             }
-            let limit = self.shared.config.cping.idle;
-            let asked = limit.is_some_and(|limit| before.is_some_and(|idle| idle >= limit));
             if !asked {
                 self.reused = true;
                 return Ok(true);
@@ -161,6 +209,12 @@ impl Lease {
             now = Instant::now();
         }
         Ok(false)
+    }
+
+    /// Whether this connection was idle for so long that it has to answer a `CPing`.
+    fn asks_first(&self, connection: &Connection) -> bool {
+        let idle = connection.idle_before.zip(self.shared.config.cping.idle);
+        idle.is_some_and(|(idle, limit)| idle >= limit)
     }
 
     /// Closes what is idle since then or longer.

@@ -6,20 +6,24 @@ use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Pool, RequestTimeouts, Retry};
+use crate::client::{Error, ErrorKind, Lease, Pool, RequestTimeouts, Retry};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, request};
 use http_body::Body;
+use std::borrow::Borrow;
 use std::error::Error as StdError;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// For requests without limits of their own.
 static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
+
+/// For requests without facts.
+static NO_FACTS: RequestFacts = RequestFacts::NONE;
 
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
@@ -69,11 +73,33 @@ impl Client {
     /// # Cancel safety
     /// Safe for the pool: dropping the future closes the connection. The container may
     /// have acted on the request.
-    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, Error>
+    pub fn send<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        Ok(self.try_send(request).await?)
+        let (parts, body) = request.into_parts();
+        self.send_with(parts, None, body)
+    }
+
+    /// As [`send`](Self::send), with facts that are not in the extensions.
+    pub(super) fn send_with<B>(
+        &self,
+        parts: impl Borrow<request::Parts> + Send,
+        facts: Option<&RequestFacts>,
+        body: B,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        let begun = begin(parts.borrow(), &mut Some(body));
+        async move {
+            let (framing, mut upload) = begun?;
+            self.exchange(parts.borrow(), facts, framing, &mut upload)
+                .await
+        }
     }
 
     /// As [`send`](Self::send), with the request in the error as long as its body was not
@@ -97,65 +123,59 @@ impl Client {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send); the request is dropped with the future.
-    pub async fn try_send<B>(
+    pub fn try_send<B>(
         &self,
         request: Request<B>,
-    ) -> Result<Response<ResponseBody>, SendError<B>>
+    ) -> impl Future<Output = Result<Response<ResponseBody>, SendError<B>>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let framing = check(&parts).and_then(|()| framing(&parts.headers, &body));
         let mut body = Some(body);
-        let result = match framing {
-            Ok(framing) => {
-                let upload = Upload::new(&mut body, framing);
-                self.exchange(&parts, framing, upload).await
-            }
-            Err(error) => Err((error, Upload::default())),
-        };
-        result.map_err(|(error, upload)| {
-            let body = body.or_else(|| upload.into_unread());
-            SendError::new(error, body.map(|body| Request::from_parts(parts, body)))
-        })
+        let begun = begin(&parts, &mut body);
+        // Not an `async fn`: that would keep room for the request twice.
+        async move {
+            let mut upload = Upload::default();
+            let sent = match begun {
+                Ok((framing, begun)) => {
+                    upload = begun;
+                    self.exchange(&parts, None, framing, &mut upload).await
+                }
+                Err(error) => Err(error),
+            };
+            sent.map_err(|error| {
+                let body = body.or_else(|| upload.into_unread());
+                SendError::new(error, body.map(|body| Request::from_parts(parts, body)))
+            })
+        }
     }
 
-    /// The request body comes back with an error.
+    /// The request body is back after an error.
     async fn exchange(
         &self,
         parts: &request::Parts,
+        facts: Option<&RequestFacts>,
         framing: BodyFraming,
-        mut upload: Upload,
-    ) -> Result<Response<ResponseBody>, (Error, Upload)> {
-        let none = RequestFacts::new();
-        let facts = parts.extensions.get::<RequestFacts>().unwrap_or(&none);
-        let secret = self.pool.config().secret.as_ref();
+        upload: &mut Upload,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let facts = facts.or_else(|| parts.extensions.get());
         let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
-        let mut lease = match self.pool.acquire_with(timeouts).await {
-            Ok(lease) => lease,
-            Err(error) => return Err((error, upload)),
-        };
+        let mut lease = self.pool.acquire_with(timeouts).await?;
         let mut first = Progress::NotSent;
         loop {
             let reused = lease.is_reused();
-            let begun = lease.begin(parts.method == Method::HEAD, |buffer, size| {
-                write_forward_request(buffer, size, parts, facts, framing, secret)
-            });
-            let exchange = match begun {
-                Ok(exchange) => exchange,
-                Err(error) => return Err((error.after(first), upload)),
-            };
-            let mut body = ResponseBody::new(exchange, upload);
+            let begun = self.begun(lease, parts, facts, framing, upload);
+            let mut body = begun.map_err(|error| error.after(first))?;
             let mut head = None;
             let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
-            let error = match (result, head) {
-                (Ok(()), Some(head)) => return Ok(response_parts(&head).map(|()| body)),
+            let error = match (result, &head) {
+                (Ok(()), Some(head)) => return Ok(response_parts(head).map(|()| body)),
                 (Ok(()), None) => Error::bare(ErrorKind::Closed),
                 (Err(error), _) => error,
             };
             let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
             let rest;
-            (upload, rest) = body.into_parts();
+            (*upload, rest) = body.into_parts();
             let again = stale
                 && match error.progress() {
                     Progress::NotSent => upload.rewind(),
@@ -163,16 +183,41 @@ impl Client {
                 };
             let error = error.after(first);
             if !again {
-                return Err((error, upload));
+                return Err(error);
             }
             first = error.progress();
-            // Once: a fresh connection is never "reused".
-            lease = match rest.reopen().await {
-                Ok(lease) => lease,
-                Err(error) => return Err((error.after(first), upload)),
-            };
+            // Once: a fresh connection is never "reused". Rare, and a large future.
+            let reopened = Box::pin(rest.reopen()).await;
+            lease = reopened.map_err(|error| error.after(first))?;
         }
     }
+
+    /// The exchange, not polled yet. It has the upload unless there is an error.
+    fn begun(
+        &self,
+        lease: Lease,
+        parts: &request::Parts,
+        facts: Option<&RequestFacts>,
+        framing: BodyFraming,
+        upload: &mut Upload,
+    ) -> Result<ResponseBody, Error> {
+        let facts = facts.unwrap_or(&NO_FACTS);
+        let secret = self.pool.config().secret.as_ref();
+        let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
+            write_forward_request(buffer, size, parts, facts, framing, secret)
+        })?;
+        Ok(ResponseBody::new(exchange, std::mem::take(upload)))
+    }
+}
+
+/// Checks a request and takes its body, if that has anything to give.
+fn begin<B>(parts: &request::Parts, body: &mut Option<B>) -> Result<(BodyFraming, Upload), Error>
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    check(parts)?;
+    let framing = framing(&parts.headers, body.as_ref())?;
+    Ok((framing, Upload::new(body, framing)))
 }
 
 /// Whether a reused connection had gone away, and the request may be sent again.
@@ -218,7 +263,7 @@ fn is_real_upgrade(protocol: &[u8]) -> bool {
 }
 
 /// How the request announces its body (section 6.5).
-fn framing<B: Body>(headers: &HeaderMap, body: &B) -> Result<BodyFraming, Error> {
+fn framing<B: Body>(headers: &HeaderMap, body: Option<&B>) -> Result<BodyFraming, Error> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let coding = codings.next();
     if codings.next().is_some() {
@@ -235,7 +280,7 @@ fn framing<B: Body>(headers: &HeaderMap, body: &B) -> Result<BodyFraming, Error>
             "more than one Content-Length",
         ));
     }
-    let exact = body.size_hint().exact();
+    let exact = body.map_or(Some(0), |body| body.size_hint().exact());
     match (coding, length) {
         (Some(_), Some(_)) => Err(Error::new(
             ErrorKind::InvalidRequest,
@@ -260,7 +305,7 @@ fn framing<B: Body>(headers: &HeaderMap, body: &B) -> Result<BodyFraming, Error>
                 _ => Ok(BodyFraming::Length(length)),
             }
         }
-        (None, None) if body.is_end_stream() => Ok(BodyFraming::Length(0)),
+        (None, None) if body.is_none_or(Body::is_end_stream) => Ok(BodyFraming::Length(0)),
         (None, None) => Ok(exact.map_or(BodyFraming::Chunked, BodyFraming::Length)),
     }
 }

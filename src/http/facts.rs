@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 /// assert_eq!(facts.remote_port(), Some(51234));
 /// assert!(facts.is_ssl());
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RequestFacts {
     pub(super) remote_addr: Option<Bytes>,
     pub(super) remote_host: Option<Bytes>,
@@ -59,11 +59,36 @@ pub(super) fn owned(value: impl Into<String>) -> Bytes {
     Bytes::from(value.into())
 }
 
+impl Default for RequestFacts {
+    /// No facts.
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl RequestFacts {
+    pub(super) const NONE: Self = Self {
+        remote_addr: None,
+        remote_host: None,
+        remote_port: None,
+        local_addr: None,
+        server_name: None,
+        server_port: None,
+        is_ssl: false,
+        tls: None,
+        remote_user: None,
+        auth_type: None,
+        user_trusted: false,
+        route: None,
+        activation: None,
+        secret: None,
+        attributes: Vec::new(),
+    };
+
     /// No facts.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::NONE
     }
 
     /// The facts of a connection that this web server has accepted: who opened it, and where.

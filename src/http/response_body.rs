@@ -23,7 +23,10 @@ const HOLD: Duration = Duration::from_millis(50);
 /// body that does not have its announced length, are errors. When it ends the connection
 /// goes back to its pool. Dropping it before that closes the connection, unless the end
 /// has already arrived.
-pub struct ResponseBody {
+pub struct ResponseBody(Box<State>);
+
+/// On the heap: responses are moved a lot on their way.
+struct State {
     exchange: Exchange,
     // Bodies of requests need not be `Sync`, bodies of responses are expected to be.
     upload: Mutex<Upload>,
@@ -35,27 +38,40 @@ pub struct ResponseBody {
 
 impl ResponseBody {
     pub(super) fn new(exchange: Exchange, upload: Upload) -> Self {
-        Self {
+        Self(Box::new(State {
             exchange,
             upload: Mutex::new(upload),
             held: None,
             hold: Deadline::default(),
             done: false,
-        }
+        }))
     }
 
     /// What is left of a failed exchange.
     pub(super) fn into_parts(mut self) -> (Upload, Lease) {
-        self.done = true;
-        let upload = std::mem::take(unlocked(&mut self.upload));
-        (upload, self.exchange.take_lease())
+        let state = &mut *self.0;
+        state.done = true;
+        let upload = std::mem::take(unlocked(&mut state.upload));
+        (upload, state.exchange.take_lease())
     }
 
     /// Whether the exchange failed before one byte of an answer came.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.exchange.is_unanswered()
+        self.0.exchange.is_unanswered()
     }
 
+    /// The head of the response. Of a response without body also its end, so that the
+    /// connection is free again and a caller that never polls the body loses nothing.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Option<SendHeaders>,
+    ) -> Poll<Result<(), Error>> {
+        self.0.poll_head(cx, head)
+    }
+}
+
+impl State {
     /// Both directions, up to the next event that concerns the caller.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         loop {
@@ -72,9 +88,7 @@ impl ResponseBody {
         }
     }
 
-    /// The head of the response. Of a response without body also its end, so that the
-    /// connection is free again and a caller that never polls the body loses nothing.
-    pub(super) fn poll_head(
+    fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Option<SendHeaders>,
@@ -109,7 +123,7 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         if this.done {
             return Poll::Ready(None);
         }
@@ -148,20 +162,21 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done
+        self.0.done
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
-        match self.exchange.response_left() {
-            _ if self.done => SizeHint::with_exact(0),
+        let state = &*self.0;
+        let held = state.held.as_ref().map_or(0, Bytes::len) as u64;
+        match state.exchange.response_left() {
+            _ if state.done => SizeHint::with_exact(0),
             Some(left) => SizeHint::with_exact(left.saturating_add(held)),
             None => SizeHint::new(),
         }
     }
 }
 
-impl Drop for ResponseBody {
+impl Drop for State {
     fn drop(&mut self) {
         // All data was delivered and only the end was not polled for: it may be here by now.
         if !self.done && self.exchange.response_left() == Some(0) {
@@ -173,9 +188,9 @@ impl Drop for ResponseBody {
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("peer", &self.exchange.peer())
-            .field("left", &self.exchange.response_left())
-            .field("done", &self.done)
+            .field("peer", &self.0.exchange.peer())
+            .field("left", &self.0.exchange.response_left())
+            .field("done", &self.0.done)
             .finish_non_exhaustive()
     }
 }

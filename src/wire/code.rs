@@ -252,11 +252,16 @@ impl AttributeCode {
     /// name of a `req_attribute`: Undertow would take it for the coded one (section 3.6).
     #[must_use]
     pub fn is_coded_name(name: &[u8]) -> bool {
-        (0x01..=0x0d)
-            .filter_map(Self::from_code)
-            .any(|attribute| attribute.name().as_bytes().eq_ignore_ascii_case(name))
+        // Most attributes have longer names, such as AJP_REMOTE_PORT.
+        name.len() <= LONGEST_CODED_NAME
+            && (0x01..=0x0d)
+                .filter_map(Self::from_code)
+                .any(|attribute| attribute.name().as_bytes().eq_ignore_ascii_case(name))
     }
 }
+
+/// `req_attribute` and `stored_method`.
+const LONGEST_CODED_NAME: usize = 13;
 
 impl std::fmt::Display for AttributeCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -357,7 +362,9 @@ mod tests {
             }
             if let Some(attribute) = AttributeCode::from_code(code) {
                 assert_eq!(attribute.code(), code);
-                assert!(AttributeCode::is_coded_name(attribute.name().as_bytes()));
+                let name = attribute.name();
+                assert!(AttributeCode::is_coded_name(name.as_bytes()));
+                assert!(AttributeCode::is_coded_name(name.to_uppercase().as_bytes()));
             }
         }
         assert_eq!((1..=255).filter_map(method_name).count(), 27);

@@ -4,7 +4,7 @@ use super::error::{Attempt, Error, Failure};
 use super::response_body::ResponseBody;
 use super::upload::Original;
 use crate::balancer::{
-    Affinity, Ask, Balancer, Failover, OnStatus, Outcome, Pick, Session, Sticky,
+    Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
 use crate::client::{self, Client};
 use crate::http::RequestFacts;
@@ -13,6 +13,7 @@ use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Request, Response, request};
 use http_body::Body;
 use std::error::Error as StdError;
+use std::future::Future;
 use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -52,27 +53,35 @@ impl Balancer {
     /// # Cancel safety
     /// Safe for the balancer: the member is free again. The container may have acted on the
     /// request.
-    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, Error>
+    pub fn send<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let sticky = self.sticky();
-        let session = sticky.as_deref().map(|sticky| session(sticky, &parts));
-        let exchange = Exchange {
-            balancer: self,
-            failover: self.failover(),
-            sticky: sticky.as_deref(),
-            session: session.unwrap_or_default(),
-            idempotent: match parts.extensions.get() {
-                Some(Idempotent(idempotent)) => *idempotent,
-                None => parts.method.is_idempotent(),
-            },
-            parts: &parts,
-            attempts: Vec::new(),
-            held: None,
-        };
-        exchange.run(body).await
+        let (sticky, failover) = self.rules();
+        let original = Original::new(body, failover.replay_bytes);
+        // Not an `async fn`: that would keep room for the request twice.
+        async move {
+            let sticky = sticky.as_deref();
+            let mut exchange = Exchange {
+                balancer: self,
+                failover: &failover,
+                sticky,
+                session: sticky.map_or_else(Session::default, |sticky| session(sticky, &parts)),
+                idempotent: match parts.extensions.get() {
+                    Some(Idempotent(idempotent)) => *idempotent,
+                    None => parts.method.is_idempotent(),
+                },
+                parts: &parts,
+                tried: Vec::new(),
+                attempts: Vec::new(),
+                held: None,
+            };
+            exchange.run(&original).await
+        }
     }
 }
 
@@ -84,41 +93,40 @@ fn session<'a>(sticky: &Sticky, parts: &'a request::Parts) -> Session<'a> {
 
 struct Exchange<'a> {
     balancer: &'a Balancer,
-    failover: Arc<Failover>,
+    failover: &'a Failover,
     sticky: Option<&'a Sticky>,
     session: Session<'a>,
     idempotent: bool,
     parts: &'a request::Parts,
+    tried: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// A response with a status that another member might better: delivered if none does.
     held: Option<Response<ResponseBody>>,
 }
 
 impl Exchange<'_> {
-    async fn run<B>(mut self, body: B) -> Result<Response<ResponseBody>, Error>
+    async fn run<B>(&mut self, original: &Original<B>) -> Result<Response<ResponseBody>, Error>
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let original = Original::new(body, self.failover.replay_bytes);
         let most = self.failover.max_attempts.unwrap_or(u32::MAX).max(1);
-        let mut tried = Vec::new();
         let mut last = None;
         loop {
-            let ask = Ask::new().session(&self.session).tried(&tried);
+            let ask = Ask::new().session(&self.session).tried(&self.tried);
             let mut pick = match self.balancer.pick(&ask) {
-                Ok(pick) if tried.len() < usize::try_from(most).unwrap_or(usize::MAX) => pick,
+                Ok(pick) if u32::try_from(self.tried.len()).is_ok_and(|tried| tried < most) => pick,
                 Ok(_) => return self.give_up(None, last),
                 Err(none) => return self.give_up(Some(none), last),
             };
-            tried.push(pick.id());
             if !pick.is_up().await {
                 self.note(&pick, Failure::Unreachable);
                 continue;
             }
             let body = original.copy(pick.traffic());
-            let request = Request::from_parts(self.addressed(&pick), body);
+            let facts = self.facts(&pick);
             let client = Client::new(pick.pool().clone());
-            match client.send(request).await {
+            let sent = client.send_with(self.parts, facts.as_deref(), body);
+            match sent.await {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
                     if let Some(response) = self.judge(response, pick, at_hand) {
@@ -143,9 +151,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// The request as it goes to this member.
-    fn addressed(&self, pick: &Pick) -> request::Parts {
-        let mut parts = self.parts.clone();
+    /// What this member is told beside the request, if that is not what the caller has told.
+    fn facts(&self, pick: &Pick) -> Option<Box<RequestFacts>> {
         let route = match pick.affinity() {
             Affinity::Free | Affinity::Unknown => None,
             _ => self.session.routes().first(),
@@ -153,17 +160,17 @@ impl Exchange<'_> {
         let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
         let route = route.and_then(|route| std::str::from_utf8(route).ok());
         if route.is_none() && !self.failover.send_activation {
-            return parts;
+            return None;
         }
-        let mut facts: RequestFacts = parts.extensions.remove().unwrap_or_default();
+        let told = self.parts.extensions.get::<RequestFacts>();
+        let mut facts = told.cloned().unwrap_or_default();
         if let Some(route) = route {
             facts = facts.with_route(route);
         }
         if self.failover.send_activation {
             facts = facts.with_activation(pick.member().activation());
         }
-        parts.extensions.insert(facts);
-        parts
+        Some(Box::new(facts))
     }
 
     /// A response came. `None` if another member is to be tried.
@@ -201,11 +208,11 @@ impl Exchange<'_> {
         pick: Pick,
         failed: Vec<Attempt>,
     ) -> Response<ResponseBody> {
-        let member = Arc::clone(pick.member());
+        let (name, route) = pick.names();
         let affinity = pick.affinity();
         let mut response = response.map(|body| ResponseBody::new(body, pick));
         let cookie = self.sticky.and_then(Sticky::own_cookie);
-        if let (Some(cookie), Some(route)) = (cookie, member.route_name()) {
+        if let (Some(cookie), Some(route)) = (cookie, &route) {
             if self.session.own_cookie() != Some(route.as_bytes()) {
                 if let Ok(value) = HeaderValue::try_from(cookie.set_cookie(route)) {
                     response.headers_mut().append(SET_COOKIE, value);
@@ -213,8 +220,8 @@ impl Exchange<'_> {
             }
         }
         response.extensions_mut().insert(Served {
-            member: member.name().into(),
-            route: member.route_name().map(Into::into),
+            member: name,
+            route,
             affinity,
             failed,
         });
@@ -226,21 +233,21 @@ impl Exchange<'_> {
         pick.affinity() == Affinity::Kept && self.session.waits_for(error)
     }
 
+    /// It was tried in vain.
     fn note(&mut self, pick: &Pick, failure: Failure) {
-        self.attempts.push(Attempt {
-            member: pick.member().name().into(),
-            failure,
-        });
+        self.tried.push(pick.id());
+        let (member, _) = pick.names();
+        self.attempts.push(Attempt { member, failure });
     }
 
     fn give_up(
-        self,
+        &mut self,
         none: Option<crate::balancer::Unavailable>,
         last: Option<client::Error>,
     ) -> Result<Response<ResponseBody>, Error> {
-        match self.held {
+        match self.held.take() {
             Some(response) => Ok(response),
-            None => Err(Error::new(none, last, self.attempts)),
+            None => Err(Error::new(none, last, std::mem::take(&mut self.attempts))),
         }
     }
 }
