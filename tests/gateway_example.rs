@@ -177,6 +177,11 @@ async fn a_refused_secret_is_said_in_the_log() {
         .unwrap()
         .strip_prefix("http://")
         .unwrap();
+    // Nobody knows what a container of somebody else has, but for its root.
+    assert!(
+        line.ends_with(&format!("-> {backend}; try: curl http://{http}/")),
+        "{line}"
+    );
     let answer = exchange(
         http,
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",

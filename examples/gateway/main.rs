@@ -238,11 +238,10 @@ fn greeting(address: SocketAddr, config: &Config, embedded: bool) -> String {
             (names.join(","), maps.first().map_or("/", |map| map.path()))
         }
     };
-    let (kind, path) = match embedded {
-        true => (" (embedded container)", "/hello"),
-        // Tomcat's own page would do, but every path is somebody's.
-        false if path == "/" => ("", "/hello"),
-        false => ("", path),
+    let (kind, path) = if embedded {
+        (" (embedded container)", "/hello")
+    } else {
+        ("", path)
     };
     format!("gateway: http://{address} -> {to}{kind}; try: curl http://{address}{path}")
 }

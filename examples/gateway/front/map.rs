@@ -4,6 +4,7 @@
 //! container and the map cannot read the same path differently.
 
 use ajp::balancer::Balancer;
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -67,12 +68,18 @@ impl Mapping {
         &self.balancer
     }
 
-    /// The path at the members for a path of the site, if it is mapped here.
-    pub fn inward(&self, path: &str) -> Option<String> {
+    /// The path at the members for a path of the site, if it is mapped here; borrowed if it
+    /// is the same.
+    pub fn inward<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
         if path == "*" && self.is_plain() {
             return Some(path.into());
         }
-        below(path, &self.prefix).map(|rest| joined(&self.target, rest))
+        let rest = below(path, &self.prefix)?;
+        Some(if self.is_same() {
+            path.into()
+        } else {
+            joined(&self.target, rest).into()
+        })
     }
 
     /// The path of the site for a path, with whatever follows it, at the members.
@@ -83,6 +90,11 @@ impl Mapping {
     /// How much of a path at the members it explains.
     pub(super) fn depth(&self) -> usize {
         self.target.len()
+    }
+
+    /// Whether paths are the same on both sides.
+    fn is_same(&self) -> bool {
+        self.prefix == self.target
     }
 
     /// Whether site and members are one and the same.
@@ -157,13 +169,17 @@ fn has_dot_segment(path: &str) -> bool {
 
 /// All maps of a site.
 #[derive(Debug, Clone, Default)]
-pub struct Maps(Arc<[Mapping]>);
+pub struct Maps {
+    maps: Arc<[Mapping]>,
+    /// One of them has other paths at the members.
+    changing: bool,
+}
 
 /// What a path leads to.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Found<'m, 'p> {
     /// A map, and the path at its balancer's members.
-    Mapped(&'a Mapping, String),
+    Mapped(&'m Mapping, Cow<'p, str>),
     /// It leads somewhere else in disguise.
     Ambiguous,
     /// Nothing.
@@ -174,17 +190,25 @@ impl Maps {
     /// These maps; the longest path that fits is taken.
     pub fn new(mut maps: Vec<Mapping>) -> Self {
         maps.sort_by_key(|mapping| Reverse(mapping.prefix.len()));
-        Self(maps.into())
+        Self {
+            changing: maps.iter().any(|mapping| !mapping.is_same()),
+            maps: maps.into(),
+        }
+    }
+
+    /// Whether what the members say of their paths needs a look.
+    pub(super) fn is_changing(&self) -> bool {
+        self.changing
     }
 
     /// All, the longest path first.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
-        self.0.iter()
+        self.maps.iter()
     }
 
     /// Looks a path up.
-    pub fn find(&self, path: &str) -> Found<'_> {
-        let mut fitting = self.0.iter().filter_map(|mapping| {
+    pub fn find<'m, 'p>(&'m self, path: &'p str) -> Found<'m, 'p> {
+        let mut fitting = self.maps.iter().filter_map(|mapping| {
             let inward = mapping.inward(path)?;
             Some((mapping, inward))
         });

@@ -19,16 +19,18 @@ use ajp::balancer::ResponseBody;
 use ajp::http::RequestFacts;
 use answer::Refusal;
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as _;
 use http_body_util::{Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use log::{Entry, Logged, Served};
 use map::Found;
+use std::borrow::Cow;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,22 +48,40 @@ pub struct Site {
     pub log: AccessLog,
 }
 
+/// What all requests of a connection have in common.
+struct Client {
+    ends: Ends,
+    peer: origin::Peer,
+    /// Of requests that the peer makes for itself.
+    facts: RequestFacts,
+}
+
+impl Client {
+    fn new(ends: Ends) -> Self {
+        Self {
+            ends,
+            peer: origin::Peer::new(ends.peer.ip()),
+            facts: facts(ends, ends.peer),
+        }
+    }
+}
+
 /// Serves the site until `stopping` turns true, then ends what is running.
 pub async fn run(listener: TcpListener, site: Arc<Site>, stopping: watch::Receiver<bool>) {
     let service = |ends| {
-        let site = Arc::clone(&site);
+        let here = Arc::new((Arc::clone(&site), Client::new(ends)));
         service_fn(move |request| {
-            let site = Arc::clone(&site);
-            async move { Ok::<_, Infallible>(answer(&site, request, ends).await) }
+            let here = Arc::clone(&here);
+            async move { Ok::<_, Infallible>(answer(&here.0, request, &here.1).await) }
         })
     };
     serve(listener, stopping, service).await;
 }
 
-async fn answer(site: &Site, request: Request<Incoming>, ends: Ends) -> Response<GatewayBody> {
-    let mut entry = site.log.entry(&request, Some(ends.peer.ip()));
+async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Response<GatewayBody> {
+    let mut entry = site.log.entry(&request, Some(client.ends.peer.ip()));
     let by_browser = answer::wants_html(request.headers());
-    let response = match forward(site, request, ends, &mut entry).await {
+    let response = match forward(site, request, client, &mut entry).await {
         Ok(response) => response.map(Either::Left),
         Err(refusal) => {
             entry.status(refusal.status);
@@ -74,34 +94,16 @@ async fn answer(site: &Site, request: Request<Incoming>, ends: Ends) -> Response
 async fn forward(
     site: &Site,
     request: Request<Incoming>,
-    ends: Ends,
+    client: &Client,
     entry: &mut Entry,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let bad = |text| Refusal::new(StatusCode::BAD_REQUEST, text);
-    if request.method() == Method::CONNECT {
-        let text = "the method is not supported";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
-    }
-    let (mapping, inward) = match site.maps.find(request.uri().path()) {
-        Found::Mapped(mapping, inward) => (mapping, inward),
-        Found::Ambiguous => return Err(bad("the path has dot segments")),
-        Found::Nothing => {
-            let text = "there is nothing at this address";
-            return Err(Refusal::new(StatusCode::NOT_FOUND, text));
-        }
-    };
-    let length = request.body().size_hint().exact();
-    if matches!((site.max_body, length), (Some(limit), Some(length)) if length > limit) {
-        return Err(answer::too_large());
-    }
-    let limit = site.max_body.and_then(|limit| usize::try_from(limit).ok());
-    let mut request = request.map(|body| Limited::new(body, limit.unwrap_or(usize::MAX)));
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let facts = facts(&mut request, ends, &site.trusted_proxies, entry).map_err(bad)?;
-    request.extensions_mut().insert(facts);
-    let host = request.headers().get(HOST).cloned();
-    *request.uri_mut() = target(&uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
-
+    let Outgoing {
+        request,
+        mapping,
+        method,
+        uri,
+        host,
+    } = outgoing(site, request, client, entry)?;
     match mapping.balancer().send(request).await {
         Ok(mut response) => {
             let served = response.extensions_mut().remove::<ajp::balancer::Served>();
@@ -130,34 +132,95 @@ async fn forward(
     }
 }
 
+/// A request as it goes to the members, and what is kept of it.
+struct Outgoing<'a> {
+    request: Request<Limited<Incoming>>,
+    mapping: &'a Mapping,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+fn outgoing<'a>(
+    site: &'a Site,
+    request: Request<Incoming>,
+    client: &Client,
+    entry: &mut Entry,
+) -> Result<Outgoing<'a>, Refusal> {
+    let bad = |text| Refusal::new(StatusCode::BAD_REQUEST, text);
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT {
+        let text = "the method is not supported";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    let (mapping, inward) = match site.maps.find(parts.uri.path()) {
+        Found::Mapped(mapping, inward) => (mapping, inward),
+        Found::Ambiguous => return Err(bad("the path has dot segments")),
+        Found::Nothing => {
+            let text = "there is nothing at this address";
+            return Err(Refusal::new(StatusCode::NOT_FOUND, text));
+        }
+    };
+    let length = body.size_hint().exact();
+    if matches!((site.max_body, length), (Some(limit), Some(length)) if length > limit) {
+        return Err(answer::too_large());
+    }
+    let limit = site.max_body.and_then(|limit| usize::try_from(limit).ok());
+    let body = Limited::new(body, limit.unwrap_or(usize::MAX));
+    let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
+    let uri = std::mem::replace(&mut parts.uri, target);
+    let facts = settled(&mut parts, &uri, client, &site.trusted_proxies, entry).map_err(bad)?;
+    parts.extensions.insert(facts);
+    // Only for the way back.
+    let host = site.maps.is_changing();
+    let host = host.then(|| parts.headers.get(HOST).cloned()).flatten();
+    Ok(Outgoing {
+        method: parts.method.clone(),
+        request: Request::from_parts(parts, body),
+        mapping,
+        uri,
+        host,
+    })
+}
+
 /// What is known of the client; its own claims are gone from the headers afterwards.
-fn facts<B>(
-    request: &mut Request<B>,
-    ends: Ends,
+fn settled(
+    parts: &mut request::Parts,
+    uri: &Uri,
+    client: &Client,
     trusted: &[Network],
     entry: &mut Entry,
 ) -> Result<RequestFacts, &'static str> {
-    let (uri, version) = (request.uri().clone(), request.version());
-    let peer = ends.peer.ip();
-    let origin = origin::settle(request.headers_mut(), &uri, version, peer, trusted)?;
+    let origin = origin::settle(
+        &mut parts.headers,
+        uri,
+        parts.version,
+        &client.peer,
+        trusted,
+    )?;
     entry.client(origin.client);
-    let port = if origin.is_direct {
-        ends.peer.port()
+    let facts = if origin.is_direct {
+        client.facts.clone()
     } else {
-        0
+        facts(client.ends, (origin.client, 0).into())
     };
-    let mut facts = RequestFacts::new().remote((origin.client, port).into());
-    if let Some(local) = ends.local {
-        facts = facts.local(local);
+    Ok(if origin.is_tls { facts.tls_on() } else { facts })
+}
+
+fn facts(ends: Ends, client: SocketAddr) -> RequestFacts {
+    let facts = RequestFacts::new().remote(client);
+    match ends.local {
+        Some(local) => facts.local(local),
+        None => facts,
     }
-    if origin.is_tls {
-        facts = facts.tls_on();
-    }
-    Ok(facts)
 }
 
 /// The request's target at the members: the mapped path and the query as it was.
-fn target(uri: &Uri, mut path: String) -> Option<Uri> {
+fn target(uri: &Uri, path: Cow<'_, str>) -> Option<Uri> {
+    let mut path = match path {
+        Cow::Borrowed(_) if uri.authority().is_none() => return Some(uri.clone()),
+        path => path.into_owned(),
+    };
     if let Some(query) = uri.query() {
         path.push('?');
         path.push_str(query);

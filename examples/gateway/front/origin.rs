@@ -16,6 +16,28 @@ const CLAIMS: [&str; 6] = [
     "true-client-ip",
 ];
 
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Who is at the other end of a connection, in the forms that its requests need.
+#[derive(Debug)]
+pub struct Peer {
+    /// An IPv4 client of a dual-stack socket is shown as what it is.
+    address: IpAddr,
+    text: Option<HeaderValue>,
+}
+
+impl Peer {
+    pub fn new(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self {
+            address,
+            text: HeaderValue::try_from(address.to_string()).ok(),
+        }
+    }
+}
+
 /// Where a request really comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -35,52 +57,53 @@ pub fn settle(
     headers: &mut HeaderMap,
     uri: &Uri,
     version: Version,
-    peer: IpAddr,
+    peer: &Peer,
     trusted: &[Network],
 ) -> Result<Origin, &'static str> {
-    settle_host(headers, uri, version)?;
-    let peer = peer.to_canonical();
+    let host = settle_host(headers, uri, version)?;
     let (origin, chain) = origin(headers, peer, trusted);
     let claims: Vec<_> = headers
         .keys()
-        .filter(|name| is_claim(name))
+        .filter(|name| is_claim(name.as_str()))
         .cloned()
         .collect();
     for name in claims {
         headers.remove(name);
     }
     remove_nominated(headers);
-    let mut set = |name, value: &str| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-forwarded-for", &chain);
-    set(
-        "x-forwarded-proto",
-        if origin.is_tls { "https" } else { "http" },
-    );
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+    if let Some(chain) = chain {
+        headers.insert(&FORWARDED_FOR, chain);
+    }
+    let proto = if origin.is_tls { "https" } else { "http" };
+    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
+    if let Some(host) = host {
+        headers.insert(&FORWARDED_HOST, host);
     }
     Ok(origin)
 }
 
 /// One host, and the target's if that names one (RFC 9112, section 3.2).
-fn settle_host(headers: &mut HeaderMap, uri: &Uri, version: Version) -> Result<(), &'static str> {
-    if headers.get_all(header::HOST).iter().count() > 1 {
+fn settle_host(
+    headers: &mut HeaderMap,
+    uri: &Uri,
+    version: Version,
+) -> Result<Option<HeaderValue>, &'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let mut host = hosts.next().cloned();
+    if hosts.next().is_some() {
         return Err("the request has more than one Host header");
     }
     if let Some(authority) = uri.authority() {
-        let host = authority.as_str();
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let host = HeaderValue::try_from(host).map_err(|_| "the request's target has no host")?;
-        headers.insert(header::HOST, host);
+        let name = authority.as_str();
+        let name = name.rsplit_once('@').map_or(name, |(_, name)| name);
+        let name = HeaderValue::try_from(name).map_err(|_| "the request's target has no host")?;
+        headers.insert(header::HOST, name.clone());
+        host = Some(name);
     }
-    match headers.get(header::HOST) {
+    match &host {
         Some(host) if !is_host(host.as_bytes()) => Err("the Host header names no host"),
         None if version >= Version::HTTP_11 => Err("the request has no Host header"),
-        _ => Ok(()),
+        _ => Ok(host),
     }
 }
 
@@ -90,15 +113,22 @@ fn is_host(host: &[u8]) -> bool {
     host.iter().all(known)
 }
 
-fn is_claim(name: &HeaderName) -> bool {
-    // Some applications read `X_Forwarded_For` as the same header.
-    let name = name.as_str().replace('_', "-");
-    name.starts_with("x-forwarded-") || CLAIMS.contains(&name.as_str())
+/// Some applications read `X_Forwarded_For` as the same header.
+fn is_claim(name: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (a == b'_' && b == b'-');
+    let begins =
+        |known: &str| name.len() >= known.len() && name.bytes().zip(known.bytes()).all(same);
+    let is = |known: &&str| name.len() == known.len() && begins(known);
+    // Most headers are none, and their first letter tells.
+    name.starts_with(['x', 'f', 't']) && (begins("x-forwarded-") || CLAIMS.iter().any(is))
 }
 
 /// Headers that the client declares to be for the gateway alone. Done before the gateway
 /// sets its own, which the client must not take away.
 fn remove_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -121,11 +151,19 @@ fn remove_nominated(headers: &mut HeaderMap) {
 }
 
 /// The origin, and the addresses from the client to the peer.
-fn origin(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> (Origin, String) {
+fn origin(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> (Origin, Option<HeaderValue>) {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-    let mut chain = vec![peer];
-    let mut client = peer;
-    let told = header_text(headers, "x-forwarded-for");
+    if !is_trusted(peer.address) {
+        let origin = Origin {
+            client: peer.address,
+            is_direct: true,
+            is_tls: false,
+        };
+        return (origin, peer.text.clone());
+    }
+    let mut chain = vec![peer.address];
+    let mut client = peer.address;
+    let told = header_text(headers, &FORWARDED_FOR);
     for word in told.rsplit(',') {
         if !is_trusted(client) {
             break;
@@ -136,19 +174,19 @@ fn origin(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> (Origin, St
         client = address.to_canonical();
         chain.push(client);
     }
-    let proto = header_text(headers, "x-forwarded-proto");
+    let proto = header_text(headers, &FORWARDED_PROTO);
     let proto = proto.rsplit(',').next().unwrap_or_default().trim();
     let origin = Origin {
         client,
-        is_direct: client == peer,
-        is_tls: is_trusted(peer) && proto.eq_ignore_ascii_case("https"),
+        is_direct: client == peer.address,
+        is_tls: proto.eq_ignore_ascii_case("https"),
     };
     let chain: Vec<_> = chain.iter().rev().map(IpAddr::to_string).collect();
-    (origin, chain.join(", "))
+    (origin, HeaderValue::try_from(chain.join(", ")).ok())
 }
 
 /// All values of a header, as one list.
-fn header_text(headers: &HeaderMap, name: &str) -> String {
+fn header_text(headers: &HeaderMap, name: &HeaderName) -> String {
     let values = headers.get_all(name).iter();
     let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
     texts.join(",")
@@ -168,9 +206,9 @@ mod tests {
             headers.append(*name, HeaderValue::try_from(*value).unwrap());
         }
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-        let peer = peer.parse().unwrap();
+        let peer = Peer::new(peer.parse().unwrap());
         let uri = Uri::from_static("/");
-        let origin = settle(&mut headers, &uri, Version::HTTP_11, peer, &trusted)?;
+        let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &trusted)?;
         Ok((origin, headers))
     }
 
@@ -284,8 +322,8 @@ mod tests {
         let uri = Uri::from_static("http://user@other:81/x");
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("a"));
-        let peer = IpAddr::from([192, 0, 2, 1]);
-        settle(&mut headers, &uri, Version::HTTP_11, peer, &[]).unwrap();
+        let peer = Peer::new([192, 0, 2, 1].into());
+        settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
         assert_eq!(headers[header::HOST], "other:81");
         assert_eq!(headers["x-forwarded-host"], "other:81");
         let mut none = HeaderMap::new();
@@ -293,7 +331,7 @@ mod tests {
             &mut none,
             &Uri::from_static("/"),
             Version::HTTP_10,
-            peer,
+            &peer,
             &[],
         );
         assert!(old.is_ok());
