@@ -9,6 +9,9 @@
 //! Each stands in front of a null container, which answers 13 bytes at once, and in front of
 //! a real Tomcat. wrk loads them in turns; the tables show the medians of all rounds, and CPU
 //! time of the front alone.
+//!
+//! With the null container two more show what no proxy on this runtime can go below: a relay
+//! that looks at nothing, for the system calls, and an HTTP server that has nothing behind it.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,7 +28,7 @@ mod servers;
 mod support;
 
 use clap::Parser;
-use servers::Server;
+use servers::{Server, relay};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -56,6 +59,8 @@ struct Args {
 
 /// Threads of httpd, and connections that it may keep to a container.
 const THREADS: usize = 64;
+/// Processes of nginx, and threads of what is written in Rust.
+const WORKERS: usize = 2;
 
 fn main() {
     if servers::serve_if_asked() {
@@ -114,7 +119,7 @@ async fn run(args: &Args) {
 struct Front {
     name: &'static str,
     addr: SocketAddr,
-    /// Its process group.
+    /// Its process, which leads a group if there are more.
     pid: u32,
     _running: Box<dyn std::any::Any>,
 }
@@ -125,15 +130,22 @@ struct Samples {
     p50: Vec<f64>,
     p99: Vec<f64>,
     cpu: Vec<f64>,
+    kernel: Vec<f64>,
 }
 
 async fn compare(args: &Args, backend: &Backend) {
-    let fronts = [
+    let mut fronts = vec![
         gateway(backend).await,
         mod_proxy_ajp(backend).await,
         mod_jk(backend).await,
         nginx(backend).await,
     ];
+    if backend.secret.is_none() {
+        let to = backend.ajp.to_string();
+        let relay = Server::start_before(relay::NAME, WORKERS, &to);
+        fronts.push(floor("bare relay", relay));
+        fronts.push(floor("hyper, no proxy", Server::start("hyper", WORKERS)));
+    }
     for front in &fronts {
         // Pools fill, and Tomcat compiles what is hot.
         load(front, backend.path, args.connections, 2);
@@ -143,11 +155,14 @@ async fn compare(args: &Args, backend: &Backend) {
         for (front, samples) in fronts.iter().zip(&mut samples) {
             let before = cpu(front.pid);
             let report = load(front, backend.path, args.connections, args.seconds);
-            let spent = cpu(front.pid) - before;
+            let after = cpu(front.pid);
+            let [user, kernel] =
+                [0, 1].map(|i| (after[i] - before[i]) / (report.requests / 1000.0));
             samples.rate.push(report.rate);
             samples.p50.push(report.p50);
             samples.p99.push(report.p99);
-            samples.cpu.push(spent / (report.requests / 1000.0));
+            samples.cpu.push(user + kernel);
+            samples.kernel.push(kernel);
         }
     }
     println!(
@@ -155,19 +170,20 @@ async fn compare(args: &Args, backend: &Backend) {
         backend.name, args.connections, args.rounds, args.seconds
     );
     println!(
-        "{:<16} {:>12} {:>10} {:>10} {:>18} {:>14}",
-        "front", "requests/s", "p50 ms", "p99 ms", "CPU ms/1000 req", "gateway's CPU"
+        "{:<16} {:>12} {:>10} {:>10} {:>18} {:>10} {:>14}",
+        "front", "requests/s", "p50 ms", "p99 ms", "CPU ms/1000 req", "in kernel", "gateway's CPU"
     );
     let ours = median(&mut samples[0].cpu);
     for (front, samples) in fronts.iter().zip(&mut samples) {
         let cpu = median(&mut samples.cpu);
         println!(
-            "{:<16} {:>12.0} {:>10.2} {:>10.2} {:>18.1} {:>13.2}x",
+            "{:<16} {:>12.0} {:>10.2} {:>10.2} {:>18.1} {:>10.1} {:>13.2}x",
             front.name,
             median(&mut samples.rate),
             median(&mut samples.p50),
             median(&mut samples.p99),
             cpu * 1000.0,
+            median(&mut samples.kernel) * 1000.0,
             ours / cpu,
         );
     }
@@ -176,6 +192,15 @@ async fn compare(args: &Args, backend: &Backend) {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+fn floor(name: &'static str, server: Server) -> Front {
+    Front {
+        name,
+        addr: server.address.parse().unwrap(),
+        pid: server.pid(),
+        _running: Box::new(server),
+    }
 }
 
 async fn gateway(backend: &Backend) -> Front {
@@ -261,7 +286,7 @@ async fn nginx(backend: &Backend) -> Front {
     let addr = ports::free_addr();
     let (root, http) = (dir.path().display(), backend.http);
     let conf = format!(
-        "daemon off;\nworker_processes 2;\npid {root}/pid;\nerror_log {root}/error.log;\n\
+        "daemon off;\nworker_processes {WORKERS};\npid {root}/pid;\nerror_log {root}/error.log;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n access_log off;\n\
          client_body_temp_path {root}/a;\n proxy_temp_path {root}/b;\n fastcgi_temp_path {root}/c;\n\
@@ -346,24 +371,24 @@ fn milliseconds(text: &str) -> f64 {
     panic!("no time: {text}")
 }
 
-/// CPU seconds of a process group so far.
-fn cpu(group: u32) -> f64 {
-    let mut ticks = 0u64;
+/// CPU seconds of a process and its group so far, in user space and in the kernel.
+fn cpu(pid: u32) -> [f64; 2] {
+    let mut ticks = [0u64; 2];
     for entry in std::fs::read_dir("/proc").unwrap() {
         let Ok(stat) = std::fs::read_to_string(entry.unwrap().path().join("stat")) else {
             continue;
         };
+        let is_it = stat.split(' ').next().and_then(|id| id.parse().ok()) == Some(pid);
         // After the name, which may hold anything: state, parent, group, ...
         let fields: Vec<&str> = stat
             .rsplit_once(") ")
             .map_or_else(Vec::new, |(_, rest)| rest.split(' ').collect());
-        if fields.get(2).and_then(|group| group.parse().ok()) == Some(group) {
-            ticks += [11, 12]
-                .map(|i| fields[i].parse::<u64>().unwrap())
-                .iter()
-                .sum::<u64>();
+        let in_group = fields.get(2).and_then(|group| group.parse().ok()) == Some(pid);
+        if is_it || in_group {
+            ticks[0] += fields[11].parse::<u64>().unwrap();
+            ticks[1] += fields[12].parse::<u64>().unwrap();
         }
     }
     // Of user space, the kernel shows a hundredth of a second everywhere.
-    ticks as f64 / 100.0
+    ticks.map(|ticks| ticks as f64 / 100.0)
 }

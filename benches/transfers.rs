@@ -1,5 +1,6 @@
 //! Large bodies: a gigabyte through client and server, beside a plain copy over TCP in chunks
-//! of the packet size, each with a process on either side. Rounds take turns.
+//! of the packet size, each with a process on either side. Uploads also beside a copy of which
+//! the receiver asks for each chunk, as containers do. Rounds take turns.
 //!
 //! `cargo bench --bench transfers -- [megabytes] [rounds]`
 #![allow(
@@ -37,34 +38,54 @@ fn main() {
     println!("\n{megabytes} MiB, medians of {rounds} rounds in turns; one thread on each side");
     println!("way       chunk  by       MiB/s   CPU ms/GiB   time and CPU, of the plain copy's");
     for (name, chunk) in [("ajp", 8192), ("ajp-65536", 65536)] {
-        let sides = [Side::copy(chunk), Side::Ajp(Pair::start(name, 0))];
-        for way in [Way::Download, Way::Upload] {
-            let len = megabytes << 20;
-            let mut cpu = [Vec::new(), Vec::new()];
-            let time = in_turns(&[0, 1], rounds, |&i: &usize| {
-                let spent = sides[i].transfer(way, len);
-                cpu[i].push(spent.cpu.as_secs_f64());
-                spent.time.as_secs_f64()
-            });
-            let cpu = cpu.map(|mut cpu| {
-                cpu.sort_by(f64::total_cmp);
-                cpu[cpu.len() / 2]
-            });
-            for (i, by) in ["copy", "ajp"].into_iter().enumerate() {
-                println!(
-                    "{:8} {chunk:6}  {by:5} {:8.0} {:12.0}          {:5.2} {:5.2}",
-                    if way == Way::Download {
-                        "download"
-                    } else {
-                        "upload"
-                    },
-                    megabytes as f64 / time[i],
-                    cpu[i] * 1e3 * 1024.0 / megabytes as f64,
-                    time[i] / time[0],
-                    cpu[i] / cpu[0],
-                );
-            }
-        }
+        let copy = Side::copy(chunk);
+        let ajp = Side::Ajp(Pair::start(name, 0));
+        compare(
+            "download",
+            chunk,
+            megabytes,
+            rounds,
+            &[("copy", &copy, Way::Download), ("ajp", &ajp, Way::Download)],
+        );
+        compare(
+            "upload",
+            chunk,
+            megabytes,
+            rounds,
+            &[
+                ("copy", &copy, Way::Upload),
+                ("asked", &copy, Way::AskedUpload),
+                ("ajp", &ajp, Way::Upload),
+            ],
+        );
+    }
+}
+
+fn compare(name: &str, chunk: usize, megabytes: u64, rounds: usize, sides: &[(&str, &Side, Way)]) {
+    let len = megabytes << 20;
+    let mut cpu = vec![Vec::new(); sides.len()];
+    let indices: Vec<usize> = (0..sides.len()).collect();
+    let time = in_turns(&indices, rounds, |&i| {
+        let (_, side, way) = sides[i];
+        let spent = side.transfer(way, len);
+        cpu[i].push(spent.cpu.as_secs_f64());
+        spent.time.as_secs_f64()
+    });
+    let cpu: Vec<f64> = cpu
+        .into_iter()
+        .map(|mut cpu| {
+            cpu.sort_by(f64::total_cmp);
+            cpu[cpu.len() / 2]
+        })
+        .collect();
+    for (i, (by, ..)) in sides.iter().enumerate() {
+        println!(
+            "{name:8} {chunk:6}  {by:5} {:8.0} {:12.0}          {:5.2} {:5.2}",
+            megabytes as f64 / time[i],
+            cpu[i] * 1e3 * 1024.0 / megabytes as f64,
+            time[i] / time[0],
+            cpu[i] / cpu[0],
+        );
     }
 }
 
@@ -103,7 +124,7 @@ impl Side {
                 pair.runtime.block_on(async {
                     match way {
                         Way::Download => pair.client.download(len).await,
-                        Way::Upload => pair.client.upload(len).await,
+                        Way::Upload | Way::AskedUpload => pair.client.upload(len).await,
                     }
                 });
                 let time = start.elapsed();

@@ -12,7 +12,13 @@ pub(crate) const NAME: &str = "copy";
 pub(crate) enum Way {
     Download,
     Upload,
+    /// An upload of which the server asks for each chunk, with as many bytes as AJP takes for
+    /// that, and gets no other meanwhile.
+    AskedUpload,
 }
+
+/// What asks for a chunk.
+const ASK: [u8; 7] = [0x41, 0x42, 0, 3, 6, 0x1f, 0xfa];
 
 /// Answers one order after the other on each connection.
 pub(super) async fn serve() {
@@ -26,10 +32,10 @@ pub(super) async fn serve() {
                 while let Ok(way) = tcp.read_u8().await {
                     let len = tcp.read_u64().await.unwrap();
                     let chunk = usize::try_from(tcp.read_u64().await.unwrap()).unwrap();
-                    if way == 0 {
-                        write(&mut tcp, len, chunk).await;
-                    } else {
-                        read(&mut tcp, len, chunk).await;
+                    match way {
+                        0 => write(&mut tcp, len, chunk).await,
+                        1 => read(&mut tcp, len, chunk).await,
+                        _ => ask(&mut tcp, len, chunk).await,
                     }
                     let spent = u64::try_from(own_cpu().as_nanos()).unwrap();
                     tcp.write_u64(spent).await.unwrap();
@@ -51,12 +57,13 @@ pub(crate) async fn copy(
     chunk: usize,
 ) -> (Duration, Duration) {
     let start = Instant::now();
-    tcp.write_u8(u8::from(way == Way::Upload)).await.unwrap();
+    tcp.write_u8(way as u8).await.unwrap();
     tcp.write_u64(len).await.unwrap();
     tcp.write_u64(chunk as u64).await.unwrap();
     match way {
         Way::Download => read(tcp, len, chunk).await,
         Way::Upload => write(tcp, len, chunk).await,
+        Way::AskedUpload => answer(tcp, len, chunk).await,
     }
     let theirs = Duration::from_nanos(tcp.read_u64().await.unwrap());
     (start.elapsed(), own_cpu() + theirs)
@@ -80,5 +87,28 @@ async fn read(tcp: &mut TcpStream, len: u64, chunk: usize) {
         let got = tcp.read(&mut data[..most]).await.unwrap();
         assert_ne!(got, 0, "the copy ended early");
         left -= got as u64;
+    }
+}
+
+async fn ask(tcp: &mut TcpStream, len: u64, chunk: usize) {
+    let mut data = vec![0; chunk];
+    let mut left = len;
+    while left > 0 {
+        tcp.write_all(&ASK).await.unwrap();
+        let most = usize::try_from(left.min(chunk as u64)).unwrap();
+        tcp.read_exact(&mut data[..most]).await.unwrap();
+        left -= most as u64;
+    }
+}
+
+async fn answer(tcp: &mut TcpStream, len: u64, chunk: usize) {
+    let data = vec![b'd'; chunk];
+    let mut left = len;
+    while left > 0 {
+        let mut asked = ASK;
+        tcp.read_exact(&mut asked).await.unwrap();
+        let now = usize::try_from(left.min(chunk as u64)).unwrap();
+        tcp.write_all(&data[..now]).await.unwrap();
+        left -= now as u64;
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod copy;
 pub(crate) mod data;
 pub(crate) mod pair;
+pub(crate) mod relay;
 
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
@@ -56,9 +57,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts this program once more, as a server with so many workers.
     pub(crate) fn start(name: &str, workers: usize) -> Self {
+        Self::start_before(name, workers, "")
+    }
+
+    /// As [`start`](Self::start), one that has a server behind it.
+    pub(crate) fn start_before(name: &str, workers: usize, to: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(SERVE, name)
             .env(WORKERS, workers.to_string())
+            .env(relay::TO, to)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,6 +78,10 @@ impl Server {
             address: address.trim().to_owned(),
             child,
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -91,6 +102,8 @@ pub(crate) fn serve_if_asked() -> bool {
     let runtime = runtime(workers);
     if name == copy::NAME {
         runtime.block_on(copy::serve());
+    } else if name == relay::NAME {
+        runtime.block_on(relay::serve());
     } else {
         let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
         runtime.block_on(serve(*protocol));
