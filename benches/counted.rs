@@ -18,7 +18,7 @@ mod servers;
 
 use allocation_counter::{AllocationInfo, measure};
 use servers::client::{AnyClient, CASES, Case, WAIT};
-use servers::{PROTOCOLS, SERVE, runtime};
+use servers::{PROTOCOLS, SERVE, protocol, runtime};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -66,7 +66,7 @@ fn drive(what: &str) {
     let [name, address, case, requests, callers] = what[..] else {
         panic!("{what:?}")
     };
-    let (_, protocol) = *PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
+    let protocol = protocol(name);
     let case = *CASES
         .iter()
         .chain([&WAIT])

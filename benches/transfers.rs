@@ -37,9 +37,13 @@ fn main() {
     let rounds = usize::try_from(numbers.next().unwrap_or(7)).unwrap();
     println!("\n{megabytes} MiB, medians of {rounds} rounds in turns; one thread on each side");
     println!("way       chunk  by       MiB/s   CPU ms/GiB   time and CPU, of the plain copy's");
-    for (name, chunk) in [("ajp", 8192), ("ajp-65536", 65536)] {
+    for (name, ahead, chunk) in [
+        ("ajp", "ajp-ahead", 8192),
+        ("ajp-65536", "ajp-65536-ahead", 65536),
+    ] {
         let copy = Side::copy(chunk);
         let ajp = Side::Ajp(Pair::start(name, 0));
+        let ahead = Side::Ajp(Pair::start(ahead, 0));
         compare(
             "download",
             chunk,
@@ -56,6 +60,7 @@ fn main() {
                 ("copy", &copy, Way::Upload),
                 ("asked", &copy, Way::AskedUpload),
                 ("ajp", &ajp, Way::Upload),
+                ("ahead", &ahead, Way::Upload),
             ],
         );
     }

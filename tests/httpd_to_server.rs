@@ -45,6 +45,11 @@ struct Container {
 
 impl Container {
     async fn start(size: PacketSize) -> Self {
+        Self::asking_ahead(size, 1).await
+    }
+
+    /// One that asks for so many body packets at a time.
+    async fn asking_ahead(size: PacketSize, packets: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -53,6 +58,7 @@ impl Container {
         let trust = Trust::Secrets(vec![Secret::new(SECRET).unwrap()]);
         let config = ServerConfig::new(trust)
             .packet_size(size)
+            .body_requests(packets)
             .trust_remote_user(true);
         let server = serve(
             Counting(listener, Arc::clone(&connections)),
@@ -139,6 +145,27 @@ async fn the_whole_list_with_large_packets() {
         .await;
     cases::run(&mut http1::Client::new(httpd.http_addr()), pair).await;
     assert_eq!(container.unexpected_errors(), [""; 0]);
+}
+
+/// Both modules answer questions one by one that have come together.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_asked_for_ahead() {
+    for (size, packets) in [(PacketSize::DEFAULT, 16), (PacketSize::MAX, 3)] {
+        let container = Container::asking_ahead(size, packets).await;
+        let max = format!("max_packet_size={}", size.bytes());
+        let properties = [&format!("secret={SECRET}")[..], &max];
+        let jk = Httpd::builder().mod_jk_worker(container.address, &properties);
+        let iobuffer = format!("ProxyIOBufferSize {}", size.bytes());
+        for httpd in [by_proxy_ajp(&container).raw_global(&iobuffer), jk] {
+            let httpd = httpd.start().await;
+            let mut client = http1::Client::new(httpd.http_addr());
+            for _ in 0..2 {
+                cases::uploads(&mut client).await;
+                cases::unread(&mut client).await;
+            }
+        }
+        assert_eq!(container.unexpected_errors(), [""; 0]);
+    }
 }
 
 #[tokio::test]

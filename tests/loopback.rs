@@ -218,9 +218,17 @@ async fn two_hundred_requests_share_one_connection() {
 
 #[tokio::test]
 async fn bodies_of_every_size_come_back() {
-    for size in [PacketSize::DEFAULT, PacketSize::MAX] {
-        let server = Server::start(trusted().packet_size(size)).await;
-        let client = server.client(PoolConfig::default().packet_size(size));
+    let small = PacketSize::DEFAULT;
+    for (size, requests) in [
+        (small, 1),
+        (PacketSize::MAX, 1),
+        (small, 16),
+        (PacketSize::MAX, 3),
+    ] {
+        let config = trusted().packet_size(size).body_requests(requests);
+        let server = Server::start(config).await;
+        let config = PoolConfig::default().packet_size(size);
+        let client = server.client(config.body_requests(requests));
         for n in [0, 1, 8186, 8187, 100_000, 5_000_000] {
             let data: Bytes = (0..n)
                 .map(|i: u32| i.to_le_bytes()[0])

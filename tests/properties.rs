@@ -271,18 +271,19 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(length: usize, chunked: bool, frame: usize) -> Self {
+    fn new(length: usize, chunked: bool, frame: usize, requests: u16) -> Self {
         let framing = if chunked {
             BodyFraming::Chunked
         } else {
             BodyFraming::Length(length as u64)
         };
-        let mut client = ClientExchange::new(framing, false, PacketSize::DEFAULT);
+        let size = PacketSize::DEFAULT;
+        let mut client = ClientExchange::new(framing, false, size).body_requests(requests);
         client.request_written();
         let data = vec![2u8; length];
         Self {
             client,
-            server: ServerExchange::new(framing, false, PacketSize::DEFAULT),
+            server: ServerExchange::new(framing, false, size).body_requests(requests),
             to_server: BytesMut::new(),
             to_client: BytesMut::new(),
             at_server: BytesMut::new(),
@@ -384,8 +385,9 @@ proptest! {
         acts in prop::collection::vec(act(), 0..12),
         n in 1usize..5000,
         read_all: bool,
+        requests in 1u16..5,
     ) {
-        let mut pair = Pair::new(length, chunked, frame);
+        let mut pair = Pair::new(length, chunked, frame, requests);
         let mut head = BytesMut::new();
         SendHeadersWriter::new(&mut head, PacketSize::DEFAULT, 200).unwrap().finish();
         let mut written = 0;

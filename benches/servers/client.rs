@@ -72,9 +72,10 @@ type Hyper = legacy::Client<HttpConnector, Data>;
 impl AnyClient {
     pub(crate) fn new(protocol: Protocol, address: &str) -> Self {
         match protocol {
-            Protocol::Ajp(size) => {
+            Protocol::Ajp(size, ahead) => {
                 let config = PoolConfig::default()
                     .packet_size(size)
+                    .body_requests(ahead)
                     .max_connections(10_000)
                     .max_idle(10_000);
                 let address: Address = address.parse().unwrap();

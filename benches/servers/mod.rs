@@ -37,16 +37,28 @@ pub(crate) const FRAME: usize = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    Ajp(PacketSize),
+    /// With so many body packets asked for at a time.
+    Ajp(PacketSize, u16),
     Http1,
 }
 
 /// Names of the protocols, as the environment and the tables have them.
 pub(crate) const PROTOCOLS: [(&str, Protocol); 3] = [
-    ("ajp", Protocol::Ajp(PacketSize::DEFAULT)),
-    ("ajp-65536", Protocol::Ajp(PacketSize::MAX)),
+    ("ajp", Protocol::Ajp(PacketSize::DEFAULT, 1)),
+    ("ajp-65536", Protocol::Ajp(PacketSize::MAX, 1)),
     ("hyper", Protocol::Http1),
 ];
+
+/// Where a container may ask for body ahead.
+pub(crate) const AHEAD: [(&str, Protocol); 2] = [
+    ("ajp-ahead", Protocol::Ajp(PacketSize::DEFAULT, 32)),
+    ("ajp-65536-ahead", Protocol::Ajp(PacketSize::MAX, 16)),
+];
+
+pub(crate) fn protocol(name: &str) -> Protocol {
+    let mut all = PROTOCOLS.iter().chain(&AHEAD);
+    all.find(|(known, _)| *known == name).unwrap().1
+}
 
 /// A server's process. It ends with this value.
 pub(crate) struct Server {
@@ -105,8 +117,7 @@ pub(crate) fn serve_if_asked() -> bool {
     } else if name == relay::NAME {
         runtime.block_on(relay::serve());
     } else {
-        let (_, protocol) = PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
-        runtime.block_on(serve(*protocol));
+        runtime.block_on(serve(protocol(&name)));
     }
     // The process ends; connections are not taken apart first.
     std::mem::forget(runtime);
@@ -156,8 +167,10 @@ async fn serve(protocol: Protocol) {
         answer(request, small, large)
     });
     match protocol {
-        Protocol::Ajp(size) => {
-            let config = ServerConfig::new(Trust::TrustedNetwork).packet_size(size);
+        Protocol::Ajp(size, ahead) => {
+            let config = ServerConfig::new(Trust::TrustedNetwork)
+                .packet_size(size)
+                .body_requests(ahead);
             let server = ajp::server::serve(listener, app).config(config);
             tokio::select! {
                 () = std::future::IntoFuture::into_future(server) => {}

@@ -1,7 +1,7 @@
 //! A client in this process and a server in another, measured together.
 
 use super::client::{AnyClient, Case};
-use super::{PROTOCOLS, Server, own_cpu, runtime};
+use super::{Server, own_cpu, protocol, runtime};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -23,9 +23,8 @@ pub(crate) struct Spent {
 impl Pair {
     /// Both sides with so many workers, or on one thread if 0.
     pub(crate) fn start(name: &'static str, workers: usize) -> Self {
-        let (_, protocol) = *PROTOCOLS.iter().find(|(known, _)| *known == name).unwrap();
         let server = Server::start(name, workers);
-        let client = AnyClient::new(protocol, &server.address);
+        let client = AnyClient::new(protocol(name), &server.address);
         Self {
             name,
             runtime: runtime(workers),

@@ -30,11 +30,13 @@ struct Model {
     phase: Phase,
     /// Body bytes in all, if they are known.
     length: Option<u64>,
-    /// The largest answer that was asked for last.
+    /// The largest answer to any of the questions that are open.
     asked_for: usize,
     /// Body packets that the container waits for or waited for: the eager one and the asked.
     owed: u64,
     answered: u64,
+    /// Most questions that may be open at a time.
+    most: u16,
     sent: u64,
     end_sent: bool,
     no_body: bool,
@@ -45,7 +47,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(framing: BodyFraming, head_request: bool, size: PacketSize) -> Self {
+    fn new(framing: BodyFraming, head_request: bool, size: PacketSize, most: u16) -> Self {
         let length = match framing {
             BodyFraming::Length(length) => Some(length),
             BodyFraming::Absent => Some(0),
@@ -58,6 +60,7 @@ impl Model {
             asked_for: size.bytes() - 6,
             owed: u64::from(matches!(framing, BodyFraming::Length(1..))),
             answered: 0,
+            most,
             sent: 0,
             end_sent: false,
             no_body: head_request,
@@ -103,11 +106,17 @@ impl Model {
         match (self.phase, packet) {
             (Phase::Ended { .. } | Phase::Failed, _) | (_, CPong) => None,
             (_, Ask(number)) => {
-                if self.owed != self.answered {
+                let open = self.owed - self.answered;
+                if open >= u64::from(self.most) {
                     return None;
                 }
                 self.owed += 1;
-                self.asked_for = usize::from(*number);
+                let number = usize::from(*number);
+                self.asked_for = if open == 0 {
+                    number
+                } else {
+                    self.asked_for.min(number)
+                };
                 Some("asked")
             }
             (Phase::AwaitHead, Head(head)) => {
@@ -173,7 +182,7 @@ impl Model {
         assert_eq!(exchange.response_left(), left);
         let refused = self.status == 403 && self.phase == (Phase::Ended { reuse: false });
         assert_eq!(exchange.is_refusal(), refused);
-        assert!(self.answered <= self.owed && self.owed <= self.answered + 1);
+        assert!(self.answered <= self.owed && self.owed <= self.answered + u64::from(self.most));
         assert!(self.length.is_none_or(|length| self.sent <= length));
     }
 
@@ -309,8 +318,10 @@ fuzz_target!(|data: &[u8]| {
     let switches = input.byte();
     let size = packet_size(switches >> 4);
     let cuts = input.byte();
-    let mut model = Model::new(framing, switches & 1 != 0, size);
-    let mut exchange = ClientExchange::new(framing, switches & 1 != 0, size);
+    let most = 1 + u16::from(switches >> 1 & 3);
+    let mut model = Model::new(framing, switches & 1 != 0, size, most);
+    let exchange = ClientExchange::new(framing, switches & 1 != 0, size);
+    let mut exchange = exchange.body_requests(most);
     assert_eq!(exchange.is_head_request(), switches & 1 != 0);
     model.check(&exchange);
     while !input.is_empty() {

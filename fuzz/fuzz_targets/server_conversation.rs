@@ -32,7 +32,9 @@ fuzz_target!(|data: &[u8]| {
 struct Model {
     framing: BodyFraming,
     size: PacketSize,
-    owed: bool,
+    owed: u64,
+    /// Most of them at a time.
+    most: u16,
     complete: bool,
     stray: bool,
     failed: bool,
@@ -43,11 +45,12 @@ struct Model {
 }
 
 impl Model {
-    fn new(framing: BodyFraming, head_request: bool, size: PacketSize) -> Self {
+    fn new(framing: BodyFraming, head_request: bool, size: PacketSize, most: u16) -> Self {
         Self {
             framing,
             size,
-            owed: matches!(framing, BodyFraming::Length(1..)),
+            owed: u64::from(matches!(framing, BodyFraming::Length(1..))),
+            most,
             complete: framing == BodyFraming::Length(0),
             stray: false,
             failed: false,
@@ -58,7 +61,8 @@ impl Model {
     }
 
     fn check(&self, exchange: &ServerExchange) {
-        assert_eq!(exchange.is_owed(), self.owed, "{self:?}");
+        assert_eq!(u64::from(exchange.owed()), self.owed, "{self:?}");
+        assert_eq!(exchange.is_owed(), self.owed > 0);
         assert_eq!(exchange.is_body_complete(), self.complete, "{self:?}");
         assert_eq!(exchange.body_received(), self.received);
         assert_eq!(exchange.is_responding(), self.response.is_some());
@@ -69,7 +73,7 @@ impl Model {
             self.response.flatten()
         };
         assert_eq!(exchange.response_left(), left, "{self:?}");
-        let finish = match (self.failed, self.owed) {
+        let finish = match (self.failed, self.owed > 0) {
             (true, _) => Finish::End { reuse: false },
             (false, true) => Finish::SwallowFirst,
             (false, false) => Finish::End { reuse: !self.stray },
@@ -78,12 +82,20 @@ impl Model {
     }
 
     fn ask(&mut self, exchange: &mut ServerExchange) {
-        let may = !self.owed && !self.complete && !self.failed;
+        // What is owed can all have data, however full the packets are.
+        let ahead = match self.framing {
+            BodyFraming::Length(length) => {
+                let fits = self.owed * (self.size.bytes() as u64 - 6);
+                self.owed < u64::from(self.most) && fits < length.saturating_sub(self.received)
+            }
+            _ => false,
+        };
+        let may = (self.owed == 0 || ahead) && !self.complete && !self.failed;
         let most = u16::try_from(self.size.bytes() - 6).expect("at most 65530");
         let [high, low] = most.to_be_bytes();
         let expected = may.then_some([0x41, 0x42, 0, 3, 6, high, low]);
         assert_eq!(exchange.request_body(), expected);
-        self.owed |= may;
+        self.owed += u64::from(may);
     }
 
     fn receive(&mut self, payload: &Bytes, exchange: &mut ServerExchange) {
@@ -93,9 +105,9 @@ impl Model {
         };
         let parsed = shadow::body(payload);
         let bodyless = matches!(self.framing, BodyFraming::Length(0) | BodyFraming::Absent);
-        let expected = if self.owed {
+        let expected = if self.owed > 0 {
             // A malformed packet is still owed; nothing can come of it any more.
-            self.owed = parsed.is_none();
+            self.owed -= u64::from(parsed.is_some());
             match parsed {
                 Some(shadow::Body::Data(data)) => {
                     self.received += data.len() as u64;
@@ -157,6 +169,8 @@ impl Model {
 /// A container against a web server that sends anything.
 struct Alone {
     size: PacketSize,
+    /// Body packets that may be owed at a time.
+    most: u16,
     cuts: u8,
     idle: Idle,
     stray_allowed: bool,
@@ -166,8 +180,10 @@ struct Alone {
 
 impl Alone {
     fn new(input: &mut Input<'_>) -> Self {
+        let first = input.byte();
         Self {
-            size: packet_size(input.byte()),
+            size: packet_size(first),
+            most: most(first),
             cuts: input.byte(),
             idle: Idle::new(),
             stray_allowed: false,
@@ -221,8 +237,10 @@ impl Alone {
             IdleEvent::Request(request) => {
                 assert!(matches!(expected, Some(shadow::ToContainer::Request(_))));
                 let head_request = request.method() == b"HEAD";
-                let exchange = ServerExchange::new(request.framing(), head_request, self.size);
-                let model = Model::new(request.framing(), head_request, self.size);
+                let framing = request.framing();
+                let exchange = ServerExchange::new(framing, head_request, self.size);
+                let exchange = exchange.body_requests(self.most);
+                let model = Model::new(framing, head_request, self.size, self.most);
                 model.check(&exchange);
                 self.exchange = Some((exchange, model));
             }
@@ -272,6 +290,11 @@ impl Alone {
         }
         model.check(exchange);
     }
+}
+
+/// Body packets that may be owed at a time: 1 to 4.
+fn most(byte: u8) -> u16 {
+    1 + u16::from(byte >> 6)
 }
 
 fn body_payload(len: usize, extra: u8) -> Vec<u8> {
@@ -340,6 +363,8 @@ struct Pair {
 struct Exchange {
     client: ClientExchange,
     server: Option<ServerExchange>,
+    /// Body packets that may be owed at a time.
+    most: u16,
     framing: BodyFraming,
     head: bool,
     /// Most bytes of a request body packet, so that packets are not always full.
@@ -388,11 +413,13 @@ impl Pair {
             _ => BodyFraming::Length(length as u64),
         };
         let head = switches & 0x20 != 0;
+        let most = most(switches);
         let request = &mut self.to_server[0];
         write_request(request, self.size, framing, head);
         let mut x = Exchange {
-            client: ClientExchange::new(framing, head, self.size),
+            client: ClientExchange::new(framing, head, self.size).body_requests(most),
             server: None,
+            most,
             framing,
             head,
             piece: 1 + usize::from(input.number()) % self.size.bytes(),
@@ -518,7 +545,8 @@ impl Pair {
                     IdleEvent::Request(request) => {
                         assert_eq!(request.framing(), x.framing);
                         assert_eq!(request.method() == b"HEAD", x.head);
-                        x.server = Some(ServerExchange::new(x.framing, x.head, self.size));
+                        let server = ServerExchange::new(x.framing, x.head, self.size);
+                        x.server = Some(server.body_requests(x.most));
                     }
                     other => panic!("{other:?} instead of the request"),
                 },

@@ -31,6 +31,7 @@ pub struct PoolConfig {
     pub(super) max_requests: Option<u64>,
     pub(crate) cping: CPingMode,
     pub(super) timeouts: Timeouts,
+    pub(super) body_requests: u16,
     pub(super) observer: Watcher,
 }
 
@@ -51,6 +52,7 @@ impl Default for PoolConfig {
             max_requests: None,
             cping: CPingMode::default(),
             timeouts: Timeouts::default(),
+            body_requests: 1,
             observer: Watcher::default(),
         }
     }
@@ -172,6 +174,19 @@ impl PoolConfig {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Request body packets that the container may ask for before the first of them is sent,
+    /// at least 1. Default 1, as the protocol has it: a container that asks again before its
+    /// answer is there has lost its place, and the connection is closed.
+    ///
+    /// Containers of this crate ask for more where they are told to
+    /// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests));
+    /// allow at least as many here.
+    #[must_use]
+    pub fn body_requests(mut self, packets: u16) -> Self {
+        self.body_requests = packets.max(1);
         self
     }
 

@@ -18,6 +18,9 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+/// Bytes waiting to be written from which on no body is taken.
+const HIGH_WATER: usize = 65536;
+
 /// One exchange on one connection.
 ///
 /// Poll [`next_event`](Self::next_event) to move it forward in both directions. Whenever
@@ -106,10 +109,28 @@ impl Exchange {
     }
 
     /// Most body bytes the container waits for now; `None` when it waits for none, and
-    /// `Some(0)` when only end of body is left to send.
+    /// `Some(0)` when only end of body is left to send. Also `None` while so much is queued
+    /// that more should wait ([`is_backed_up`](Self::is_backed_up)).
     #[must_use]
     pub fn credit(&self) -> Option<usize> {
-        self.machine.credit()
+        self.machine.credit().filter(|_| !self.is_backed_up())
+    }
+
+    /// Whether at least 64 KiB wait to be written: only where the container may ask for
+    /// several packets at a time ([`PoolConfig::body_requests`](super::PoolConfig::body_requests)).
+    /// [`poll_event`](Self::poll_event) writes them.
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        let several = self.lease.shared.config.body_requests > 1;
+        let connection = self.lease.connection.as_ref();
+        several && connection.is_some_and(|connection| connection.io.queued() >= HIGH_WATER)
+    }
+
+    /// Whether the next packet has come already, so that its event need not be waited for.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_packet(&self) -> bool {
+        let connection = self.lease.connection.as_ref();
+        connection.is_some_and(|connection| connection.io.has_packet())
     }
 
     /// Request body bytes still promised by Content-Length.
@@ -321,7 +342,8 @@ impl Exchange {
         self.waits.read(None);
         let packet = ToWebServer::parse(payload).map_err(|error| Error::protocol(error.into()))?;
         let reuse = matches!(packet, ToWebServer::EndResponse { reuse: true });
-        if sending && matches!(packet, ToWebServer::GetBodyChunk { .. }) {
+        let asked = matches!(packet, ToWebServer::GetBodyChunk { .. });
+        if asked && sending && self.lease.shared.config.body_requests == 1 {
             return Err(Error::protocol(ProtocolError::BodyRequestedTwice));
         }
         let event = self.machine.receive(packet).map_err(Error::protocol)?;

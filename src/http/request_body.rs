@@ -5,6 +5,7 @@ use crate::proto::BodyEvent;
 use crate::wire::BodyFraming;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +13,9 @@ use std::task::{Context, Poll, Waker};
 
 /// The body of a request from a web server.
 ///
-/// At most one packet is buffered; the next one is asked for when the body is polled
-/// again. It ends only when the web server has said that it is complete: everything
+/// At most one packet is buffered, unless the server may ask for more of them
+/// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests));
+/// the next one is asked for when the body is polled again. It ends only when the web server has said that it is complete: everything
 /// else is an error.
 pub struct RequestBody(Option<Arc<Shared>>);
 
@@ -32,7 +34,12 @@ impl RequestBodyError {
 struct Shared(Mutex<Slot>);
 
 struct Slot {
+    /// The packet to be read next.
     data: Option<Bytes>,
+    /// Those behind it.
+    more: VecDeque<Bytes>,
+    /// The application has begun to read.
+    begun: bool,
     wanted: bool,
     ended: bool,
     error: Option<RequestBodyError>,
@@ -59,6 +66,8 @@ impl RequestBody {
         }
         let shared = Arc::new(Shared(Mutex::new(Slot {
             data: None,
+            more: VecDeque::new(),
+            begun: false,
             wanted: false,
             ended: false,
             error: None,
@@ -84,6 +93,7 @@ impl Body for RequestBody {
         };
         let mut slot = shared.lock();
         if let Some(data) = slot.data.take() {
+            slot.data = slot.more.pop_front();
             slot.left = slot.left.map(|left| left.saturating_sub(data.len() as u64));
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -93,7 +103,7 @@ impl Body for RequestBody {
         if slot.ended {
             return Poll::Ready(None);
         }
-        slot.wanted = true;
+        (slot.wanted, slot.begun) = (true, true);
         match &slot.reader {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             _ => slot.reader = Some(cx.waker().clone()),
@@ -136,6 +146,17 @@ impl fmt::Debug for RequestBody {
     }
 }
 
+/// What the application wants of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Nothing: it has not begun to read, or never will.
+    None,
+    /// It waits for data.
+    Waiting,
+    /// It reads, and has so many packets before it.
+    Behind(usize),
+}
+
 /// The connection's end of a [`RequestBody`].
 pub(crate) struct Feed(Arc<Shared>);
 
@@ -150,19 +171,26 @@ impl Feed {
         }
     }
 
-    /// After the application was polled: whether it waits for data.
-    pub(crate) fn end_drive(&self) -> bool {
+    /// After the application was polled: what it wants.
+    pub(crate) fn end_drive(&self) -> Demand {
         let mut slot = self.0.lock();
         slot.driving = false;
-        // Nobody waits once the application has let go of the body.
-        slot.wanted && Arc::strong_count(&self.0) > 1
+        // Nobody reads once the application has let go of the body.
+        if !slot.begun || Arc::strong_count(&self.0) == 1 {
+            Demand::None
+        } else if slot.wanted {
+            Demand::Waiting
+        } else {
+            Demand::Behind(slot.more.len().saturating_add(slot.data.is_some().into()))
+        }
     }
 
     /// Hands over what the web server sent. `complete` tells that nothing follows.
     pub(crate) fn push(&self, event: BodyEvent, complete: bool) {
         let mut slot = self.0.lock();
         match event {
-            BodyEvent::Data(data) => slot.data = Some(data),
+            BodyEvent::Data(data) if slot.data.is_none() => slot.data = Some(data),
+            BodyEvent::Data(data) => slot.more.push_back(data),
             BodyEvent::End => slot.ended = true,
             BodyEvent::StrayEmpty => return,
         }

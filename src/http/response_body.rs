@@ -74,16 +74,22 @@ impl ResponseBody {
 impl State {
     /// Both directions, up to the next event that concerns the caller.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        // Of several questions that have come together all answers leave together.
+        let mut asked = false;
         loop {
-            if !self.exchange.is_ended() {
+            if !self.exchange.is_ended() && !(asked && self.exchange.has_packet()) {
                 let upload = unlocked(&mut self.upload);
                 if let Err(error) = upload.poll_pump(cx, &mut self.exchange) {
                     return Poll::Ready(Err(self.exchange.abandon(error)));
                 }
             }
-            match ready!(self.exchange.poll_event(cx)) {
-                Ok(ClientEvent::BodyRequested | ClientEvent::Ignored) => {}
-                other => return Poll::Ready(other),
+            let full = self.exchange.is_backed_up();
+            match self.exchange.poll_event(cx) {
+                Poll::Ready(Ok(ClientEvent::BodyRequested)) => asked = true,
+                Poll::Ready(Ok(ClientEvent::Ignored)) => asked = false,
+                // There is room again for the rest of the answers.
+                Poll::Pending if full && !self.exchange.is_backed_up() => asked = false,
+                other => return other,
             }
         }
     }

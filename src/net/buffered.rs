@@ -236,6 +236,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         !self.read.is_empty()
     }
 
+    /// Whether a whole packet was received that was not taken yet.
+    #[cfg(all(feature = "client", feature = "http"))]
+    pub(crate) fn has_packet(&self) -> bool {
+        let len = packet_len(&self.read, self.reads, self.size);
+        matches!(len, Ok(Some(len)) if self.read.len() >= HEADER_LEN.saturating_add(len))
+    }
+
     /// The buffer that writers append packets to.
     pub(crate) fn write_buffer(&mut self) -> &mut BytesMut {
         if self.tail.capacity() == 0 {

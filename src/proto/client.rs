@@ -89,8 +89,12 @@ pub struct ClientExchange {
     /// Body bytes not sent yet, `None` when the length is unknown.
     left: Option<u64>,
     source_ended: bool,
-    /// Largest answer the container waits for, `None` when it waits for none.
-    due: Option<u16>,
+    /// Body packets that the container waits for.
+    due: u16,
+    /// How many it may wait for at a time.
+    most_due: u16,
+    /// Most bytes that each of them may carry.
+    asked_for: u16,
     head_request: bool,
     no_body: bool,
     status: u16,
@@ -118,7 +122,9 @@ impl ClientExchange {
             progress: Progress::NotSent,
             left,
             source_ended: false,
-            due: framing.is_eager().then_some(all),
+            due: framing.is_eager().into(),
+            most_due: 1,
+            asked_for: all,
             head_request,
             no_body: head_request,
             status: 0,
@@ -126,6 +132,14 @@ impl ClientExchange {
             received: 0,
             sent: 0,
         }
+    }
+
+    /// Lets the container wait for so many body packets at a time, the unasked one included,
+    /// at least 1. Default 1; see [`ServerExchange::body_requests`](super::ServerExchange::body_requests).
+    #[must_use]
+    pub fn body_requests(mut self, most: u16) -> Self {
+        self.most_due = most.max(1);
+        self
     }
 
     /// Records that the last byte of the Forward Request was handed to the kernel.
@@ -149,7 +163,10 @@ impl ClientExchange {
         if matches!(self.phase, Phase::Ended { .. } | Phase::Failed) {
             return None;
         }
-        let due = usize::from(self.due?).min(self.size.max_request_body());
+        if self.due == 0 {
+            return None;
+        }
+        let due = usize::from(self.asked_for).min(self.size.max_request_body());
         if self.source_ended {
             return Some(0);
         }
@@ -176,7 +193,7 @@ impl ClientExchange {
         }
         let header = body_packet_header(len, self.size)?;
         let len = len as u64;
-        self.due = None;
+        self.due = self.due.saturating_sub(1);
         self.left = self.left.map(|left| left.saturating_sub(len));
         self.sent = self.sent.saturating_add(len);
         self.progress = self.progress.max(Progress::BodySent);
@@ -203,7 +220,7 @@ impl ClientExchange {
             });
         }
         self.source_ended = true;
-        self.due = None;
+        self.due = self.due.saturating_sub(1);
         Ok(END_OF_BODY)
     }
 
@@ -235,10 +252,15 @@ impl ClientExchange {
             }),
             ToWebServer::SendBodyChunk(data) if self.phase == Phase::Streaming => self.data(data),
             ToWebServer::GetBodyChunk { requested } => {
-                if self.due.is_some() {
+                if self.due >= self.most_due {
                     return Err(ProtocolError::BodyRequestedTwice);
                 }
-                self.due = Some(requested);
+                // The smallest one holds for all that are due.
+                self.asked_for = match self.due {
+                    0 => requested,
+                    _ => self.asked_for.min(requested),
+                };
+                self.due = self.due.saturating_add(1);
                 Ok(ClientEvent::BodyRequested)
             }
             ToWebServer::EndResponse { reuse } if self.phase == Phase::Streaming => {
@@ -314,7 +336,7 @@ impl ClientExchange {
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         self.phase == (Phase::Ended { reuse: true })
-            && self.due.is_none()
+            && self.due == 0
             && self.progress >= Progress::RequestSent
     }
 
@@ -437,6 +459,37 @@ mod tests {
         let mut x = exchange(BodyFraming::Chunked);
         x.receive(ASK).unwrap();
         assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));
+    }
+
+    #[test]
+    fn as_many_are_due_as_are_allowed_and_the_smallest_number_holds() {
+        let mut x = exchange(BodyFraming::Length(20_000)).body_requests(3);
+        x.receive(ASK).unwrap();
+        let few = ToWebServer::GetBodyChunk { requested: 5000 };
+        x.receive(few).unwrap();
+        assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));
+
+        let mut x = exchange(BodyFraming::Length(20_000)).body_requests(3);
+        x.receive(ASK).unwrap();
+        x.receive(ToWebServer::GetBodyChunk { requested: 5000 })
+            .unwrap();
+        for left in [15_000, 10_000, 5000] {
+            assert_eq!(x.credit(), Some(5000));
+            x.send_data(5000).unwrap();
+            assert_eq!(x.body_left(), Some(left));
+        }
+        assert_eq!(x.credit(), None);
+        x.receive(ASK).unwrap();
+        assert_eq!(x.credit(), Some(5000), "all that is left");
+        x.send_data(4999).unwrap();
+        for _ in 0..3 {
+            x.receive(ASK).unwrap();
+        }
+        assert_eq!(x.credit(), Some(1));
+        x.send_data(1).unwrap();
+        x.receive(head(200, &[])).unwrap();
+        x.receive(END).unwrap();
+        assert!(!x.is_reusable(), "two were not answered");
     }
 
     #[test]

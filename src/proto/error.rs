@@ -17,7 +17,8 @@ pub enum ProtocolError {
         /// When it came.
         state: &'static str,
     },
-    /// The container asked for the next body packet before the last one was sent.
+    /// The container asked for the next body packet before the last one was sent, or for more
+    /// than it may wait for at a time ([`ClientExchange::body_requests`](super::ClientExchange::body_requests)).
     #[error("the container sent Get Body Chunk while the answer to the last one was unsent")]
     BodyRequestedTwice,
     /// A response status that cannot end an exchange (1xx).

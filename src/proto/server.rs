@@ -115,7 +115,7 @@ impl fmt::Debug for BodyEvent {
     reason = "there is nothing else to do at the end"
 )]
 pub enum Finish {
-    /// Read and drop one body packet first, or send End Response with reuse 0.
+    /// Read and drop a body packet first, or send End Response with reuse 0.
     SwallowFirst,
     /// Send End Response now; with this reuse flag at most.
     End {
@@ -149,7 +149,9 @@ enum Response {
 pub struct ServerExchange {
     size: PacketSize,
     framing: BodyFraming,
-    owed: bool,
+    owed: u16,
+    /// Most of them at a time.
+    most_owed: u16,
     body_ended: bool,
     stray_seen: bool,
     failed: bool,
@@ -165,7 +167,8 @@ impl ServerExchange {
         Self {
             size,
             framing,
-            owed: framing.is_eager(),
+            owed: framing.is_eager().into(),
+            most_owed: 1,
             body_ended: framing == BodyFraming::Length(0),
             stray_seen: false,
             failed: false,
@@ -175,9 +178,28 @@ impl ServerExchange {
         }
     }
 
+    /// Lets [`request_body`](Self::request_body) ask for more packets while the web server
+    /// still owes some: so many at a time, the unasked one included, at least 1. Default 1.
+    ///
+    /// The protocol knows nothing but one question and one answer, and no container asks ahead;
+    /// httpd, mod_jk and this crate's client answer each question in its turn all the same.
+    /// More than one is owed only of a body of known length, and never more than its rest
+    /// fills: an answer beyond the end is never asked for.
+    #[must_use]
+    pub fn body_requests(mut self, most: u16) -> Self {
+        self.most_owed = most.max(1);
+        self
+    }
+
     /// Whether the web server owes a body packet.
     #[must_use]
     pub fn is_owed(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// How many body packets the web server owes.
+    #[must_use]
+    pub fn owed(&self) -> u16 {
         self.owed
     }
 
@@ -193,16 +215,29 @@ impl ServerExchange {
         self.received
     }
 
-    /// A Get Body Chunk packet to send, when the application wants data, none is owed and
-    /// more can come. One packet is owed afterwards.
+    /// A Get Body Chunk packet to send, when the application wants data, none is owed (or
+    /// fewer than [`body_requests`](Self::body_requests) allow) and more can come. One more
+    /// packet is owed afterwards.
     pub fn request_body(&mut self) -> Option<[u8; 7]> {
-        if self.owed || self.body_ended || self.failed {
+        if self.body_ended || self.failed || self.owed >= self.most_owed() {
             return None;
         }
-        self.owed = true;
+        self.owed = self.owed.saturating_add(1);
         Some(get_body_chunk(
             u16::try_from(self.size.max_request_body()).unwrap_or(u16::MAX),
         ))
+    }
+
+    /// Packets that may be owed now. What is left of a known length needs at least so many,
+    /// however full the web server makes them.
+    fn most_owed(&self) -> u16 {
+        let BodyFraming::Length(expected) = self.framing else {
+            return 1;
+        };
+        let left = expected.saturating_sub(self.received);
+        let packets = left.div_ceil(self.size.max_request_body() as u64);
+        let packets = u16::try_from(packets).unwrap_or(u16::MAX);
+        packets.clamp(1, self.most_owed)
     }
 
     /// Takes the payload of one packet that arrived during the exchange.
@@ -216,7 +251,7 @@ impl ServerExchange {
     }
 
     fn step(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
-        if !self.owed {
+        if self.owed == 0 {
             let bodyless =
                 self.framing == BodyFraming::Length(0) || self.framing == BodyFraming::Absent;
             if bodyless
@@ -234,7 +269,7 @@ impl ServerExchange {
         }
         match RequestBody::parse(payload)? {
             RequestBody::Data(data) => {
-                self.owed = false;
+                self.owed = self.owed.saturating_sub(1);
                 self.received = self.received.saturating_add(data.len() as u64);
                 if let BodyFraming::Length(expected) = self.framing {
                     if self.received > expected {
@@ -245,7 +280,7 @@ impl ServerExchange {
                 Ok(BodyEvent::Data(data))
             }
             RequestBody::End => {
-                self.owed = false;
+                self.owed = self.owed.saturating_sub(1);
                 match self.framing {
                     BodyFraming::Length(expected) if self.received < expected => {
                         Err(ProtocolError::RequestTooShort {
@@ -314,7 +349,7 @@ impl ServerExchange {
     pub fn finish(&self) -> Finish {
         if self.failed {
             Finish::End { reuse: false }
-        } else if self.owed {
+        } else if self.is_owed() {
             Finish::SwallowFirst
         } else {
             Finish::End {
@@ -357,6 +392,31 @@ mod tests {
         assert!(x.is_body_complete());
         assert_eq!(x.request_body(), None);
         assert_eq!(x.finish(), Finish::End { reuse: true });
+    }
+
+    #[test]
+    fn no_more_is_asked_ahead_than_the_rest_fills() {
+        let full = |n: usize| Bytes::from([&8186u16.to_be_bytes()[..], &vec![7; n]].concat());
+        let mut x = exchange(BodyFraming::Length(8186 * 3 + 1)).body_requests(3);
+        assert_eq!(x.owed(), 1, "the unasked one");
+        assert!(x.request_body().is_some() && x.request_body().is_some());
+        assert_eq!((x.request_body(), x.owed()), (None, 3));
+        x.receive(&full(8186)).unwrap();
+        assert!(x.request_body().is_some());
+        x.receive(&full(8186)).unwrap();
+        assert_eq!((x.request_body(), x.owed()), (None, 2), "8187 bytes");
+        // It need not fill its packets; then there are more of them.
+        x.receive(&body(&[7; 100])).unwrap();
+        assert_eq!((x.request_body(), x.owed()), (None, 1), "8087 bytes");
+        assert_eq!(x.finish(), Finish::SwallowFirst);
+        x.receive(&body(&[7; 100])).unwrap();
+        assert!(x.request_body().is_some());
+
+        for framing in [BodyFraming::Chunked, BodyFraming::Absent] {
+            let mut x = exchange(framing).body_requests(3);
+            assert!(x.request_body().is_some());
+            assert_eq!(x.request_body(), None, "nobody knows where it ends");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub struct ServerConfig {
     pub(crate) monitor: Monitor,
     pub(crate) flush_when_pending: bool,
     pub(crate) high_water: usize,
+    pub(crate) body_requests: u16,
 }
 
 impl ServerConfig {
@@ -47,6 +48,7 @@ impl ServerConfig {
             monitor: Monitor::new(),
             flush_when_pending: true,
             high_water: 65536,
+            body_requests: 1,
         }
     }
 
@@ -123,6 +125,23 @@ impl ServerConfig {
     #[must_use]
     pub fn high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
+        self
+    }
+
+    /// Request body packets that are asked for before the first of them is there, at least 1.
+    /// They are buffered until the application reads them. Default 1, as the protocol has it:
+    /// then an upload has one packet per round trip.
+    ///
+    /// More make uploads several times as fast ([`docs::packet_size`](crate::docs::packet_size)
+    /// has figures). httpd, mod_jk and this crate's client
+    /// ([`PoolConfig::body_requests`](../client/struct.PoolConfig.html#method.body_requests))
+    /// answer all of them; try it with any other web server before you rely on it. Bodies of
+    /// unknown length are asked for one packet at a time all the same. When the application
+    /// answers without having read the body, what was asked for is read and dropped
+    /// ([`ServerTimeouts::swallow`]).
+    #[must_use]
+    pub fn body_requests(mut self, packets: u16) -> Self {
+        self.body_requests = packets.max(1);
         self
     }
 

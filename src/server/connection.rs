@@ -158,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 IdleEvent::Request(request) => {
                     let head = request.method() == b"HEAD";
                     // Also for a refusal: the answer to HEAD has no body.
-                    self.exchange =
-                        Some(ServerExchange::new(request.framing(), head, self.io.size()));
+                    let exchange = ServerExchange::new(request.framing(), head, self.io.size());
+                    self.exchange = Some(exchange.body_requests(self.config.body_requests));
                     self.requests = self.requests.saturating_add(1);
                     if let Err((refusal, error)) = admit(&self.config, &request, self.mode) {
                         self.refuse(refusal, error);

@@ -18,13 +18,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.exchange.as_ref()
     }
 
-    /// Queues Get Body Chunk if the application wants data, none is owed and more can come.
-    pub fn request_body(&mut self) {
-        if let Some(packet) = self
-            .exchange
-            .as_mut()
-            .and_then(ServerExchange::request_body)
-        {
+    /// Queues Get Body Chunk packets if the application wants data and more can come: one
+    /// if none is owed, or as many as [`body_requests`](super::ServerConfig::body_requests)
+    /// allow. `buffered` is how many packets the application has not read yet; while they
+    /// and those that are owed make more than half of what is allowed, nothing is asked for.
+    pub fn request_body(&mut self, buffered: usize) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let most = usize::from(self.config.body_requests);
+        let held = |exchange: &ServerExchange| buffered.saturating_add(exchange.owed().into());
+        if held(exchange) > most / 2 {
+            return;
+        }
+        while held(exchange) < most {
+            let Some(packet) = exchange.request_body() else {
+                return;
+            };
             self.io.queue(&packet);
         }
     }
@@ -125,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.io.queued() >= self.config.high_water
     }
 
-    /// Ends the response: swallows the body packet that is still owed, sends End Response
+    /// Ends the response: swallows the body packets that are still owed, sends End Response
     /// and tells whether the connection may serve another request. `keep` is false when
     /// the container wants to close; the server may have other reasons to.
     ///
@@ -136,14 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Not safe: drop the connection.
     pub async fn finish(&mut self, keep: bool) -> Result<bool, Error> {
         let wanted = keep && self.mode.is_serving() && !self.is_last_request();
-        let swallowed = match self.exchange.as_ref().map(ServerExchange::finish) {
-            Some(Finish::SwallowFirst) if wanted => {
-                self.read_limit.set(self.config.timeouts.swallow);
-                poll_fn(|cx| self.poll_swallow(cx)).await?
-            }
-            // What is owed to a connection that closes is read after End Response.
-            _ => true,
-        };
+        // What is owed to a connection that closes is read after End Response.
+        let swallowed = !wanted || self.swallow().await?;
         let Some(exchange) = self.exchange.take() else {
             return Err(Error::Aborted("no exchange is running", None));
         };
@@ -186,7 +190,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         limit.is_some_and(|limit| self.requests >= limit)
     }
 
-    /// Reads and drops the owed packet; false when it did not come in time or was wrong.
+    /// Reads and drops what is owed; false when it did not come in time or was wrong.
+    async fn swallow(&mut self) -> Result<bool, Error> {
+        let owes = |exchange: &ServerExchange| exchange.finish() == Finish::SwallowFirst;
+        if self.exchange.as_ref().is_some_and(owes) {
+            self.read_limit.set(self.config.timeouts.swallow);
+        }
+        while self.exchange.as_ref().is_some_and(owes) {
+            if !poll_fn(|cx| self.poll_swallow(cx)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads and drops one packet that is owed.
     fn poll_swallow(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
             return Poll::Ready(Err(error));

@@ -3,7 +3,7 @@
 
 use super::connection::BoxError;
 use super::span::ExchangeSpan;
-use crate::http::request_body::{Feed, RequestBody, RequestBodyError};
+use crate::http::request_body::{Demand, Feed, RequestBody, RequestBodyError};
 use crate::http::{request_parts, write_send_headers};
 use crate::proto::ServerExchange;
 use crate::server::{Connection, Error, Refusal};
@@ -142,11 +142,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     ) -> Result<T, Error> {
         poll_fn(|cx| {
             loop {
-                let (result, wanted) = self.poll_application(cx, &mut application)?;
+                let (result, demand) = self.poll_application(cx, &mut application)?;
                 if let Poll::Ready(result) = result {
                     return Poll::Ready(Ok(result));
                 }
-                if !self.poll_io(cx, wanted)? {
+                if !self.poll_io(cx, demand)? {
                     return Poll::Pending;
                 }
             }
@@ -154,12 +154,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         .await
     }
 
-    /// Polls a part of the application; tells also whether it waits for request body.
+    /// Polls a part of the application; tells also what it wants of the request body.
     fn poll_application<T>(
         &self,
         cx: &mut Context<'_>,
         application: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Result<(Poll<T>, bool), Error> {
+    ) -> Result<(Poll<T>, Demand), Error> {
         if let Some(feed) = &self.feed {
             feed.begin_drive(cx);
         }
@@ -168,19 +168,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let result = self
             .span
             .in_scope(|| catch_unwind(AssertUnwindSafe(|| application(cx))));
-        let wanted = self.feed.as_ref().is_some_and(Feed::end_drive);
+        let demand = self.feed.as_ref().map_or(Demand::None, Feed::end_drive);
         match result {
-            Ok(result) => Ok((result, wanted)),
+            Ok(result) => Ok((result, demand)),
             Err(_) => Err(Error::Panicked),
         }
     }
 
     /// Moves bytes; true when the application should be polled again.
-    fn poll_io(&mut self, cx: &mut Context<'_>, wanted: bool) -> Result<bool, Error> {
-        if wanted {
-            self.connection.request_body();
+    fn poll_io(&mut self, cx: &mut Context<'_>, demand: Demand) -> Result<bool, Error> {
+        match demand {
+            Demand::Waiting => self.connection.request_body(0),
+            Demand::Behind(packets) if self.connection.config().body_requests > 1 => {
+                self.connection.request_body(packets);
+            }
+            Demand::None | Demand::Behind(_) => {}
         }
-        match self.connection.poll_exchange(cx, wanted) {
+        let waiting = demand == Demand::Waiting;
+        match self.connection.poll_exchange(cx, waiting) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(event)) => {
                 let limit = self.connection.config().max_body;
@@ -268,10 +273,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         poll_fn(|cx| {
             loop {
                 let full = self.connection.is_backed_up();
-                let mut wanted = false;
+                let mut demand = Demand::None;
                 if !full || self.connection.poll_flush(cx)?.is_ready() {
                     let frame;
-                    (frame, wanted) =
+                    (frame, demand) =
                         self.poll_application(cx, |cx| body.as_mut().poll_frame(cx))?;
                     if let Poll::Ready(frame) = frame {
                         return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
@@ -280,7 +285,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                         self.connection.send_flush();
                     }
                 }
-                if !self.poll_io(cx, wanted)? {
+                if !self.poll_io(cx, demand)? {
                     return Poll::Pending;
                 }
             }

@@ -26,9 +26,7 @@ pub struct Pair {
 /// Runs the whole list through a gateway, below `/app`.
 pub async fn run(client: &mut Client, pair: Pair) {
     plain(client, pair).await;
-    for n in [0, 1, 8186, 8187, 100_000, 5_000_000] {
-        upload(client, n).await;
-    }
+    uploads(client).await;
     downloads(client, pair).await;
     heads(client).await;
     statuses(client).await;
@@ -37,6 +35,13 @@ pub async fn run(client: &mut Client, pair: Pair) {
         aborted(client).await;
     }
     plain(client, pair).await;
+}
+
+/// Request bodies of all sizes.
+pub async fn uploads(client: &mut Client) {
+    for n in [0, 1, 8186, 8187, 100_000, 5_000_000] {
+        upload(client, n).await;
+    }
 }
 
 async fn plain(client: &mut Client, pair: Pair) {
@@ -142,7 +147,7 @@ async fn statuses(client: &mut Client) {
 
 /// The container answers without reading the request body; what follows on the same
 /// connections must not be disturbed.
-async fn unread(client: &mut Client) {
+pub async fn unread(client: &mut Client) {
     for n in [1, 8186, 8187, 100_000] {
         let answer = client
             .request("POST", "/app/unread", &[], Body::Full(bytes(n)))

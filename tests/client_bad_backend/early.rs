@@ -1,7 +1,9 @@
 //! Answers that come before the request body was taken (section 4.12).
 
-use crate::raw::backend::{Backend, config};
-use crate::raw::packets::{chunk, head};
+use crate::raw::backend::{Backend, config, token};
+use crate::raw::packets::{chunk, head, response};
+use ajp::client::ErrorKind;
+use ajp::proto::ProtocolError;
 use ajp::wire::{END_RESPONSE_REUSE, get_body_chunk};
 use bytes::Bytes;
 use http::Request;
@@ -94,4 +96,47 @@ async fn a_close_right_after_the_answer() {
         assert_eq!(backend.post("first", megabyte()).await, Ok(expected()));
         backend.well("second").await;
     }
+}
+
+const ASK: [u8; 7] = get_body_chunk(8186);
+
+/// A container that asks ahead as far as it may, and then once too often.
+#[tokio::test]
+async fn packets_that_are_asked_for_ahead() {
+    let config = config().body_requests(4);
+    let backend = Backend::start(config, |number, mut conn| async move {
+        let request = conn.request().await.unwrap();
+        assert_eq!(conn.payload().await.unwrap().len(), 8188, "the eager one");
+        if number == 1 {
+            conn.write(&ASK.repeat(5)).await;
+            return conn.silent().await;
+        }
+        for _ in 0..2 {
+            conn.write(&ASK.repeat(4)).await;
+            for _ in 0..4 {
+                assert_eq!(conn.payload().await.unwrap().len(), 8188);
+            }
+        }
+        conn.write(&ASK).await;
+        assert_eq!(conn.payload().await.unwrap().len(), 2 + 100);
+        conn.write(&response(&token(&request), 1)).await;
+        let request = conn.request().await.unwrap();
+        conn.payload().await.unwrap();
+        conn.write(&response(&token(&request), 0)).await;
+    })
+    .await;
+    let body = Bytes::from(vec![b'm'; 9 * 8186 + 100]);
+    assert_eq!(
+        backend.post("first", body.clone()).await,
+        Ok((200, "first".into()))
+    );
+    assert_eq!(backend.idle(), 1);
+    assert_eq!(
+        backend.post("second", body.clone()).await,
+        Ok((200, "second".into()))
+    );
+    let failure = backend.post("third", body).await.unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::Protocol);
+    assert_eq!(failure.cause, ProtocolError::BodyRequestedTwice.to_string());
+    assert_eq!(backend.accepted(), 2);
 }

@@ -67,6 +67,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/honest", any(|| async { "honest" }))
         .route("/hello", any(hello))
         .route("/count", any(count))
+        .route("/first", any(first))
         .route("/unread", any(unread))
         .route("/gate", any(gate))
         .route("/hold", any(hold))
@@ -101,6 +102,14 @@ async fn count(State(app): State<Arc<App>>, body: Body) -> String {
     let _end = AtEnd(app, "count ended");
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     body.len().to_string()
+}
+
+/// Reads no further than the first piece.
+async fn first(State(app): State<Arc<App>>, body: Body) -> &'static str {
+    app.called();
+    let first = body.into_data_stream().next().await;
+    assert!(first.unwrap().is_ok());
+    "first"
 }
 
 async fn gate(State(app): State<Arc<App>>) -> &'static str {

@@ -187,3 +187,72 @@ async fn a_body_above_the_limit_is_not_pulled_further() {
     drop(peer);
     site.close().await;
 }
+
+/// The web server of a container that may ask ahead: so many packets to be asked for, of a
+/// body of six.
+async fn ahead(uri: &str) -> (Site, Peer) {
+    let config = ServerConfig::new(Trust::TrustedNetwork).body_requests(4);
+    let site = Site::start(config).await;
+    let peer = post(&site, uri, &(6 * 8186).to_string()).await;
+    (site, peer)
+}
+
+fn full() -> Vec<u8> {
+    body(&[7; 8186])
+}
+
+#[tokio::test]
+async fn packets_are_asked_for_before_the_first_is_there() {
+    let (site, mut peer) = ahead("/count").await;
+    for _ in 0..3 {
+        assert_eq!(peer.packet().await, ASK);
+    }
+    for _ in 0..2 {
+        peer.send(&full()).await;
+    }
+    // Two are left of four.
+    for _ in 0..2 {
+        assert_eq!(peer.packet().await, ASK);
+    }
+    for _ in 0..4 {
+        peer.send(&full()).await;
+    }
+    assert_eq!(peer.answer().await, Answer::new(200, "49116", true, 0));
+    peer.hello().await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn what_was_asked_for_ahead_is_read_before_the_end() {
+    let (site, mut peer) = ahead("/first").await;
+    for _ in 0..3 {
+        assert_eq!(peer.packet().await, ASK);
+    }
+    peer.send(&full()).await;
+    assert!(matches!(peer.packet().await, ToWebServer::SendHeaders(_)));
+    let data = peer.packet().await;
+    assert_eq!(data, ToWebServer::SendBodyChunk("first".into()));
+    for _ in 0..3 {
+        peer.send(&full()).await;
+    }
+    let end = ToWebServer::EndResponse { reuse: true };
+    assert_eq!(peer.packet().await, end);
+    peer.hello().await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_ends_before_what_was_asked_for_ahead() {
+    let (site, mut peer) = ahead("/count").await;
+    for _ in 0..3 {
+        assert_eq!(peer.packet().await, ASK);
+    }
+    let honest = site.connect().await;
+    peer.send(&full()).await;
+    peer.send(&END_OF_BODY).await;
+    let too_short = ProtocolError::RequestTooShort {
+        expected: 6 * 8186,
+        received: 8186,
+    };
+    assert_eq!(refused(site, peer, honest).await, Seen::Protocol(too_short));
+}
