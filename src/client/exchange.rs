@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::observer::Outcome;
 use super::span::ExchangeSpan;
 use super::waits::{Late, Waits};
-use crate::net::Silence;
+use crate::net::{Deadline, Silence};
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
 use crate::wire::ToWebServer;
 use bytes::Bytes;
@@ -60,14 +60,16 @@ pub struct Exchange {
 impl Exchange {
     /// The Forward Request is queued.
     pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
-        let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
-            (connection.io.traffic(), connection.io.queued())
-        });
+        let (mut marks, mut queued, mut timer) = ((0, 0), 0, Deadline::default());
+        if let Some(connection) = &mut lease.connection {
+            (marks, queued) = (connection.io.traffic(), connection.io.queued());
+            timer = std::mem::take(&mut connection.timer);
+        }
         let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
         Self {
-            waits: Waits::new(lease.limits.request_by),
+            waits: Waits::new(lease.limits.request_by, timer),
             lease,
             machine,
             written_mark: 0,
@@ -262,7 +264,6 @@ impl Exchange {
                 match event {
                     // The end is here, however late.
                     Ok(ClientEvent::End) | Err(_) => Poll::Ready(event),
-                    // A stream that is never behind waits for no timer.
                     Ok(_) if self.waits.is_over() => {
                         Poll::Ready(Err(Error::bare(ErrorKind::RequestTimeout)))
                     }

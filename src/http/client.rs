@@ -10,7 +10,7 @@ use crate::client::{Error, ErrorKind, Lease, Pool, RequestTimeouts, Retry};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
-use http::header::{self, HeaderMap};
+use http::header::HeaderValue;
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use std::borrow::Borrow;
@@ -84,7 +84,38 @@ impl Client {
         self.send_with(parts, None, body)
     }
 
-    /// As [`send`](Self::send), with facts that are not in the extensions.
+    /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
+    /// are not in its extensions: for web servers that know them by connection, or want the
+    /// head again.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ajp::client::Client, request: http::Request<http_body_util::Empty<bytes::Bytes>>,
+    /// #     facts: ajp::http::RequestFacts) -> Result<(), ajp::client::Error> {
+    /// let (parts, body) = request.into_parts();
+    /// let response = client.send_parts(&parts, &facts, body).await?;
+    /// println!("{} {}: {}", parts.method, parts.uri, response.status());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub fn send_parts<B>(
+        &self,
+        parts: &request::Parts,
+        facts: &RequestFacts,
+        body: B,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.send_with(parts, Some(facts), body)
+    }
+
+    /// Facts other than those of the extensions, if there are any.
     pub(super) fn send_with<B>(
         &self,
         parts: impl Borrow<request::Parts> + Send,
@@ -215,8 +246,8 @@ fn begin<B>(parts: &request::Parts, body: &mut Option<B>) -> Result<(BodyFraming
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    check(parts)?;
-    let framing = framing(&parts.headers, body.as_ref())?;
+    let heads = check(parts)?;
+    let framing = framing(&heads, body.as_ref())?;
     Ok((framing, Upload::new(body, framing)))
 }
 
@@ -233,25 +264,52 @@ fn is_stale(error: &Error, method: &Method) -> bool {
     }
 }
 
-/// What AJP cannot carry is refused before a connection is taken.
-fn check(parts: &request::Parts) -> Result<(), Error> {
+/// The headers that say how the body is announced.
+#[derive(Default)]
+struct Announced<'a> {
+    coding: Option<&'a HeaderValue>,
+    length: Option<&'a HeaderValue>,
+}
+
+/// What AJP cannot carry is refused before a connection is taken. One walk over the headers
+/// costs less than to look for each of these names.
+fn check(parts: &request::Parts) -> Result<Announced<'_>, Error> {
     if parts.method == Method::CONNECT {
         return Err(Error::new(
             ErrorKind::UpgradeNotSupported,
             "AJP has no CONNECT",
         ));
     }
-    let mut offers = parts.headers.get_all(header::UPGRADE).iter();
-    if offers.any(|value| value.as_bytes().split(|&b| b == b',').any(is_real_upgrade)) {
-        return Err(Error::new(
-            ErrorKind::UpgradeNotSupported,
-            "AJP has no WebSocket and no other upgrade",
-        ));
+    let twice = |text| Err(Error::new(ErrorKind::InvalidRequest, text));
+    let mut announced = Announced::default();
+    let mut has_host = false;
+    for (name, value) in &parts.headers {
+        match name.as_str() {
+            "host" if has_host => return twice("more than one Host"),
+            "host" => has_host = true,
+            "upgrade" if value.as_bytes().split(|&b| b == b',').any(is_real_upgrade) => {
+                return Err(Error::new(
+                    ErrorKind::UpgradeNotSupported,
+                    "AJP has no WebSocket and no other upgrade",
+                ));
+            }
+            "transfer-encoding" => {
+                if announced.coding.replace(value).is_some() {
+                    return Err(Error::new(
+                        ErrorKind::UnsupportedTransferEncoding,
+                        "more than one Transfer-Encoding",
+                    ));
+                }
+            }
+            "content-length" => {
+                if announced.length.replace(value).is_some() {
+                    return twice("more than one Content-Length");
+                }
+            }
+            _ => {}
+        }
     }
-    if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err(Error::new(ErrorKind::InvalidRequest, "more than one Host"));
-    }
-    Ok(())
+    Ok(announced)
 }
 
 /// Whether an offered protocol is another one than HTTP. The offer of another HTTP version
@@ -263,25 +321,9 @@ fn is_real_upgrade(protocol: &[u8]) -> bool {
 }
 
 /// How the request announces its body (section 6.5).
-fn framing<B: Body>(headers: &HeaderMap, body: Option<&B>) -> Result<BodyFraming, Error> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    if codings.next().is_some() {
-        return Err(Error::new(
-            ErrorKind::UnsupportedTransferEncoding,
-            "more than one Transfer-Encoding",
-        ));
-    }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() {
-        return Err(Error::new(
-            ErrorKind::InvalidRequest,
-            "more than one Content-Length",
-        ));
-    }
+fn framing<B: Body>(announced: &Announced<'_>, body: Option<&B>) -> Result<BodyFraming, Error> {
     let exact = body.map_or(Some(0), |body| body.size_hint().exact());
-    match (coding, length) {
+    match (announced.coding, announced.length) {
         (Some(_), Some(_)) => Err(Error::new(
             ErrorKind::InvalidRequest,
             "both Content-Length and Transfer-Encoding",

@@ -4,6 +4,7 @@ use super::tls_facts::TlsFacts;
 use crate::Secret;
 use crate::wire::Attribute;
 use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +39,7 @@ pub struct RequestFacts {
     pub(super) activation: Option<Bytes>,
     pub(super) secret: Option<Secret>,
     pub(super) attributes: Vec<(Bytes, Bytes)>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Text of unknown charset: UTF-8 if it is valid UTF-8, else Latin-1. AJP defines none
@@ -83,6 +85,7 @@ impl RequestFacts {
         activation: None,
         secret: None,
         attributes: Vec::new(),
+        headers: Vec::new(),
     };
 
     /// No facts.
@@ -313,6 +316,16 @@ impl RequestFacts {
         self
     }
 
+    /// Adds a header to those of the request, such as `X-Forwarded-Proto`: for less than it
+    /// costs to put it into them, and whatever their `Connection` names. It takes the place
+    /// of none; what concerns one HTTP connection only, `Host` and `Content-Length` are left
+    /// out. The container has it among the other headers, not here.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// Adds a request attribute. Containers refuse names that they do not expect; never
     /// take a name from the request.
     #[must_use]
@@ -333,6 +346,7 @@ impl fmt::Debug for RequestFacts {
                 value: Some(value),
             })
             .collect();
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("RequestFacts")
             .field("remote_addr", &self.remote_addr())
             .field("remote_host", &self.remote_host())
@@ -349,6 +363,7 @@ impl fmt::Debug for RequestFacts {
             .field("activation", &self.activation())
             .field("secret", &self.secret)
             .field("attributes", &attributes)
+            .field("headers", &headers)
             .finish_non_exhaustive()
     }
 }
@@ -399,6 +414,10 @@ mod tests {
             .with_secret(Secret::new(secret).unwrap())
             .with_attribute("API_TOKEN", secret)
             .with_attribute("SHIB_mail", "bob@app.example")
+            .with_header(
+                http::header::AUTHORIZATION,
+                HeaderValue::from_static(secret),
+            )
             .tls_facts(TlsFacts::new().with_session_id(secret));
         let text = format!("{facts:?} {facts:#?}");
         assert!(!text.contains(secret), "{text}");

@@ -83,7 +83,9 @@ pub fn write_forward_request(
         if let Some(host) = authority {
             writer.header(b"host", host)?;
         }
-        write_headers(&mut writer, headers, authority.is_some(), framing)?;
+        write_headers(&mut writer, headers, authority.is_some())?;
+        write_own_headers(&mut writer, facts)?;
+        writer.announce(framing)?;
         write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
         writer.finish()
     };
@@ -103,7 +105,6 @@ fn write_headers(
     writer: &mut ForwardRequestWriter<'_, '_>,
     headers: &HeaderMap,
     skip_host: bool,
-    framing: BodyFraming,
 ) -> Result<(), EncodeError> {
     let start = writer.mark();
     let mut nominated = false;
@@ -138,7 +139,25 @@ fn write_headers(
             Some((code, name, value.as_bytes()))
         }))?;
     }
-    writer.announce(framing)
+    Ok(())
+}
+
+fn write_own_headers(
+    writer: &mut ForwardRequestWriter<'_, '_>,
+    facts: &RequestFacts,
+) -> Result<(), EncodeError> {
+    if facts.headers.is_empty() {
+        return Ok(());
+    }
+    writer.checked_headers(facts.headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        match request_kind(name) {
+            Kind::Coded(HOST) => None,
+            Kind::Coded(code) => Some((Some(code), name, value.as_bytes())),
+            Kind::Spelled => Some((None, name, value.as_bytes())),
+            _ => None,
+        }
+    }))
 }
 
 fn write_attributes(
@@ -274,6 +293,7 @@ mod tests {
     use super::*;
     use crate::wire::{Direction, ForwardRequest, split_packet};
     use http::Request;
+    use http::header::{HeaderName, HeaderValue};
 
     fn encode(request: Request<()>, facts: &RequestFacts, framing: BodyFraming) -> ForwardRequest {
         let (parts, ()) = request.into_parts();
@@ -295,6 +315,44 @@ mod tests {
             .filter(|header| header.name == name.as_bytes())
             .map(|header| header.value)
             .collect()
+    }
+
+    #[test]
+    fn headers_of_the_web_server_come_behind_those_of_the_request() {
+        let request = Request::get("/a")
+            .header("host", "app.example")
+            .header("connection", "x-forwarded-proto, x-mine")
+            .header("x-mine", "1")
+            .body(())
+            .unwrap();
+        let mut facts = RequestFacts::new();
+        for (name, value) in [
+            ("x-forwarded-proto", "https"),
+            ("accept", "*/*"),
+            ("host", "evil.example"),
+            ("content-length", "9"),
+            ("te", "trailers"),
+        ] {
+            facts = facts.with_header(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let request = encode(request, &facts, BodyFraming::Length(5));
+        let seen: Vec<_> = request
+            .headers()
+            .map(|header| [header.name, header.value].map(String::from_utf8_lossy))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ["host", "app.example"],
+                ["x-forwarded-proto", "https"],
+                ["accept", "*/*"],
+                ["content-length", "5"]
+            ]
+        );
+        assert_eq!(request.server_name(), Some(&b"app.example"[..]));
     }
 
     #[test]

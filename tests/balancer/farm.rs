@@ -335,13 +335,14 @@ pub(crate) struct Answer {
 
 pub(crate) async fn whole(response: Response<ajp::balancer::ResponseBody>) -> Answer {
     let (parts, body) = response.into_parts();
+    let served = body.served().clone();
     let cookies = parts.headers.get_all("set-cookie").iter();
     let cookies = cookies.map(|value| value.to_str().unwrap().to_owned());
     let body = body.collect().await.unwrap().to_bytes();
     Answer {
         status: parts.status.as_u16(),
         body: String::from_utf8(body.to_vec()).unwrap(),
-        served: parts.extensions.get::<Served>().unwrap().clone(),
+        served,
         cookies: cookies.collect(),
     }
 }

@@ -161,9 +161,9 @@ impl Entry {
     }
 
     /// Who gave it, or was asked last.
-    pub fn served(&mut self, served: Served) {
+    pub fn served(&mut self, served: impl FnOnce() -> Served) {
         if let Some(fields) = &mut self.0 {
-            fields.served = served;
+            fields.served = served();
         }
     }
 
@@ -326,7 +326,7 @@ mod tests {
             attempts: 2,
         };
         entry.status(StatusCode::NOT_FOUND);
-        entry.served(served);
+        entry.served(|| served);
         drop(entry);
         drop(log.entry(&Request::new(()), None));
         writer.finish();

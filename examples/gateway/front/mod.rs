@@ -19,7 +19,7 @@ use ajp::balancer::ResponseBody;
 use ajp::http::RequestFacts;
 use answer::Refusal;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
+use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as _;
@@ -28,10 +28,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use log::{Entry, Logged, Served};
 use map::Found;
+use origin::Origin;
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -52,8 +52,9 @@ pub struct Site {
 struct Client {
     ends: Ends,
     peer: origin::Peer,
-    /// Of requests that the peer makes for itself.
-    facts: RequestFacts,
+    /// Where the last request came from, and what the members were told of it. Hardly any
+    /// connection has requests of several origins.
+    last: Mutex<Option<(Origin, Arc<RequestFacts>)>>,
 }
 
 impl Client {
@@ -61,9 +62,42 @@ impl Client {
         Self {
             ends,
             peer: origin::Peer::new(ends.peer.ip()),
-            facts: facts(ends, ends.peer),
+            last: Mutex::new(None),
         }
     }
+
+    /// What the members are told.
+    fn facts(&self, origin: Origin) -> Arc<RequestFacts> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, facts)) if *known == origin => Arc::clone(facts),
+            _ => {
+                let facts = Arc::new(facts(self.ends, &origin));
+                *last = Some((origin, Arc::clone(&facts)));
+                facts
+            }
+        }
+    }
+}
+
+fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
+    // The port of a client behind a proxy is not known.
+    let port = if origin.is_direct {
+        ends.peer.port()
+    } else {
+        0
+    };
+    let mut facts = RequestFacts::new().remote((origin.client, port).into());
+    if let Some(local) = ends.local {
+        facts = facts.local(local);
+    }
+    if origin.is_tls {
+        facts = facts.tls_on();
+    }
+    for (name, value) in origin.headers() {
+        facts = facts.with_header(name, value);
+    }
+    facts
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.
@@ -97,32 +131,33 @@ async fn forward(
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let Outgoing {
-        request,
-        mapping,
-        method,
-        uri,
-        host,
-    } = outgoing(site, request, client, entry)?;
-    match mapping.balancer().send(request).await {
+    let outgoing = outgoing(site, request, client, entry)?;
+    let (parts, mapping) = (&outgoing.parts, outgoing.mapping);
+    let sent = mapping
+        .balancer()
+        .send_parts(parts, &outgoing.facts, outgoing.body);
+    match sent.await {
         Ok(mut response) => {
-            let served = response.extensions_mut().remove::<ajp::balancer::Served>();
-            let served = served.map(|served| Served {
-                route: served.route,
-                member: Some(served.member),
+            entry.status(response.status());
+            let served = response.body().served();
+            entry.served(|| Served {
+                route: served.route.clone(),
+                member: Some(Arc::clone(&served.member)),
                 attempts: served.failed.len().saturating_add(1),
             });
-            entry.status(response.status());
-            entry.served(served.unwrap_or_default());
-            let host = host.as_ref().and_then(|host| host.to_str().ok());
-            reverse::headers(response.headers_mut(), mapping, &site.maps, host);
+            if site.maps.is_changing() {
+                let host = parts.headers.get(HOST);
+                let host = host.and_then(|host| host.to_str().ok());
+                reverse::headers(response.headers_mut(), mapping, &site.maps, host);
+            }
             Ok(response)
         }
         Err(error) => {
+            let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
             eprintln!("gateway: {method} {uri}: {}", answer::chain(&error));
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
-            entry.served(Served {
+            entry.served(|| Served {
                 route: None,
                 member: last,
                 attempts: attempts.len(),
@@ -134,11 +169,12 @@ async fn forward(
 
 /// A request as it goes to the members, and what is kept of it.
 struct Outgoing<'a> {
-    request: Request<Limited<Incoming>>,
+    parts: request::Parts,
+    body: Limited<Incoming>,
     mapping: &'a Mapping,
-    method: Method,
-    uri: Uri,
-    host: Option<HeaderValue>,
+    /// As the client has asked, if that is another one.
+    uri: Option<Uri>,
+    facts: Arc<RequestFacts>,
 }
 
 fn outgoing<'a>(
@@ -167,60 +203,32 @@ fn outgoing<'a>(
     }
     let limit = site.max_body.and_then(|limit| usize::try_from(limit).ok());
     let body = Limited::new(body, limit.unwrap_or(usize::MAX));
-    let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
-    let uri = std::mem::replace(&mut parts.uri, target);
-    let facts = settled(&mut parts, &uri, client, &site.trusted_proxies, entry).map_err(bad)?;
-    parts.extensions.insert(facts);
-    // Only for the way back.
-    let host = site.maps.is_changing();
-    let host = host.then(|| parts.headers.get(HOST).cloned()).flatten();
-    Ok(Outgoing {
-        method: parts.method.clone(),
-        request: Request::from_parts(parts, body),
-        mapping,
-        uri,
-        host,
-    })
-}
-
-/// What is known of the client; its own claims are gone from the headers afterwards.
-fn settled(
-    parts: &mut request::Parts,
-    uri: &Uri,
-    client: &Client,
-    trusted: &[Network],
-    entry: &mut Entry,
-) -> Result<RequestFacts, &'static str> {
+    let mut uri = None;
+    if !matches!(inward, Cow::Borrowed(_)) || parts.uri.authority().is_some() {
+        let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
+        uri = Some(std::mem::replace(&mut parts.uri, target));
+    }
     let origin = origin::settle(
         &mut parts.headers,
-        uri,
+        uri.as_ref().unwrap_or(&parts.uri),
         parts.version,
         &client.peer,
-        trusted,
-    )?;
+        &site.trusted_proxies,
+    );
+    let origin = origin.map_err(bad)?;
     entry.client(origin.client);
-    let facts = if origin.is_direct {
-        client.facts.clone()
-    } else {
-        facts(client.ends, (origin.client, 0).into())
-    };
-    Ok(if origin.is_tls { facts.tls_on() } else { facts })
-}
-
-fn facts(ends: Ends, client: SocketAddr) -> RequestFacts {
-    let facts = RequestFacts::new().remote(client);
-    match ends.local {
-        Some(local) => facts.local(local),
-        None => facts,
-    }
+    Ok(Outgoing {
+        parts,
+        body,
+        mapping,
+        uri,
+        facts: client.facts(origin),
+    })
 }
 
 /// The request's target at the members: the mapped path and the query as it was.
 fn target(uri: &Uri, path: Cow<'_, str>) -> Option<Uri> {
-    let mut path = match path {
-        Cow::Borrowed(_) if uri.authority().is_none() => return Some(uri.clone()),
-        path => path.into_owned(),
-    };
+    let mut path = path.into_owned();
     if let Some(query) = uri.query() {
         path.push('?');
         path.push_str(query);

@@ -47,9 +47,26 @@ pub struct Origin {
     pub is_direct: bool,
     /// Whether the client's connection is TLS, which only a trusted proxy can tell.
     pub is_tls: bool,
+    /// The addresses from the client to the peer.
+    chain: Option<HeaderValue>,
+    host: Option<HeaderValue>,
 }
 
-/// Replaces what the client claims by what is known.
+impl Origin {
+    /// What the members are told of it beside the facts that AJP has fields for.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+        let proto = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
+        let all = [
+            (&FORWARDED_FOR, self.chain.clone()),
+            (&FORWARDED_PROTO, Some(proto)),
+            (&FORWARDED_HOST, self.host.clone()),
+        ];
+        let known = |(name, value): (&HeaderName, _)| Some((name.clone(), value?));
+        all.into_iter().filter_map(known)
+    }
+}
+
+/// Takes away what the client claims, and tells what is known.
 ///
 /// # Errors
 /// What is wrong with the request's host, in one line.
@@ -61,7 +78,7 @@ pub fn settle(
     trusted: &[Network],
 ) -> Result<Origin, &'static str> {
     let host = settle_host(headers, uri, version)?;
-    let (origin, chain) = origin(headers, peer, trusted);
+    let origin = origin(headers, host, peer, trusted);
     let claims: Vec<_> = headers
         .keys()
         .filter(|name| is_claim(name.as_str()))
@@ -71,14 +88,6 @@ pub fn settle(
         headers.remove(name);
     }
     remove_nominated(headers);
-    if let Some(chain) = chain {
-        headers.insert(&FORWARDED_FOR, chain);
-    }
-    let proto = if origin.is_tls { "https" } else { "http" };
-    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    if let Some(host) = host {
-        headers.insert(&FORWARDED_HOST, host);
-    }
     Ok(origin)
 }
 
@@ -123,8 +132,8 @@ fn is_claim(name: &str) -> bool {
     name.starts_with(['x', 'f', 't']) && (begins("x-forwarded-") || CLAIMS.iter().any(is))
 }
 
-/// Headers that the client declares to be for the gateway alone. Done before the gateway
-/// sets its own, which the client must not take away.
+/// Headers that the client declares to be for the gateway alone. It cannot take the
+/// gateway's own away.
 fn remove_nominated(headers: &mut HeaderMap) {
     if !headers.contains_key(header::CONNECTION) {
         return;
@@ -150,16 +159,21 @@ fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
-/// The origin, and the addresses from the client to the peer.
-fn origin(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> (Origin, Option<HeaderValue>) {
+fn origin(
+    headers: &HeaderMap,
+    host: Option<HeaderValue>,
+    peer: &Peer,
+    trusted: &[Network],
+) -> Origin {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(peer.address) {
-        let origin = Origin {
+        return Origin {
             client: peer.address,
             is_direct: true,
             is_tls: false,
+            chain: peer.text.clone(),
+            host,
         };
-        return (origin, peer.text.clone());
     }
     let mut chain = vec![peer.address];
     let mut client = peer.address;
@@ -176,13 +190,14 @@ fn origin(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> (Origin, Opt
     }
     let proto = header_text(headers, &FORWARDED_PROTO);
     let proto = proto.rsplit(',').next().unwrap_or_default().trim();
-    let origin = Origin {
+    let chain: Vec<_> = chain.iter().rev().map(IpAddr::to_string).collect();
+    Origin {
         client,
         is_direct: client == peer.address,
         is_tls: proto.eq_ignore_ascii_case("https"),
-    };
-    let chain: Vec<_> = chain.iter().rev().map(IpAddr::to_string).collect();
-    (origin, HeaderValue::try_from(chain.join(", ")).ok())
+        chain: HeaderValue::try_from(chain.join(", ")).ok(),
+        host,
+    }
 }
 
 /// All values of a header, as one list.
@@ -209,7 +224,15 @@ mod tests {
         let peer = Peer::new(peer.parse().unwrap());
         let uri = Uri::from_static("/");
         let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &trusted)?;
-        Ok((origin, headers))
+        Ok(all(origin, headers))
+    }
+
+    /// With all headers that the members see.
+    fn all(origin: Origin, mut headers: HeaderMap) -> (Origin, HeaderMap) {
+        for (name, value) in origin.headers() {
+            headers.append(name, value);
+        }
+        (origin, headers)
     }
 
     #[test]
@@ -323,7 +346,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("a"));
         let peer = Peer::new([192, 0, 2, 1].into());
-        settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
+        let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
+        let (_, headers) = all(origin, headers);
         assert_eq!(headers[header::HOST], "other:81");
         assert_eq!(headers["x-forwarded-host"], "other:81");
         let mut none = HeaderMap::new();

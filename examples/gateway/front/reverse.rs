@@ -5,9 +5,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Maps the headers of a response back.
 pub fn headers(headers: &mut HeaderMap, by: &Mapping, maps: &Maps, host: Option<&str>) {
-    if !maps.is_changing() {
-        return;
-    }
     let back = Back { by, maps, host };
     if by.location {
         each(headers, &header::LOCATION, |value| back.url(value));

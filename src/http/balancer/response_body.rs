@@ -1,5 +1,6 @@
 //! The response body of a member, which counts as busy until it has ended.
 
+use super::send::Served;
 use crate::balancer::Pick;
 use crate::client::{self, Error};
 use bytes::Bytes;
@@ -14,13 +15,27 @@ use std::task::{Context, Poll, ready};
 pub struct ResponseBody {
     // In this order: the connection is free before the member is.
     body: client::ResponseBody,
+    rest: Box<Rest>,
+}
+
+/// On the heap: responses are moved a lot on their way.
+#[derive(Debug)]
+struct Rest {
     pick: Option<Pick>,
+    served: Served,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: client::ResponseBody, pick: Pick) -> Self {
+    pub(super) fn new(body: client::ResponseBody, pick: Pick, served: Served) -> Self {
         let pick = (!body.is_end_stream()).then_some(pick);
-        Self { body, pick }
+        let rest = Box::new(Rest { pick, served });
+        Self { body, rest }
+    }
+
+    /// Who answered.
+    #[must_use]
+    pub fn served(&self) -> &Served {
+        &self.rest.served
     }
 }
 
@@ -34,19 +49,20 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match (&frame, &this.pick) {
-            (Some(Ok(frame)), Some(pick)) => {
+        let pick = &mut this.rest.pick;
+        match (&frame, &*pick) {
+            (Some(Ok(frame)), Some(busy)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                pick.traffic().add_received(len);
+                busy.traffic().add_received(len);
                 if this.body.is_end_stream() {
-                    this.pick = None;
+                    *pick = None;
                 }
             }
-            (Some(Err(error)), Some(pick)) => {
-                pick.broke_off(error);
-                this.pick = None;
+            (Some(Err(error)), Some(busy)) => {
+                busy.broke_off(error);
+                *pick = None;
             }
-            (None, _) => this.pick = None,
+            (None, _) => *pick = None,
             (Some(_), None) => {}
         }
         Poll::Ready(frame)
@@ -65,7 +81,7 @@ impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
             .field("body", &self.body)
-            .field("pick", &self.pick)
+            .field("rest", &self.rest)
             .finish()
     }
 }

@@ -12,6 +12,7 @@ use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Request, Response, request};
 use http_body::Body;
+use std::borrow::Borrow;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 #[allow(clippy::exhaustive_structs, reason = "it is one bit")]
 pub struct Idempotent(pub bool);
 
-/// A response extension: who answered. For access logs.
+/// Who answered ([`ResponseBody::served`]). For access logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
@@ -44,7 +45,7 @@ impl Balancer {
     /// [`Failover`].
     ///
     /// [`RequestFacts`] and [`Idempotent`] are taken from the request's extensions; the
-    /// response has a [`Served`]. Bodies are streamed as by
+    /// response's body has a [`Served`]. Bodies are streamed as by
     /// [`Client::send`](crate::client::Client::send).
     ///
     /// # Errors
@@ -61,21 +62,56 @@ impl Balancer {
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
+        self.send_with(parts, None, body)
+    }
+
+    /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
+    /// are not in its extensions: for web servers that know them by connection, or want the
+    /// head again.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub fn send_parts<B>(
+        &self,
+        parts: &request::Parts,
+        facts: &RequestFacts,
+        body: B,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.send_with(parts, Some(facts), body)
+    }
+
+    fn send_with<B>(
+        &self,
+        parts: impl Borrow<request::Parts> + Send,
+        told: Option<&RequestFacts>,
+        body: B,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
         let (sticky, failover) = self.rules();
         let original = Original::new(body, failover.replay_bytes);
         // Not an `async fn`: that would keep room for the request twice.
         async move {
+            let parts = parts.borrow();
             let sticky = sticky.as_deref();
             let mut exchange = Exchange {
                 balancer: self,
                 failover: &failover,
                 sticky,
-                session: sticky.map_or_else(Session::default, |sticky| session(sticky, &parts)),
+                session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
                 idempotent: match parts.extensions.get() {
                     Some(Idempotent(idempotent)) => *idempotent,
                     None => parts.method.is_idempotent(),
                 },
-                parts: &parts,
+                told: told.or_else(|| parts.extensions.get()),
+                parts,
                 tried: Vec::new(),
                 attempts: Vec::new(),
                 held: None,
@@ -98,6 +134,8 @@ struct Exchange<'a> {
     session: Session<'a>,
     idempotent: bool,
     parts: &'a request::Parts,
+    /// What the caller tells beside the request.
+    told: Option<&'a RequestFacts>,
     tried: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// A response with a status that another member might better: delivered if none does.
@@ -125,7 +163,8 @@ impl Exchange<'_> {
             let body = original.copy(pick.traffic());
             let facts = self.facts(&pick);
             let client = Client::new(pick.pool().clone());
-            let sent = client.send_with(self.parts, facts.as_deref(), body);
+            let facts = facts.as_deref().or(self.told);
+            let sent = client.send_with(self.parts, facts, body);
             match sent.await {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
@@ -162,8 +201,7 @@ impl Exchange<'_> {
         if route.is_none() && !self.failover.send_activation {
             return None;
         }
-        let told = self.parts.extensions.get::<RequestFacts>();
-        let mut facts = told.cloned().unwrap_or_default();
+        let mut facts = self.told.cloned().unwrap_or_default();
         if let Some(route) = route {
             facts = facts.with_route(route);
         }
@@ -204,13 +242,12 @@ impl Exchange<'_> {
     /// The response as it goes to the caller.
     fn signed(
         &self,
-        response: Response<client::ResponseBody>,
+        mut response: Response<client::ResponseBody>,
         pick: Pick,
         failed: Vec<Attempt>,
     ) -> Response<ResponseBody> {
         let (name, route) = pick.names();
         let affinity = pick.affinity();
-        let mut response = response.map(|body| ResponseBody::new(body, pick));
         let cookie = self.sticky.and_then(Sticky::own_cookie);
         if let (Some(cookie), Some(route)) = (cookie, &route) {
             if self.session.own_cookie() != Some(route.as_bytes()) {
@@ -219,13 +256,13 @@ impl Exchange<'_> {
                 }
             }
         }
-        response.extensions_mut().insert(Served {
+        let served = Served {
             member: name,
             route,
             affinity,
             failed,
-        });
-        response
+        };
+        response.map(|body| ResponseBody::new(body, pick, served))
     }
 
     /// Whether a request waits for its session's member rather than leave it.
