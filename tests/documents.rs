@@ -161,6 +161,7 @@ async fn every_default_of_a_server_is_right() {
         ("max_requests", "10000", "max_requests: Some(10000)"),
         ("max_body", "none", "max_body: None"),
         ("packet_size", "8192", "packet_size: PacketSize(8192)"),
+        ("body_requests", "1", "body_requests: 1"),
         ("ServerTimeouts::idle", "60 s", "idle: Some(60s)"),
         ("ServerTimeouts::last_call", "250 ms", "last_call: 250ms"),
         ("trust_remote_user", "off", "trust_remote_user: false"),

@@ -56,6 +56,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Body packets that the container of our own may ask for at a time.
+const BODY_REQUESTS: u16 = 16;
+
 #[derive(Parser)]
 #[command(about = "An HTTP/1.1 gateway to AJP containers (Tomcat, JBoss, or its own)")]
 struct Args {
@@ -132,6 +135,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
             None => None,
         },
         packet_size: args.packet_size,
+        body_requests: 1,
         max_connections: args.max_connections,
     };
     let (stop, stopping) = watch::channel(false);
@@ -207,7 +211,11 @@ async fn configure(
         let (address, server) =
             start_container(secret, defaults.packet_size, stopping.clone()).await?;
         let backend = Backend::from(address);
-        let embedded = Config::of_backends(vec![backend], args.method, args.sticky, defaults)?;
+        let ours = Defaults {
+            body_requests: BODY_REQUESTS,
+            ..defaults.clone()
+        };
+        let embedded = Config::of_backends(vec![backend], args.method, args.sticky, &ours)?;
         (config.balancers, config.maps) = (embedded.balancers, embedded.maps);
         own = Some(server);
     }
@@ -278,7 +286,9 @@ async fn start_container(
     let address = Address::from(listener.local_addr()?);
     // Loopback only; with a secret only the gateway gets in.
     let trust = secret.map_or(Trust::TrustedNetwork, |secret| Trust::Secrets(vec![secret]));
-    let config = ServerConfig::new(trust).packet_size(packet_size);
+    let config = ServerConfig::new(trust)
+        .packet_size(packet_size)
+        .body_requests(BODY_REQUESTS);
     let server = ajp::server::serve(listener, container::app())
         .config(config)
         .on_error(|peer, error| eprintln!("container: {peer:?}: {error}"))

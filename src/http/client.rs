@@ -293,19 +293,17 @@ fn check(parts: &request::Parts) -> Result<Announced<'_>, Error> {
                     "AJP has no WebSocket and no other upgrade",
                 ));
             }
-            "transfer-encoding" => {
-                if announced.coding.replace(value).is_some() {
-                    return Err(Error::new(
-                        ErrorKind::UnsupportedTransferEncoding,
-                        "more than one Transfer-Encoding",
-                    ));
-                }
+            "transfer-encoding" if announced.coding.is_some() => {
+                return Err(Error::new(
+                    ErrorKind::UnsupportedTransferEncoding,
+                    "more than one Transfer-Encoding",
+                ));
             }
-            "content-length" => {
-                if announced.length.replace(value).is_some() {
-                    return twice("more than one Content-Length");
-                }
+            "transfer-encoding" => announced.coding = Some(value),
+            "content-length" if announced.length.is_some() => {
+                return twice("more than one Content-Length");
             }
+            "content-length" => announced.length = Some(value),
             _ => {}
         }
     }

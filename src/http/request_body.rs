@@ -38,9 +38,7 @@ struct Slot {
     data: Option<Bytes>,
     /// Those behind it.
     more: VecDeque<Bytes>,
-    /// The application has begun to read.
-    begun: bool,
-    wanted: bool,
+    reading: Reading,
     ended: bool,
     error: Option<RequestBodyError>,
     left: Option<u64>,
@@ -48,6 +46,25 @@ struct Slot {
     driver: Option<Waker>,
     /// The connection's task polls the application right now and will look by itself.
     driving: bool,
+}
+
+/// How the application reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// It has not begun.
+    NotYet,
+    /// It waits.
+    Waiting,
+    /// It has waited, and was given something.
+    Fed,
+}
+
+impl Reading {
+    fn fed(&mut self) {
+        if *self == Self::Waiting {
+            *self = Self::Fed;
+        }
+    }
 }
 
 impl Shared {
@@ -67,8 +84,7 @@ impl RequestBody {
         let shared = Arc::new(Shared(Mutex::new(Slot {
             data: None,
             more: VecDeque::new(),
-            begun: false,
-            wanted: false,
+            reading: Reading::NotYet,
             ended: false,
             error: None,
             left: framing.length(),
@@ -103,7 +119,7 @@ impl Body for RequestBody {
         if slot.ended {
             return Poll::Ready(None);
         }
-        (slot.wanted, slot.begun) = (true, true);
+        slot.reading = Reading::Waiting;
         match &slot.reader {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             _ => slot.reader = Some(cx.waker().clone()),
@@ -176,12 +192,13 @@ impl Feed {
         let mut slot = self.0.lock();
         slot.driving = false;
         // Nobody reads once the application has let go of the body.
-        if !slot.begun || Arc::strong_count(&self.0) == 1 {
-            Demand::None
-        } else if slot.wanted {
-            Demand::Waiting
-        } else {
-            Demand::Behind(slot.more.len().saturating_add(slot.data.is_some().into()))
+        match slot.reading {
+            _ if Arc::strong_count(&self.0) == 1 => Demand::None,
+            Reading::NotYet => Demand::None,
+            Reading::Waiting => Demand::Waiting,
+            Reading::Fed => {
+                Demand::Behind(slot.more.len().saturating_add(slot.data.is_some().into()))
+            }
         }
     }
 
@@ -195,7 +212,7 @@ impl Feed {
             BodyEvent::StrayEmpty => return,
         }
         slot.ended |= complete;
-        slot.wanted = false;
+        slot.reading.fed();
         let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {
@@ -210,7 +227,7 @@ impl Feed {
             // The first reason is the real one.
             slot.error.get_or_insert(error);
         }
-        slot.wanted = false;
+        slot.reading.fed();
         let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {

@@ -77,7 +77,8 @@ impl State {
         // Of several questions that have come together all answers leave together.
         let mut asked = false;
         loop {
-            if !self.exchange.is_ended() && !(asked && self.exchange.has_packet()) {
+            let more = asked && self.exchange.has_packet();
+            if !more && !self.exchange.is_ended() {
                 let upload = unlocked(&mut self.upload);
                 if let Err(error) = upload.poll_pump(cx, &mut self.exchange) {
                     return Poll::Ready(Err(self.exchange.abandon(error)));

@@ -19,7 +19,9 @@ pub enum ProtocolError {
     },
     /// The container asked for the next body packet before the last one was sent, or for more
     /// than it may wait for at a time ([`ClientExchange::body_requests`](super::ClientExchange::body_requests)).
-    #[error("the container sent Get Body Chunk while the answer to the last one was unsent")]
+    #[error(
+        "the container sent Get Body Chunk while the answer to the last one was unsent; if it is known to ask ahead, allow it with body_requests"
+    )]
     BodyRequestedTwice,
     /// A response status that cannot end an exchange (1xx).
     #[error("the container sent status {0}, which AJP cannot carry")]

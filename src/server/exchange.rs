@@ -135,6 +135,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.io.queued() >= self.config.high_water
     }
 
+    /// Bytes that wait to be written.
+    #[cfg(feature = "tower")]
+    pub(crate) fn queued(&self) -> usize {
+        self.io.queued()
+    }
+
     /// Ends the response: swallows the body packets that are still owed, sends End Response
     /// and tells whether the connection may serve another request. `keep` is false when
     /// the container wants to close; the server may have other reasons to.

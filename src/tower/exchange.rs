@@ -18,6 +18,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
+/// Bytes waiting to be written that may take a while to leave.
+const LONG: usize = 256 << 10;
+
 /// Answers one request; tells whether the connection may serve another.
 pub(super) async fn exchange<I, S, B>(
     connection: &mut Connection<I>,
@@ -52,7 +55,7 @@ where
 }
 
 /// The end of an exchange that was answered. Asks about shutdown as late as possible: a
-/// long answer goes out first, a short one leaves together with End Response.
+/// long answer goes out first, any other leaves together with End Response, in one call.
 async fn finish<I>(
     connection: &mut Connection<I>,
     mut draining: Pin<&mut impl Future<Output = ()>>,
@@ -61,7 +64,7 @@ async fn finish<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    if connection.is_backed_up() {
+    if connection.queued() >= LONG {
         poll_fn(|cx| connection.poll_flush(cx)).await?;
     }
     poll_fn(|cx| {

@@ -50,6 +50,7 @@ pub struct Balancer {
     pub fail_on_status: Vec<FailStatus>,
     pub secret_file: Option<Spanned<PathBuf>>,
     pub packet_size: Option<Packets>,
+    pub body_requests: Option<Whole<1, 1000>>,
     pub max_connections: Option<Whole<1, 100_000>>,
     pub connect_timeout: Option<Text<Duration>>,
     pub acquire_timeout: Option<Text<Duration>>,

@@ -86,6 +86,7 @@ pub fn file(backends: Vec<Backend>, method: Option<MethodName>, sticky: Option<S
         fail_on_status: Vec::new(),
         secret_file: None,
         packet_size: None,
+        body_requests: None,
         max_connections: None,
         connect_timeout: None,
         acquire_timeout: None,

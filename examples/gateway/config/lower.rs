@@ -196,9 +196,13 @@ fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig
         .max_connections
         .and_then(|Whole(count)| usize::try_from(count).ok());
     let size = table.packet_size.map(|Packets(size)| size);
+    let ahead = table
+        .body_requests
+        .and_then(|Whole(count)| u16::try_from(count).ok());
     Ok(PoolConfig::default()
         .secret(secret)
         .packet_size(size.unwrap_or(defaults.packet_size))
+        .body_requests(ahead.unwrap_or(defaults.body_requests))
         .max_connections(most.unwrap_or(defaults.max_connections))
         .timeouts(timeouts))
 }
@@ -323,6 +327,7 @@ fn direct(
     let pools = PoolConfig::default()
         .secret(defaults.secret.clone())
         .packet_size(defaults.packet_size)
+        .body_requests(defaults.body_requests)
         .max_connections(defaults.max_connections);
     add(&balancer, address, &pools, |member| member)?;
     balancers.push(balancer.clone());

@@ -45,6 +45,7 @@ pub struct Manager {
 pub struct Defaults {
     pub secret: Option<Secret>,
     pub packet_size: PacketSize,
+    pub body_requests: u16,
     pub max_connections: usize,
 }
 

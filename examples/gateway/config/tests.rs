@@ -9,6 +9,7 @@ fn defaults() -> Defaults {
     Defaults {
         secret: None,
         packet_size: PacketSize::DEFAULT,
+        body_requests: 1,
         max_connections: 100,
     }
 }
@@ -221,6 +222,10 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         (
             &balancer("packet_size = 8191"),
             "g.toml:3: packet_size: invalid value: integer `8191`, expected a whole number from 8192 to 65536",
+        ),
+        (
+            &balancer("body_requests = 0"),
+            "g.toml:3: body_requests: invalid value: integer `0`, expected a whole number from 1 to 1000",
         ),
         (
             &balancer("max_connections = 0"),
