@@ -19,7 +19,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 /// Bytes waiting to be written from which on no body is taken.
-const HIGH_WATER: usize = 65536;
+const HIGH_WATER: usize = 262_144;
 
 /// One exchange on one connection.
 ///

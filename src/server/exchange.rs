@@ -105,20 +105,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// [`Error::Aborted`] when the data goes beyond the announced Content-Length.
     pub fn send_data(&mut self, mut data: Bytes) -> Result<(), Error> {
         let max = self.io.size().max_body_chunk();
+        while !data.is_empty() {
+            let part = data.split_to(data.len().min(max));
+            self.send_chunk(part.len(), std::iter::once(part))?;
+        }
+        Ok(())
+    }
+
+    /// Queues one Send Body Chunk of parts that are so many bytes together.
+    pub(crate) fn send_chunk(
+        &mut self,
+        len: usize,
+        parts: impl Iterator<Item = Bytes>,
+    ) -> Result<(), Error> {
         let Some(exchange) = &mut self.exchange else {
             return Err(Error::Aborted("no exchange is running", None));
         };
-        while !data.is_empty() {
-            let part = data.split_to(data.len().min(max));
-            let header = exchange
-                .send_chunk(part.len())
-                .map_err(|_| Error::Aborted("the body is longer than its Content-Length", None))?;
-            self.io.queue(&header);
-            self.io.queue_data(part);
-            self.io.queue(&CHUNK_TERMINATOR);
-        }
+        let header = exchange
+            .send_chunk(len)
+            .map_err(|_| Error::Aborted("the body is longer than its Content-Length", None))?;
+        self.io.queue(&header);
+        parts.for_each(|part| self.io.queue_data(part));
+        self.io.queue(&CHUNK_TERMINATOR);
         self.unflushed = true;
         Ok(())
+    }
+
+    /// Most bytes of one Send Body Chunk.
+    #[cfg(feature = "tower")]
+    pub(crate) fn max_body_chunk(&self) -> usize {
+        self.io.size().max_body_chunk()
     }
 
     /// Asks the web server to pass on what it has, if anything was sent since the last time.

@@ -2,6 +2,7 @@
 //! when either fails.
 
 use super::connection::BoxError;
+use super::packing::Packing;
 use super::span::ExchangeSpan;
 use crate::http::request_body::{Demand, Feed, RequestBody, RequestBodyError};
 use crate::http::{request_parts, write_send_headers};
@@ -38,6 +39,7 @@ where
     let mut running = Running {
         connection: &mut *connection,
         feed: None,
+        packing: Packing::default(),
         span: &span,
     };
     let answered = running.run(service, &request).await;
@@ -105,6 +107,7 @@ where
 struct Running<'c, I> {
     connection: &'c mut Connection<I>,
     feed: Option<Feed>,
+    packing: Packing,
     span: &'c ExchangeSpan,
 }
 
@@ -243,14 +246,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             match self.drive_body(&mut body).await? {
                 Some(Ok(frame)) => {
                     if let Ok(mut data) = frame.into_data() {
-                        self.connection
-                            .send_data(data.copy_to_bytes(data.remaining()))?;
+                        let data = data.copy_to_bytes(data.remaining());
+                        if self.packing.is_empty() && body.is_end_stream() {
+                            self.connection.send_data(data)?;
+                        } else {
+                            self.packing.add(data, self.connection)?;
+                        }
                     }
                 }
                 None => break,
-                Some(Err(error)) => return Err(Error::Aborted("the body failed", Some(error))),
+                Some(Err(error)) => {
+                    self.packing.send(self.connection)?;
+                    return Err(Error::Aborted("the body failed", Some(error)));
+                }
             }
         }
+        self.packing.send(self.connection)?;
         match self
             .connection
             .exchange()
@@ -284,6 +295,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                     if let Poll::Ready(frame) = frame {
                         return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
                     }
+                    self.packing.send(self.connection)?;
                     if self.connection.config().flush_when_pending {
                         self.connection.send_flush();
                     }

@@ -14,6 +14,8 @@ mod client;
 pub(crate) mod connection;
 #[cfg(feature = "server")]
 mod exchange;
+#[cfg(feature = "server")]
+mod packing;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;
 #[cfg(feature = "server")]

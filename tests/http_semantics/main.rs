@@ -23,4 +23,5 @@ mod raw;
 mod bytes_through;
 mod expect;
 mod heads;
+mod packing;
 mod streaming;
