@@ -17,7 +17,7 @@ pub(crate) struct Case {
     pub(crate) path: &'static str,
     pub(crate) upload: usize,
     pub(crate) download: usize,
-    /// Headers beside those that every request has.
+    /// Headers of the request.
     pub(crate) headers: usize,
 }
 
@@ -27,28 +27,28 @@ pub(crate) const CASES: [Case; 4] = [
         path: "/small",
         upload: 0,
         download: 13,
-        headers: 0,
+        headers: BROWSER.len(),
     },
     Case {
         name: "post-10k",
         path: "/small",
         upload: 10 << 10,
         download: 13,
-        headers: 0,
+        headers: BROWSER.len(),
     },
     Case {
         name: "get-100k",
         path: "/100k",
         upload: 0,
         download: 100 << 10,
-        headers: 0,
+        headers: BROWSER.len(),
     },
     Case {
         name: "get-10m",
         path: "/10m",
         upload: 0,
         download: 10 << 20,
-        headers: 0,
+        headers: BROWSER.len(),
     },
 ];
 
@@ -58,7 +58,7 @@ pub(crate) const WAIT: Case = Case {
     path: "/wait",
     upload: 0,
     download: 13,
-    headers: 0,
+    headers: BROWSER.len(),
 };
 
 #[derive(Clone)]
@@ -156,42 +156,46 @@ impl AnyClient {
     }
 }
 
-/// A browser's request, with so many headers more.
+/// A browser's request with so many of its headers, or more.
 fn request(base: &str, path: &str, headers: usize, upload: Data) -> Request<Data> {
     let method = if upload.is_end_stream() {
         "GET"
     } else {
         "POST"
     };
-    let more = MORE.iter().cycle().take(headers).enumerate();
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("{base}{path}"))
-        .header("host", "www.shop.example")
-        .header(
-            "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-        )
-        .header(
-            "accept",
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-        )
-        .header("accept-encoding", "gzip, deflate, br")
-        .header("accept-language", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7")
-        .header("referer", "http://www.shop.example/app/start?page=1")
-        .header(
-            "cookie",
-            "theme=dark; JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1",
-        )
-        .body(upload)
-        .unwrap();
-    for (i, value) in more {
-        let name = HeaderName::try_from(format!("x-fact-{i}")).unwrap();
-        let value = HeaderValue::from_static(value);
-        request.headers_mut().insert(name, value);
+        .uri(format!("{base}{path}"));
+    for (name, value) in BROWSER.iter().take(headers) {
+        request = request.header(*name, *value);
     }
-    request
+    let more = headers.saturating_sub(BROWSER.len());
+    for (i, value) in MORE.iter().cycle().take(more).enumerate() {
+        let name = HeaderName::try_from(format!("x-fact-{i}")).unwrap();
+        request = request.header(name, HeaderValue::from_static(value));
+    }
+    request.body(upload).unwrap()
 }
+
+/// What a browser says.
+const BROWSER: [(&str, &str); 7] = [
+    ("host", "www.shop.example"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+    ),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("accept-language", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7"),
+    ("referer", "http://www.shop.example/app/start?page=1"),
+    (
+        "cookie",
+        "theme=dark; JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1",
+    ),
+];
 
 /// Values of further headers.
 const MORE: [&str; 4] = [

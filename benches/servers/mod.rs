@@ -7,7 +7,7 @@ pub(crate) mod pair;
 pub(crate) mod relay;
 
 use ajp::server::{ServerConfig, Trust};
-use ajp::wire::PacketSize;
+use ajp::wire::{DecodeOptions, PacketSize};
 use bytes::Bytes;
 use data::Data;
 use http::{Request, Response, StatusCode};
@@ -31,6 +31,9 @@ const WORKERS: &str = "AJP_BENCH_WORKERS";
 
 /// Paths of answers of any length: the length follows.
 pub(crate) const MANY: &str = "/many/";
+
+/// Headers of a request; both protocols' default is 100, and AJP adds one.
+const MOST_HEADERS: u16 = 128;
 
 /// What an application gives at a time of a body of many frames.
 pub(crate) const FRAME: usize = 64 << 10;
@@ -170,7 +173,8 @@ async fn serve(protocol: Protocol) {
         Protocol::Ajp(size, ahead) => {
             let config = ServerConfig::new(Trust::TrustedNetwork)
                 .packet_size(size)
-                .body_requests(ahead);
+                .body_requests(ahead)
+                .decode_options(DecodeOptions::default().max_headers(MOST_HEADERS));
             let server = ajp::server::serve(listener, app).config(config);
             tokio::select! {
                 () = std::future::IntoFuture::into_future(server) => {}
@@ -190,6 +194,7 @@ async fn serve(protocol: Protocol) {
                             answer(request, small.clone(), large.clone())
                         });
                         hyper::server::conn::http1::Builder::new()
+                            .max_headers(MOST_HEADERS.into())
                             .serve_connection(TokioIo::new(stream), app)
                             .await
                     });

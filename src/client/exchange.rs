@@ -264,6 +264,7 @@ impl Exchange {
                 match event {
                     // The end is here, however late.
                     Ok(ClientEvent::End) | Err(_) => Poll::Ready(event),
+                    // A stream that is never behind waits for no timer.
                     Ok(_) if self.waits.is_over() => {
                         Poll::Ready(Err(Error::bare(ErrorKind::RequestTimeout)))
                     }
