@@ -137,7 +137,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             self.drive(|cx| call.as_mut().poll(cx)).await?
         };
         let response = response.map_err(Error::Application)?;
-        self.respond(response, head_request).await
+        let answered = self.respond(response, head_request).await;
+        // Also what came before the body broke off.
+        answered.and(self.packing.send(self.connection))
     }
 
     /// Polls the application, and moves bytes in both directions meanwhile. Ends early
@@ -255,10 +257,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                     }
                 }
                 None => break,
-                Some(Err(error)) => {
-                    self.packing.send(self.connection)?;
-                    return Err(Error::Aborted("the body failed", Some(error)));
-                }
+                Some(Err(error)) => return Err(Error::Aborted("the body failed", Some(error))),
             }
         }
         self.packing.send(self.connection)?;

@@ -85,7 +85,7 @@ fn every_key_of_the_example_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
-    assert_eq!(keys, 18, "{text}");
+    assert_eq!(keys, 19, "{text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
     assert_eq!(config.trusted_proxies.len(), 1);
