@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long a peer may take to close after our last byte.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are read and dropped meanwhile: what a web server sends that was configured
-/// for the largest packets.
+/// Bytes that are read and dropped meanwhile, beside what was asked for: what a web server
+/// sends that was configured for the largest packets.
 const LINGER_BYTES: usize = 0x2_0000;
 
 /// A connection on its way out: its last bytes, the end of the write side, and what the
@@ -39,13 +39,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Ends the exchange, if one is running or was never begun, with End Response and
     /// reuse 0; [`poll_close`](Self::poll_close) does the rest. `error` is why.
     pub(super) fn close_with(&mut self, error: Option<Error>) {
-        self.exchange = None;
+        let owed = self.exchange.take().map_or(0, |exchange| exchange.owed());
+        let owed = usize::from(owed).saturating_mul(self.io.size().bytes());
         self.meter.exchange_ends();
         self.io.queue(&END_RESPONSE_CLOSE);
         self.closing = Some(Box::new(Closing {
             phase: Phase::Flush,
             error,
-            left: LINGER_BYTES,
+            left: LINGER_BYTES.saturating_add(owed),
         }));
     }
 

@@ -186,6 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             "AJP exchange ended"
         );
         if !reuse {
+            self.exchange = Some(exchange);
             self.close_with(None);
             let error = poll_fn(|cx| self.poll_close(cx)).await;
             return error.map_or(Ok(false), Err);

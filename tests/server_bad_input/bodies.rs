@@ -256,3 +256,23 @@ async fn a_body_that_ends_before_what_was_asked_for_ahead() {
     };
     assert_eq!(refused(site, peer, honest).await, Seen::Protocol(too_short));
 }
+
+/// A connection that closes reads all that it has asked for: else the reset would take the
+/// answer with it.
+#[tokio::test]
+async fn what_was_asked_for_ahead_does_not_cost_the_answer() {
+    let config = ServerConfig::new(Trust::TrustedNetwork)
+        .max_requests(1)
+        .body_requests(256);
+    let site = Site::start(config).await;
+    let mut peer = post(&site, "/first", &(300 * 8186).to_string()).await;
+    for _ in 0..255 {
+        assert_eq!(peer.packet().await, ASK);
+    }
+    for _ in 0..256 {
+        peer.send(&full()).await;
+    }
+    assert_eq!(peer.answer().await, Answer::new(200, "first", false, 0));
+    assert_eq!(peer.read_to_end().await, (Vec::new(), false));
+    site.close().await;
+}
