@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::transport::Transport;
-use crate::net::{Buffered, Deadline, ReadError, Silence};
+use crate::net::{Buffered, ReadError, Silence};
 use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -20,8 +20,6 @@ pub(super) struct Connection {
     pub(super) idle_since: Instant,
     /// How long it was idle before the exchange that it serves now; `None` when it was new.
     pub(super) idle_before: Option<Duration>,
-    /// Times its exchanges.
-    pub(super) timer: Deadline,
     /// Exchanges begun.
     pub(super) exchanges: u64,
     /// Longest packets received and sent, in bytes, headers included.
@@ -40,7 +38,6 @@ impl Connection {
             expires: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             idle_since: now,
             idle_before: None,
-            timer: Deadline::default(),
             exchanges: 0,
             largest: (0, 0),
             counted: (0, 0),

@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::observer::Outcome;
 use super::span::ExchangeSpan;
 use super::waits::{Late, Waits};
-use crate::net::{Deadline, Silence};
+use crate::net::Silence;
 use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
 use crate::wire::ToWebServer;
 use bytes::Bytes;
@@ -60,16 +60,14 @@ pub struct Exchange {
 impl Exchange {
     /// The Forward Request is queued.
     pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
-        let (mut marks, mut queued, mut timer) = ((0, 0), 0, Deadline::default());
-        if let Some(connection) = &mut lease.connection {
-            (marks, queued) = (connection.io.traffic(), connection.io.queued());
-            timer = std::mem::take(&mut connection.timer);
-        }
+        let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
+            (connection.io.traffic(), connection.io.queued())
+        });
         let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
         Self {
-            waits: Waits::new(lease.limits.request_by, timer),
+            waits: Waits::new(lease.limits.request_by),
             lease,
             machine,
             written_mark: 0,
@@ -118,7 +116,7 @@ impl Exchange {
         self.machine.credit().filter(|_| !self.is_backed_up())
     }
 
-    /// Whether at least 64 KiB wait to be written: only where the container may ask for
+    /// Whether at least 256 KiB wait to be written: only where the container may ask for
     /// several packets at a time ([`PoolConfig::body_requests`](super::PoolConfig::body_requests)).
     /// [`poll_event`](Self::poll_event) writes them.
     #[must_use]

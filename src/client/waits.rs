@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Waits {
     timer: Deadline,
     write: Option<Instant>,
@@ -23,20 +23,11 @@ pub(super) enum Late {
 
 impl Waits {
     /// `request` is when the whole exchange must be over.
-    pub(super) fn new(request: Option<Instant>, timer: Deadline) -> Self {
+    pub(super) fn new(request: Option<Instant>) -> Self {
         Self {
-            timer,
-            write: None,
-            read: None,
             request,
+            ..Self::default()
         }
-    }
-
-    /// The timer, for the next exchange.
-    pub(super) fn take_timer(&mut self) -> Deadline {
-        let mut timer = std::mem::take(&mut self.timer);
-        timer.rest();
-        timer
     }
 
     pub(super) fn write(&mut self, limit: Option<Duration>) {
@@ -92,7 +83,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_earliest_is_named() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut waits = Waits::new(Some(start + second * 5), Deadline::default());
+        let mut waits = Waits::new(Some(start + second * 5));
         waits.read(Some(second * 2));
         waits.write(Some(second * 3));
         assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Late::Read);
@@ -105,10 +96,6 @@ mod tests {
         assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Late::Request);
         assert_eq!(start.elapsed(), second * 5);
         assert!(waits.is_over());
-        let mut endless = Waits::new(None, waits.take_timer());
-        assert!(poll_fn(|cx| Poll::Ready(endless.poll(cx).is_pending())).await);
-        endless.read(Some(second));
-        assert_eq!(poll_fn(|cx| endless.poll(cx)).await, Late::Read);
-        assert_eq!(start.elapsed(), second * 6, "the timer is the old one");
+        assert!(poll_fn(|cx| Poll::Ready(Waits::new(None).poll(cx).is_pending())).await);
     }
 }

@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Waker};
 
 /// The body of a request from a web server.
 ///
-/// At most one packet is buffered, unless the server may ask for more of them
-/// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests));
-/// the next one is asked for when the body is polled again. It ends only when the web server has said that it is complete: everything
-/// else is an error.
+/// At most one packet is buffered, and the next one is asked for when the body is polled
+/// again, unless the server may ask ahead
+/// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests)).
+/// It ends only when the web server has said that it is complete: everything else is an error.
 pub struct RequestBody(Option<Arc<Shared>>);
 
 /// Why a request body broke off.

@@ -2,8 +2,6 @@
 //! only touched when a wait really blocks past its old setting.
 
 use std::pin::Pin;
-#[cfg(feature = "client")]
-use std::task::Waker;
 use std::task::{Context, Poll};
 #[cfg(any(feature = "server", feature = "client"))]
 use std::time::Duration;
@@ -32,16 +30,6 @@ impl Deadline {
     #[cfg(feature = "server")]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
-    }
-
-    /// Ends the wait for long: whoever waited is not woken any more. The timer is kept, since
-    /// the next wait rarely needs it to be set anew.
-    #[cfg(feature = "client")]
-    pub(crate) fn rest(&mut self) {
-        self.at = None;
-        if let Some(timer) = &mut self.timer {
-            let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        }
     }
 
     /// Ready when the deadline has passed; never without a deadline.

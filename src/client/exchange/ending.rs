@@ -41,12 +41,7 @@ impl Exchange {
             _ => Some(CloseCause::Unclean),
         };
         match cause {
-            None => {
-                if let Some(connection) = &mut self.lease.connection {
-                    connection.timer = self.waits.take_timer();
-                }
-                self.lease.put_back();
-            }
+            None => self.lease.put_back(),
             Some(cause) => self.lease.release(cause),
         }
         self.lease.shared.counters.completed();
