@@ -5,6 +5,9 @@ use crate::server::{Connection, Error};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// Parts of a packet beside its first: each is kept with the memory it lies in.
+const MOST_PARTS: usize = 31;
+
 /// The beginning of a packet that waits for the next frame. Send it before waiting for one.
 #[derive(Debug, Default)]
 pub(super) struct Packing {
@@ -28,7 +31,7 @@ impl Packing {
         if self.len > 0 {
             let room = max.saturating_sub(self.len);
             self.keep(data.split_to(room.min(data.len())));
-            if self.len < max {
+            if self.len < max && self.more.len() < MOST_PARTS {
                 return Ok(());
             }
             self.send(connection)?;
@@ -36,9 +39,7 @@ impl Packing {
         let rest = data.len().checked_rem(max).unwrap_or_default();
         let rest = data.split_off(data.len().saturating_sub(rest));
         connection.send_data(data)?;
-        if !rest.is_empty() {
-            self.keep(rest);
-        }
+        self.keep(rest);
         Ok(())
     }
 
@@ -48,6 +49,9 @@ impl Packing {
     }
 
     fn keep(&mut self, part: Bytes) {
+        if part.is_empty() {
+            return;
+        }
         self.len = self.len.saturating_add(part.len());
         match &self.first {
             None => self.first = Some(part),

@@ -83,6 +83,8 @@ async fn frames_that_are_ready_fill_packets() {
     assert_eq!(all, (expected, true));
     let small = packets(&[(0, Ok(1000)); 20]).await;
     assert_eq!(small, (vec![(0, 8184), (0, 8184), (0, 3632)], true));
+    let tiny = packets(&[(0, Ok(1)); 100]).await;
+    assert_eq!(tiny, (vec![(0, 32), (0, 32), (0, 32), (0, 4)], true));
     let exact = packets(&[(0, Ok(8000)), (0, Ok(184)), (0, Ok(16_368))]).await;
     assert_eq!(exact, (vec![(0, 8184); 3], true));
 }
