@@ -10,8 +10,9 @@
 //! a real Tomcat. wrk loads them in turns; the tables show the medians of all rounds, and CPU
 //! time of the front alone.
 //!
-//! With the null container two more show what no proxy on this runtime can go below: a relay
-//! that looks at nothing, for the system calls, and an HTTP server that has nothing behind it.
+//! With the null container three more show what no proxy on this runtime can go below: a relay
+//! that looks at nothing, for the system calls, the same with hyper in front, and an HTTP server
+//! that has nothing behind it.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -144,6 +145,8 @@ async fn compare(args: &Args, backend: &Backend) {
         let to = backend.ajp.to_string();
         let relay = Server::start_before(relay::NAME, WORKERS, &to);
         fronts.push(floor("bare relay", relay));
+        let relay = Server::start_before(relay::HYPER, WORKERS, &to);
+        fronts.push(floor("hyper relay", relay));
         fronts.push(floor("hyper, no proxy", Server::start("hyper", WORKERS)));
     }
     for front in &fronts {

@@ -117,8 +117,8 @@ pub(crate) fn serve_if_asked() -> bool {
     let runtime = runtime(workers);
     if name == copy::NAME {
         runtime.block_on(copy::serve());
-    } else if name == relay::NAME {
-        runtime.block_on(relay::serve());
+    } else if name == relay::NAME || name == relay::HYPER {
+        runtime.block_on(relay::serve(name == relay::HYPER));
     } else {
         runtime.block_on(serve(protocol(&name)));
     }
