@@ -18,7 +18,8 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-/// Bytes waiting to be written from which on no body is taken.
+/// Bytes waiting to be written from which on no body is taken: more than a head and the one
+/// packet that is due unless the container asks ahead.
 const HIGH_WATER: usize = 262_144;
 
 /// One exchange on one connection.
@@ -121,9 +122,8 @@ impl Exchange {
     /// [`poll_event`](Self::poll_event) writes them.
     #[must_use]
     pub fn is_backed_up(&self) -> bool {
-        let several = self.lease.shared.config.body_requests > 1;
         let connection = self.lease.connection.as_ref();
-        several && connection.is_some_and(|connection| connection.io.queued() >= HIGH_WATER)
+        connection.is_some_and(|connection| connection.io.queued() >= HIGH_WATER)
     }
 
     /// Whether the next packet has come already, so that its event need not be waited for.
