@@ -1,10 +1,11 @@
 //! HTTP/1.1 connections of one listener.
 
+use super::timer::KeptTimer;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -76,7 +77,7 @@ fn connection<S, B>(
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().ok().map(|address| address.ip());
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(KeptTimer::default())
         .header_read_timeout(Duration::from_secs(30))
         .serve_connection(TokioIo::new(stream), service(Ends { peer, local }));
     let connection = graceful.watch(connection);

@@ -8,6 +8,7 @@ mod map;
 mod network;
 mod origin;
 mod reverse;
+mod timer;
 
 pub use answer::wants_html;
 pub use listen::{Ends, serve};
