@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::transport::Transport;
-use crate::net::{Buffered, ReadError, Silence};
+use crate::net::{Buffered, Deadline, ReadError, Silence};
 use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -26,6 +26,9 @@ pub(super) struct Connection {
     pub(super) largest: (usize, usize),
     /// Of `io.traffic()`, what the pool has counted.
     pub(super) counted: (u64, u64),
+    /// Between exchanges, for the waits of the next one: to set a timer anew for each costs
+    /// three times what it costs to keep it.
+    pub(super) timer: Deadline,
 }
 
 impl Connection {
@@ -41,6 +44,7 @@ impl Connection {
             exchanges: 0,
             largest: (0, 0),
             counted: (0, 0),
+            timer: Deadline::default(),
         }
     }
 

@@ -250,7 +250,7 @@ impl Exchange {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         if std::mem::take(&mut self.new) {
-            self.check_silence(cx)?;
+            self.start(cx)?;
         }
         self.poll_write(cx);
         let Some(connection) = &mut self.lease.connection else {
@@ -260,8 +260,9 @@ impl Exchange {
             Poll::Ready(Ok(Some(payload))) => {
                 let event = self.receive(cx, payload);
                 match event {
-                    // The end is here, however late.
-                    Ok(ClientEvent::End) | Err(_) => Poll::Ready(event),
+                    // The end is here, however late; while the head was waited for, there
+                    // was a timer.
+                    Ok(ClientEvent::End | ClientEvent::Head(_)) | Err(_) => Poll::Ready(event),
                     // A stream that is never behind waits for no timer.
                     Ok(_) if self.waits.is_over() => {
                         Poll::Ready(Err(Error::bare(ErrorKind::RequestTimeout)))
@@ -279,10 +280,11 @@ impl Exchange {
     }
 
     /// A lease may have been held for long: what came meanwhile is no answer.
-    fn check_silence(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    fn start(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let Some(connection) = &mut self.lease.connection else {
             return Ok(());
         };
+        self.waits.adopt(std::mem::take(&mut connection.timer));
         let silence = connection.io.silence(cx);
         let Some(cause) = CloseCause::of(silence) else {
             return Ok(());

@@ -30,6 +30,17 @@ impl Waits {
         }
     }
 
+    /// Takes over the timer of an earlier exchange.
+    pub(super) fn adopt(&mut self, timer: Deadline) {
+        self.timer = timer;
+        self.timer.adopt();
+    }
+
+    /// The timer, for a later exchange.
+    pub(super) fn give_up(&mut self) -> Deadline {
+        std::mem::take(&mut self.timer)
+    }
+
     pub(super) fn write(&mut self, limit: Option<Duration>) {
         self.write = from_now(limit);
     }

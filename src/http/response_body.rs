@@ -95,6 +95,14 @@ impl State {
         }
     }
 
+    /// Whether the last data has waited for the end long enough, from the first look on.
+    fn is_held_enough(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.hold.is_set() {
+            self.hold.set(Some(HOLD));
+        }
+        self.hold.poll(cx).is_ready()
+    }
+
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
@@ -144,7 +152,6 @@ impl Body for ResponseBody {
                     // right behind, though not always in the same read: wait for it a
                     // little, so that the connection can be reused.
                     this.held = Some(data);
-                    this.hold.set(Some(HOLD));
                     continue;
                 }
                 Poll::Ready(Ok(ClientEvent::End)) => {
@@ -160,7 +167,7 @@ impl Body for ResponseBody {
                     this.done = true;
                     Poll::Ready(Some(Err(error)))
                 }
-                Poll::Pending if this.held.is_some() && this.hold.poll(cx).is_ready() => {
+                Poll::Pending if this.held.is_some() && this.is_held_enough(cx) => {
                     Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
                 }
                 Poll::Pending => Poll::Pending,

@@ -1,16 +1,34 @@
 //! One timer for many short waits. Moving the deadline costs nothing; the timer itself is
 //! only touched when a wait really blocks past its old setting.
 
+use super::here;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 #[cfg(any(feature = "server", feature = "client"))]
 use std::time::Duration;
+use tokio::runtime;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
+}
+
+#[derive(Debug)]
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Which runtime drives it.
+    runtime: Option<runtime::Id>,
+}
+
+impl Timer {
+    fn new(at: Instant) -> Self {
+        Self {
+            sleep: Box::pin(sleep_until(at)),
+            runtime: here(),
+        }
+    }
 }
 
 impl Deadline {
@@ -27,9 +45,20 @@ impl Deadline {
         self.at = at;
     }
 
-    #[cfg(feature = "server")]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
+    }
+
+    /// Before a deadline that was kept is used again, perhaps in another runtime: its timer
+    /// stays only if this one drives it. Touching that of a runtime that has ended would
+    /// panic. One that has rung is dropped too: so do all timers of a runtime that ends, whose
+    /// id may be given to another.
+    #[cfg(feature = "client")]
+    pub(crate) fn adopt(&mut self) {
+        let timer = self.timer.as_ref();
+        if timer.is_some_and(|timer| timer.sleep.is_elapsed() || timer.runtime != here()) {
+            self.timer = None;
+        }
     }
 
     /// Ready when the deadline has passed; never without a deadline.
@@ -37,7 +66,7 @@ impl Deadline {
         let Some(at) = self.at else {
             return Poll::Pending;
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        let timer = &mut self.timer.get_or_insert_with(|| Timer::new(at)).sleep;
         loop {
             if timer.deadline() > at {
                 timer.as_mut().reset(at);
@@ -51,7 +80,8 @@ impl Deadline {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(all(test, feature = "server", feature = "client"))]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::future::poll_fn;
@@ -71,5 +101,42 @@ mod tests {
         deadline.set(None);
         assert!(!deadline.is_set());
         assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);
+    }
+
+    fn current_thread() -> runtime::Runtime {
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    }
+
+    /// Polls it once for a wait of that length; tells whether it has a timer of before.
+    async fn waits(deadline: &mut Deadline, length: Duration) -> bool {
+        deadline.adopt();
+        let kept = deadline.timer.is_some();
+        deadline.set(Some(length));
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);
+        kept
+    }
+
+    #[test]
+    fn a_timer_is_kept_in_its_runtime_and_nowhere_else() {
+        let long = Duration::from_secs(60);
+        let mut deadline = Deadline::default();
+        let first = current_thread();
+        assert!(!first.block_on(waits(&mut deadline, long)));
+        assert!(first.block_on(waits(&mut deadline, long)));
+        // Nothing drives the first one meanwhile.
+        let second = current_thread();
+        assert!(!second.block_on(waits(&mut deadline, long)));
+        drop(second);
+        assert!(!first.block_on(waits(&mut deadline, long)));
+        drop(first);
+        let third = current_thread();
+        third.block_on(async {
+            assert!(!waits(&mut deadline, Duration::from_millis(1)).await);
+            poll_fn(|cx| deadline.poll(cx)).await;
+            // It has rung.
+            assert!(!waits(&mut deadline, long).await);
+            assert!(waits(&mut deadline, long).await);
+        });
     }
 }

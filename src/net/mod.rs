@@ -1,5 +1,5 @@
 //! What client and server share below the protocol: one buffered stream of packets and
-//! one deadline. Crate-private.
+//! one deadline, and which runtime drives them. Crate-private.
 //!
 //! What may not live here: anything that knows requests from responses.
 
@@ -12,3 +12,10 @@ mod segment;
 pub(crate) use buffered::Silence;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
+use tokio::runtime;
+
+/// The runtime of whoever runs this.
+pub(crate) fn here() -> Option<runtime::Id> {
+    let handle = runtime::Handle::try_current();
+    handle.ok().map(|handle| handle.id())
+}

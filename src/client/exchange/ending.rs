@@ -41,7 +41,12 @@ impl Exchange {
             _ => Some(CloseCause::Unclean),
         };
         match cause {
-            None => self.lease.put_back(),
+            None => {
+                if let Some(connection) = &mut self.lease.connection {
+                    connection.timer = self.waits.give_up();
+                }
+                self.lease.put_back();
+            }
             Some(cause) => self.lease.release(cause),
         }
         self.lease.shared.counters.completed();
