@@ -198,8 +198,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             self.read = lent;
             self.is_large = true;
         } else {
-            self.read
-                .extend_from_slice(lent.get(held..).unwrap_or_default());
+            let came = lent.get(held..).unwrap_or_default();
+            if held > 0 {
+                self.read.extend_from_slice(came);
+            } else if !came.is_empty() {
+                // Of its own size; room that is left of earlier packets is theirs.
+                self.read = BytesMut::from(came);
+            }
             scratch::give_back(lent);
         }
         filled

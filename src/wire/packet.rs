@@ -68,20 +68,13 @@ pub(crate) fn packet_len(
     size: PacketSize,
 ) -> Result<Option<usize>, DecodeError> {
     let magic = direction.magic();
-    for (offset, (&got, want)) in bytes.iter().zip(magic).enumerate() {
-        if got != want {
-            return Err(DecodeError::new(
-                offset,
-                Field::Magic,
-                Rule::WrongMagic(got),
-            ));
-        }
-    }
-    let Some(&[_, _, high, low]) = bytes.first_chunk::<HEADER_LEN>() else {
-        return Ok(None);
+    let Some(&[first, second, high, low]) = bytes.first_chunk::<HEADER_LEN>() else {
+        return check_magic(bytes, magic).map(|()| None);
     };
-    let len = u16::from_be_bytes([high, low]);
-    let max = size.max_accepted_payload();
+    if [first, second] != magic {
+        return check_magic(bytes, magic).map(|()| None);
+    }
+    let (len, max) = (u16::from_be_bytes([high, low]), size.max_accepted_payload());
     if usize::from(len) > max {
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         return Err(DecodeError::new(
@@ -94,6 +87,19 @@ pub(crate) fn packet_len(
         ));
     }
     Ok(Some(usize::from(len)))
+}
+
+/// # Errors
+/// The first byte that is there and wrong.
+fn check_magic(bytes: &[u8], magic: [u8; 2]) -> Result<(), DecodeError> {
+    let mut pairs = bytes.iter().zip(magic).enumerate();
+    match pairs.find(|(_, (got, want))| *got != want) {
+        Some((offset, (&got, _))) => {
+            let rule = Rule::WrongMagic(got);
+            Err(DecodeError::new(offset, Field::Magic, rule))
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
