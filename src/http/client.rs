@@ -1,7 +1,7 @@
 //! HTTP requests over a pool of AJP connections.
 
 use super::facts::RequestFacts;
-use super::request_encode::write_forward_request;
+use super::request_encode::{Told, write_request};
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
@@ -21,9 +21,6 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// For requests without limits of their own.
 static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
-
-/// For requests without facts.
-static NO_FACTS: RequestFacts = RequestFacts::NONE;
 
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
@@ -81,7 +78,7 @@ impl Client {
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        self.send_with(parts, None, body)
+        self.send_with(parts, Told::default(), body)
     }
 
     /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
@@ -112,14 +109,14 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        self.send_with(parts, Some(facts), body)
+        self.send_with(parts, Some(facts).into(), body)
     }
 
-    /// Facts other than those of the extensions, if there are any.
+    /// What is told comes before the facts of the extensions.
     pub(super) fn send_with<B>(
         &self,
         parts: impl Borrow<request::Parts> + Send,
-        facts: Option<&RequestFacts>,
+        told: Told<'_>,
         body: B,
     ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
     where
@@ -128,7 +125,7 @@ impl Client {
         let begun = begin(parts.borrow(), &mut Some(body));
         async move {
             let (framing, mut upload) = begun?;
-            self.exchange(parts.borrow(), facts, framing, &mut upload)
+            self.exchange(parts.borrow(), told, framing, &mut upload)
                 .await
         }
     }
@@ -170,7 +167,8 @@ impl Client {
             let sent = match begun {
                 Ok((framing, begun)) => {
                     upload = begun;
-                    self.exchange(&parts, None, framing, &mut upload).await
+                    self.exchange(&parts, Told::default(), framing, &mut upload)
+                        .await
                 }
                 Err(error) => Err(error),
             };
@@ -185,17 +183,17 @@ impl Client {
     async fn exchange(
         &self,
         parts: &request::Parts,
-        facts: Option<&RequestFacts>,
+        mut told: Told<'_>,
         framing: BodyFraming,
         upload: &mut Upload,
     ) -> Result<Response<ResponseBody>, Error> {
-        let facts = facts.or_else(|| parts.extensions.get());
+        told.facts = told.facts.or_else(|| parts.extensions.get());
         let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
         let mut lease = self.pool.acquire_with(timeouts).await?;
         let mut first = Progress::NotSent;
         loop {
             let reused = lease.is_reused();
-            let begun = self.begun(lease, parts, facts, framing, upload);
+            let begun = self.begun(lease, parts, told, framing, upload);
             let mut body = begun.map_err(|error| error.after(first))?;
             let mut head = None;
             let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
@@ -228,14 +226,13 @@ impl Client {
         &self,
         lease: Lease,
         parts: &request::Parts,
-        facts: Option<&RequestFacts>,
+        told: Told<'_>,
         framing: BodyFraming,
         upload: &mut Upload,
     ) -> Result<ResponseBody, Error> {
-        let facts = facts.unwrap_or(&NO_FACTS);
         let secret = self.pool.config().secret.as_ref();
         let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
-            write_forward_request(buffer, size, parts, facts, framing, secret)
+            write_request(buffer, size, parts, told, framing, secret)
         })?;
         Ok(ResponseBody::new(exchange, std::mem::take(upload)))
     }

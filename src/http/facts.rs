@@ -1,5 +1,6 @@
 //! What a Forward Request tells beyond HTTP.
 
+use super::prepared::Prepared;
 use super::tls_facts::TlsFacts;
 use crate::Secret;
 use crate::wire::Attribute;
@@ -40,6 +41,7 @@ pub struct RequestFacts {
     pub(super) secret: Option<Secret>,
     pub(super) attributes: Vec<(Bytes, Bytes)>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) prepared: Prepared,
 }
 
 /// Text of unknown charset: UTF-8 if it is valid UTF-8, else Latin-1. AJP defines none
@@ -86,6 +88,7 @@ impl RequestFacts {
         secret: None,
         attributes: Vec::new(),
         headers: Vec::new(),
+        prepared: Prepared::NONE,
     };
 
     /// No facts.
@@ -245,7 +248,7 @@ impl RequestFacts {
         // An IPv4 client of a dual-stack socket is shown as what it is.
         self.remote_addr = Some(owned(address_text(address.ip())));
         self.remote_port = Some(address.port());
-        self
+        self.unprepared()
     }
 
     /// Sets the name of the HTTP client. Without it a container may look the address up, if it
@@ -260,7 +263,7 @@ impl RequestFacts {
     #[must_use]
     pub fn local(mut self, address: IpAddr) -> Self {
         self.local_addr = Some(owned(address_text(address)));
-        self
+        self.unprepared()
     }
 
     /// Sets name and port of the virtual host. By default they are taken from the request.
@@ -306,7 +309,7 @@ impl RequestFacts {
     #[must_use]
     pub fn with_activation(mut self, state: impl Into<String>) -> Self {
         self.activation = Some(owned(state));
-        self
+        self.unprepared()
     }
 
     /// Sends this secret instead of the one of the pool. The container's side never has it.
@@ -323,7 +326,7 @@ impl RequestFacts {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
-        self
+        self.unprepared()
     }
 
     /// Adds a request attribute. Containers refuse names that they do not expect; never
@@ -332,6 +335,27 @@ impl RequestFacts {
     pub fn with_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes
             .push((Bytes::from(name.into()), Bytes::from(value.into())));
+        self.unprepared()
+    }
+
+    /// Writes what is the same in every packet once: headers, ports and addresses, attributes.
+    /// Worth it for facts that more than two requests are sent with, such as all of one
+    /// connection. It changes nothing else; setting any of these again undoes it.
+    ///
+    /// ```
+    /// use ajp::http::RequestFacts;
+    /// let (remote, local) = (([192, 0, 2, 10], 51234).into(), ([192, 0, 2, 1], 443).into());
+    /// let facts = RequestFacts::from_connection(remote, local).with_attribute("SHIB_mail", "bob@app.example");
+    /// assert_eq!(facts, facts.clone().prepared());
+    /// ```
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.prepared = Prepared::new(&self);
+        self
+    }
+
+    fn unprepared(mut self) -> Self {
+        self.prepared = Prepared::NONE;
         self
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod balancer;
 pub(crate) mod client;
 mod facts;
 mod names;
+mod prepared;
 #[cfg(feature = "client")]
 pub(crate) mod replay_body;
 #[cfg(all(feature = "server", feature = "tower"))]

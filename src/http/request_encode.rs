@@ -14,6 +14,27 @@ use http::{Version, request};
 /// The code of `Host`.
 const HOST: u8 = 0x0b;
 
+/// What a container is told beside the request.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    pub(super) facts: Option<&'a RequestFacts>,
+    /// In place of those of the facts: what a balancer alone knows.
+    pub(super) route: Option<&'a str>,
+    pub(super) activation: Option<&'a str>,
+}
+
+impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
+    fn from(facts: Option<&'a RequestFacts>) -> Self {
+        Self {
+            facts,
+            ..Self::default()
+        }
+    }
+}
+
+/// For requests without facts.
+static NO_FACTS: RequestFacts = RequestFacts::NONE;
+
 /// Appends the Forward Request for an HTTP request.
 ///
 /// `framing` says how the body is announced; the request's own `Content-Length` and
@@ -43,6 +64,19 @@ pub fn write_forward_request(
     framing: BodyFraming,
     secret: Option<&Secret>,
 ) -> Result<BodyFraming, EncodeError> {
+    write_request(buffer, size, parts, Some(facts).into(), framing, secret)
+}
+
+/// As [`write_forward_request`], with what a balancer tells too.
+pub(super) fn write_request(
+    buffer: &mut BytesMut,
+    size: PacketSize,
+    parts: &request::Parts,
+    told: Told<'_>,
+    framing: BodyFraming,
+    secret: Option<&Secret>,
+) -> Result<BodyFraming, EncodeError> {
+    let facts = told.facts.unwrap_or(&NO_FACTS);
     let headers = &parts.headers;
     // It usually comes first, which saves looking for it.
     let host_header = match headers.iter().next() {
@@ -84,9 +118,11 @@ pub fn write_forward_request(
             writer.header(b"host", host)?;
         }
         write_headers(&mut writer, headers, authority.is_some())?;
-        write_own_headers(&mut writer, facts)?;
+        if !facts.prepared.write_headers(&mut writer) {
+            write_own_headers(&mut writer, facts)?;
+        }
         writer.announce(framing)?;
-        write_attributes(&mut writer, parts, facts, is_ssl, secret)?;
+        write_attributes(&mut writer, parts, told, is_ssl, secret)?;
         writer.finish()
     };
     let error = match ForwardRequestWriter::new(buffer, size, &line) {
@@ -142,7 +178,7 @@ fn write_headers(
     Ok(())
 }
 
-fn write_own_headers(
+pub(super) fn write_own_headers(
     writer: &mut ForwardRequestWriter<'_, '_>,
     facts: &RequestFacts,
 ) -> Result<(), EncodeError> {
@@ -163,10 +199,11 @@ fn write_own_headers(
 fn write_attributes(
     writer: &mut ForwardRequestWriter<'_, '_>,
     parts: &request::Parts,
-    facts: &RequestFacts,
+    told: Told<'_>,
     is_ssl: bool,
     secret: Option<&Secret>,
 ) -> Result<(), EncodeError> {
+    let facts = told.facts.unwrap_or(&NO_FACTS);
     let mut coded = |code, value: Option<&[u8]>| match value {
         Some(value) => writer.attribute(Attribute::Coded {
             code,
@@ -186,7 +223,8 @@ fn write_attributes(
         )?,
         written => written?,
     }
-    coded(AttributeCode::Route, facts.route.as_deref())?;
+    let route = told.route.map(str::as_bytes);
+    coded(AttributeCode::Route, route.or(facts.route.as_deref()))?;
     if let Some(tls) = facts.tls.as_deref().filter(|_| is_ssl) {
         coded(AttributeCode::SslCert, tls.certificate.as_deref())?;
         coded(AttributeCode::SslCipher, tls.cipher.as_deref())?;
@@ -196,17 +234,31 @@ fn write_attributes(
         }
         named(writer, b"AJP_SSL_PROTOCOL", tls.protocol.as_deref())?;
     }
+    let activation = told.activation.map(str::as_bytes);
+    let own = facts.activation.as_deref();
+    let is_replaced = activation.is_some() && own.is_some();
+    if !is_replaced && facts.prepared.write_attributes(writer) {
+        return named(writer, b"JK_LB_ACTIVATION", activation);
+    }
+    write_named_attributes(writer, facts, activation.or(own))
+}
+
+/// The attributes that come last, and are the same for all requests with these facts.
+pub(super) fn write_named_attributes(
+    writer: &mut ForwardRequestWriter<'_, '_>,
+    facts: &RequestFacts,
+    activation: Option<&[u8]>,
+) -> Result<(), EncodeError> {
     let mut digits = [0u8; 20];
     let port = facts
         .remote_port
         .map(|port| decimal(port.into(), &mut digits));
     named(writer, b"AJP_REMOTE_PORT", port)?;
     named(writer, b"AJP_LOCAL_ADDR", facts.local_addr.as_deref())?;
-    named(writer, b"JK_LB_ACTIVATION", facts.activation.as_deref())?;
     for (name, value) in &facts.attributes {
         named(writer, name, Some(value))?;
     }
-    Ok(())
+    named(writer, b"JK_LB_ACTIVATION", activation)
 }
 
 fn named(
@@ -289,212 +341,4 @@ fn percent_encode(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Direction, ForwardRequest, split_packet};
-    use http::Request;
-    use http::header::{HeaderName, HeaderValue};
-
-    fn encode(request: Request<()>, facts: &RequestFacts, framing: BodyFraming) -> ForwardRequest {
-        let (parts, ()) = request.into_parts();
-        let mut buffer = BytesMut::new();
-        let secret = Secret::new("s3cr3t").unwrap();
-        let size = PacketSize::DEFAULT;
-        write_forward_request(&mut buffer, size, &parts, facts, framing, Some(&secret)).unwrap();
-        ForwardRequest::parse(
-            split_packet(&mut buffer, Direction::ToContainer, size)
-                .unwrap()
-                .unwrap(),
-        )
-        .unwrap()
-    }
-
-    fn header<'a>(request: &'a ForwardRequest, name: &str) -> Vec<&'a [u8]> {
-        request
-            .headers()
-            .filter(|header| header.name == name.as_bytes())
-            .map(|header| header.value)
-            .collect()
-    }
-
-    #[test]
-    fn headers_of_the_web_server_come_behind_those_of_the_request() {
-        let request = Request::get("/a")
-            .header("host", "app.example")
-            .header("connection", "x-forwarded-proto, x-mine")
-            .header("x-mine", "1")
-            .body(())
-            .unwrap();
-        let mut facts = RequestFacts::new();
-        for (name, value) in [
-            ("x-forwarded-proto", "https"),
-            ("accept", "*/*"),
-            ("host", "evil.example"),
-            ("content-length", "9"),
-            ("te", "trailers"),
-        ] {
-            facts = facts.with_header(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        let request = encode(request, &facts, BodyFraming::Length(5));
-        let seen: Vec<_> = request
-            .headers()
-            .map(|header| [header.name, header.value].map(String::from_utf8_lossy))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ["host", "app.example"],
-                ["x-forwarded-proto", "https"],
-                ["accept", "*/*"],
-                ["content-length", "5"]
-            ]
-        );
-        assert_eq!(request.server_name(), Some(&b"app.example"[..]));
-    }
-
-    #[test]
-    fn hop_by_hop_headers_stay_behind() {
-        let request = Request::get("/a")
-            .header("host", "app.example:8080")
-            .header("connection", "keep-alive, X-Private")
-            .header("x-private", "1")
-            .header("te", "trailers")
-            .header("expect", "100-continue")
-            .header("content-length", "7")
-            .header("x-kept", "1")
-            .header("x-kept", "2")
-            .body(())
-            .unwrap();
-        let request = encode(request, &RequestFacts::new(), BodyFraming::Length(5));
-        let names: Vec<_> = request
-            .headers()
-            .map(|header| String::from_utf8_lossy(header.name).into_owned())
-            .collect();
-        assert_eq!(names, ["host", "x-kept", "x-kept", "content-length"]);
-        assert_eq!(header(&request, "x-kept"), [b"1", b"2"]);
-        assert_eq!(request.framing(), BodyFraming::Length(5));
-        assert_eq!(request.server_name(), Some(&b"app.example"[..]));
-        assert_eq!(request.server_port(), 8080);
-        assert!(matches!(
-            request.attributes().next(),
-            Some(Attribute::Coded {
-                code: AttributeCode::Secret,
-                value: Some(b"s3cr3t")
-            })
-        ));
-    }
-
-    #[test]
-    fn absolute_uris_become_origin_form_and_give_the_host() {
-        let request = Request::get("https://user@app.example/p%20q?x=\u{e9}")
-            .body(())
-            .unwrap();
-        let request = encode(request, &RequestFacts::new(), BodyFraming::Absent);
-        assert_eq!(request.req_uri(), b"/p%20q");
-        assert_eq!(request.query_string(), Some(&b"x=%C3%A9"[..]));
-        assert_eq!(header(&request, "host"), [b"app.example"]);
-        assert_eq!((request.server_port(), request.is_ssl()), (443, true));
-        assert_eq!(request.framing(), BodyFraming::Length(0));
-        // The authority of the target counts, not what the header says (RFC 9112 section 3.2.2).
-        for (connection, host) in [
-            ("close", "other.example"),
-            ("x-private", ""),
-            ("host", "app.example:8080"),
-        ] {
-            let request = Request::get("http://app.example:8080/")
-                .header("host", host)
-                .header("host", "third.example")
-                .header("connection", connection)
-                .header("x-kept", "1")
-                .body(())
-                .unwrap();
-            let request = encode(request, &RequestFacts::new(), BodyFraming::Absent);
-            assert_eq!(header(&request, "host"), [b"app.example:8080"]);
-            assert_eq!(request.server_name(), Some(&b"app.example"[..]));
-            assert_eq!(request.server_port(), 8080);
-            assert_eq!(header(&request, "x-kept"), [b"1"]);
-        }
-        let star = Request::options("*").body(()).unwrap();
-        assert_eq!(
-            encode(star, &RequestFacts::new(), BodyFraming::Absent).req_uri(),
-            b"*"
-        );
-    }
-
-    #[test]
-    fn facts_become_attributes() {
-        let tls = super::super::TlsFacts::new()
-            .with_certificate_pem("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
-            .with_cipher("TLS_AES_128_GCM_SHA256", 128)
-            .with_session_id("0a0b")
-            .with_protocol("TLSv1.3");
-        let facts = RequestFacts::new()
-            .remote("[::1]:51234".parse().unwrap())
-            .local([192, 0, 2, 1].into())
-            .user("bob", "Basic")
-            .with_route("n1")
-            .with_activation("ACT")
-            .with_attribute("SHIB", "x")
-            .with_remote_host("client.example")
-            .with_secret(Secret::new("another").unwrap())
-            .tls_facts(tls);
-        let request = encode(
-            Request::patch("/").body(()).unwrap(),
-            &facts,
-            BodyFraming::Chunked,
-        );
-        assert_eq!(request.method(), b"PATCH");
-        assert_eq!(request.remote_addr(), Some(&b"::1"[..]));
-        assert_eq!(request.remote_host(), Some(&b"client.example"[..]));
-        let secret = request.attribute(AttributeCode::Secret);
-        assert_eq!(secret, Some(&b"another"[..]));
-        assert_eq!(
-            request.attribute(AttributeCode::RemoteUser),
-            Some(&b"bob"[..])
-        );
-        assert_eq!(request.attribute(AttributeCode::Route), Some(&b"n1"[..]));
-        assert_eq!(request.ssl_key_size(), Some(128));
-        assert_eq!(
-            request.req_attribute(b"AJP_REMOTE_PORT"),
-            Some(&b"51234"[..])
-        );
-        assert_eq!(
-            request.req_attribute(b"AJP_SSL_PROTOCOL"),
-            Some(&b"TLSv1.3"[..])
-        );
-        assert_eq!(
-            request.req_attribute(b"JK_LB_ACTIVATION"),
-            Some(&b"ACT"[..])
-        );
-        assert_eq!(request.req_attribute(b"SHIB"), Some(&b"x"[..]));
-        assert_eq!(request.framing(), BodyFraming::Chunked);
-    }
-
-    #[test]
-    fn a_length_that_no_container_can_count_is_refused() {
-        let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
-        let facts = RequestFacts::new();
-        for (length, ok) in [(i64::MAX as u64, true), (i64::MAX as u64 + 1, false)] {
-            let mut buffer = BytesMut::from(&b"before"[..]);
-            let framing = BodyFraming::Length(length);
-            let size = PacketSize::DEFAULT;
-            let written = write_forward_request(&mut buffer, size, &parts, &facts, framing, None);
-            if ok {
-                assert_eq!(written, Ok(framing));
-            } else {
-                assert_eq!(written.unwrap_err().field(), Field::ContentLength);
-                assert_eq!(buffer, b"before"[..]);
-            }
-        }
-    }
-
-    #[test]
-    fn decimals() {
-        for n in [0, 7, 10, 65535, u64::MAX] {
-            assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
-        }
-    }
-}
+mod tests;

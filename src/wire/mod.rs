@@ -73,6 +73,8 @@ pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
 #[cfg(feature = "http")]
+pub(crate) use request_writer::PreparedAttributes;
+#[cfg(feature = "http")]
 pub(crate) use request_writer::decimal;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

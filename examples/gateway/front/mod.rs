@@ -98,7 +98,7 @@ fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
     for (name, value) in origin.headers() {
         facts = facts.with_header(name, value);
     }
-    facts
+    facts.prepared()
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.

@@ -7,7 +7,7 @@ use crate::balancer::{
     Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
 use crate::client::{self, Client};
-use crate::http::RequestFacts;
+use crate::http::{RequestFacts, request_encode::Told};
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Request, Response, request};
@@ -110,7 +110,7 @@ impl Balancer {
                     Some(Idempotent(idempotent)) => *idempotent,
                     None => parts.method.is_idempotent(),
                 },
-                told: told.or_else(|| parts.extensions.get()),
+                facts: told.or_else(|| parts.extensions.get()),
                 parts,
                 tried: Vec::new(),
                 attempts: Vec::new(),
@@ -135,7 +135,7 @@ struct Exchange<'a> {
     idempotent: bool,
     parts: &'a request::Parts,
     /// What the caller tells beside the request.
-    told: Option<&'a RequestFacts>,
+    facts: Option<&'a RequestFacts>,
     tried: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// A response with a status that another member might better: delivered if none does.
@@ -161,10 +161,8 @@ impl Exchange<'_> {
                 continue;
             }
             let body = original.copy(pick.traffic());
-            let facts = self.facts(&pick);
             let client = Client::new(pick.pool().clone());
-            let facts = facts.as_deref().or(self.told);
-            let sent = client.send_with(self.parts, facts, body);
+            let sent = client.send_with(self.parts, self.told(&pick), body);
             match sent.await {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
@@ -190,25 +188,19 @@ impl Exchange<'_> {
         }
     }
 
-    /// What this member is told beside the request, if that is not what the caller has told.
-    fn facts(&self, pick: &Pick) -> Option<Box<RequestFacts>> {
+    /// What this member is told beside the request.
+    fn told(&self, pick: &Pick) -> Told<'_> {
         let route = match pick.affinity() {
             Affinity::Free | Affinity::Unknown => None,
             _ => self.session.routes().first(),
         };
         let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
-        let route = route.and_then(|route| std::str::from_utf8(route).ok());
-        if route.is_none() && !self.failover.send_activation {
-            return None;
+        let activation = self.failover.send_activation;
+        Told {
+            facts: self.facts,
+            route: route.and_then(|route| std::str::from_utf8(route).ok()),
+            activation: activation.then(|| pick.member().activation()),
         }
-        let mut facts = self.told.cloned().unwrap_or_default();
-        if let Some(route) = route {
-            facts = facts.with_route(route);
-        }
-        if self.failover.send_activation {
-            facts = facts.with_activation(pick.member().activation());
-        }
-        Some(Box::new(facts))
     }
 
     /// A response came. `None` if another member is to be tried.
