@@ -107,16 +107,24 @@ struct Shared {
 
 pub(super) struct State {
     pub(super) cluster: Cluster,
-    pub(super) backends: BTreeMap<MemberId, Backend>,
-    pub(super) sticky: Option<Arc<Sticky>>,
-    pub(super) failover: Arc<Failover>,
+    pub(super) backends: BTreeMap<MemberId, Arc<Backend>>,
+    pub(super) rules: Arc<Rules>,
     pub(super) repeated: u64,
     pub(super) not_repeated: u64,
     purse: Purse,
     random: Box<dyn Random>,
 }
 
+/// How requests are treated, as it is at one moment.
 #[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) sticky: Option<Arc<Sticky>>,
+    pub(crate) failover: Arc<Failover>,
+}
+
+/// A member, and how it is reached. Shared as a whole: threads that pick the same member
+/// contend for one count of references.
+#[derive(Debug)]
 pub(super) struct Backend {
     pub(super) pool: Pool,
     pub(super) member: Arc<Member>,
@@ -126,20 +134,20 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    fn new(pool: Pool, member: Member) -> Self {
-        Self {
+    fn new(pool: Pool, member: Member) -> Arc<Self> {
+        Arc::new(Self {
             pool,
             name: member.name().into(),
             route: member.route_name().map(Into::into),
             member: Arc::new(member),
-        }
+        })
     }
 }
 
 impl State {
     /// Whether the budget pays for sending a request again.
     pub(super) fn pay(&mut self, now: Instant) -> bool {
-        let paid = self.purse.withdraw(self.failover.budget, now);
+        let paid = self.purse.withdraw(self.rules.failover.budget, now);
         let count = if paid {
             &mut self.repeated
         } else {
@@ -163,8 +171,10 @@ impl Balancer {
         let state = State {
             cluster: Cluster::new(config.cluster),
             backends: BTreeMap::new(),
-            sticky: config.sticky.map(Arc::new),
-            failover: Arc::new(config.failover),
+            rules: Arc::new(Rules {
+                sticky: config.sticky.map(Arc::new),
+                failover: Arc::new(config.failover),
+            }),
             repeated: 0,
             not_repeated: 0,
             purse: Purse::default(),
@@ -272,31 +282,31 @@ impl Balancer {
     /// Finds session ids elsewhere from now on, or nowhere.
     pub fn set_sticky(&self, sticky: impl Into<Option<Sticky>>) {
         let sticky = sticky.into().map(Arc::new);
-        self.with(|state, _| state.sticky = sticky);
+        self.with(|state, _| Arc::make_mut(&mut state.rules).sticky = sticky);
     }
 
     /// Where session ids are found.
     #[must_use]
     pub fn sticky(&self) -> Option<Arc<Sticky>> {
-        self.with(|state, _| state.sticky.clone())
+        self.with(|state, _| state.rules.sticky.clone())
     }
 
     /// By which rules failed requests are treated.
     #[must_use]
     pub fn failover(&self) -> Arc<Failover> {
-        self.with(|state, _| Arc::clone(&state.failover))
+        self.with(|state, _| Arc::clone(&state.rules.failover))
     }
 
     /// Both, as they are at this moment.
     #[cfg(feature = "http")]
-    pub(crate) fn rules(&self) -> (Option<Arc<Sticky>>, Arc<Failover>) {
-        let state = self.state();
-        (state.sticky.clone(), Arc::clone(&state.failover))
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.state().rules)
     }
 
     /// Treats failed requests by other rules from now on.
     pub fn set_failover(&self, failover: Failover) {
-        self.with(|state, _| state.failover = Arc::new(failover));
+        let failover = Arc::new(failover);
+        self.with(|state, _| Arc::make_mut(&mut state.rules).failover = failover);
     }
 
     /// Believes the member of this name to be well, whatever has happened.
@@ -326,7 +336,7 @@ impl Balancer {
     pub fn pick(&self, ask: &Ask<'_>) -> Result<Pick, Unavailable> {
         self.with(|state, now| {
             if ask.tried.is_empty() {
-                let budget = state.failover.budget;
+                let budget = state.rules.failover.budget;
                 state.purse.deposit(budget, now);
             }
             let choice = state.cluster.pick(ask, now, state.random.as_mut())?;
@@ -343,7 +353,7 @@ impl Balancer {
     #[must_use]
     pub fn may_repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> bool {
         self.with(
-            |state, now| match state.failover.repeat(error, idempotent, body_at_hand) {
+            |state, now| match state.rules.failover.repeat(error, idempotent, body_at_hand) {
                 Repeat::No => false,
                 Repeat::Free => true,
                 Repeat::Paid => state.pay(now),

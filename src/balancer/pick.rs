@@ -45,17 +45,19 @@ use std::sync::Arc;
 pub struct Pick {
     balancer: Balancer,
     choice: Choice,
-    backend: Backend,
+    backend: Arc<Backend>,
     answered: bool,
+    ended: bool,
 }
 
 impl Pick {
-    pub(super) fn new(balancer: Balancer, choice: Choice, backend: Backend) -> Self {
+    pub(super) fn new(balancer: Balancer, choice: Choice, backend: Arc<Backend>) -> Self {
         Self {
             balancer,
             choice,
             backend,
             answered: false,
+            ended: false,
         }
     }
 
@@ -188,11 +190,25 @@ impl Pick {
     }
 }
 
+impl Pick {
+    /// Ends the request ahead of the drop.
+    pub(crate) fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.answered(Outcome::Unknown);
+            let choice = &self.choice;
+            self.balancer.state().cluster.ended(choice);
+        }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+}
+
 impl Drop for Pick {
     fn drop(&mut self) {
-        self.answered(Outcome::Unknown);
-        let choice = &self.choice;
-        self.balancer.state().cluster.ended(choice);
+        self.end();
     }
 }
 

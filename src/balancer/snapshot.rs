@@ -211,14 +211,14 @@ impl Balancer {
             };
             let cluster = &mut state.cluster;
             let members = cluster.slots.iter_mut().map(|slot| member(slot, now));
-            let sticky = state.sticky.as_deref();
+            let sticky = state.rules.sticky.as_deref();
             let snapshot = BalancerSnapshot {
                 name: self.name().into(),
                 members: members.collect(),
                 method: cluster.method.name().into(),
                 sticky: sticky.map(super::Sticky::names),
                 sticky_force: sticky.is_some_and(super::Sticky::is_forced),
-                max_attempts: state.failover.max_attempts,
+                max_attempts: state.rules.failover.max_attempts,
                 health_check,
                 unknown_routes: cluster.totals.unknown_routes,
                 last_unknown_route: cluster.totals.last_unknown_route.clone(),

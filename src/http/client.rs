@@ -78,7 +78,7 @@ impl Client {
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        self.send_with(parts, Told::default(), body)
+        send_with(&self.pool, parts, Told::default(), body)
     }
 
     /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
@@ -109,25 +109,7 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        self.send_with(parts, Some(facts).into(), body)
-    }
-
-    /// What is told comes before the facts of the extensions.
-    pub(super) fn send_with<B>(
-        &self,
-        parts: impl Borrow<request::Parts> + Send,
-        told: Told<'_>,
-        body: B,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
-    where
-        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
-    {
-        let begun = begin(parts.borrow(), &mut Some(body));
-        async move {
-            let (framing, mut upload) = begun?;
-            self.exchange(parts.borrow(), told, framing, &mut upload)
-                .await
-        }
+        send_with(&self.pool, parts, Some(facts).into(), body)
     }
 
     /// As [`send`](Self::send), with the request in the error as long as its body was not
@@ -167,8 +149,7 @@ impl Client {
             let sent = match begun {
                 Ok((framing, begun)) => {
                     upload = begun;
-                    self.exchange(&parts, Told::default(), framing, &mut upload)
-                        .await
+                    exchange(&self.pool, &parts, Told::default(), framing, &mut upload).await
                 }
                 Err(error) => Err(error),
             };
@@ -178,64 +159,81 @@ impl Client {
             })
         }
     }
+}
 
-    /// The request body is back after an error.
-    async fn exchange(
-        &self,
-        parts: &request::Parts,
-        mut told: Told<'_>,
-        framing: BodyFraming,
-        upload: &mut Upload,
-    ) -> Result<Response<ResponseBody>, Error> {
-        told.facts = told.facts.or_else(|| parts.extensions.get());
-        let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
-        let mut lease = self.pool.acquire_with(timeouts).await?;
-        let mut first = Progress::NotSent;
-        loop {
-            let reused = lease.is_reused();
-            let begun = self.begun(lease, parts, told, framing, upload);
-            let mut body = begun.map_err(|error| error.after(first))?;
-            let mut head = None;
-            let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
-            let error = match (result, &head) {
-                (Ok(()), Some(head)) => return Ok(response_parts(head).map(|()| body)),
-                (Ok(()), None) => Error::bare(ErrorKind::Closed),
-                (Err(error), _) => error,
+/// Sends to the container of a pool. What is told comes before the facts of the extensions.
+pub(super) fn send_with<B>(
+    pool: &Pool,
+    parts: impl Borrow<request::Parts> + Send,
+    told: Told<'_>,
+    body: B,
+) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    let begun = begin(parts.borrow(), &mut Some(body));
+    async move {
+        let (framing, mut upload) = begun?;
+        exchange(pool, parts.borrow(), told, framing, &mut upload).await
+    }
+}
+
+/// The request body is back after an error.
+async fn exchange(
+    pool: &Pool,
+    parts: &request::Parts,
+    mut told: Told<'_>,
+    framing: BodyFraming,
+    upload: &mut Upload,
+) -> Result<Response<ResponseBody>, Error> {
+    told.facts = told.facts.or_else(|| parts.extensions.get());
+    let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
+    let mut lease = pool.acquire_with(timeouts).await?;
+    let mut first = Progress::NotSent;
+    loop {
+        let reused = lease.is_reused();
+        let begun = begun(pool, lease, parts, told, framing, upload);
+        let mut body = begun.map_err(|error| error.after(first))?;
+        let mut head = None;
+        let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
+        let error = match (result, &head) {
+            (Ok(()), Some(head)) => return Ok(response_parts(head).map(|()| body)),
+            (Ok(()), None) => Error::bare(ErrorKind::Closed),
+            (Err(error), _) => error,
+        };
+        let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
+        let rest;
+        (*upload, rest) = body.into_parts();
+        let again = stale
+            && match error.progress() {
+                Progress::NotSent => upload.rewind(),
+                _ => !upload.is_touched(),
             };
-            let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
-            let rest;
-            (*upload, rest) = body.into_parts();
-            let again = stale
-                && match error.progress() {
-                    Progress::NotSent => upload.rewind(),
-                    _ => !upload.is_touched(),
-                };
-            let error = error.after(first);
-            if !again {
-                return Err(error);
-            }
-            first = error.progress();
-            // Once: a fresh connection is never "reused". Rare, and a large future.
-            let reopened = Box::pin(rest.reopen()).await;
-            lease = reopened.map_err(|error| error.after(first))?;
+        let error = error.after(first);
+        if !again {
+            return Err(error);
         }
+        first = error.progress();
+        // Once: a fresh connection is never "reused". Rare, and a large future.
+        let reopened = Box::pin(rest.reopen()).await;
+        lease = reopened.map_err(|error| error.after(first))?;
     }
+}
 
-    /// The exchange, not polled yet. It has the upload unless there is an error.
-    fn begun(
-        &self,
-        lease: Lease,
-        parts: &request::Parts,
-        told: Told<'_>,
-        framing: BodyFraming,
-        upload: &mut Upload,
-    ) -> Result<ResponseBody, Error> {
-        let secret = self.pool.config().secret.as_ref();
-        let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
-            write_request(buffer, size, parts, told, framing, secret)
-        })?;
-        Ok(ResponseBody::new(exchange, std::mem::take(upload)))
-    }
+/// The exchange, not polled yet. It has the upload unless there is an error.
+fn begun(
+    pool: &Pool,
+    lease: Lease,
+    parts: &request::Parts,
+    told: Told<'_>,
+    framing: BodyFraming,
+    upload: &mut Upload,
+) -> Result<ResponseBody, Error> {
+    let secret = pool.config().secret.as_ref();
+    let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
+        write_request(buffer, size, parts, told, framing, secret)
+    })?;
+    Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }
 
 /// Checks a request and takes its body, if that has anything to give.

@@ -335,7 +335,7 @@ pub(crate) struct Answer {
 
 pub(crate) async fn whole(response: Response<ajp::balancer::ResponseBody>) -> Answer {
     let (parts, body) = response.into_parts();
-    let served = body.served().clone();
+    let served = body.served();
     let cookies = parts.headers.get_all("set-cookie").iter();
     let cookies = cookies.map(|value| value.to_str().unwrap().to_owned());
     let body = body.collect().await.unwrap().to_bytes();

@@ -140,11 +140,13 @@ async fn forward(
     match sent.await {
         Ok(mut response) => {
             entry.status(response.status());
-            let served = response.body().served();
-            entry.served(|| Served {
-                route: served.route.clone(),
-                member: Some(Arc::clone(&served.member)),
-                attempts: served.failed.len().saturating_add(1),
+            entry.served(|| {
+                let served = response.body().served();
+                Served {
+                    route: served.route,
+                    member: Some(served.member),
+                    attempts: served.failed.len().saturating_add(1),
+                }
             });
             if site.maps.is_changing() {
                 let host = parts.headers.get(HOST);

@@ -1,5 +1,6 @@
 //! The response body of a member, which counts as busy until it has ended.
 
+use super::error::Attempt;
 use super::send::Served;
 use crate::balancer::Pick;
 use crate::client::{self, Error};
@@ -21,21 +22,30 @@ pub struct ResponseBody {
 /// On the heap: responses are moved a lot on their way.
 #[derive(Debug)]
 struct Rest {
-    pick: Option<Pick>,
-    served: Served,
+    pick: Pick,
+    failed: Vec<Attempt>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: client::ResponseBody, pick: Pick, served: Served) -> Self {
-        let pick = (!body.is_end_stream()).then_some(pick);
-        let rest = Box::new(Rest { pick, served });
+    pub(super) fn new(body: client::ResponseBody, mut pick: Pick, failed: Vec<Attempt>) -> Self {
+        if body.is_end_stream() {
+            pick.end();
+        }
+        let rest = Box::new(Rest { pick, failed });
         Self { body, rest }
     }
 
     /// Who answered.
     #[must_use]
-    pub fn served(&self) -> &Served {
-        &self.rest.served
+    pub fn served(&self) -> Served {
+        let Rest { pick, failed } = &*self.rest;
+        let (member, route) = pick.names();
+        Served {
+            member,
+            route,
+            affinity: pick.affinity(),
+            failed: failed.clone(),
+        }
     }
 }
 
@@ -50,20 +60,20 @@ impl Body for ResponseBody {
         let this = &mut *self;
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         let pick = &mut this.rest.pick;
-        match (&frame, &*pick) {
-            (Some(Ok(frame)), Some(busy)) => {
+        match &frame {
+            Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                busy.traffic().add_received(len);
+                pick.traffic().add_received(len);
                 if this.body.is_end_stream() {
-                    *pick = None;
+                    pick.end();
                 }
             }
-            (Some(Err(error)), Some(busy)) => {
-                busy.broke_off(error);
-                *pick = None;
+            Some(Err(error)) if !pick.is_ended() => {
+                pick.broke_off(error);
+                pick.end();
             }
-            (None, _) => *pick = None,
-            (Some(_), None) => {}
+            Some(Err(_)) => {}
+            None => pick.end(),
         }
         Poll::Ready(frame)
     }

@@ -6,7 +6,8 @@ use super::upload::Original;
 use crate::balancer::{
     Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
-use crate::client::{self, Client};
+use crate::client;
+use crate::http::client::send_with;
 use crate::http::{RequestFacts, request_encode::Told};
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -95,15 +96,15 @@ impl Balancer {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let (sticky, failover) = self.rules();
-        let original = Original::new(body, failover.replay_bytes);
+        let rules = self.rules();
+        let original = Original::new(body, rules.failover.replay_bytes);
         // Not an `async fn`: that would keep room for the request twice.
         async move {
             let parts = parts.borrow();
-            let sticky = sticky.as_deref();
+            let sticky = rules.sticky.as_deref();
             let mut exchange = Exchange {
                 balancer: self,
-                failover: &failover,
+                failover: &rules.failover,
                 sticky,
                 session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
                 idempotent: match parts.extensions.get() {
@@ -161,8 +162,7 @@ impl Exchange<'_> {
                 continue;
             }
             let body = original.copy(pick.traffic());
-            let client = Client::new(pick.pool().clone());
-            let sent = client.send_with(self.parts, self.told(&pick), body);
+            let sent = send_with(pick.pool(), self.parts, self.told(&pick), body);
             match sent.await {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
@@ -238,23 +238,15 @@ impl Exchange<'_> {
         pick: Pick,
         failed: Vec<Attempt>,
     ) -> Response<ResponseBody> {
-        let (name, route) = pick.names();
-        let affinity = pick.affinity();
         let cookie = self.sticky.and_then(Sticky::own_cookie);
-        if let (Some(cookie), Some(route)) = (cookie, &route) {
+        if let (Some(cookie), Some(route)) = (cookie, pick.member().route_name()) {
             if self.session.own_cookie() != Some(route.as_bytes()) {
                 if let Ok(value) = HeaderValue::try_from(cookie.set_cookie(route)) {
                     response.headers_mut().append(SET_COOKIE, value);
                 }
             }
         }
-        let served = Served {
-            member: name,
-            route,
-            affinity,
-            failed,
-        };
-        response.map(|body| ResponseBody::new(body, pick, served))
+        response.map(|body| ResponseBody::new(body, pick, failed))
     }
 
     /// Whether a request waits for its session's member rather than leave it.

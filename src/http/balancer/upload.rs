@@ -22,10 +22,8 @@ impl<B: Body> Original<B> {
 
     /// The body from its start, for one member.
     pub(super) fn copy(&self, traffic: &Arc<Traffic>) -> Copied<B> {
-        Copied {
-            body: self.0.clone(),
-            traffic: Arc::clone(traffic),
-        }
+        let body = self.0.clone();
+        Copied(body.map(|body| (body, Arc::clone(traffic))))
     }
 
     /// Whether all of it can be given once more.
@@ -35,10 +33,7 @@ impl<B: Body> Original<B> {
 }
 
 /// One reading of an [`Original`]; it counts for the member.
-pub(super) struct Copied<B> {
-    body: Option<ReplayBody<B>>,
-    traffic: Arc<Traffic>,
-}
+pub(super) struct Copied<B>(Option<(ReplayBody<B>, Arc<Traffic>)>);
 
 impl<B> Body for Copied<B>
 where
@@ -51,24 +46,24 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else {
+        let Some((body, traffic)) = &mut self.0 else {
             return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-            this.traffic.add_sent(len);
+            traffic.add_sent(len);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(ReplayBody::is_end_stream)
+        let body = self.0.as_ref();
+        body.is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let body = self.body.as_ref();
-        body.map_or_else(|| SizeHint::with_exact(0), ReplayBody::size_hint)
+        let body = self.0.as_ref();
+        body.map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
