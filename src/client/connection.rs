@@ -2,17 +2,20 @@
 
 use super::error::{Error, ErrorKind};
 use super::transport::Transport;
-use crate::net::{Buffered, Deadline, ReadError, Silence};
+use crate::net::{Buffered, Deadline, ReadError, Silence, here};
 use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::runtime;
 use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) io: Buffered<Transport>,
+    /// Which runtime drives it.
+    pub(super) runtime: Option<runtime::Id>,
     pub(super) opened: Instant,
     /// When its lifetime is over.
     expires: Option<Instant>,
@@ -36,6 +39,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             io: Buffered::new(transport, Direction::ToWebServer, size),
+            runtime: here(),
             opened: now,
             // A lifetime beyond what the clock can express has no end.
             expires: lifetime.and_then(|lifetime| now.checked_add(lifetime)),

@@ -1,13 +1,15 @@
-//! The idle connections of a pool: the newest is used first, the oldest leaves first.
+//! The idle connections of a pool: the newest is used first, the oldest leaves first. Each
+//! is used only in the runtime that drives it.
 
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::connection::Connection;
 use super::keep_alive::KeepAlive;
-use crate::net::Silence;
+use crate::net::{Silence, here};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime;
 use tokio::time::Instant;
 
 /// Connections to close once the lock is given up.
@@ -55,11 +57,12 @@ impl IdleList {
         self.lock().keep_alive.learned(now)
     }
 
-    /// The newest connection. Expired ones are closed on the way.
+    /// The newest connection of this runtime. Expired ones are closed on the way.
     pub(super) fn pop(&self, now: Instant, doomed: &mut Doomed) -> Option<Box<Connection>> {
+        let here = here();
         let mut state = self.lock();
         state.drop_expired(self.idle_timeout, now, doomed);
-        while let Some(mut connection) = state.connections.pop_back() {
+        while let Some(mut connection) = state.take_newest(here) {
             if connection.is_past_lifetime(now) {
                 doomed.push((connection, CloseCause::Lifetime));
                 continue;
@@ -154,6 +157,14 @@ fn note(keep_alive: &mut KeepAlive, silence: Silence, idle_since: Instant, now: 
 }
 
 impl State {
+    /// The newest that this runtime drives. Few others are newer: where several runtimes
+    /// share a pool, each has as many requests as the next.
+    fn take_newest(&mut self, here: Option<runtime::Id>) -> Option<Box<Connection>> {
+        let mut runtimes = self.connections.iter().map(|connection| connection.runtime);
+        let at = runtimes.rposition(|runtime| runtime == here)?;
+        self.connections.remove(at)
+    }
+
     /// Closes what was idle for too long. The oldest is at the front.
     fn drop_expired(&mut self, limit: Option<Duration>, now: Instant, doomed: &mut Doomed) {
         let keep_alive = self.keep_alive.limit(now);

@@ -21,6 +21,11 @@ use tokio::time::Instant;
 
 /// A pool of connections to one container. Cloning gives another handle to the same pool.
 ///
+/// Several runtimes may share a pool, such as one for each core: its limits and numbers are
+/// those of all of them together, and an idle connection is used only in the runtime that
+/// opened it, which alone drives it. Where all places but those of idle connections of
+/// others are taken, the oldest of these is closed.
+///
 /// When the last handle is dropped the idle connections are closed; exchanges go on, and
 /// their connections are closed at the end.
 #[derive(Clone)]
@@ -136,7 +141,7 @@ impl Pool {
     /// Opens connections until [`min_idle`](PoolConfig::min_idle) are idle or no place is
     /// free, and tells how many. For the start, and for a timer of the caller's: the pool
     /// has none. Expired ones are closed first. One connection is opened after the other;
-    /// requests may take those that are open already.
+    /// requests of the same runtime may take those that are open already.
     ///
     /// # Errors
     /// What keeps a connection from being opened, as in [`acquire`](Self::acquire). Those

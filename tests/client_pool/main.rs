@@ -22,5 +22,6 @@ mod memory;
 mod observing;
 mod probes;
 mod queue;
+mod runtimes;
 mod spans;
 mod tokens;

@@ -1,0 +1,86 @@
+//! A pool that several runtimes share: each uses its own connections, and the limits hold
+//! for all of them together.
+
+use crate::raw::backend::{Backend, config};
+use ajp::client::{CloseCause, Pool, PoolConfig};
+use std::sync::{Arc, Barrier};
+use tokio::runtime::{Builder, Runtime};
+
+fn single() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The runtime of a container that answers well, and the container.
+fn container(config: PoolConfig) -> (Runtime, Backend) {
+    let mut home = Builder::new_multi_thread();
+    let home = home.worker_threads(1).enable_all().build().unwrap();
+    let start = Backend::start(config, |_, conn| conn.serve_well());
+    let backend = home.block_on(start);
+    (home, backend)
+}
+
+/// Connections opened, reused, idle.
+fn counts(pool: &Pool) -> (u64, u64, usize) {
+    let stats = pool.stats();
+    assert_eq!(stats.failed, 0, "{stats:?}");
+    (stats.created, stats.reused, stats.idle)
+}
+
+#[test]
+fn a_connection_is_used_in_its_runtime_alone() {
+    let (_home, backend) = container(config().max_connections(2));
+    let pool = backend.client.pool();
+    let (first, second) = (single(), single());
+    first.block_on(backend.well("1"));
+    // Nothing drives the first runtime now: its connection could not be waited for.
+    second.block_on(backend.well("2"));
+    assert_eq!(counts(pool), (2, 0, 2));
+    first.block_on(backend.well("3"));
+    first.block_on(backend.well("4"));
+    second.block_on(backend.well("5"));
+    assert_eq!(counts(pool), (2, 3, 2));
+    drop(first);
+    second.block_on(backend.well("6"));
+    assert_eq!(counts(pool), (2, 4, 2));
+
+    // The oldest makes room: that of the runtime which has ended.
+    let third = single();
+    third.block_on(backend.well("7"));
+    assert_eq!(counts(pool), (3, 4, 2));
+    assert_eq!(pool.stats().closed_by(CloseCause::Surplus), 1);
+    second.block_on(backend.well("8"));
+    third.block_on(backend.well("9"));
+    assert_eq!(counts(pool), (3, 6, 2));
+}
+
+#[test]
+fn runtimes_on_threads_share_the_limit() {
+    const THREADS: usize = 3;
+    let (_home, backend) = container(config().max_connections(THREADS));
+    let (backend, together) = (Arc::new(backend), Arc::new(Barrier::new(THREADS)));
+    let threads = (0..THREADS).map(|thread| {
+        let (backend, together) = (Arc::clone(&backend), Arc::clone(&together));
+        std::thread::spawn(move || {
+            let runtime = single();
+            let lease = runtime.block_on(backend.client.pool().acquire()).unwrap();
+            // Each holds one of its own.
+            together.wait();
+            drop(lease);
+            for n in 0..100 {
+                runtime.block_on(backend.well(&format!("{thread}-{n}")));
+            }
+            // No runtime ends while another may still wait for its connection.
+            together.wait();
+        })
+    });
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().unwrap();
+    }
+    let stats = backend.client.pool().stats();
+    assert_eq!((stats.completed, stats.failed), (300, 0), "{stats:?}");
+    assert!(
+        stats.idle <= THREADS && backend.accepted() >= 2 * THREADS,
+        "{stats:?}"
+    );
+    assert_eq!(stats.created, stats.idle as u64 + stats.closed, "{stats:?}");
+}
