@@ -10,9 +10,12 @@
 //! a real Tomcat. wrk loads them in turns; the tables show the medians of all rounds, and CPU
 //! time of the front alone.
 //!
-//! With the null container three more show what no proxy on this runtime can go below: a relay
-//! that looks at nothing, for the system calls, the same with hyper in front, and an HTTP server
-//! that has nothing behind it.
+//! nginx is there twice: as it comes, and telling the container what AJP tells it.
+//!
+//! With the null container four more show what no proxy on this runtime can go below: a relay
+//! that looks at nothing, for the system calls; the same with hyper in front; that one with
+//! each request and response translated, and nothing of what else a proxy has to do; and an
+//! HTTP server that has nothing behind it.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -139,14 +142,18 @@ async fn compare(args: &Args, backend: &Backend) {
         gateway(backend).await,
         mod_proxy_ajp(backend).await,
         mod_jk(backend).await,
-        nginx(backend).await,
+        nginx("nginx (HTTP)", backend, "").await,
+        nginx("nginx, as AJP", backend, FORWARDED).await,
     ];
     if backend.secret.is_none() {
         let to = backend.ajp.to_string();
-        let relay = Server::start_before(relay::NAME, WORKERS, &to);
-        fronts.push(floor("bare relay", relay));
-        let relay = Server::start_before(relay::HYPER, WORKERS, &to);
-        fronts.push(floor("hyper relay", relay));
+        for (name, shown) in [
+            (relay::NAME, "bare relay"),
+            (relay::HYPER, "hyper relay"),
+            (relay::CODEC, "hyper and codec"),
+        ] {
+            fronts.push(floor(shown, Server::start_before(name, WORKERS, &to)));
+        }
         fronts.push(floor("hyper, no proxy", Server::start("hyper", WORKERS)));
     }
     for front in &fronts {
@@ -284,7 +291,14 @@ fn httpd_front(name: &'static str, httpd: Httpd) -> Front {
     }
 }
 
-async fn nginx(backend: &Backend) -> Front {
+/// What AJP tells of each request beside HTTP, and the gateway and httpd tell in headers too.
+const FORWARDED: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; \
+    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host; \
+    proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Real-Port $remote_port; \
+    proxy_set_header X-Local-Address $server_addr;";
+
+/// With more headers.
+async fn nginx(name: &'static str, backend: &Backend, headers: &str) -> Front {
     let dir = tempfile::tempdir().unwrap();
     let addr = ports::free_addr();
     let (root, http) = (dir.path().display(), backend.http);
@@ -297,7 +311,7 @@ async fn nginx(backend: &Backend) -> Front {
          keepalive_requests 1000000000;\n\
          upstream lab {{ server {http}; keepalive {THREADS}; keepalive_requests 1000000000; }}\n\
          server {{ listen {addr};\n location / {{ proxy_pass http://lab; proxy_http_version 1.1;\n\
-         proxy_set_header Connection \"\"; proxy_set_header Host $host; }} }}\n}}\n"
+         proxy_set_header Connection \"\"; proxy_set_header Host $host; {headers} }} }}\n}}\n"
     );
     std::fs::write(dir.path().join("nginx.conf"), conf).unwrap();
     let mut command = Command::new("/usr/sbin/nginx");
@@ -308,7 +322,7 @@ async fn nginx(backend: &Backend) -> Front {
         .arg(dir.path().join("nginx.conf"));
     let running = start(command, "nginx-light", &dir, addr).await;
     Front {
-        name: "nginx (HTTP)",
+        name,
         addr,
         pid: running.pid(),
         _running: Box::new((running, dir)),

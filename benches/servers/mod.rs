@@ -117,8 +117,8 @@ pub(crate) fn serve_if_asked() -> bool {
     let runtime = runtime(workers);
     if name == copy::NAME {
         runtime.block_on(copy::serve());
-    } else if name == relay::NAME || name == relay::HYPER {
-        runtime.block_on(relay::serve(name == relay::HYPER));
+    } else if relay::NAMES.contains(&&*name) {
+        runtime.block_on(relay::serve(&name));
     } else {
         runtime.block_on(serve(protocol(&name)));
     }
