@@ -128,17 +128,17 @@ pub(crate) struct Rules {
 pub(super) struct Backend {
     pub(super) pool: Pool,
     pub(super) member: Arc<Member>,
-    /// Of the member, for those who keep them.
-    pub(super) name: Arc<str>,
-    pub(super) route: Option<Arc<str>>,
+    /// Name and route of the member, for those who keep them.
+    #[cfg(feature = "http")]
+    pub(super) names: (Arc<str>, Option<Arc<str>>),
 }
 
 impl Backend {
     fn new(pool: Pool, member: Member) -> Arc<Self> {
         Arc::new(Self {
             pool,
-            name: member.name().into(),
-            route: member.route_name().map(Into::into),
+            #[cfg(feature = "http")]
+            names: (member.name().into(), member.route_name().map(Into::into)),
             member: Arc::new(member),
         })
     }

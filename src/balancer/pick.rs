@@ -162,7 +162,7 @@ impl Pick {
     /// Its name and route, for those who keep them.
     #[cfg(feature = "http")]
     pub(crate) fn names(&self) -> (Arc<str>, Option<Arc<str>>) {
-        (Arc::clone(&self.backend.name), self.backend.route.clone())
+        self.backend.names.clone()
     }
 
     /// Whether the member can be reached; `None` when that cannot be found out.

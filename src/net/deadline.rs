@@ -1,11 +1,13 @@
 //! One timer for many short waits. Moving the deadline costs nothing; the timer itself is
 //! only touched when a wait really blocks past its old setting.
 
+#[cfg(feature = "client")]
 use super::here;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 #[cfg(any(feature = "server", feature = "client"))]
 use std::time::Duration;
+#[cfg(feature = "client")]
 use tokio::runtime;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -19,6 +21,7 @@ pub(crate) struct Deadline {
 struct Timer {
     sleep: Pin<Box<Sleep>>,
     /// Which runtime drives it.
+    #[cfg(feature = "client")]
     runtime: Option<runtime::Id>,
 }
 
@@ -26,6 +29,7 @@ impl Timer {
     fn new(at: Instant) -> Self {
         Self {
             sleep: Box::pin(sleep_until(at)),
+            #[cfg(feature = "client")]
             runtime: here(),
         }
     }
@@ -45,6 +49,7 @@ impl Deadline {
         self.at = at;
     }
 
+    #[cfg(any(feature = "server", feature = "http"))]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
     }

@@ -12,9 +12,11 @@ mod segment;
 pub(crate) use buffered::Silence;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
+#[cfg(feature = "client")]
 use tokio::runtime;
 
 /// The runtime of whoever runs this.
+#[cfg(feature = "client")]
 pub(crate) fn here() -> Option<runtime::Id> {
     let handle = runtime::Handle::try_current();
     handle.ok().map(|handle| handle.id())
