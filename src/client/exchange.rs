@@ -46,8 +46,8 @@ pub struct Exchange {
     marks: (u64, u64),
     /// `bytes_out` when the Forward Request will have left.
     head_mark: u64,
-    /// Nothing was polled yet.
-    new: bool,
+    /// Until the first poll.
+    start: Option<Start>,
     /// The exchange failed without a byte of an answer.
     unanswered: bool,
     write_error: Option<io::Error>,
@@ -58,8 +58,17 @@ pub struct Exchange {
     span: ExchangeSpan,
 }
 
+/// What is known of the connection before the first poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// It was silent a moment ago.
+    Trust,
+    /// It is new, or was silent when it was acquired, which may be long ago.
+    Distrust,
+}
+
 impl Exchange {
-    /// The Forward Request is queued.
+    /// The Forward Request is queued. The lease was acquired just now.
     pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
         let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
             (connection.io.traffic(), connection.io.queued())
@@ -67,6 +76,11 @@ impl Exchange {
         let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
+        let start = if lease.reused {
+            Start::Trust
+        } else {
+            Start::Distrust
+        };
         Self {
             waits: Waits::new(lease.limits.request_by),
             lease,
@@ -76,7 +90,7 @@ impl Exchange {
             got_packet: false,
             marks,
             head_mark: marks.1.saturating_add(queued as u64),
-            new: true,
+            start: Some(start),
             unanswered: false,
             write_error: None,
             status: None,
@@ -249,8 +263,11 @@ impl Exchange {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
-        if std::mem::take(&mut self.new) {
-            self.start(cx)?;
+        if let Some(start) = self.start.take() {
+            self.adopt_timer();
+            if start == Start::Distrust {
+                self.check_silence(cx)?;
+            }
         }
         self.poll_write(cx);
         let Some(connection) = &mut self.lease.connection else {
@@ -279,12 +296,21 @@ impl Exchange {
         }
     }
 
-    /// A lease may have been held for long: what came meanwhile is no answer.
-    fn start(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    /// The lease may have been held for long: what came meanwhile is no answer.
+    pub(super) fn distrust(&mut self) {
+        self.start = Some(Start::Distrust);
+    }
+
+    fn adopt_timer(&mut self) {
+        if let Some(connection) = &mut self.lease.connection {
+            self.waits.adopt(std::mem::take(&mut connection.timer));
+        }
+    }
+
+    fn check_silence(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let Some(connection) = &mut self.lease.connection else {
             return Ok(());
         };
-        self.waits.adopt(std::mem::take(&mut connection.timer));
         let silence = connection.io.silence(cx);
         let Some(cause) = CloseCause::of(silence) else {
             return Ok(());

@@ -58,7 +58,21 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::HeadTooLarge`] and [`ErrorKind::InvalidRequest`] when `encode` fails;
     /// the connection goes back to the pool unharmed.
-    pub fn begin<F>(mut self, head_request: bool, encode: F) -> Result<Exchange, Error>
+    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, Error>
+    where
+        F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
+    {
+        let mut exchange = self.begin_at_once(head_request, encode)?;
+        exchange.distrust();
+        Ok(exchange)
+    }
+
+    /// As [`begin`](Self::begin), of a lease that was acquired just now.
+    pub(crate) fn begin_at_once<F>(
+        mut self,
+        head_request: bool,
+        encode: F,
+    ) -> Result<Exchange, Error>
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {

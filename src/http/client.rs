@@ -230,7 +230,7 @@ fn begun(
     upload: &mut Upload,
 ) -> Result<ResponseBody, Error> {
     let secret = pool.config().secret.as_ref();
-    let exchange = lease.begin(parts.method == Method::HEAD, |buffer, size| {
+    let exchange = lease.begin_at_once(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, told, framing, secret)
     })?;
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))

@@ -115,11 +115,12 @@ pub async fn run(listener: TcpListener, site: Arc<Site>, stopping: watch::Receiv
 
 async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Response<GatewayBody> {
     let mut entry = site.log.entry(&request, Some(client.ends.peer.ip()));
-    let by_browser = answer::wants_html(request.headers());
-    let response = match forward(site, request, client, &mut entry).await {
+    let (mut parts, body) = request.into_parts();
+    let response = match forward(site, &mut parts, body, client, &mut entry).await {
         Ok(response) => response.map(Either::Left),
         Err(refusal) => {
             entry.status(refusal.status);
+            let by_browser = answer::wants_html(&parts.headers);
             refusal.response(by_browser).map(Either::Right)
         }
     };
@@ -128,12 +129,13 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
 
 async fn forward(
     site: &Site,
-    request: Request<Incoming>,
+    parts: &mut request::Parts,
+    body: Incoming,
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let outgoing = outgoing(site, request, client, entry)?;
-    let (parts, mapping) = (&outgoing.parts, outgoing.mapping);
+    let outgoing = outgoing(site, parts, body, client, entry)?;
+    let (parts, mapping) = (&*parts, outgoing.mapping);
     let sent = mapping
         .balancer()
         .send_parts(parts, &outgoing.facts, outgoing.body);
@@ -170,9 +172,8 @@ async fn forward(
     }
 }
 
-/// A request as it goes to the members, and what is kept of it.
+/// What goes to the members beside the head of a request, and what is kept of that.
 struct Outgoing<'a> {
-    parts: request::Parts,
     body: Limited<Incoming>,
     mapping: &'a Mapping,
     /// As the client has asked, if that is another one.
@@ -180,14 +181,15 @@ struct Outgoing<'a> {
     facts: Arc<RequestFacts>,
 }
 
+/// Makes the head of a request what goes to the members.
 fn outgoing<'a>(
     site: &'a Site,
-    request: Request<Incoming>,
+    parts: &mut request::Parts,
+    body: Incoming,
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
     let bad = |text| Refusal::new(StatusCode::BAD_REQUEST, text);
-    let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
         let text = "the method is not supported";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
@@ -221,7 +223,6 @@ fn outgoing<'a>(
     let origin = origin.map_err(bad)?;
     entry.client(origin.client);
     Ok(Outgoing {
-        parts,
         body,
         mapping,
         uri,
