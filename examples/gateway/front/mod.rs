@@ -73,6 +73,7 @@ impl Client {
         match &*last {
             Some((known, facts)) if *known == origin => Arc::clone(facts),
             _ => {
+                let origin = origin.detached();
                 let facts = Arc::new(facts(self.ends, &origin));
                 *last = Some((origin, Arc::clone(&facts)));
                 facts

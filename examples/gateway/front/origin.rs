@@ -53,6 +53,14 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// In memory of its own: that of a request is a part of the buffer it was read to, which
+    /// would stay as long as this.
+    pub fn detached(mut self) -> Self {
+        let host = self.host.as_ref().map(HeaderValue::as_bytes);
+        self.host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
+        self
+    }
+
     /// What the members are told of it beside the facts that AJP has fields for.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         let proto = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
@@ -325,6 +333,20 @@ mod tests {
             assert_eq!(headers["x-forwarded-for"], chain);
             assert_eq!(origin.is_tls, peer != "192.0.2.1");
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_request_keeps_no_more_of_it() {
+        let buffer = bytes::Bytes::from(b"host: shop.example\r\n".repeat(400));
+        let host = HeaderValue::from_maybe_shared(buffer.slice(6..18)).unwrap();
+        let mut headers = HeaderMap::from_iter([(header::HOST, host)]);
+        let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 1].into()));
+        let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
+        let kept = origin.clone().detached();
+        assert_eq!(kept, origin);
+        drop((origin, headers));
+        assert!(buffer.is_unique());
+        assert_eq!(kept.headers().last().unwrap().1, "shop.example");
     }
 
     #[test]
