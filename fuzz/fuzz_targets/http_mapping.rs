@@ -372,6 +372,11 @@ fn built_request(input: &ARequest, size: PacketSize) {
     let mut buffer = BytesMut::from(&b"before"[..]);
     let secret = input.secret.then_some(&secret);
     let written = write_forward_request(&mut buffer, size, &parts, &facts, framing, secret);
+    // What is written once and for all makes the same packet, or the same refusal.
+    let mut other = BytesMut::from(&b"before"[..]);
+    let prepared = facts.clone().prepared();
+    let again = write_forward_request(&mut other, size, &parts, &prepared, framing, secret);
+    assert_eq!((&again, &other), (&written, &buffer));
     let framing = match written {
         Ok(framing) => framing,
         Err(error) => {
