@@ -49,10 +49,10 @@ pub(super) async fn serve(name: &str) {
             front.set_nodelay(true).unwrap();
             back.set_nodelay(true).unwrap();
             match name {
-                NAME => drop(tokio::spawn(relay(front, back))),
-                HYPER => drop(tokio::spawn(hyper_relay(front, back))),
-                _ => drop(tokio::spawn(codec_relay(front, back))),
-            }
+                NAME => tokio::spawn(relay(front, back)),
+                HYPER => tokio::spawn(hyper_relay(front, back)),
+                _ => tokio::spawn(codec_relay(front, back)),
+            };
         }
     };
     tokio::select! {

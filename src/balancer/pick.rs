@@ -159,6 +159,15 @@ impl Pick {
         self.balancer.with(with);
     }
 
+    /// Ends the request ahead of the drop.
+    pub(crate) fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.answered(Outcome::Unknown);
+            let choice = &self.choice;
+            self.balancer.state().cluster.ended(choice);
+        }
+    }
+
     /// Its name and route, for those who keep them.
     #[cfg(feature = "http")]
     pub(crate) fn names(&self) -> (Arc<str>, Option<Arc<str>>) {
@@ -187,22 +196,6 @@ impl Pick {
             Err(_) if is_full(pool) => None,
             Ok(Err(_)) | Err(_) => Some(false),
         }
-    }
-}
-
-impl Pick {
-    /// Ends the request ahead of the drop.
-    pub(crate) fn end(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
-            self.answered(Outcome::Unknown);
-            let choice = &self.choice;
-            self.balancer.state().cluster.ended(choice);
-        }
-    }
-
-    #[cfg(feature = "http")]
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended
     }
 }
 

@@ -309,7 +309,7 @@ impl RequestFacts {
     #[must_use]
     pub fn with_activation(mut self, state: impl Into<String>) -> Self {
         self.activation = Some(owned(state));
-        self.unprepared()
+        self
     }
 
     /// Sends this secret instead of the one of the pool. The container's side never has it.

@@ -53,7 +53,7 @@ fn written(facts: &RequestFacts) -> Result<Written, EncodeError> {
     write_own_headers(&mut writer, facts)?;
     let (headers, num_headers) = writer.since(start);
     let start = writer.mark();
-    write_named_attributes(&mut writer, facts, facts.activation.as_deref())?;
+    write_named_attributes(&mut writer, facts)?;
     Ok(Written {
         headers,
         num_headers,

@@ -23,6 +23,14 @@ pub(super) struct Told<'a> {
     pub(super) activation: Option<&'a str>,
 }
 
+impl<'a> Told<'a> {
+    fn facts(self) -> &'a RequestFacts {
+        /// For requests without facts.
+        static NO_FACTS: RequestFacts = RequestFacts::NONE;
+        self.facts.unwrap_or(&NO_FACTS)
+    }
+}
+
 impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
     fn from(facts: Option<&'a RequestFacts>) -> Self {
         Self {
@@ -31,9 +39,6 @@ impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
         }
     }
 }
-
-/// For requests without facts.
-static NO_FACTS: RequestFacts = RequestFacts::NONE;
 
 /// Appends the Forward Request for an HTTP request.
 ///
@@ -76,7 +81,7 @@ pub(super) fn write_request(
     framing: BodyFraming,
     secret: Option<&Secret>,
 ) -> Result<BodyFraming, EncodeError> {
-    let facts = told.facts.unwrap_or(&NO_FACTS);
+    let facts = told.facts();
     let headers = &parts.headers;
     // It usually comes first, which saves looking for it.
     let host_header = match headers.iter().next() {
@@ -203,7 +208,7 @@ fn write_attributes(
     is_ssl: bool,
     secret: Option<&Secret>,
 ) -> Result<(), EncodeError> {
-    let facts = told.facts.unwrap_or(&NO_FACTS);
+    let facts = told.facts();
     let mut coded = |code, value: Option<&[u8]>| match value {
         Some(value) => writer.attribute(Attribute::Coded {
             code,
@@ -234,20 +239,18 @@ fn write_attributes(
         }
         named(writer, b"AJP_SSL_PROTOCOL", tls.protocol.as_deref())?;
     }
-    let activation = told.activation.map(str::as_bytes);
-    let own = facts.activation.as_deref();
-    let is_replaced = activation.is_some() && own.is_some();
-    if !is_replaced && facts.prepared.write_attributes(writer) {
-        return named(writer, b"JK_LB_ACTIVATION", activation);
+    if !facts.prepared.write_attributes(writer) {
+        write_named_attributes(writer, facts)?;
     }
-    write_named_attributes(writer, facts, activation.or(own))
+    let activation = told.activation.map(str::as_bytes);
+    let activation = activation.or(facts.activation.as_deref());
+    named(writer, b"JK_LB_ACTIVATION", activation)
 }
 
-/// The attributes that come last, and are the same for all requests with these facts.
+/// Those of the last attributes that are the same for all requests with these facts.
 pub(super) fn write_named_attributes(
     writer: &mut ForwardRequestWriter<'_, '_>,
     facts: &RequestFacts,
-    activation: Option<&[u8]>,
 ) -> Result<(), EncodeError> {
     let mut digits = [0u8; 20];
     let port = facts
@@ -258,7 +261,7 @@ pub(super) fn write_named_attributes(
     for (name, value) in &facts.attributes {
         named(writer, name, Some(value))?;
     }
-    named(writer, b"JK_LB_ACTIVATION", activation)
+    Ok(())
 }
 
 fn named(

@@ -54,7 +54,7 @@ impl<'b> PacketWriter<'b> {
     /// Adds what another writer has written, if it fits.
     #[cfg(feature = "http")]
     pub(crate) fn written(&mut self, bytes: &[u8]) -> bool {
-        let fits = self.buffer.len().wrapping_add(bytes.len()) <= self.limit;
+        let fits = self.check_room(|| Field::End, bytes.len()).is_ok();
         if fits {
             self.buffer.extend_from_slice(bytes);
         }

@@ -99,7 +99,12 @@ fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
     for (name, value) in origin.headers() {
         facts = facts.with_header(name, value);
     }
-    facts.prepared()
+    // Behind a proxy hardly two requests come from the same client.
+    if origin.is_direct {
+        facts.prepared()
+    } else {
+        facts
+    }
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.

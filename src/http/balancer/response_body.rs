@@ -68,11 +68,11 @@ impl Body for ResponseBody {
                     pick.end();
                 }
             }
-            Some(Err(error)) if !pick.is_ended() => {
+            // The body's last frame: it ends with an error.
+            Some(Err(error)) => {
                 pick.broke_off(error);
                 pick.end();
             }
-            Some(Err(_)) => {}
             None => pick.end(),
         }
         Poll::Ready(frame)
