@@ -13,7 +13,7 @@
 
 mod work;
 
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::wire::{PacketSize, body_packet_header, request_header_code};
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};

@@ -10,7 +10,7 @@
 
 mod work;
 
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::wire::{PacketSize, request_header_code};
 use bytes::BytesMut;
 use std::hint::black_box;

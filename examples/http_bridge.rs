@@ -10,7 +10,7 @@
 //! client's are dropped, since the application is to believe them.
 
 use ajp::Secret;
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use clap::Parser;

@@ -8,9 +8,9 @@
 //!
 //! | you write | take | feature |
 //! |---|---|---|
-//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `tower`, `retry` |
-//! | a proxy to several containers | `balancer::Balancer` | `balancer`, `tower` |
-//! | an application or container | `server::serve` with any tower service | `server`, `tower` |
+//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `retry` |
+//! | a proxy to several containers | `balancer::Balancer` | `balancer` |
+//! | an application or container | `server::serve` with any tower service | `server` |
 //! | a relay or test tool | [`wire`] and [`proto`] | none |
 //! | a tool that shows recorded packets | [`dump`] | none |
 //!
@@ -19,7 +19,7 @@
 //! Each layer uses only those to its left:
 //!
 //! ```text
-//! wire <- proto <- net <- client, server <- balancer <- http <- tower
+//! wire <- proto <- net <- client, server <- balancer <- mapping <- tower
 //! wire <- dump
 //! ```
 //!
@@ -29,7 +29,7 @@
 //! - `client`: the web server's connections and their pool.
 //! - `server`: the container's side of a connection; whom to believe.
 //! - `balancer`: several containers; which of them serves a request.
-//! - `http`: mapping to the `http` crate, and the streaming bodies.
+//! - `mapping`: mapping to the `http` crate, and the streaming bodies.
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
 //!
@@ -39,7 +39,7 @@
 //! # A client and a server
 //!
 #![cfg_attr(
-    all(feature = "client", feature = "server", feature = "tower"),
+    all(feature = "client", feature = "server"),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -52,20 +52,19 @@ pub mod client;
     any(doc, doctest),
     feature = "balancer",
     feature = "server",
-    feature = "tower",
     feature = "retry"
 ))]
 pub mod docs;
 pub mod dump;
-#[cfg(feature = "http")]
-pub mod http;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod mapping;
 #[cfg(any(feature = "client", feature = "server"))]
 mod net;
 pub mod proto;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(all(feature = "tower", any(feature = "client", feature = "server")))]
+#[cfg(any(feature = "client", feature = "server"))]
 mod tower;
 #[cfg(any(feature = "client", feature = "server"))]
 mod trace;

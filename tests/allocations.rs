@@ -14,7 +14,7 @@
 mod packets;
 
 use ajp::dump::{Content, Dump};
-use ajp::http::{RequestFacts, write_forward_request, write_send_headers};
+use ajp::mapping::{RequestFacts, write_forward_request, write_send_headers};
 use ajp::wire::{
     Attribute, BodyFraming, CPING, DecodeOptions, Direction, ForwardRequest, PacketSize,
     RequestBody, SendHeaders, ToContainer, ToWebServer, split_packet,

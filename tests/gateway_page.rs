@@ -7,7 +7,7 @@
     missing_docs,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server"))]
 
 #[path = "gateway_balancing/container.rs"]
 mod container;

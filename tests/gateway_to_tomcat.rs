@@ -19,7 +19,7 @@ mod support;
 use ajp::Secret;
 use ajp::balancer::{Balancer, BalancerConfig, Member};
 use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
-use ajp::http::{RequestFacts, TlsFacts};
+use ajp::mapping::{RequestFacts, TlsFacts};
 use ajp::wire::PacketSize;
 use bytes::Bytes;
 use front::{Mapping, Maps};

@@ -1,12 +1,12 @@
 //! Our client against our server over loopback TCP.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "client", feature = "server"))]
 
 use ajp::Secret;
 use ajp::client::{
     Address, CPingMode, Client, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
 };
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::PacketSize;
 use axum::Router;

@@ -9,7 +9,7 @@
     reason = "in a test a panic is the report, and no length comes from a stranger"
 )]
 
-use ajp::http::{RequestFacts, write_forward_request, write_send_headers};
+use ajp::mapping::{RequestFacts, write_forward_request, write_send_headers};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, Direction, EncodeRule, Field, ForwardRequest,
     ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, SendHeadersWriter, split_packet,

@@ -20,7 +20,7 @@ mod raw;
 use ajp::Secret;
 use ajp::client::{Address, Client, Pool, PoolConfig, ReplayBody, RetryPolicy};
 use ajp::dump::Dump;
-use ajp::http::{RequestFacts, TlsFacts, write_forward_request};
+use ajp::mapping::{RequestFacts, TlsFacts, write_forward_request};
 use ajp::proto::{BodyEvent, ClientEvent, Idle};
 use ajp::server::{AttributePolicy, RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::{

@@ -4,12 +4,12 @@
     clippy::indexing_slicing,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server"))]
 
 mod support;
 
 use ajp::client::{Address, Client, Pool, PoolConfig};
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;

@@ -4,7 +4,7 @@
 //! nothing else that a proxy must do.
 
 use super::parent_gone;
-use ajp::http::{RequestFacts, response_parts, write_forward_request};
+use ajp::mapping::{RequestFacts, response_parts, write_forward_request};
 use ajp::wire::{
     BodyFraming, Direction, END_RESPONSE_REUSE, PacketSize, ToWebServer, split_packet,
 };

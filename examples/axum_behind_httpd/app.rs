@@ -1,7 +1,7 @@
 //! The application. Nothing in it knows of AJP but the request facts.
 
 use crate::session::Sessions;
-use ajp::http::{RequestFacts, TlsFacts, text};
+use ajp::mapping::{RequestFacts, TlsFacts, text};
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};

@@ -8,7 +8,7 @@
     reason = "generated data; the module is also used by tests"
 )]
 
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -54,7 +54,7 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
         .map(|(name, value)| {
             (
                 name.as_str(),
-                ajp::http::text(value.as_bytes()).into_owned(),
+                ajp::mapping::text(value.as_bytes()).into_owned(),
             )
         })
         .collect();
@@ -62,8 +62,8 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
         .attributes()
         .map(|(name, value)| {
             (
-                ajp::http::text(name).into_owned(),
-                ajp::http::text(value).into_owned(),
+                ajp::mapping::text(name).into_owned(),
+                ajp::mapping::text(value).into_owned(),
             )
         })
         .collect();
@@ -73,7 +73,7 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
             "cipher": tls.cipher(),
             "key_size": tls.key_size(),
             "session_id": tls.session_id(),
-            "certificate_pem": tls.certificate_pem().map(ajp::http::text),
+            "certificate_pem": tls.certificate_pem().map(ajp::mapping::text),
         })
     });
     let body = digest(body).await?;

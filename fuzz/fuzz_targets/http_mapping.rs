@@ -5,7 +5,7 @@
 #![no_main]
 
 use ajp::Secret;
-use ajp::http::{
+use ajp::mapping::{
     RequestFacts, TlsFacts, request_parts, response_parts, write_forward_request,
     write_send_headers,
 };
@@ -170,11 +170,11 @@ fn check_facts(request: &ForwardRequest, facts: &RequestFacts) {
     );
     assert_eq!(facts.remote_user(), None, "not trusted");
     let user = request.attribute(AttributeCode::RemoteUser);
-    assert_eq!(facts.asserted_user(), user.map(ajp::http::text));
+    assert_eq!(facts.asserted_user(), user.map(ajp::mapping::text));
     let auth_type = request.attribute(AttributeCode::AuthType);
-    assert_eq!(facts.auth_type(), auth_type.map(ajp::http::text));
+    assert_eq!(facts.auth_type(), auth_type.map(ajp::mapping::text));
     let route = request.attribute(AttributeCode::Route);
-    assert_eq!(facts.route(), route.map(ajp::http::text));
+    assert_eq!(facts.route(), route.map(ajp::mapping::text));
     let key_size = facts.tls().and_then(TlsFacts::key_size);
     assert_eq!(key_size, request.ssl_key_size());
     let certificate = facts.tls().and_then(TlsFacts::certificate_pem);
@@ -183,7 +183,7 @@ fn check_facts(request: &ForwardRequest, facts: &RequestFacts) {
     assert!(facts.attributes().all(|(name, _)| name == b"SHIB"));
     let shib = request.req_attribute(b"SHIB");
     if let Some(value) = shib {
-        assert_eq!(facts.attribute("SHIB"), Some(ajp::http::text(value)));
+        assert_eq!(facts.attribute("SHIB"), Some(ajp::mapping::text(value)));
     }
 }
 

@@ -117,7 +117,6 @@ impl Failover {
         self
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn action(&self, status: u16) -> Option<OnStatus> {
         let mut known = self.statuses.iter();
         known

@@ -70,8 +70,8 @@ impl BalancerConfig {
 /// Several containers that serve the same application. Cloning gives another handle to the
 /// same balancer.
 ///
-/// With feature `http` it sends requests; without, [`pick`](Self::pick) gives a member's
-/// pool.
+/// [`send`](Self::send) sends a request, with failover; [`pick`](Self::pick) only chooses a
+/// member and gives its pool.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,10 +86,8 @@ impl BalancerConfig {
 /// }
 /// let health = balancer.clone();
 /// tokio::spawn(async move { health.run().await });
-/// # #[cfg(feature = "http")] {
 /// let request = http::Request::get("http://app.example/").body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = balancer.send(request).await?;
-/// # }
 /// # Ok(())
 /// # }
 /// ```
@@ -129,7 +127,6 @@ pub(super) struct Backend {
     pub(super) pool: Pool,
     pub(super) member: Arc<Member>,
     /// Name and route of the member, for those who keep them.
-    #[cfg(feature = "http")]
     pub(super) names: (Arc<str>, Option<Arc<str>>),
 }
 
@@ -137,7 +134,6 @@ impl Backend {
     fn new(pool: Pool, member: Member) -> Arc<Self> {
         Arc::new(Self {
             pool,
-            #[cfg(feature = "http")]
             names: (member.name().into(), member.route_name().map(Into::into)),
             member: Arc::new(member),
         })
@@ -298,7 +294,6 @@ impl Balancer {
     }
 
     /// Both, as they are at this moment.
-    #[cfg(feature = "http")]
     pub(crate) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.state().rules)
     }
@@ -362,7 +357,6 @@ impl Balancer {
     }
 
     /// Whether the budget pays for sending a request again that was answered.
-    #[cfg(feature = "http")]
     pub(crate) fn pay(&self) -> bool {
         self.with(State::pay)
     }

@@ -76,8 +76,8 @@ impl Health {
 #[allow(clippy::module_name_repetitions, reason = "named after the trait")]
 pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send + 'a>>;
 
-/// One way to ask a member whether it is well: [`CPing`], or with feature `http` also
-/// `HttpCheck`.
+/// One way to ask a member whether it is well: [`CPing`] or
+/// [`HttpCheck`](super::HttpCheck).
 pub trait Check: Send + Sync + 'static + fmt::Debug {
     /// Asks over a connection of the member's pool.
     ///

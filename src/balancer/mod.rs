@@ -7,14 +7,14 @@
 //! | [`Method`] | how to choose among members that can serve |
 //! | [`Sticky`] | which member a session lives on |
 //! | [`Balancer`] | a cluster with a [`Pool`](crate::client::Pool) for each member: picks, health checks, management |
-//! | `Balancer::send` | with feature `http`: requests, with failover |
+//! | [`Balancer::send`] | requests, with failover |
 //!
 //! It does what `mod_proxy_balancer` and `mod_jk` do (protocol section 8), with these
 //! differences: a member that failed is tried by one request and not by all; a failure
 //! counts against a member only if it is the member's; session names are compared whole; a
 //! member that returns is not flooded; nothing is sent twice that may do harm twice.
 //!
-//! What may not live here: HTTP types (see [`crate::http`]), packets.
+//! What may not live here: HTTP types (see [`crate::mapping`]), packets.
 
 mod budget;
 mod circuit;
@@ -63,8 +63,7 @@ pub use snapshot::{BalancerSnapshot, MemberSnapshot, MemberState, PoolSnapshot};
 pub use sticky::{InvalidSticky, Session, Sticky};
 pub use weight::{InvalidWeight, Weight};
 
-#[cfg(feature = "http")]
 #[doc(inline)]
-pub use crate::http::balancer::{
+pub use crate::mapping::balancer::{
     Attempt, Error, Failure, HttpCheck, Idempotent, ResponseBody, Served,
 };

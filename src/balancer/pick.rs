@@ -169,7 +169,6 @@ impl Pick {
     }
 
     /// Its name and route, for those who keep them.
-    #[cfg(feature = "http")]
     pub(crate) fn names(&self) -> (Arc<str>, Option<Arc<str>>) {
         self.backend.names.clone()
     }

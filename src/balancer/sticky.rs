@@ -2,7 +2,6 @@
 //! sections 8.2 and 8.7). Names are compared whole and case-sensitively, never searched
 //! for.
 
-#[cfg(feature = "http")]
 use super::failover::Fault;
 use super::route_cookie::RouteCookie;
 
@@ -232,7 +231,6 @@ impl<'a> Session<'a> {
 
     /// Whether it waits for its member rather than leave it because of this error: there is
     /// no place free.
-    #[cfg(feature = "http")]
     pub(crate) fn waits_for(&self, error: &crate::client::Error) -> bool {
         !self.move_when_full && Fault::of(error) == Fault::Full
     }

@@ -307,7 +307,6 @@ impl Lease {
 
     /// Opens a new connection instead of one that turned out to be stale. The place was
     /// kept, so this waits for nobody.
-    #[cfg(feature = "http")]
     pub(crate) async fn reopen(mut self) -> Result<Self, Error> {
         let shared = Arc::clone(&self.shared);
         self.limits.acquire_again(&shared.config.timeouts);

@@ -124,7 +124,6 @@ impl Error {
     }
 
     /// For the second attempt at a request: the first had got this far.
-    #[cfg(feature = "http")]
     pub(crate) fn after(mut self, first: Progress) -> Self {
         self.0.progress = self.0.progress.max(first);
         self

@@ -141,7 +141,6 @@ impl Exchange {
     }
 
     /// Whether the next packet has come already, so that its event need not be waited for.
-    #[cfg(feature = "http")]
     pub(crate) fn has_packet(&self) -> bool {
         let connection = self.lease.connection.as_ref();
         connection.is_some_and(|connection| connection.io.has_packet())
@@ -408,13 +407,11 @@ impl Exchange {
     }
 
     /// Whether the exchange failed before one byte of an answer came.
-    #[cfg(feature = "http")]
     pub(crate) fn is_unanswered(&self) -> bool {
         self.unanswered
     }
 
     /// Gives the exchange up because of an error of the caller's side.
-    #[cfg(feature = "http")]
     pub(crate) fn abandon(&mut self, error: Error) -> Error {
         let error = self.fail(error);
         self.report();
@@ -423,7 +420,6 @@ impl Exchange {
 
     /// What is left after a failure: the place, if the connection was stale, so that
     /// [`Lease::reopen`] need not wait for one.
-    #[cfg(feature = "http")]
     pub(crate) fn take_lease(&mut self) -> Lease {
         self.lease.take()
     }

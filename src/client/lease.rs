@@ -131,7 +131,6 @@ impl Lease {
     }
 
     /// Moves the place out of an exchange that has failed.
-    #[cfg(feature = "http")]
     pub(super) fn take(&mut self) -> Self {
         Self {
             connection: self.connection.take(),

@@ -36,7 +36,6 @@ impl Limits {
     }
 
     /// Moves them.
-    #[cfg(feature = "http")]
     pub(super) fn take(&mut self) -> Self {
         Self {
             own: self.own.take(),
@@ -45,7 +44,6 @@ impl Limits {
     }
 
     /// A connection is asked for once more; the end of the request stays where it is.
-    #[cfg(feature = "http")]
     pub(super) fn acquire_again(&mut self, pool: &Timeouts) {
         self.acquire_by = after(Instant::now(), self.timeouts(pool).acquire);
     }

@@ -14,7 +14,7 @@
 //! | what failed, may it be sent again | [`Error`], [`ErrorKind`], [`Retry`] |
 //! | what goes on | [`Pool::stats`], [`Observer`], a span per exchange with `tracing` |
 //!
-//! What may not live here: HTTP types (see [`crate::http`]), choosing between containers.
+//! What may not live here: HTTP types (see [`crate::mapping`]), choosing between containers.
 
 mod acquire;
 mod address;
@@ -56,9 +56,8 @@ pub use tcp::Lookup;
 pub use timeouts::{RequestTimeouts, Timeouts};
 pub use transport::{Connect, Connecting, Transport};
 
-#[cfg(feature = "http")]
 #[doc(inline)]
-pub use crate::http::{
+pub use crate::mapping::{
     client::Client,
     replay_body::{ReplayBody, ReplayError},
     response_body::ResponseBody,

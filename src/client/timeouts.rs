@@ -112,7 +112,6 @@ impl Timeouts {
 /// use ajp::client::RequestTimeouts;
 /// use std::time::Duration;
 /// let report = RequestTimeouts::new().first_packet(Duration::from_secs(600)).request(None);
-/// # #[cfg(feature = "http")]
 /// let request = http::Request::get("/report").extension(report);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Bytes of the packets taken so far, and bytes sent.
-    #[cfg(all(feature = "server", feature = "tower"))]
+    #[cfg(feature = "server")]
     pub(crate) fn consumed(&self) -> (u64, u64) {
         let unread = self.read.len() as u64;
         (self.bytes_in.saturating_sub(unread), self.bytes_out)
@@ -242,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Whether a whole packet was received that was not taken yet.
-    #[cfg(all(feature = "client", feature = "http"))]
+    #[cfg(feature = "client")]
     pub(crate) fn has_packet(&self) -> bool {
         let len = packet_len(&self.read, self.reads, self.size);
         matches!(len, Ok(Some(len)) if self.read.len() >= HEADER_LEN.saturating_add(len))

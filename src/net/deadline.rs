@@ -49,7 +49,7 @@ impl Deadline {
         self.at = at;
     }
 
-    #[cfg(any(feature = "server", feature = "http"))]
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
     }

@@ -90,7 +90,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Bytes of the packets taken so far, and bytes sent.
-    #[cfg(feature = "tower")]
     pub(crate) fn consumed(&self) -> (u64, u64) {
         self.io.consumed()
     }

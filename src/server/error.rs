@@ -75,7 +75,6 @@ impl From<ProtocolError> for Error {
     }
 }
 
-#[cfg(feature = "tower")]
 impl Error {
     /// What a web server that waits for a response is told.
     pub(crate) fn answer(&self) -> Option<Refusal> {
@@ -160,7 +159,6 @@ impl Refusal {
     pub(crate) const BODY_TOO_LARGE: Self = Self::new(413, "request body too large");
 }
 
-#[cfg(feature = "tower")]
 impl Refusal {
     pub(crate) const BODY: Self = Self::new(400, "broken request body");
     pub(crate) const BODY_TIMEOUT: Self = Self::new(408, "request body took too long");

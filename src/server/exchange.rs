@@ -132,7 +132,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Most bytes of one Send Body Chunk.
-    #[cfg(feature = "tower")]
     pub(crate) fn max_body_chunk(&self) -> usize {
         self.io.size().max_body_chunk()
     }
@@ -152,7 +151,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(feature = "tower")]
     pub(crate) fn queued(&self) -> usize {
         self.io.queued()
     }
@@ -202,7 +200,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Counts a request that was answered without the application after all.
-    #[cfg(feature = "tower")]
     pub(crate) fn count_refusal(&self, refusal: super::Refusal) {
         self.meter.refused(refusal);
     }

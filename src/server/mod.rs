@@ -5,7 +5,7 @@
 //! refused requests, SHUTDOWN. Between [`Connection::next_request`] and
 //! [`Connection::finish`] lies one exchange.
 //!
-//! What may not live here: HTTP types (see [`crate::http`]), services, accept loops
+//! What may not live here: HTTP types (see [`crate::mapping`]), services, accept loops
 //! (see [`serve`]).
 
 mod admission;
@@ -24,9 +24,8 @@ mod trust;
 pub use attributes::{AttributeAction, AttributePolicy};
 pub use config::ServerConfig;
 pub use connection::Connection;
-#[cfg(all(feature = "tower", feature = "tracing"))]
+#[cfg(feature = "tracing")]
 pub(crate) use error::Chain;
-#[cfg(feature = "tower")]
 pub(crate) use error::Refusal;
 pub use error::{Error, Step};
 pub use listener::Listener;
@@ -37,10 +36,8 @@ pub use peers::{InvalidNetwork, Networks};
 pub use timeouts::ServerTimeouts;
 pub use trust::Trust;
 
-#[cfg(feature = "tower")]
 #[doc(inline)]
-pub use crate::http::request_body::{RequestBody, RequestBodyError};
-#[cfg(feature = "tower")]
+pub use crate::mapping::request_body::{RequestBody, RequestBodyError};
 #[doc(inline)]
 pub use crate::tower::{
     connection::serve_connection,

@@ -1,6 +1,5 @@
 //! What a server counts.
 
-#[cfg(feature = "tower")]
 use super::error::Error;
 use super::error::Refusal;
 use std::fmt;
@@ -102,7 +101,6 @@ impl Monitor {
     }
 }
 
-#[cfg(feature = "tower")]
 impl Monitor {
     pub(crate) fn peer_refused(&self) {
         self.0.peers_refused.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use super::connection::{BoxError, serve_requests};
 use super::serve::{ErrorHook, PeerFilter};
 use super::span;
-use crate::http::request_body::RequestBody;
+use crate::mapping::request_body::RequestBody;
 use crate::server::{Connection, Error, Listener, ServerConfig};
 use crate::trace::event;
 use bytes::Buf;

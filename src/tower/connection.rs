@@ -1,7 +1,7 @@
 //! One connection with a service: one task owns the socket and polls the service.
 
 use super::exchange::exchange;
-use crate::http::request_body::RequestBody;
+use crate::mapping::request_body::RequestBody;
 use crate::server::{Connection, Error, ServerConfig};
 use bytes::Buf;
 use http::{Request, Response};

@@ -4,8 +4,8 @@
 use super::connection::BoxError;
 use super::packing::Packing;
 use super::span::ExchangeSpan;
-use crate::http::request_body::{Demand, Feed, RequestBody, RequestBodyError};
-use crate::http::{request_parts, write_send_headers};
+use crate::mapping::request_body::{Demand, Feed, RequestBody, RequestBodyError};
+use crate::mapping::{request_parts, write_send_headers};
 use crate::proto::ServerExchange;
 use crate::server::{Connection, Error, Refusal};
 use crate::wire::ForwardRequest;

@@ -3,7 +3,7 @@
 use super::accept::{Acceptor, accept_all};
 use super::connection::BoxError;
 use crate::Secret;
-use crate::http::request_body::RequestBody;
+use crate::mapping::request_body::RequestBody;
 use crate::server::{Error, Listener, Monitor, ServerConfig, Trust};
 use bytes::Buf;
 use http::{Request, Response};

@@ -50,8 +50,8 @@ mod on {
             let span = span!(
                 Level::DEBUG,
                 "ajp.exchange",
-                method = %crate::http::text(request.method()),
-                path = %crate::http::text(path.unwrap_or_default()),
+                method = %crate::mapping::text(request.method()),
+                path = %crate::mapping::text(path.unwrap_or_default()),
                 status = Empty,
                 reuse = Empty,
                 bytes_in = Empty,

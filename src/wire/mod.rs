@@ -62,7 +62,7 @@ pub(crate) use debug::Data;
 pub(crate) use display::Packet;
 pub use display::Reveal;
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
-#[cfg(all(feature = "client", feature = "http"))]
+#[cfg(feature = "client")]
 pub(crate) use headers::parse_content_length;
 pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
@@ -72,9 +72,9 @@ pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use request_writer::PreparedAttributes;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use request_writer::decimal;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

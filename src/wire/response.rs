@@ -239,7 +239,7 @@ impl<'b> SendHeadersWriter<'b> {
 
     /// Adds headers that say nothing about the body, with values that hold only what they
     /// may and names in lower case, each with its code if it has one.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "client", feature = "server"))]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,
@@ -263,7 +263,7 @@ impl<'b> SendHeadersWriter<'b> {
 
     /// Checks a `Content-Length` value that is about to be written; `earlier` is the one
     /// written before.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn content_length(value: &[u8], earlier: Option<u64>) -> Result<u64, EncodeError> {
         let length = parse_content_length(value)
             .ok_or_else(|| EncodeError::new(Field::ContentLength, EncodeRule::NotANumber))?;

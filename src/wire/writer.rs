@@ -45,14 +45,14 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// What was written beyond a length of the packet.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn since(&self, len: usize) -> &[u8] {
         let from = self.start.wrapping_add(len);
         self.buffer.get(from..).unwrap_or_default()
     }
 
     /// Adds what another writer has written, if it fits.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn written(&mut self, bytes: &[u8]) -> bool {
         let fits = self.check_room(|| Field::End, bytes.len()).is_ok();
         if fits {
@@ -138,7 +138,7 @@ impl<'b> PacketWriter<'b> {
 
     /// Headers whose names and values are known to hold only what they may, each with the
     /// code of its name if there is one. Returns how many there were.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "client", feature = "server"))]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,

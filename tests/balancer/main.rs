@@ -8,7 +8,7 @@
     missing_docs,
     reason = "tests"
 )]
-#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server"))]
 
 mod failover;
 mod farm;

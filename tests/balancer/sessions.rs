@@ -5,7 +5,7 @@ use ajp::balancer::{
     Affinity, BalancerConfig, Error, Failover, Member, Reason, RouteCookie, Sticky,
 };
 use ajp::client::{PoolConfig, Timeouts};
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use http::Request;
 use std::time::Duration;
 

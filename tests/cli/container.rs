@@ -1,7 +1,7 @@
 //! A container of ours in a thread of its own.
 
 use ajp::Secret;
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::server::{ServerConfig, Trust};
 use axum::Router;
 use axum::body::Body;
@@ -102,7 +102,7 @@ async fn facts(request: Request) -> String {
     let facts = parts.extensions.get::<RequestFacts>().unwrap();
     let mut text = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
-        writeln!(text, "{name}: {}", ajp::http::text(value.as_bytes())).unwrap();
+        writeln!(text, "{name}: {}", ajp::mapping::text(value.as_bytes())).unwrap();
     }
     writeln!(
         text,
@@ -133,10 +133,10 @@ async fn facts(request: Request) -> String {
         writeln!(
             text,
             "tls {:?} {:?} {:?} {:?} {}",
-            tls.and_then(ajp::http::TlsFacts::protocol),
-            tls.and_then(ajp::http::TlsFacts::cipher),
-            tls.and_then(ajp::http::TlsFacts::key_size),
-            tls.and_then(ajp::http::TlsFacts::session_id),
+            tls.and_then(ajp::mapping::TlsFacts::protocol),
+            tls.and_then(ajp::mapping::TlsFacts::cipher),
+            tls.and_then(ajp::mapping::TlsFacts::key_size),
+            tls.and_then(ajp::mapping::TlsFacts::session_id),
             tls.map_or(0, |tls| tls.certificates_pem().count()),
         )
         .unwrap();
@@ -145,13 +145,13 @@ async fn facts(request: Request) -> String {
         writeln!(
             text,
             "attribute {}={}",
-            ajp::http::text(name),
-            ajp::http::text(value)
+            ajp::mapping::text(name),
+            ajp::mapping::text(value)
         )
         .unwrap();
     }
     let body = body.collect().await.unwrap().to_bytes();
-    writeln!(text, "body {}", ajp::http::text(&body)).unwrap();
+    writeln!(text, "body {}", ajp::mapping::text(&body)).unwrap();
     text
 }
 

@@ -9,7 +9,7 @@
     missing_docs,
     reason = "tests"
 )]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "client", feature = "server"))]
 
 #[path = "../raw/mod.rs"]
 mod raw;

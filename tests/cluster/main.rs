@@ -11,7 +11,7 @@
     unreachable_pub,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server"))]
 
 mod drain;
 mod front;

@@ -1,7 +1,7 @@
 //! Containers that say who they are and do what the query asks for.
 
 use ajp::client::Address;
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use axum::extract::{Query, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -84,7 +84,7 @@ async fn answer(
     let headers: Vec<_> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), ajp::http::text(value.as_bytes())))
+        .map(|(name, value)| (name.as_str(), ajp::mapping::text(value.as_bytes())))
         .collect();
     let seen = json!({
         "name": name,

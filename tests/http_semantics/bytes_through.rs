@@ -1,7 +1,7 @@
 //! Bytes that are not ASCII, from our client through our server and back.
 
 use ajp::client::{Address, Client, Pool, PoolConfig};
-use ajp::http::{RequestFacts, text};
+use ajp::mapping::{RequestFacts, text};
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};

@@ -6,7 +6,7 @@
     missing_docs,
     reason = "tests"
 )]
-#![cfg(all(feature = "balancer", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "balancer", feature = "server"))]
 
 #[path = "../../examples/gateway/front/mod.rs"]
 #[allow(

@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "server", feature = "tower"))]
+#![cfg(feature = "server")]
 
 mod answer;
 mod case;

@@ -6,7 +6,7 @@
     clippy::arithmetic_side_effects,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "client", feature = "server"))]
 
 #[path = "../raw/mod.rs"]
 mod raw;

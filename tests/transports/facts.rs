@@ -4,7 +4,7 @@ use super::over_tls::{acceptor, connector};
 use super::support::tls::Certificates;
 use super::{client, container};
 use ajp::client::{Address, Client};
-use ajp::http::{RequestFacts, TlsFacts};
+use ajp::mapping::{RequestFacts, TlsFacts};
 use axum::Router;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request as AxumRequest, State};

@@ -5,7 +5,7 @@
     missing_docs,
     reason = "in a test a panic is the report"
 )]
-#![cfg(all(feature = "client", feature = "server", feature = "tower"))]
+#![cfg(all(feature = "client", feature = "server"))]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -15,7 +15,7 @@ mod facts;
 mod over_tls;
 
 use ajp::client::{Client, Connect, Pool, PoolConfig};
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use ajp::server::{Listener, RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use http::{Request, Response};

@@ -221,7 +221,7 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> String {
     let value = headers.get(name);
     value.map_or_else(
         || "-".into(),
-        |value| ajp::http::text(value.as_bytes()).into_owned(),
+        |value| ajp::mapping::text(value.as_bytes()).into_owned(),
     )
 }
 

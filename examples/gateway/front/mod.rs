@@ -17,7 +17,7 @@ pub use map::{Mapping, Maps};
 pub use network::Network;
 
 use ajp::balancer::ResponseBody;
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use answer::Refusal;
 use bytes::Bytes;
 use http::header::HOST;

@@ -6,7 +6,7 @@ use crate::target::Target;
 use crate::ui;
 use crate::values::{self, Header, millis};
 use ajp::client::{Client, Error, Pool};
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 use bytes::Bytes;
 use clap::Args;
 use hdrhistogram::Histogram;

@@ -4,7 +4,7 @@ use crate::exit::Failure;
 use crate::values::{self, Attribute, Server};
 use ajp::Secret;
 use ajp::client::{PoolConfig, Timeouts};
-use ajp::http::{RequestFacts, TlsFacts};
+use ajp::mapping::{RequestFacts, TlsFacts};
 use ajp::wire::PacketSize;
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};

@@ -4,7 +4,7 @@ use crate::exit::{CODES, Exit, Failure};
 use crate::peer::SecretArgs;
 use crate::ui;
 use crate::values;
-use ajp::http::{RequestFacts, text};
+use ajp::mapping::{RequestFacts, text};
 use ajp::server::{
     AttributeAction, AttributePolicy, RequestBody, RequestBodyError, ServerConfig, Trust, serve,
 };

@@ -5,7 +5,7 @@ use crate::watch::Watch;
 use ajp::Secret;
 use ajp::client::{Client, Error, Pool, PoolConfig};
 use ajp::dump::{Content, Record};
-use ajp::http::{RequestFacts, write_forward_request};
+use ajp::mapping::{RequestFacts, write_forward_request};
 use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
 use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, Method, Request};

@@ -5,7 +5,7 @@ use super::report::{Report, Verdict};
 use super::{ExplainArgs, shown, verdict};
 use crate::exit::Failure;
 use ajp::Secret;
-use ajp::http::RequestFacts;
+use ajp::mapping::RequestFacts;
 
 /// A name that no container expects.
 const UNKNOWN: &str = "ajp_explain_unknown";

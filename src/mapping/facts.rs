@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 /// make them (see [`Trust`](crate::server::Trust)) before it attached them.
 ///
 /// ```
-/// use ajp::http::RequestFacts;
+/// use ajp::mapping::RequestFacts;
 /// let facts = RequestFacts::new().remote(([192, 0, 2, 10], 51234).into()).server("app.example", 443).tls_on();
 /// assert_eq!(facts.remote_ip(), Some([192, 0, 2, 10].into()));
 /// assert_eq!(facts.remote_port(), Some(51234));
@@ -105,7 +105,7 @@ impl RequestFacts {
     ///
     /// ```
     /// use ajp::client::{Client, Error, ResponseBody};
-    /// use ajp::http::RequestFacts;
+    /// use ajp::mapping::RequestFacts;
     /// use axum::extract::{ConnectInfo, Request, State};
     /// use axum::http::Response;
     /// use std::net::SocketAddr;
@@ -343,7 +343,7 @@ impl RequestFacts {
     /// connection. It changes nothing else; setting any of these again undoes it.
     ///
     /// ```
-    /// use ajp::http::RequestFacts;
+    /// use ajp::mapping::RequestFacts;
     /// let (remote, local) = (([192, 0, 2, 10], 51234).into(), ([192, 0, 2, 1], 443).into());
     /// let facts = RequestFacts::from_connection(remote, local).with_attribute("SHIB_mail", "bob@app.example");
     /// assert_eq!(facts, facts.clone().prepared());

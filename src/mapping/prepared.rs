@@ -64,7 +64,7 @@ fn written(facts: &RequestFacts) -> Result<Written, EncodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{TlsFacts, write_forward_request};
+    use crate::mapping::{TlsFacts, write_forward_request};
     use crate::wire::BodyFraming;
     use http::header::{HeaderName, HeaderValue};
 

@@ -8,7 +8,7 @@ use std::fmt;
 /// What is known of the HTTP client's TLS connection.
 ///
 /// ```
-/// use ajp::http::TlsFacts;
+/// use ajp::mapping::TlsFacts;
 /// let tls = TlsFacts::new().with_cipher_suite("TLS_AES_256_GCM_SHA384").with_protocol("TLSv1.3");
 /// assert_eq!(tls.key_size(), Some(256));
 /// ```

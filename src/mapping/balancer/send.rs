@@ -7,8 +7,8 @@ use crate::balancer::{
     Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
 use crate::client;
-use crate::http::client::send_with;
-use crate::http::{RequestFacts, request_encode::Told};
+use crate::mapping::client::send_with;
+use crate::mapping::{RequestFacts, request_encode::Told};
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Request, Response, request};

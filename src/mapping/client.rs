@@ -24,7 +24,7 @@ static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
 
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
-/// With feature `tower` it is a `tower_service::Service<http::Request<B>>`.
+/// It is also a [`tower_service::Service`] for `http::Request<B>`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -87,7 +87,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: ajp::client::Client, request: http::Request<http_body_util::Empty<bytes::Bytes>>,
-    /// #     facts: ajp::http::RequestFacts) -> Result<(), ajp::client::Error> {
+    /// #     facts: ajp::mapping::RequestFacts) -> Result<(), ajp::client::Error> {
     /// let (parts, body) = request.into_parts();
     /// let response = client.send_parts(&parts, &facts, body).await?;
     /// println!("{} {}: {}", parts.method, parts.uri, response.status());

@@ -50,7 +50,7 @@ impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
 /// about the virtual host is taken from it. `secret` is sent unless `facts` have another one.
 ///
 /// ```
-/// use ajp::http::{RequestFacts, write_forward_request};
+/// use ajp::mapping::{RequestFacts, write_forward_request};
 /// use ajp::wire::{BodyFraming, PacketSize};
 /// let (parts, ()) = http::Request::get("http://app.example/a?b=c").body(()).unwrap().into_parts();
 /// let mut buffer = bytes::BytesMut::new();

@@ -15,7 +15,7 @@ mod names;
 mod prepared;
 #[cfg(feature = "client")]
 pub(crate) mod replay_body;
-#[cfg(all(feature = "server", feature = "tower"))]
+#[cfg(feature = "server")]
 pub(crate) mod request_body;
 #[cfg(feature = "server")]
 mod request_decode;
