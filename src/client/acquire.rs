@@ -2,10 +2,11 @@
 
 use super::cause::CloseCause;
 use super::connection::Connection;
-use super::error::{Error, ErrorKind};
+use super::error::{Blame, Error, ErrorKind};
 use super::idle::Doomed;
 use super::lease::Lease;
-use super::limits::Limits;
+use super::limits::{Limits, Step};
+use super::local_resources;
 use super::queue::NoPlace;
 use super::shared::Shared;
 use crate::net::Silence;
@@ -112,8 +113,8 @@ async fn enter(shared: &Arc<Shared>, limits: Limits) -> Result<Lease, Error> {
     let entered = match queue.try_enter() {
         Err(NoPlace::Taken) => {
             let start = Instant::now();
-            let turn = limits.step(None, ErrorKind::AcquireTimeout, queue.wait());
-            let place = turn.await.map_err(|kind| shared.error(kind))?;
+            let turn = limits.step(Step::Place, &shared.config.timeouts, queue.wait());
+            let place = turn.await.map_err(|limit| shared.limit_reached(limit))?;
             waited = Some(start.elapsed());
             place
         }
@@ -186,7 +187,7 @@ impl Lease {
             if began == now {
                 probes_by = self.limits.probes_by(pool, now);
             }
-            match self.ping(probes_by).await {
+            match self.ping(now, probes_by).await {
                 Ok(()) => {
                     self.reused = true;
                     return Ok(true);
@@ -197,7 +198,10 @@ impl Lease {
                     if error.kind() == ErrorKind::RequestTimeout {
                         return Err(error);
                     }
-                    if error.kind() == ErrorKind::CPingTimeout {
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::CPingTimeout | ErrorKind::CPingCutShort
+                    ) {
                         self.shared.counters.probe_timed_out();
                         if enough.is_some_and(|limit| began.elapsed() >= limit) {
                             self.close_suspects(now);
@@ -237,21 +241,29 @@ impl Lease {
         shared.make_room();
         let start = Instant::now();
         let connecting = shared.connector.connect();
-        let limit = self.timeouts().connect;
         let opened = self
             .limits
-            .step(limit, ErrorKind::ConnectTimeout, connecting)
+            .step(Step::Connect, &shared.config.timeouts, connecting)
             .await;
         let opened = match opened {
             Ok(Ok(transport)) => Ok(transport),
             Ok(Err(error)) => {
-                Err(Error::io(ErrorKind::Connect, error).at(Progress::NotSent, &shared.peer))
+                let kind = if local_resources::is_cause_of(&error) {
+                    ErrorKind::LocalResources
+                } else {
+                    ErrorKind::Connect
+                };
+                Err(Error::io(kind, error).at(Progress::NotSent, &shared.peer))
             }
-            Err(kind) => Err(shared.error(kind)),
+            Err(limit) => Err(shared.limit_reached(limit)),
         };
         let took = start.elapsed();
         self.stopwatch.connected(took);
-        let transport = opened.inspect_err(|_| shared.idle.unreachable(Instant::now()))?;
+        let transport = opened.inspect_err(|error| {
+            if error.blame() == Blame::Container {
+                shared.idle.unreachable(Instant::now());
+            }
+        })?;
         let size = shared.config.packet_size;
         let connection = Connection::new(transport, size, shared.lifetime());
         self.connection = Some(Box::new(connection));
@@ -261,7 +273,7 @@ impl Lease {
         let observer = &shared.config.observer;
         observer.tell(|observer| observer.connection_opened(&shared.peer, took));
         if shared.config.cping.on_connect {
-            if let Err(error) = self.ping(None).await {
+            if let Err(error) = self.ping(Instant::now(), None).await {
                 self.close(CloseCause::CPing);
                 return Err(error);
             }
@@ -269,8 +281,9 @@ impl Lease {
         Ok(())
     }
 
-    /// Asks the connection in hand with `CPing`.
-    pub(super) async fn ping(&mut self, by: Option<Instant>) -> Result<(), Error> {
+    /// Asks the connection in hand with `CPing`, from `start` to `by` or for as long as one
+    /// may take.
+    pub(super) async fn ping(&mut self, start: Instant, by: Option<Instant>) -> Result<(), Error> {
         let cping = self.timeouts().cping;
         let Self {
             connection,
@@ -282,16 +295,17 @@ impl Lease {
         let Some(connection) = connection else {
             return Err(shared.error(ErrorKind::Closed));
         };
-        let start = Instant::now();
-        let late = ErrorKind::CPingTimeout;
         let by = by.or_else(|| start.checked_add(cping?));
-        let answered = limits.step_by(by, late, connection.ping()).await;
+        let pool = &shared.config.timeouts;
+        let answered = limits
+            .step_until(Step::CPing, start, by, pool, connection.ping())
+            .await;
         let took = start.elapsed();
         stopwatch.pinged(took);
         let result = match answered {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.at(Progress::NotSent, &shared.peer)),
-            Err(kind) => Err(shared.error(kind)),
+            Err(limit) => Err(shared.limit_reached(limit)),
         };
         if result.is_ok() {
             shared.counters.cping(took);

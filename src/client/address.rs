@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use tokio::net::lookup_host;
+use tokio::net::{TcpSocket, lookup_host};
 
 /// The address of a container: `ajp://host:port` or `unix:/path`. A missing port is 8009,
 /// a missing scheme is `ajp`.
@@ -140,7 +140,12 @@ impl Connect for Address {
         Box::pin(async move {
             match &self.0 {
                 Kind::Tcp { host, port } => {
-                    let addresses = lookup_host((host.as_ref(), *port)).await?;
+                    let found = lookup_host((host.as_ref(), *port)).await;
+                    let addresses = found.map_err(|error| {
+                        // A resolver that gets no socket of its own says something else.
+                        let none_left = TcpSocket::new_v4().err();
+                        none_left.unwrap_or(error)
+                    })?;
                     tcp::connect(addresses).await
                 }
                 #[cfg(unix)]

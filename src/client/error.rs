@@ -31,12 +31,26 @@ pub enum ErrorKind {
     PoolShut,
     /// The connection could not be opened.
     Connect,
-    /// The connection was not open in time.
+    /// The connection was not open within the pool's own limit,
+    /// [`Timeouts::connect`](super::Timeouts::connect).
     ConnectTimeout,
+    /// Opening the connection was cut short before the pool's own limit for it: what was
+    /// left of [`Timeouts::acquire`](super::Timeouts::acquire), or a shorter limit of the
+    /// request itself, ran out. This says nothing about the container. The source says
+    /// which limit it was.
+    ConnectCutShort,
+    /// The connection could not be opened for a reason of this machine: no file descriptor,
+    /// no memory or no local port is left, or the source address is not one of its own. The
+    /// container was not even asked.
+    LocalResources,
     /// A new connection did not answer CPing properly.
     CPing,
-    /// CPong did not come in time.
+    /// CPong did not come within the pool's own limit,
+    /// [`Timeouts::cping`](super::Timeouts::cping).
     CPingTimeout,
+    /// Waiting for CPong was cut short before the pool's own limit for it, as in
+    /// [`ConnectCutShort`](Self::ConnectCutShort).
+    CPingCutShort,
     /// The request head does not fit the packet size.
     HeadTooLarge,
     /// The request cannot be expressed in AJP, or breaks a rule of HTTP.
@@ -80,6 +94,55 @@ pub enum Retry {
     IfIdempotent,
     /// Part of the body is gone, or a response began.
     Never,
+}
+
+/// Who caused a failure, as far as the kind of the error tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "callers must be able to match it completely"
+)]
+pub enum Blame {
+    /// The container, or the way to it: only this may count against it.
+    Container,
+    /// The request, its body, or the time that its caller gave it.
+    Caller,
+    /// This side: its pool had no connection to give, or its machine had no resources left.
+    WebServer,
+}
+
+impl ErrorKind {
+    /// Who is to blame. This is the one place that decides it: whoever takes a container out
+    /// of service for its failures has to ask here.
+    #[must_use]
+    pub fn blame(self) -> Blame {
+        // No wildcard: whoever adds a kind decides here.
+        match self {
+            Self::Connect
+            | Self::ConnectTimeout
+            | Self::CPing
+            | Self::CPingTimeout
+            | Self::Write
+            | Self::WriteTimeout
+            | Self::FirstPacketTimeout
+            | Self::BetweenPacketsTimeout
+            | Self::Read
+            | Self::Closed
+            | Self::Protocol => Blame::Container,
+            Self::ConnectCutShort
+            | Self::CPingCutShort
+            | Self::RequestTimeout
+            | Self::HeadTooLarge
+            | Self::InvalidRequest
+            | Self::UnsupportedTransferEncoding
+            | Self::UpgradeNotSupported
+            | Self::BodySource
+            | Self::BodyLength => Blame::Caller,
+            Self::AcquireTimeout | Self::QueueFull | Self::PoolShut | Self::LocalResources => {
+                Blame::WebServer
+            }
+        }
+    }
 }
 
 impl Error {
@@ -135,6 +198,12 @@ impl Error {
         self.0.kind
     }
 
+    /// Who is to blame: see [`ErrorKind::blame`].
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        self.0.kind.blame()
+    }
+
     /// How far the exchange had got.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -187,8 +256,11 @@ impl Error {
             | ErrorKind::PoolShut
             | ErrorKind::Connect
             | ErrorKind::ConnectTimeout
+            | ErrorKind::ConnectCutShort
+            | ErrorKind::LocalResources
             | ErrorKind::CPing
-            | ErrorKind::CPingTimeout => 503,
+            | ErrorKind::CPingTimeout
+            | ErrorKind::CPingCutShort => 503,
             ErrorKind::HeadTooLarge => 431,
             ErrorKind::InvalidRequest | ErrorKind::BodySource | ErrorKind::BodyLength => 400,
             ErrorKind::UnsupportedTransferEncoding | ErrorKind::UpgradeNotSupported => 501,
@@ -209,8 +281,11 @@ impl fmt::Display for ErrorKind {
             Self::PoolShut => "the pool was shut down",
             Self::Connect => "cannot connect",
             Self::ConnectTimeout => "connecting took too long",
+            Self::ConnectCutShort => "there was too little time left to connect",
+            Self::LocalResources => "this machine has no resources left to open a connection",
             Self::CPing => "CPing was not answered",
             Self::CPingTimeout => "CPing was not answered in time",
+            Self::CPingCutShort => "there was too little time left for CPing",
             Self::HeadTooLarge => "the request head does not fit the packet size",
             Self::InvalidRequest => "the request cannot be sent",
             Self::UnsupportedTransferEncoding => "the transfer coding is not supported",

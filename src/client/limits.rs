@@ -62,37 +62,129 @@ impl Limits {
         self.request_by.is_some_and(|end| end <= now)
     }
 
-    /// One step of acquiring a connection: its own limit, and those of the acquire and of
-    /// the request. `late` is what the first two are called.
+    /// Waits for one step of acquiring a connection, within the limit of that step and those
+    /// of the acquire and of the request. `pool` are the limits of the pool.
+    ///
+    /// # Errors
+    /// [`LimitReached`] says which of them ended it.
     pub(super) async fn step<T>(
         &self,
-        limit: Option<Duration>,
-        late: ErrorKind,
-        step: impl Future<Output = T>,
-    ) -> Result<T, ErrorKind> {
-        // Without a limit of its own the step needs no clock.
-        let own = limit.and_then(|limit| Instant::now().checked_add(limit));
-        self.step_by(own, late, step).await
+        step: Step,
+        pool: &Timeouts,
+        work: impl Future<Output = T>,
+    ) -> Result<T, LimitReached> {
+        let start = Instant::now();
+        let by = after(start, step.limit(self.timeouts(pool)));
+        self.step_until(step, start, by, pool, work).await
     }
 
-    /// As [`step`](Self::step), until a moment.
-    pub(super) async fn step_by<T>(
+    /// As [`step`](Self::step), of a step that began at `start` and ends at `by`.
+    pub(super) async fn step_until<T>(
         &self,
-        own: Option<Instant>,
-        late: ErrorKind,
-        step: impl Future<Output = T>,
-    ) -> Result<T, ErrorKind> {
-        let own = earlier(own, self.acquire_by);
-        let Some(by) = earlier(own, self.request_by) else {
-            return Ok(step.await);
+        step: Step,
+        start: Instant,
+        by: Option<Instant>,
+        pool: &Timeouts,
+        work: impl Future<Output = T>,
+    ) -> Result<T, LimitReached> {
+        let acquire = earlier(by, self.acquire_by);
+        let Some(end) = earlier(acquire, self.request_by) else {
+            return Ok(work.await);
         };
-        if self.is_over(Instant::now()) {
-            return Err(ErrorKind::RequestTimeout);
+        if self.is_over(start) {
+            return Err(LimitReached::of_request(step));
         }
-        timeout_at(by, step).await.map_err(|_| match own {
-            Some(own) if own == by => late,
-            _ => ErrorKind::RequestTimeout,
+        timeout_at(end, work).await.map_err(|_| {
+            let pool = after(start, step.limit(pool));
+            if acquire != Some(end) {
+                LimitReached::of_request(step)
+            } else if pool.is_some_and(|pool| pool <= end) {
+                LimitReached {
+                    limit: "the pool's limit for this step",
+                    step,
+                    kind: step.timeout(),
+                }
+            } else {
+                let is_acquire = self.acquire_by == Some(end);
+                LimitReached {
+                    limit: if is_acquire {
+                        "the limit of acquire"
+                    } else {
+                        "the time that the request has for this step"
+                    },
+                    step,
+                    kind: step.cut_short(),
+                }
+            }
         })
+    }
+}
+
+/// What an acquire may have to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A place in the pool.
+    Place,
+    /// A new connection.
+    Connect,
+    /// The answer to `CPing`.
+    CPing,
+}
+
+impl Step {
+    /// The limit of its own. The one for a place is that of the acquire itself.
+    fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
+        match self {
+            Self::Place => timeouts.acquire,
+            Self::Connect => timeouts.connect,
+            Self::CPing => timeouts.cping,
+        }
+    }
+
+    /// The error when the step had all the time that the pool gives it.
+    fn timeout(self) -> ErrorKind {
+        match self {
+            Self::Place => ErrorKind::AcquireTimeout,
+            Self::Connect => ErrorKind::ConnectTimeout,
+            Self::CPing => ErrorKind::CPingTimeout,
+        }
+    }
+
+    /// The error when it had less. The container is not to blame for that: the caller was in
+    /// a hurry, or the time went by before.
+    fn cut_short(self) -> ErrorKind {
+        match self {
+            Self::Place => ErrorKind::AcquireTimeout,
+            Self::Connect => ErrorKind::ConnectCutShort,
+            Self::CPing => ErrorKind::CPingCutShort,
+        }
+    }
+}
+
+/// A limit that ended a step of an acquire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{limit} ran out while waiting for {}", match step {
+    Step::Place => "a place in the pool",
+    Step::Connect => "a new connection",
+    Step::CPing => "CPong",
+})]
+pub(super) struct LimitReached {
+    limit: &'static str,
+    step: Step,
+    kind: ErrorKind,
+}
+
+impl LimitReached {
+    fn of_request(step: Step) -> Self {
+        Self {
+            limit: "the limit of the whole request",
+            step,
+            kind: ErrorKind::RequestTimeout,
+        }
+    }
+
+    pub(super) fn kind(self) -> ErrorKind {
+        self.kind
     }
 }
 
@@ -116,23 +208,60 @@ mod tests {
         Limits::new(&timeouts, &RequestTimeouts::new())
     }
 
+    /// Limits of connecting: of the request itself and of the pool; then those of the acquire
+    /// and of the request; and what is said after how many seconds.
     #[tokio::test(start_paused = true)]
     async fn the_limit_that_ran_out_is_named() {
-        let late = ErrorKind::ConnectTimeout;
-        for (own, acquire, request, kind, seconds) in [
-            (Some(1), 2, 3, late, 1),
-            (Some(3), 2, 3, late, 2),
-            (None, 2, 3, late, 2),
-            (Some(3), 2, 1, ErrorKind::RequestTimeout, 1),
+        use ErrorKind::{ConnectCutShort, ConnectTimeout, RequestTimeout};
+        for (own, pool, acquire, request, kind, seconds, limit) in [
+            (None, 1, 2, 3, ConnectTimeout, 1, "the pool's limit"),
+            // The request allows more than the pool, and got more.
+            (Some(2), 1, 5, 6, ConnectTimeout, 2, "the pool's limit"),
+            (None, 2, 2, 3, ConnectTimeout, 2, "the pool's limit"),
+            (None, 3, 2, 4, ConnectCutShort, 2, "the limit of acquire"),
+            (
+                Some(1),
+                3,
+                2,
+                4,
+                ConnectCutShort,
+                1,
+                "the time that the request has",
+            ),
+            (
+                None,
+                3,
+                2,
+                1,
+                RequestTimeout,
+                1,
+                "the limit of the whole request",
+            ),
         ] {
-            let limits = limits(acquire, request);
-            let own = own.map(|own: u32| SECOND * own);
-            let result = limits.step(own, late, pending::<()>()).await;
-            assert_eq!(result, Err(kind));
+            let second = |n: u64| Duration::from_secs(n);
+            let pool = Timeouts {
+                connect: Some(second(pool)),
+                acquire: Some(second(acquire)),
+                request: Some(second(request)),
+                ..Timeouts::default()
+            };
+            let mut limits = Limits::new(&pool, &RequestTimeouts::new());
+            limits.own = own.map(|own| {
+                Box::new(Timeouts {
+                    connect: Some(second(own)),
+                    ..pool
+                })
+            });
+            let result = limits.step(Step::Connect, &pool, pending::<()>()).await;
+            let reached = result.unwrap_err();
+            assert_eq!(reached.kind(), kind);
             assert_eq!(limits.started.elapsed().as_secs(), seconds);
+            let text = reached.to_string();
+            assert!(text.starts_with(limit), "{text}");
         }
         let limits = limits(1, 1);
-        assert_eq!(limits.step(None, late, async { 5 }).await, Ok(5));
+        let pool = Timeouts::default();
+        assert_eq!(limits.step(Step::Place, &pool, async { 5 }).await, Ok(5));
     }
 
     #[tokio::test(start_paused = true)]

@@ -79,8 +79,10 @@ impl Pool {
     /// # Errors
     /// [`ErrorKind::AcquireTimeout`] when all connections stay in use,
     /// [`ErrorKind::QueueFull`] when too many wait already, [`ErrorKind::Connect`],
-    /// [`ErrorKind::ConnectTimeout`], [`ErrorKind::CPing`] and [`ErrorKind::CPingTimeout`]
-    /// when a new one cannot be opened, [`ErrorKind::PoolShut`] after
+    /// [`ErrorKind::ConnectTimeout`], [`ErrorKind::ConnectCutShort`],
+    /// [`ErrorKind::LocalResources`], [`ErrorKind::CPing`], [`ErrorKind::CPingTimeout`] and
+    /// [`ErrorKind::CPingCutShort`] when a new one cannot be opened,
+    /// [`ErrorKind::PoolShut`] after
     /// [`shut_down`](Self::shut_down). A stale idle connection is never an error.
     ///
     /// # Cancel safety
@@ -128,7 +130,7 @@ impl Pool {
     pub async fn ping(&self) -> Result<Duration, Error> {
         let mut lease = self.acquire().await?;
         let start = Instant::now();
-        if let Err(error) = lease.ping(None).await {
+        if let Err(error) = lease.ping(start, None).await {
             self.shared().counters.failed(error.kind());
             lease.release(CloseCause::CPing);
             return Err(error);

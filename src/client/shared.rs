@@ -5,6 +5,7 @@ use super::config::PoolConfig;
 use super::connection::Connection;
 use super::error::{Error, ErrorKind};
 use super::idle::{Doomed, IdleList};
+use super::limits::LimitReached;
 use super::observer::ConnectionReport;
 use super::queue::Queue;
 use super::stats::{Counters, PoolStats};
@@ -57,6 +58,11 @@ impl Shared {
 
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error::bare(kind).at(Progress::NotSent, &self.peer)
+    }
+
+    /// The error of an acquire that a limit ended.
+    pub(super) fn limit_reached(&self, limit: LimitReached) -> Error {
+        Error::new(limit.kind(), limit).at(Progress::NotSent, &self.peer)
     }
 
     /// How long the next connection may live. The random numbers are `SplitMix64`'s: its

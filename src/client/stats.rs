@@ -61,7 +61,7 @@ pub struct PoolStats {
 pub struct TimeoutCounts {
     /// Waiting for a place.
     pub acquire: u64,
-    /// Opening a connection.
+    /// Opening a connection, those included that were cut short by another limit.
     pub connect: u64,
     /// Waiting for `CPong`, probes that the request did not notice included.
     pub cping: u64,
@@ -249,12 +249,14 @@ impl Counters {
             failed_with,
         };
         let probes = self.probe_timeouts.load(Relaxed);
+        let both = |one, other| {
+            let (one, other) = (stats.failed_with(one), stats.failed_with(other));
+            one.saturating_add(other)
+        };
         stats.timeouts = TimeoutCounts {
             acquire: stats.failed_with(ErrorKind::AcquireTimeout),
-            connect: stats.failed_with(ErrorKind::ConnectTimeout),
-            cping: stats
-                .failed_with(ErrorKind::CPingTimeout)
-                .saturating_add(probes),
+            connect: both(ErrorKind::ConnectTimeout, ErrorKind::ConnectCutShort),
+            cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort).saturating_add(probes),
             write: stats.failed_with(ErrorKind::WriteTimeout),
             first_packet: stats.failed_with(ErrorKind::FirstPacketTimeout),
             between_packets: stats.failed_with(ErrorKind::BetweenPacketsTimeout),

@@ -1,5 +1,6 @@
 //! TCP connections to whichever address answers first.
 
+use super::local_resources;
 use super::transport::{Connect, Connecting, Transport};
 use crate::net::Deadline;
 use std::fmt;
@@ -78,7 +79,8 @@ pub(super) async fn connect(
     Ok(Transport::new(stream))
 }
 
-/// The first success. Of failures the last one counts.
+/// The first success. Of failures the last one counts; one of this machine's own, such as an
+/// address family that is switched off, only if there is no other.
 async fn first<A, T, F>(
     addresses: impl IntoIterator<Item = A>,
     open: impl Fn(A) -> F,
@@ -100,7 +102,8 @@ where
                 }
                 match attempt.as_mut().poll(cx) {
                     Poll::Ready(Ok(stream)) => opened = Some(stream),
-                    Poll::Ready(Err(error)) => failure = error,
+                    Poll::Ready(Err(error)) if says_more(&error, &failure) => failure = error,
+                    Poll::Ready(Err(_)) => {}
                     Poll::Pending => return true,
                 }
                 false
@@ -125,6 +128,13 @@ where
         }
     })
     .await
+}
+
+/// Whether a later failure is the one to report.
+fn says_more(later: &io::Error, earlier: &io::Error) -> bool {
+    !local_resources::is_cause_of(later)
+        || local_resources::is_cause_of(earlier)
+        || earlier.kind() == io::ErrorKind::NotFound
 }
 
 #[cfg(test)]

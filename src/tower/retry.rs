@@ -95,6 +95,9 @@ fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
         error.kind(),
         ErrorKind::AcquireTimeout
             | ErrorKind::QueueFull
+            | ErrorKind::ConnectCutShort
+            | ErrorKind::CPingCutShort
+            | ErrorKind::LocalResources
             | ErrorKind::WriteTimeout
             | ErrorKind::FirstPacketTimeout
             | ErrorKind::RequestTimeout

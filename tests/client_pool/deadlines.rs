@@ -5,7 +5,7 @@ use crate::memory::{Container, End, SECOND, fetch, fetch_with, fill, unlimited, 
 use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
-    CPingMode, CloseCause, Error, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
+    Blame, CPingMode, CloseCause, Error, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{END_RESPONSE_REUSE, FLUSH, get_body_chunk};
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, StreamBody};
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::time::Duration;
 use tokio::time::{Instant, advance, sleep};
 
@@ -158,7 +159,8 @@ async fn a_slow_reader_is_cut_too() {
     }
 }
 
-/// Who is cut off by the limit of the acquire is told in which step.
+/// Who is cut off by the limit of the acquire is told in which step, and the container is not
+/// to blame.
 #[tokio::test(start_paused = true)]
 async fn the_acquire_bounds_its_steps() {
     let container = Container::new(|_, end: End| end.silent());
@@ -180,14 +182,14 @@ async fn the_acquire_bounds_its_steps() {
 
     let client = container.client(config.clone().cping(CPingMode::ON_CONNECT));
     let (error, time) = failing(&client, none).await;
-    assert_eq!((error.kind(), time), (ErrorKind::CPingTimeout, SECOND * 3));
+    assert_eq!((error.kind(), time), (ErrorKind::CPingCutShort, SECOND * 3));
 
     container.connecting_takes(SECOND * 10);
     let client = container.client(config);
     let (error, time) = failing(&client, none).await;
     assert_eq!(
         (error.kind(), time),
-        (ErrorKind::ConnectTimeout, SECOND * 3)
+        (ErrorKind::ConnectCutShort, SECOND * 3)
     );
 
     // What is left of it after waiting.
@@ -200,10 +202,27 @@ async fn the_acquire_bounds_its_steps() {
     let ((error, time), ()) = tokio::join!(failing(&client, none), release);
     assert_eq!(
         (error.kind(), time),
-        (ErrorKind::ConnectTimeout, SECOND * 3)
+        (ErrorKind::ConnectCutShort, SECOND * 3)
+    );
+    assert_eq!(error.blame(), Blame::Caller);
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        "the limit of acquire ran out while waiting for a new connection"
     );
     let stats = client.pool().stats();
     assert_eq!((stats.timeouts.connect, stats.in_use), (2, 0));
+
+    // Only the pool's own limit accuses the container.
+    container.connecting_takes(SECOND * 10);
+    let impatient = Timeouts::default().connect(SECOND * 3);
+    let client = container.client(within(impatient));
+    let (error, time) = failing(&client, none).await;
+    assert_eq!(
+        (error.kind(), error.blame(), time),
+        (ErrorKind::ConnectTimeout, Blame::Container, SECOND * 3)
+    );
+    let (error, _) = failing(&client, none.connect(SECOND)).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectCutShort);
 }
 
 /// Longer and shorter than the pool's, and off.

@@ -1,7 +1,7 @@
 //! TCP of both versions, names, and Unix domain sockets.
 
 use super::{client, container, works};
-use ajp::client::{Address, ErrorKind, Lookup, RequestTimeouts};
+use ajp::client::{Address, Blame, ErrorKind, Lookup, RequestTimeouts};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
@@ -88,4 +88,31 @@ async fn unix_domain_sockets() {
     assert_eq!(error.peer().unwrap(), format!("unix:{}", path.display()));
     container(UnixListener::bind(&path).unwrap());
     works(&client).await;
+}
+
+/// This machine has no file descriptor left: nobody says that the container is down.
+#[tokio::test]
+async fn what_this_machine_lacks_is_not_the_containers_fault() {
+    let pool = |code| {
+        let none = Lookup::new("tomcats", move || async move {
+            Err(std::io::Error::from_raw_os_error(code))
+        });
+        client(none).pool().clone()
+    };
+    let lacking = pool(rustix::io::Errno::MFILE.raw_os_error());
+    let error = lacking.acquire().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.blame(), error.suggested_status()),
+        (ErrorKind::LocalResources, Blame::WebServer, 503)
+    );
+    assert_eq!(
+        error.to_string(),
+        "tomcats: this machine has no resources left to open a connection"
+    );
+    let refused = pool(rustix::io::Errno::CONNREFUSED.raw_os_error());
+    let error = refused.acquire().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.blame()),
+        (ErrorKind::Connect, Blame::Container)
+    );
 }

@@ -82,10 +82,12 @@ impl From<Error> for Failure {
 /// The code of a failed exchange.
 pub(crate) fn exit_of(error: &Error) -> Exit {
     match error.kind() {
-        ErrorKind::Connect => Exit::Connect,
+        ErrorKind::Connect | ErrorKind::LocalResources => Exit::Connect,
         ErrorKind::AcquireTimeout
         | ErrorKind::ConnectTimeout
+        | ErrorKind::ConnectCutShort
         | ErrorKind::CPingTimeout
+        | ErrorKind::CPingCutShort
         | ErrorKind::WriteTimeout
         | ErrorKind::FirstPacketTimeout
         | ErrorKind::BetweenPacketsTimeout => Exit::Timeout,

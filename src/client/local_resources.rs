@@ -1,0 +1,94 @@
+//! Failures to open a connection that this machine is to blame for.
+
+use std::error::Error as StdError;
+use std::io;
+
+/// Whether a connection could not be opened because this machine has run out of file
+/// descriptors, memory or local ports, or does not have the source address that was asked
+/// for. Nothing of this says anything about the container. An error that wraps another one,
+/// as those of TLS do, is looked into.
+pub(super) fn is_cause_of(error: &io::Error) -> bool {
+    let mut error = error;
+    loop {
+        if is_lack(error) {
+            return true;
+        }
+        let inner = error.get_ref().map(|inner| inner as &dyn StdError);
+        match inner.and_then(first_io_error) {
+            Some(inner) => error = inner,
+            None => return false,
+        }
+    }
+}
+
+/// The nearest `io::Error` in a chain of causes.
+fn first_io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn is_lack(error: &io::Error) -> bool {
+    match error.kind() {
+        // EADDRNOTAVAIL: no local port is left, or the source address is not ours.
+        // ENOSPC: the kernel lets this user watch no more sockets (epoll).
+        io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::OutOfMemory
+        | io::ErrorKind::StorageFull => true,
+        // The standard library has no name for the others.
+        _ => error
+            .raw_os_error()
+            .is_some_and(|code| LACK.contains(&code)),
+    }
+}
+
+#[cfg(unix)]
+const LACK: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+
+/// `WSAEMFILE` and `WSAENOBUFS`.
+#[cfg(windows)]
+const LACK: [i32; 2] = [10_024, 10_055];
+
+#[cfg(not(any(unix, windows)))]
+const LACK: [i32; 0] = [];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_this_machine_lacks_is_told_from_what_the_container_did() {
+        for code in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::EADDRNOTAVAIL,
+            libc::ENOSPC,
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(is_cause_of(&error), "{error}");
+            let wrapped = io::Error::other(io::Error::from_raw_os_error(code));
+            assert!(is_cause_of(&wrapped), "{wrapped}");
+        }
+        for code in [
+            libc::ECONNREFUSED,
+            libc::ECONNRESET,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::ETIMEDOUT,
+            libc::ENOENT,
+            libc::EACCES,
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(!is_cause_of(&error), "{error}");
+        }
+        assert!(!is_cause_of(&io::Error::other("a text")));
+    }
+}
