@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or("ajp://127.0.0.1:8009".into())
         .parse()?;
     let path = args.next().unwrap_or("/".into());
-    let config = PoolConfig::default().secret(ajp::Secret::from_env("AJP_SECRET").ok());
+    let config = PoolConfig::default().with_secret(ajp::Secret::from_env("AJP_SECRET").ok());
     let client = Client::new(Pool::new(tomcat, config));
     let request = http::Request::get(path)
         .header("host", "localhost")

@@ -100,10 +100,10 @@ async fn run(args: Args) -> Result<(), BoxError> {
         args.to
     );
     let client: HttpClient = Client::builder(TokioExecutor::new()).build_http();
-    let config = ServerConfig::new(trust).trust_remote_user(args.user_header.is_some());
+    let config = ServerConfig::new(trust).with_trust_remote_user(args.user_header.is_some());
     let app = tower::service_fn(move |request| bridge(client.clone(), args.clone(), request));
     serve(listener, app)
-        .config(config)
+        .with_config(config)
         .on_error(|peer, error| eprintln!("http_bridge: {peer:?}: {error}"))
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;

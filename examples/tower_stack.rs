@@ -35,8 +35,8 @@ async fn main() -> Result<(), BoxError> {
         containers.push(Address::from(nobody));
     }
     let config = PoolConfig::default()
-        .secret(ajp::Secret::from_env("AJP_SECRET").ok())
-        .timeouts(Timeouts::default().connect(Duration::from_secs(2)));
+        .with_secret(ajp::Secret::from_env("AJP_SECRET").ok())
+        .with_timeouts(Timeouts::default().with_connect(Duration::from_secs(2)));
 
     // One container: the policy sends again what cannot do harm twice. The body is kept for
     // that, up to 64 KiB.
@@ -50,8 +50,8 @@ async fn main() -> Result<(), BoxError> {
         })
         .retry(
             RetryPolicy::new()
-                .retries(2)
-                .pause(Duration::from_millis(50)),
+                .with_retries(2)
+                .with_pause(Duration::from_millis(50)),
         )
         .service(Client::new(pool));
     let (status, text) = ask(one, "/").await?;
@@ -60,8 +60,8 @@ async fn main() -> Result<(), BoxError> {
     // Several: the balancer retries by itself, on other members, within its own budget.
     let balancer = Balancer::new(
         BalancerConfig::new("stack")
-            .cluster(ClusterConfig::default().retry(Duration::from_secs(5)))
-            .failover(Failover::default().budget(RetryBudget::default())),
+            .with_cluster(ClusterConfig::default().with_retry(Duration::from_secs(5)))
+            .with_failover(Failover::default().with_budget(RetryBudget::default())),
     );
     balancer.add(Member::new("first"), first)?;
     for (number, address) in containers.into_iter().enumerate() {

@@ -142,11 +142,11 @@ struct Farm {
 impl Farm {
     fn new(name: &'static str) -> Self {
         let outlier = Outlier::default()
-            .window(Duration::from_secs(1))
-            .eject_for(Duration::from_secs(3));
+            .with_window(Duration::from_secs(1))
+            .with_eject_for(Duration::from_secs(3));
         let config = ClusterConfig::default()
-            .retry(Duration::from_secs(1))
-            .outlier(outlier);
+            .with_retry(Duration::from_secs(1))
+            .with_outlier(outlier);
         let mut cluster = Cluster::new(config);
         cluster.set_method(method(name).unwrap());
         let start = Instant::now();
@@ -154,8 +154,8 @@ impl Farm {
         for member in 0..MEMBERS {
             let weight = Weight::from_hundredths(weight(member) * 100).unwrap();
             let settings = Member::new(format!("m{member}"))
-                .route(format!("r{member}"))
-                .weight(weight);
+                .with_route(format!("r{member}"))
+                .with_weight(weight);
             ids.push(cluster.add(settings, start).unwrap());
         }
         Self {
@@ -222,7 +222,7 @@ impl Farm {
         let mut tried = Vec::new();
         let total: u32 = (0..MEMBERS).map(weight).sum();
         loop {
-            let ask = Ask::new().session(&session).tried(&tried);
+            let ask = Ask::new().with_session(&session).with_tried(&tried);
             let Ok(choice) = self.cluster.pick(&ask, at, &mut self.random) else {
                 self.row.unanswered += 1;
                 return None;

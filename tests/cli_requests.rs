@@ -46,7 +46,7 @@ fn facts_of_all_kinds_reach_the_container() {
         .accept("SHIB_mail")
         .accept("empty");
     let trust = ajp::server::Trust::TrustedNetwork;
-    let container = Container::with(ajp::server::ServerConfig::new(trust).attributes(policy));
+    let container = Container::with(ajp::server::ServerConfig::new(trust).with_attributes(policy));
     let mut pem = tempfile::NamedTempFile::new().unwrap();
     pem.write_all(b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
         .unwrap();

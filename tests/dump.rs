@@ -362,7 +362,7 @@ fn disagreements_are_noted() {
         panic!("{records:?}");
     };
     assert_eq!((error.offset(), error.field()), (at, Field::ReqUri));
-    let mut strict = Dump::new().decode_options(ajp::wire::DecodeOptions::default());
+    let mut strict = Dump::new().with_decode_options(ajp::wire::DecodeOptions::default());
     let record = strict.feed(Up, &lenient).next().unwrap();
     assert_eq!(record.content(), &Content::Undecodable(error));
 }

@@ -152,7 +152,7 @@ async fn a_refused_secret_is_said_in_the_log() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = format!("ajp://{}", listener.local_addr().unwrap());
     let server = ajp::server::serve(listener, axum::Router::new())
-        .secret(ajp::Secret::new("right").unwrap());
+        .with_secret(ajp::Secret::new("right").unwrap());
     tokio::spawn(server.into_future());
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "wrong\n").unwrap();

@@ -36,8 +36,8 @@ use tokio::sync::watch;
 /// Short, because Tomcat neither ends nor closes an aborted response.
 fn config() -> PoolConfig {
     PoolConfig::default()
-        .secret(Secret::new(SECRET).unwrap())
-        .timeouts(Timeouts::default().between_packets(Duration::from_secs(2)))
+        .with_secret(Secret::new(SECRET).unwrap())
+        .with_timeouts(Timeouts::default().with_between_packets(Duration::from_secs(2)))
 }
 
 fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
@@ -108,7 +108,7 @@ async fn the_whole_list_with_large_packets() {
         .packet_size(65536)
         .start()
         .await;
-    let client = client(&tomcat, config().packet_size(PacketSize::MAX));
+    let client = client(&tomcat, config().with_packet_size(PacketSize::MAX));
     let address = gateway(client, None).await;
     let pair = cases::Pair {
         keeps_length: true,
@@ -185,7 +185,7 @@ async fn facts_reach_the_servlet() {
 async fn a_wrong_secret_is_a_clear_403_and_never_pooled() {
     let tomcat = Tomcat::shared().await;
     for secret in [Some(Secret::new("wrong").unwrap()), None] {
-        let client = client(tomcat, PoolConfig::default().secret(secret));
+        let client = client(tomcat, PoolConfig::default().with_secret(secret));
         let response = client.send(get("/app/hello")).await.unwrap();
         assert_eq!(response.status(), 403);
         response.into_body().collect().await.unwrap();
@@ -223,7 +223,8 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
 #[tokio::test]
 async fn errors_towards_the_http_client_have_their_status() {
     let tomcat = Tomcat::shared().await;
-    let slow = config().timeouts(Timeouts::default().first_packet(Duration::from_millis(300)));
+    let slow =
+        config().with_timeouts(Timeouts::default().with_first_packet(Duration::from_millis(300)));
     let mut to_slow = http1::Client::new(gateway(client(tomcat, slow), Some(1000)).await);
     assert_eq!(to_slow.get("/app/sleep?ms=3000").await.status, 504);
     let too_large = to_slow

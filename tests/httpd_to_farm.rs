@@ -48,7 +48,7 @@ impl Node {
         let (stop, stopped) = oneshot::channel();
         let app = Router::new().nest("/app", container::app());
         let server = serve(listener, app)
-            .secret(Secret::new(SECRET).unwrap())
+            .with_secret(Secret::new(SECRET).unwrap())
             .with_graceful_shutdown(async {
                 let _ = stopped.await;
             });

@@ -57,14 +57,14 @@ impl Container {
         let sink = Arc::clone(&errors);
         let trust = Trust::Secrets(vec![Secret::new(SECRET).unwrap()]);
         let config = ServerConfig::new(trust)
-            .packet_size(size)
-            .body_requests(packets)
-            .trust_remote_user(true);
+            .with_packet_size(size)
+            .with_body_requests(packets)
+            .with_trust_remote_user(true);
         let server = serve(
             Counting(listener, Arc::clone(&connections)),
             Router::new().nest("/app", container::app()),
         )
-        .config(config)
+        .with_config(config)
         .on_error(move |_, error| sink.lock().unwrap().push(format!("{error:?}")));
         tokio::spawn(server.into_future());
         Self {

@@ -57,7 +57,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let sink = Arc::clone(&errors);
         let server = serve(Counting(listener, Arc::clone(&connections)), app())
-            .config(config)
+            .with_config(config)
             .on_error(move |_, error| sink.lock().unwrap().push(format!("{error:?}")))
             .with_graceful_shutdown(async {
                 let _ = stopped.await;
@@ -225,10 +225,12 @@ async fn bodies_of_every_size_come_back() {
         (small, 16),
         (PacketSize::MAX, 3),
     ] {
-        let config = trusted().packet_size(size).body_requests(requests);
+        let config = trusted()
+            .with_packet_size(size)
+            .with_body_requests(requests);
         let server = Server::start(config).await;
-        let config = PoolConfig::default().packet_size(size);
-        let client = server.client(config.body_requests(requests));
+        let config = PoolConfig::default().with_packet_size(size);
+        let client = server.client(config.with_body_requests(requests));
         for n in [0, 1, 8186, 8187, 100_000, 5_000_000] {
             let data: Bytes = (0..n)
                 .map(|i: u32| i.to_le_bytes()[0])
@@ -405,7 +407,7 @@ async fn secrets_are_checked() {
         (Some("wrong"), 403),
         (None, 403),
     ] {
-        let client = server.client(PoolConfig::default().secret(sent.map(secret)));
+        let client = server.client(PoolConfig::default().with_secret(sent.map(secret)));
         let response = client.send(no_body("/hello")).await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{sent:?}");
         response.into_body().collect().await.unwrap();
@@ -471,8 +473,8 @@ async fn a_body_that_breaks_its_promise_is_an_error() {
 #[tokio::test]
 async fn a_silent_container_is_a_timeout() {
     let server = Server::start(trusted()).await;
-    let timeouts = Timeouts::default().first_packet(Duration::from_millis(50));
-    let client = server.client(PoolConfig::default().timeouts(timeouts));
+    let timeouts = Timeouts::default().with_first_packet(Duration::from_millis(50));
+    let client = server.client(PoolConfig::default().with_timeouts(timeouts));
     let error = client.send(no_body("/hang")).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.retry()),
@@ -484,8 +486,12 @@ async fn a_silent_container_is_a_timeout() {
 #[tokio::test]
 async fn a_full_pool_is_an_error_in_time() {
     let server = Server::start(trusted()).await;
-    let timeouts = Timeouts::default().acquire(Duration::from_millis(500));
-    let client = server.client(PoolConfig::default().max_connections(1).timeouts(timeouts));
+    let timeouts = Timeouts::default().with_acquire(Duration::from_millis(500));
+    let client = server.client(
+        PoolConfig::default()
+            .with_max_connections(1)
+            .with_timeouts(timeouts),
+    );
     let held = client.send(no_body("/bytes/1000000")).await.unwrap();
     let error = client.send(no_body("/hello")).await.unwrap_err();
     assert_eq!(
@@ -544,8 +550,8 @@ async fn what_ajp_cannot_carry_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn cping_is_answered_and_stale_connections_are_replaced() {
     let mut server = Server::start(trusted()).await;
-    let client =
-        server.client(PoolConfig::default().cping(CPingMode::idle_longer_than(Duration::ZERO)));
+    let client = server
+        .client(PoolConfig::default().with_cping(CPingMode::idle_longer_than(Duration::ZERO)));
     client.pool().ping().await.unwrap();
     assert_eq!(
         text(client.send(no_body("/hello")).await.unwrap()).await,

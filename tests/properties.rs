@@ -278,12 +278,12 @@ impl Pair {
             BodyFraming::Length(length as u64)
         };
         let size = PacketSize::DEFAULT;
-        let mut client = ClientExchange::new(framing, false, size).body_requests(requests);
+        let mut client = ClientExchange::new(framing, false, size).with_body_requests(requests);
         client.request_written();
         let data = vec![2u8; length];
         Self {
             client,
-            server: ServerExchange::new(framing, false, size).body_requests(requests),
+            server: ServerExchange::new(framing, false, size).with_body_requests(requests),
             to_server: BytesMut::new(),
             to_client: BytesMut::new(),
             at_server: BytesMut::new(),

@@ -164,7 +164,7 @@ async fn container(seen: &Seen, config: ServerConfig) -> Address {
         ))))
     });
     let server = serve(listener, app)
-        .config(config)
+        .with_config(config)
         .on_error(move |peer, error| {
             report.debug(peer);
             report.error(error);
@@ -186,10 +186,10 @@ async fn on_no_path_of_client_and_server() {
     };
 
     // Right, wrong in both directions, by request, and beside an attribute that is refused.
-    let right = Client::new(pool(config().secret(secret())));
+    let right = Client::new(pool(config().with_secret(secret())));
     assert_eq!(outcome(&seen, &right, get()).await, Some(200));
     let wrong = Secret::new(format!("{SECRET}!")).unwrap();
-    let wrong = Client::new(pool(config().secret(wrong)));
+    let wrong = Client::new(pool(config().with_secret(wrong)));
     assert_eq!(outcome(&seen, &wrong, get()).await, Some(403));
     let mut request = get();
     let facts = RequestFacts::new().with_secret(secret());
@@ -206,7 +206,7 @@ async fn on_no_path_of_client_and_server() {
         &seen,
         ServerConfig::new(Trust::Secrets(vec![wrong_secret()])),
     );
-    let elsewhere = Pool::new(elsewhere.await, config().secret(secret()));
+    let elsewhere = Pool::new(elsewhere.await, config().with_secret(secret()));
     assert_eq!(
         outcome(&seen, &Client::new(elsewhere), get()).await,
         Some(403)
@@ -214,7 +214,7 @@ async fn on_no_path_of_client_and_server() {
 
     // No room for it.
     let long = Secret::new(format!("{SECRET}{}", "x".repeat(4000))).unwrap();
-    let full = Client::new(pool(config().secret(long)));
+    let full = Client::new(pool(config().with_secret(long)));
     let mut request = get();
     let value = http::HeaderValue::try_from("h".repeat(5000)).unwrap();
     request.headers_mut().insert("x-big", value);
@@ -234,10 +234,10 @@ async fn on_no_path_of_client_and_server() {
     seen.debug(&exchange.unwrap());
     let retrying = ServiceBuilder::new()
         .map_request(|request: Request<Empty<Bytes>>| request.map(|b| ReplayBody::new(b, 1)))
-        .retry(RetryPolicy::new().pause(Duration::ZERO))
+        .retry(RetryPolicy::new().with_pause(Duration::ZERO))
         .service(Client::new(Pool::new(
             Address::unix("/nonexistent/ajp"),
-            config().secret(secret()),
+            config().with_secret(secret()),
         )));
     seen.debug(&retrying);
     seen.error(&retrying.oneshot(get()).await.unwrap_err());
@@ -287,10 +287,10 @@ async fn not_through_a_hostile_container() {
         for close in [true, false] {
             let bytes = bytes.clone();
             let short = limits()
-                .first_packet(Duration::from_millis(20))
-                .between_packets(Duration::from_millis(20));
+                .with_first_packet(Duration::from_millis(20))
+                .with_between_packets(Duration::from_millis(20));
             let backend = Backend::start(
-                config().secret(secret()).timeouts(short),
+                config().with_secret(secret()).with_timeouts(short),
                 move |_, mut conn| {
                     let bytes = bytes.clone();
                     async move {
@@ -322,7 +322,7 @@ async fn not_through_a_bad_web_server() {
     let seen = logs();
     let trust = Trust::Secrets(vec![secret()]);
     let policy = AttributePolicy::default().accept("X");
-    let config = ServerConfig::new(trust).attributes(policy);
+    let config = ServerConfig::new(trust).with_attributes(policy);
     let address = container(&seen, config.clone()).await;
     let coded = |value: &'static str| Attribute::Coded {
         code: AttributeCode::Secret,

@@ -74,10 +74,10 @@ impl AnyClient {
         match protocol {
             Protocol::Ajp(size, ahead) => {
                 let config = PoolConfig::default()
-                    .packet_size(size)
-                    .body_requests(ahead)
-                    .max_connections(10_000)
-                    .max_idle(10_000);
+                    .with_packet_size(size)
+                    .with_body_requests(ahead)
+                    .with_max_connections(10_000)
+                    .with_max_idle(10_000);
                 let address: Address = address.parse().unwrap();
                 Self::Ajp(Client::new(Pool::new(address, config)))
             }

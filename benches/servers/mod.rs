@@ -172,10 +172,10 @@ async fn serve(protocol: Protocol) {
     match protocol {
         Protocol::Ajp(size, ahead) => {
             let config = ServerConfig::new(Trust::TrustedNetwork)
-                .packet_size(size)
-                .body_requests(ahead)
-                .decode_options(DecodeOptions::default().max_headers(MOST_HEADERS));
-            let server = ajp::server::serve(listener, app).config(config);
+                .with_packet_size(size)
+                .with_body_requests(ahead)
+                .with_decode_options(DecodeOptions::default().with_max_headers(MOST_HEADERS));
+            let server = ajp::server::serve(listener, app).with_config(config);
             tokio::select! {
                 () = std::future::IntoFuture::into_future(server) => {}
                 () = parent_gone() => {}

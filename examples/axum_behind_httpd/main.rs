@@ -85,7 +85,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     println!("axum_behind_httpd: AJP on {}", listener.local_addr()?);
     serve(listener, app::app(&args.route))
-        .config(ServerConfig::new(trust).trust_remote_user(args.trust_remote_user))
+        .with_config(ServerConfig::new(trust).with_trust_remote_user(args.trust_remote_user))
         .on_error(|peer, error| eprintln!("axum_behind_httpd: {peer:?}: {error}"))
         .with_graceful_shutdown(async {
             // Without a signal handler there is no graceful end, only a hard one.

@@ -287,10 +287,10 @@ async fn start_container(
     // Loopback only; with a secret only the gateway gets in.
     let trust = secret.map_or(Trust::TrustedNetwork, |secret| Trust::Secrets(vec![secret]));
     let config = ServerConfig::new(trust)
-        .packet_size(packet_size)
-        .body_requests(BODY_REQUESTS);
+        .with_packet_size(packet_size)
+        .with_body_requests(BODY_REQUESTS);
     let server = ajp::server::serve(listener, container::app())
-        .config(config)
+        .with_config(config)
         .on_error(|peer, error| eprintln!("container: {peer:?}: {error}"))
         .with_graceful_shutdown(async move {
             let _ = stopping.wait_for(|stop| *stop).await;

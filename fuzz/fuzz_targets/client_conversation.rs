@@ -321,7 +321,7 @@ fuzz_target!(|data: &[u8]| {
     let most = 1 + u16::from(switches >> 1 & 3);
     let mut model = Model::new(framing, switches & 1 != 0, size, most);
     let exchange = ClientExchange::new(framing, switches & 1 != 0, size);
-    let mut exchange = exchange.body_requests(most);
+    let mut exchange = exchange.with_body_requests(most);
     assert_eq!(exchange.is_head_request(), switches & 1 != 0);
     model.check(&exchange);
     while !input.is_empty() {

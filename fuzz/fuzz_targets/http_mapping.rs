@@ -68,12 +68,12 @@ fn has_long_name(pairs: &Pairs) -> bool {
 }
 
 fn decoded_request(payload: &[u8], size: PacketSize) {
-    let options = DecodeOptions::default().lenient_uri(size == PacketSize::DEFAULT);
+    let options = DecodeOptions::default().with_lenient_uri(size == PacketSize::DEFAULT);
     let Ok(request) = ForwardRequest::parse_with(Bytes::copy_from_slice(payload), &options) else {
         return;
     };
     let policy = AttributePolicy::default().accept("SHIB");
-    let config = ServerConfig::new(Trust::TrustedNetwork).attributes(policy);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_attributes(policy);
     let target = match request.query_string() {
         Some(query) => [request.req_uri(), b"?", query].concat(),
         None => request.req_uri().to_vec(),
@@ -115,7 +115,7 @@ fn decoded_request(payload: &[u8], size: PacketSize) {
             let mut packet = buffer.split_off(6);
             assert!(packet.len() <= 65536);
             let payload = only_packet(&mut packet, Direction::ToContainer, PacketSize::MAX);
-            let options = DecodeOptions::default().max_headers(u16::MAX);
+            let options = DecodeOptions::default().with_max_headers(u16::MAX);
             let again = ForwardRequest::parse_with(payload, &options).expect("written");
             assert_eq!(again.method(), request.method());
             assert_eq!(
@@ -388,7 +388,7 @@ fn built_request(input: &ARequest, size: PacketSize) {
     let mut packet = buffer.split_off(6);
     assert!(packet.len() <= size.bytes());
     let payload = only_packet(&mut packet, Direction::ToContainer, size);
-    let options = DecodeOptions::default().max_headers(u16::MAX);
+    let options = DecodeOptions::default().with_max_headers(u16::MAX);
     let again = ForwardRequest::parse_with(payload, &options).expect("written by the crate");
     assert_eq!(again.framing(), framing);
     assert_eq!(again.method(), parts.method.as_str().as_bytes());
@@ -421,7 +421,7 @@ fn built_request(input: &ARequest, size: PacketSize) {
             _ => framing,
         },
     );
-    let config = ServerConfig::new(Trust::TrustedNetwork).trust_remote_user(true);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_trust_remote_user(true);
     if let Ok(request) = request_parts(&again, &config) {
         let seen = request
             .extensions()

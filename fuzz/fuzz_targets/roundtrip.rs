@@ -249,7 +249,7 @@ fn round_trip_request(input: &ARequest, size: PacketSize) {
     assert!(packet.len() <= size.bytes());
     assert_eq!(packet.len(), written_len(&facts));
     let payload = only_packet(&mut packet, Direction::ToContainer, size);
-    let options = DecodeOptions::default().max_headers(u16::MAX);
+    let options = DecodeOptions::default().with_max_headers(u16::MAX);
     let request = ForwardRequest::parse_with(payload, &options).expect("written by the crate");
     assert_eq!(request_facts(&request), canonical(&facts));
 }

@@ -239,7 +239,7 @@ impl Alone {
                 let head_request = request.method() == b"HEAD";
                 let framing = request.framing();
                 let exchange = ServerExchange::new(framing, head_request, self.size);
-                let exchange = exchange.body_requests(self.most);
+                let exchange = exchange.with_body_requests(self.most);
                 let model = Model::new(framing, head_request, self.size, self.most);
                 model.check(&exchange);
                 self.exchange = Some((exchange, model));
@@ -417,7 +417,7 @@ impl Pair {
         let request = &mut self.to_server[0];
         write_request(request, self.size, framing, head);
         let mut x = Exchange {
-            client: ClientExchange::new(framing, head, self.size).body_requests(most),
+            client: ClientExchange::new(framing, head, self.size).with_body_requests(most),
             server: None,
             most,
             framing,
@@ -546,7 +546,7 @@ impl Pair {
                         assert_eq!(request.framing(), x.framing);
                         assert_eq!(request.method() == b"HEAD", x.head);
                         let server = ServerExchange::new(x.framing, x.head, self.size);
-                        x.server = Some(server.body_requests(x.most));
+                        x.server = Some(server.with_body_requests(x.most));
                     }
                     other => panic!("{other:?} instead of the request"),
                 },

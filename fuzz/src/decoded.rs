@@ -304,7 +304,7 @@ pub fn check_rewritten_request(facts: &shadow::Request, size: PacketSize) {
     assert_eq!(packet.len(), written_len(facts));
     let bytes = packet.clone();
     let payload = only_packet(&mut packet, Direction::ToContainer, size);
-    let options = ajp::wire::DecodeOptions::default().max_headers(u16::MAX);
+    let options = ajp::wire::DecodeOptions::default().with_max_headers(u16::MAX);
     let again = ForwardRequest::parse_with(payload, &options).expect("written by the crate");
     let again = request_facts(&again);
     assert_eq!(again, canonical(facts));

@@ -106,10 +106,10 @@ impl Options {
     #[must_use]
     pub fn decode_options(self) -> DecodeOptions {
         DecodeOptions::default()
-            .max_headers(self.max_headers)
-            .lenient_uri(self.lenient_uri)
-            .absolute_uri(self.absolute_uri)
-            .der_certificate(self.der_certificate)
+            .with_max_headers(self.max_headers)
+            .with_lenient_uri(self.lenient_uri)
+            .with_absolute_uri(self.absolute_uri)
+            .with_der_certificate(self.der_certificate)
     }
 }
 

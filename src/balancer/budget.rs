@@ -28,14 +28,14 @@ impl Default for RetryBudget {
 impl RetryBudget {
     /// Repetitions per 100 requests.
     #[must_use]
-    pub fn percent(mut self, percent: u32) -> Self {
+    pub fn with_percent(mut self, percent: u32) -> Self {
         self.percent = percent;
         self
     }
 
     /// Repetitions per second that are allowed besides.
     #[must_use]
-    pub fn min_per_second(mut self, count: u32) -> Self {
+    pub fn with_min_per_second(mut self, count: u32) -> Self {
         self.min_per_second = count;
         self
     }
@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn none() {
-        let budget = RetryBudget::default().percent(0).min_per_second(0);
+        let budget = RetryBudget::default()
+            .with_percent(0)
+            .with_min_per_second(0);
         let mut purse = Purse::default();
         purse.deposit(budget, Instant::now());
         assert!(!purse.withdraw(budget, Instant::now()));

@@ -23,7 +23,7 @@ use std::time::Instant;
 /// let mut cluster = Cluster::new(ClusterConfig::default());
 /// let now = Instant::now();
 /// let a = cluster.add(Member::new("a"), now)?;
-/// let b = cluster.add(Member::new("b").weight("2".parse()?), now)?;
+/// let b = cluster.add(Member::new("b").with_weight("2".parse()?), now)?;
 /// let mut random = Seeded::new(1);
 /// let mut served = Vec::new();
 /// for _ in 0..6 {

@@ -31,7 +31,7 @@ impl ClusterConfig {
     /// How long a member is left alone after a failure, before one request tries it.
     /// Default 10 s (httpd and `mod_jk`: 60 s).
     #[must_use]
-    pub fn retry(mut self, pause: Duration) -> Self {
+    pub fn with_retry(mut self, pause: Duration) -> Self {
         self.retry = pause;
         self
     }
@@ -39,7 +39,7 @@ impl ClusterConfig {
     /// Whether the pause is cut short when all members that may serve have failed (httpd's
     /// `forcerecovery`). Each is then tried with one request at a time. Default yes.
     #[must_use]
-    pub fn forced_recovery(mut self, forced: bool) -> Self {
+    pub fn with_forced_recovery(mut self, forced: bool) -> Self {
         self.forced_recovery = forced;
         self
     }
@@ -47,7 +47,7 @@ impl ClusterConfig {
     /// How long a member's weight takes to grow from a tenth to the whole after it was out
     /// or was added to a running cluster. Default no slow start.
     #[must_use]
-    pub fn slow_start(mut self, time: impl Into<Option<Duration>>) -> Self {
+    pub fn with_slow_start(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.slow_start = time.into();
         self
     }
@@ -55,21 +55,21 @@ impl ClusterConfig {
     /// A member that lets this many requests in a row time out has failed. Default `None`:
     /// slow requests are not the member's fault. httpd's `failontimeout` is 1.
     #[must_use]
-    pub fn max_timeouts(mut self, count: impl Into<Option<u32>>) -> Self {
+    pub fn with_max_timeouts(mut self, count: impl Into<Option<u32>>) -> Self {
         self.max_timeouts = count.into();
         self
     }
 
     /// When bad answers take a member out. Default never.
     #[must_use]
-    pub fn outlier(mut self, outlier: impl Into<Option<Outlier>>) -> Self {
+    pub fn with_outlier(mut self, outlier: impl Into<Option<Outlier>>) -> Self {
         self.outlier = outlier.into();
         self
     }
 
     /// What clients are told to wait when every member is full. Default 1 s.
     #[must_use]
-    pub fn retry_after(mut self, time: Duration) -> Self {
+    pub fn with_retry_after(mut self, time: Duration) -> Self {
         self.retry_after = time;
         self
     }

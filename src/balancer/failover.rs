@@ -54,14 +54,14 @@ impl Failover {
     /// Most members that a request is tried on, at least 1. Default all of them. httpd's
     /// `maxattempts` is one less.
     #[must_use]
-    pub fn max_attempts(mut self, count: impl Into<Option<u32>>) -> Self {
+    pub fn with_max_attempts(mut self, count: impl Into<Option<u32>>) -> Self {
         self.max_attempts = count.into();
         self
     }
 
     /// How many requests may be repeated that a container may have begun to work on.
     #[must_use]
-    pub fn budget(mut self, budget: RetryBudget) -> Self {
+    pub fn with_budget(mut self, budget: RetryBudget) -> Self {
         self.budget = budget;
         self
     }
@@ -69,7 +69,7 @@ impl Failover {
     /// How much of a request body is kept, in bytes, so that it can be sent again. A body
     /// that gives more is not repeated. Default 64 KiB.
     #[must_use]
-    pub fn replay_bytes(mut self, bytes: usize) -> Self {
+    pub fn with_replay_bytes(mut self, bytes: usize) -> Self {
         self.replay_bytes = bytes;
         self
     }
@@ -77,7 +77,7 @@ impl Failover {
     /// Whether an idempotent request is repeated after part of its body was sent. Default
     /// no, as in httpd.
     #[must_use]
-    pub fn repeat_sent_bodies(mut self, repeat: bool) -> Self {
+    pub fn with_repeat_sent_bodies(mut self, repeat: bool) -> Self {
         self.repeat_sent_bodies = repeat;
         self
     }
@@ -85,7 +85,7 @@ impl Failover {
     /// Whether an idempotent request is repeated that a container did not answer in time.
     /// Default no: it is probably the request that is slow.
     #[must_use]
-    pub fn repeat_timed_out(mut self, repeat: bool) -> Self {
+    pub fn with_repeat_timed_out(mut self, repeat: bool) -> Self {
         self.repeat_timed_out = repeat;
         self
     }
@@ -96,7 +96,7 @@ impl Failover {
     /// connection. So a request that containers choke on takes no member out. Default 1 s.
     /// `None`: it is not asked, and what breaks off never takes a member out.
     #[must_use]
-    pub fn probe_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_probe_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.probe_limit = limit.into();
         self
     }
@@ -112,7 +112,7 @@ impl Failover {
     /// Whether containers are told that they are draining (`JK_LB_ACTIVATION`), which
     /// Tomcat's `LoadBalancerDrainingValve` uses. Default no.
     #[must_use]
-    pub fn send_activation(mut self, send: bool) -> Self {
+    pub fn with_send_activation(mut self, send: bool) -> Self {
         self.send_activation = send;
         self
     }
@@ -238,8 +238,8 @@ mod tests {
         use Repeat::{Free, No, Paid};
         let plain = Failover::default();
         let more = Failover::default()
-            .repeat_sent_bodies(true)
-            .repeat_timed_out(true);
+            .with_repeat_sent_bodies(true)
+            .with_repeat_timed_out(true);
         // The last three: idempotent, not idempotent, idempotent with all options.
         for (kind, progress, expected) in [
             (ErrorKind::Connect, NotSent, [Free, Free, Free]),

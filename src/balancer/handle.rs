@@ -40,28 +40,28 @@ impl BalancerConfig {
 
     /// How members fail and recover.
     #[must_use]
-    pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
+    pub fn with_cluster(mut self, cluster: ClusterConfig) -> Self {
         self.cluster = cluster;
         self
     }
 
     /// Where session ids are found. Default nowhere.
     #[must_use]
-    pub fn sticky(mut self, sticky: impl Into<Option<Sticky>>) -> Self {
+    pub fn with_sticky(mut self, sticky: impl Into<Option<Sticky>>) -> Self {
         self.sticky = sticky.into();
         self
     }
 
     /// What happens to requests that a member fails to serve.
     #[must_use]
-    pub fn failover(mut self, failover: Failover) -> Self {
+    pub fn with_failover(mut self, failover: Failover) -> Self {
         self.failover = failover;
         self
     }
 
     /// How members are checked by [`Balancer::run`]. Default not at all.
     #[must_use]
-    pub fn health(mut self, health: impl Into<Option<Health>>) -> Self {
+    pub fn with_health(mut self, health: impl Into<Option<Health>>) -> Self {
         self.health = health.into();
         self
     }
@@ -78,11 +78,11 @@ impl BalancerConfig {
 /// use ajp::balancer::{Balancer, BalancerConfig, Member, Sticky};
 /// use ajp::client::{Address, Pool, PoolConfig};
 ///
-/// let config = BalancerConfig::new("app").sticky(Sticky::new("JSESSIONID|jsessionid")?);
+/// let config = BalancerConfig::new("app").with_sticky(Sticky::new("JSESSIONID|jsessionid")?);
 /// let balancer = Balancer::new(config);
 /// for (name, address) in [("jvm1", "ajp://10.0.0.1"), ("jvm2", "ajp://10.0.0.2")] {
 ///     let pool = Pool::new(address.parse::<Address>()?, PoolConfig::default());
-///     balancer.add(Member::new(name).route(name), pool)?;
+///     balancer.add(Member::new(name).with_route(name), pool)?;
 /// }
 /// let health = balancer.clone();
 /// tokio::spawn(async move { health.run().await });

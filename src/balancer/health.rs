@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// ```
 /// use ajp::balancer::{CPing, Health};
 /// use std::time::Duration;
-/// let health = Health::new(CPing).interval(Duration::from_secs(5)).rise(2).fall(3);
+/// let health = Health::new(CPing).with_interval(Duration::from_secs(5)).with_rise(2).with_fall(3);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -44,7 +44,7 @@ impl Health {
 
     /// From the end of one check of a member to the next.
     #[must_use]
-    pub fn interval(mut self, interval: Duration) -> Self {
+    pub fn with_interval(mut self, interval: Duration) -> Self {
         // Not a busy loop.
         self.interval = interval.max(Duration::from_millis(10));
         self
@@ -52,21 +52,21 @@ impl Health {
 
     /// A check that takes longer has failed.
     #[must_use]
-    pub fn limit(mut self, limit: Duration) -> Self {
+    pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
     /// Successes in a row that bring a member back, at least 1.
     #[must_use]
-    pub fn rise(mut self, count: u32) -> Self {
+    pub fn with_rise(mut self, count: u32) -> Self {
         self.rise = count.max(1);
         self
     }
 
     /// Failures in a row that take a member out, at least 1.
     #[must_use]
-    pub fn fall(mut self, count: u32) -> Self {
+    pub fn with_fall(mut self, count: u32) -> Self {
         self.fall = count.max(1);
         self
     }
@@ -126,10 +126,10 @@ impl Check for CPing {
 }
 
 impl Balancer {
-    /// Checks all members again and again, as [`BalancerConfig::health`] says; without it
+    /// Checks all members again and again, as [`BalancerConfig::with_health`] says; without it
     /// does nothing. Never ends: run it in a task beside the requests.
     ///
-    /// [`BalancerConfig::health`]: super::BalancerConfig::health
+    /// [`BalancerConfig::with_health`]: super::BalancerConfig::with_health
     ///
     /// # Cancel safety
     /// Dropping the future ends all checks. It needs a tokio runtime with time.

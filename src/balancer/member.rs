@@ -19,18 +19,18 @@ impl fmt::Display for MemberId {
 ///
 /// | here | httpd | `mod_jk` |
 /// |---|---|---|
-/// | [`route`](Self::route) | `route` | `route` |
-/// | [`weight`](Self::weight) | `loadfactor` | `lbfactor` |
-/// | [`set`](Self::set) | `lbset` | `distance` |
-/// | [`flags`](Self::flags) | `status` | `activation` |
-/// | [`redirect`](Self::redirect) | `redirect` | `redirect` |
-/// | [`domain`](Self::domain) | | `domain` |
-/// | [`max_requests`](Self::max_requests) | | `busy_limit` |
-/// | [`retry`](Self::retry) | `retry` | `recover_time` |
+/// | [`route`](Self::with_route) | `route` | `route` |
+/// | [`weight`](Self::with_weight) | `loadfactor` | `lbfactor` |
+/// | [`set`](Self::with_set) | `lbset` | `distance` |
+/// | [`flags`](Self::with_flags) | `status` | `activation` |
+/// | [`redirect`](Self::with_redirect) | `redirect` | `redirect` |
+/// | [`domain`](Self::with_domain) | | `domain` |
+/// | [`max_requests`](Self::with_max_requests) | | `busy_limit` |
+/// | [`retry`](Self::with_retry) | `retry` | `recover_time` |
 ///
 /// ```
 /// use ajp::balancer::{Flags, Member};
-/// let member = Member::new("jvm1").route("jvm1").weight("1.5".parse()?).flags(Flags::HOT_STANDBY);
+/// let member = Member::new("jvm1").with_route("jvm1").with_weight("1.5".parse()?).with_flags(Flags::HOT_STANDBY);
 /// # Ok::<(), ajp::balancer::InvalidWeight>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,42 +76,42 @@ impl Member {
 
     /// Its `jvmRoute`: what its session ids end in. Here and below an empty text means none.
     #[must_use]
-    pub fn route(mut self, route: impl Into<String>) -> Self {
+    pub fn with_route(mut self, route: impl Into<String>) -> Self {
         self.route = some(route.into());
         self
     }
 
     /// Its share of the load.
     #[must_use]
-    pub fn weight(mut self, weight: Weight) -> Self {
+    pub fn with_weight(mut self, weight: Weight) -> Self {
         self.weight = weight;
         self
     }
 
     /// A member of a higher set serves only when all lower sets cannot. Default 0.
     #[must_use]
-    pub fn set(mut self, set: u32) -> Self {
+    pub fn with_set(mut self, set: u32) -> Self {
         self.set = set;
         self
     }
 
     /// Its role and administrative state.
     #[must_use]
-    pub fn flags(mut self, flags: Flags) -> Self {
+    pub fn with_flags(mut self, flags: Flags) -> Self {
         self.flags = flags;
         self
     }
 
     /// The route of the member that takes its sessions while it cannot serve.
     #[must_use]
-    pub fn redirect(mut self, route: impl Into<String>) -> Self {
+    pub fn with_redirect(mut self, route: impl Into<String>) -> Self {
         self.redirect = some(route.into());
         self
     }
 
     /// Members of one domain know each other's sessions.
     #[must_use]
-    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+    pub fn with_domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = some(domain.into());
         self
     }
@@ -119,23 +119,23 @@ impl Member {
     /// Most requests at a time, waiting ones included. With this many it counts as unable
     /// to serve. Default no limit but the pool's.
     #[must_use]
-    pub fn max_requests(mut self, count: impl Into<Option<u32>>) -> Self {
+    pub fn with_max_requests(mut self, count: impl Into<Option<u32>>) -> Self {
         self.max_requests = count.into();
         self
     }
 
     /// How long it is left alone after a failure. Default
-    /// [`ClusterConfig::retry`](super::ClusterConfig::retry).
+    /// [`ClusterConfig::with_retry`](super::ClusterConfig::with_retry).
     #[must_use]
-    pub fn retry(mut self, pause: impl Into<Option<Duration>>) -> Self {
+    pub fn with_retry(mut self, pause: impl Into<Option<Duration>>) -> Self {
         self.retry = pause.into();
         self
     }
 
     /// How long its weight takes to grow from a tenth to the whole after it was out.
-    /// Default [`ClusterConfig::slow_start`](super::ClusterConfig::slow_start).
+    /// Default [`ClusterConfig::with_slow_start`](super::ClusterConfig::with_slow_start).
     #[must_use]
-    pub fn slow_start(mut self, time: impl Into<Option<Duration>>) -> Self {
+    pub fn with_slow_start(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.slow_start = time.into();
         self
     }
@@ -219,18 +219,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_member() {
-        let good = Member::new("a").route("jvm-1.x").redirect("");
+        let good = Member::new("a").with_route("jvm-1.x").with_redirect("");
         assert_eq!(good.check(), Ok(()));
         assert_eq!(good.redirect, None);
         for bad in [
             Member::new(""),
             Member::new("a\nb"),
-            Member::new("a").route("a b"),
-            Member::new("a").route("a;b"),
-            Member::new("a").route("\u{e4}"),
-            Member::new("a").redirect("\""),
-            Member::new("a").domain("x".repeat(257)),
-            Member::new("a").max_requests(0),
+            Member::new("a").with_route("a b"),
+            Member::new("a").with_route("a;b"),
+            Member::new("a").with_route("\u{e4}"),
+            Member::new("a").with_redirect("\""),
+            Member::new("a").with_domain("x".repeat(257)),
+            Member::new("a").with_max_requests(0),
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// When a member that answers badly is taken out (outlier ejection). Off unless given to
-/// [`ClusterConfig::outlier`](super::ClusterConfig::outlier).
+/// [`ClusterConfig::with_outlier`](super::ClusterConfig::with_outlier).
 ///
 /// Bad are exchanges that broke off or timed out, and answers with a status of
-/// [`statuses`](Self::statuses). The rate is that of the last one to two windows.
+/// [`statuses`](Self::with_statuses). The rate is that of the last one to two windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlier {
     pub(super) window: Duration,
@@ -35,28 +35,28 @@ impl Default for Outlier {
 impl Outlier {
     /// The time over which the rate is taken.
     #[must_use]
-    pub fn window(mut self, window: Duration) -> Self {
+    pub fn with_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
     /// Fewer answers than this say nothing.
     #[must_use]
-    pub fn min_requests(mut self, count: u32) -> Self {
+    pub fn with_min_requests(mut self, count: u32) -> Self {
         self.min_requests = count;
         self
     }
 
     /// A member is taken out when this part of its answers is bad, in percent.
     #[must_use]
-    pub fn bad_percent(mut self, percent: u32) -> Self {
+    pub fn with_bad_percent(mut self, percent: u32) -> Self {
         self.bad_percent = percent;
         self
     }
 
     /// Statuses that are bad.
     #[must_use]
-    pub fn statuses(mut self, statuses: impl Into<Vec<u16>>) -> Self {
+    pub fn with_statuses(mut self, statuses: impl Into<Vec<u16>>) -> Self {
         self.statuses = statuses.into();
         self
     }
@@ -64,7 +64,7 @@ impl Outlier {
     /// How long it is out. Multiplied by the number of times in a row that it was taken
     /// out, at most by 10.
     #[must_use]
-    pub fn eject_for(mut self, time: Duration) -> Self {
+    pub fn with_eject_for(mut self, time: Duration) -> Self {
         self.eject_for = time;
         self
     }
@@ -72,7 +72,7 @@ impl Outlier {
     /// Nobody is taken out when more than this part of all members would then be out, for
     /// whatever reason, in percent: an application that fails everywhere stays reachable.
     #[must_use]
-    pub fn max_out_percent(mut self, percent: u32) -> Self {
+    pub fn with_max_out_percent(mut self, percent: u32) -> Self {
         self.max_out_percent = percent;
         self
     }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn rates() {
         let t = Instant::now();
-        let outlier = Outlier::default().min_requests(4);
+        let outlier = Outlier::default().with_min_requests(4);
         let mut rate = Rate::default();
         assert!(!rate.record(true, &outlier, t));
         assert!(!rate.record(false, &outlier, t));
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn no_failure_is_no_reason() {
-        let outlier = Outlier::default().min_requests(0).bad_percent(0);
+        let outlier = Outlier::default().with_min_requests(0).with_bad_percent(0);
         assert!(!Rate::default().record(false, &outlier, Instant::now()));
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// # async fn example(balancer: Balancer) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut tried = Vec::new();
 /// let status = loop {
-///     let mut pick = balancer.pick(&Ask::new().tried(&tried))?;
+///     let mut pick = balancer.pick(&Ask::new().with_tried(&tried))?;
 ///     tried.push(pick.id());
 ///     if !pick.is_up().await {
 ///         continue;
@@ -132,7 +132,7 @@ impl Pick {
     }
 
     /// Tells that the exchange failed. A member that may be down is asked whether it is
-    /// ([`Failover::probe_limit`](super::Failover::probe_limit)).
+    /// ([`Failover::with_probe_limit`](super::Failover::with_probe_limit)).
     ///
     /// # Cancel safety
     /// Nothing is known of the member then.

@@ -22,14 +22,14 @@ impl<'a> Ask<'a> {
 
     /// What it says of its session.
     #[must_use]
-    pub fn session(mut self, session: &'a Session<'a>) -> Self {
+    pub fn with_session(mut self, session: &'a Session<'a>) -> Self {
         self.session = Some(session);
         self
     }
 
     /// Members that it was tried on; they are not chosen again.
     #[must_use]
-    pub fn tried(mut self, members: &'a [MemberId]) -> Self {
+    pub fn with_tried(mut self, members: &'a [MemberId]) -> Self {
         self.tried = members;
         self
     }

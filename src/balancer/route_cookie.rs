@@ -22,7 +22,7 @@ pub enum SameSite {
     Strict,
     /// Also when a link leads to the site.
     Lax,
-    /// Always; browsers want [`secure`](RouteCookie::secure) with it.
+    /// Always; browsers want [`secure`](RouteCookie::with_secure) with it.
     None,
 }
 
@@ -48,7 +48,7 @@ impl RouteCookie {
     ///
     /// # Errors
     /// [`InvalidSticky`] unless it begins with `/` and can stand in a cookie.
-    pub fn path(mut self, path: &str) -> Result<Self, InvalidSticky> {
+    pub fn with_path(mut self, path: &str) -> Result<Self, InvalidSticky> {
         let valid = |b: u8| b.is_ascii_graphic() && b != b';' && b != b',';
         if !path.starts_with('/') || !path.bytes().all(valid) {
             return Err(InvalidSticky(path.into()));
@@ -59,14 +59,14 @@ impl RouteCookie {
 
     /// Whether it is for TLS alone. Default no.
     #[must_use]
-    pub fn secure(mut self, secure: bool) -> Self {
+    pub fn with_secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
     /// Its `SameSite` attribute.
     #[must_use]
-    pub fn same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
+    pub fn with_same_site(mut self, same_site: impl Into<Option<SameSite>>) -> Self {
         self.same_site = same_site.into();
         self
     }
@@ -103,13 +103,17 @@ mod tests {
             cookie.set_cookie("jvm1"),
             "ROUTEID=.jvm1; Path=/; HttpOnly; SameSite=Lax"
         );
-        let cookie = cookie.path("/app").unwrap().secure(true).same_site(None);
+        let cookie = cookie
+            .with_path("/app")
+            .unwrap()
+            .with_secure(true)
+            .with_same_site(None);
         assert_eq!(
             cookie.set_cookie("jvm1"),
             "ROUTEID=.jvm1; Path=/app; HttpOnly; Secure"
         );
-        assert!(cookie.clone().path("app").is_err());
-        assert!(cookie.path("/a;b").is_err());
+        assert!(cookie.clone().with_path("app").is_err());
+        assert!(cookie.with_path("/a;b").is_err());
         assert!(RouteCookie::new("a=b").is_err());
         assert!(RouteCookie::new("").is_err());
     }

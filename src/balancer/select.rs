@@ -37,7 +37,7 @@ pub enum Reason {
     Down,
     /// Those that work have no place free.
     Full,
-    /// The session's member cannot serve, and [`Sticky::force`](super::Sticky::force) wants
+    /// The session's member cannot serve, and [`Sticky::with_force`](super::Sticky::with_force) wants
     /// no other.
     SessionLost,
     /// It was tried on all of them.

@@ -56,14 +56,14 @@ impl Sticky {
             move_when_full: false,
             route_cookie: None,
         };
-        none.cookie(cookie)?.path_parameter(parameter)
+        none.with_cookie(cookie)?.with_path_parameter(parameter)
     }
 
     /// A further cookie.
     ///
     /// # Errors
     /// [`InvalidSticky`].
-    pub fn cookie(mut self, name: &str) -> Result<Self, InvalidSticky> {
+    pub fn with_cookie(mut self, name: &str) -> Result<Self, InvalidSticky> {
         self.cookies.push(checked(name)?);
         Ok(self)
     }
@@ -72,14 +72,14 @@ impl Sticky {
     ///
     /// # Errors
     /// [`InvalidSticky`].
-    pub fn path_parameter(mut self, name: &str) -> Result<Self, InvalidSticky> {
+    pub fn with_path_parameter(mut self, name: &str) -> Result<Self, InvalidSticky> {
         self.parameters.push(checked(name)?);
         Ok(self)
     }
 
     /// What stands between id and route. `None`: the whole value is the route. Default `.`.
     #[must_use]
-    pub fn separator(mut self, separator: impl Into<Option<u8>>) -> Self {
+    pub fn with_separator(mut self, separator: impl Into<Option<u8>>) -> Self {
         self.separator = separator.into();
         self
     }
@@ -87,14 +87,14 @@ impl Sticky {
     /// Whether the route begins after the last separator. Default after the first, as in
     /// httpd and `mod_jk`: a route may contain it, a session id does not.
     #[must_use]
-    pub fn route_after_last(mut self, last: bool) -> Self {
+    pub fn with_route_after_last(mut self, last: bool) -> Self {
         self.after_last = last;
         self
     }
 
     /// Whether only path parameters of the last segment count. Default those of all.
     #[must_use]
-    pub fn last_segment_only(mut self, only: bool) -> Self {
+    pub fn with_last_segment_only(mut self, only: bool) -> Self {
         self.last_segment = only;
         self
     }
@@ -103,23 +103,23 @@ impl Sticky {
     /// that does not know its session (httpd's `nofailover`, `mod_jk`'s
     /// `sticky_session_force`). Default no.
     #[must_use]
-    pub fn force(mut self, force: bool) -> Self {
+    pub fn with_force(mut self, force: bool) -> Self {
         self.force = force;
         self
     }
 
     /// Whether a request leaves its session's member because that has
-    /// [no place free](super::Member::max_requests). Default no: it is refused for a
+    /// [no place free](super::Member::with_max_requests). Default no: it is refused for a
     /// moment, the session is kept.
     #[must_use]
-    pub fn move_when_full(mut self, moves: bool) -> Self {
+    pub fn with_move_when_full(mut self, moves: bool) -> Self {
         self.move_when_full = moves;
         self
     }
 
     /// A cookie of the balancer's own, for containers whose session ids have no route.
     #[must_use]
-    pub fn route_cookie(mut self, cookie: impl Into<Option<RouteCookie>>) -> Self {
+    pub fn with_route_cookie(mut self, cookie: impl Into<Option<RouteCookie>>) -> Self {
         self.route_cookie = cookie.into();
         self
     }
@@ -373,7 +373,7 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(routes(&tomcat(), path, &[]), *expected, "{path}");
         }
-        let last = tomcat().last_segment_only(true);
+        let last = tomcat().with_last_segment_only(true);
         assert_eq!(
             routes(&last, "/a;jsessionid=1.a/b;jsessionid=1.b", &[]),
             ["b"]
@@ -383,16 +383,16 @@ mod tests {
 
     #[test]
     fn options() {
-        let bang = tomcat().separator(b'!');
+        let bang = tomcat().with_separator(b'!');
         assert_eq!(routes(&bang, "/", &["JSESSIONID=1.x!a!b"]), ["a!b"]);
-        let last = tomcat().route_after_last(true);
+        let last = tomcat().with_route_after_last(true);
         assert_eq!(routes(&last, "/", &["JSESSIONID=1.x.a"]), ["a"]);
-        let whole = Sticky::new("ROUTE").unwrap().separator(None);
+        let whole = Sticky::new("ROUTE").unwrap().with_separator(None);
         assert_eq!(routes(&whole, "/x;ROUTE=b", &["ROUTE=a.1"]), ["b", "a.1"]);
         let more = tomcat()
-            .cookie("SID")
+            .with_cookie("SID")
             .unwrap()
-            .path_parameter("sid")
+            .with_path_parameter("sid")
             .unwrap();
         let found = routes(&more, "/;sid=1.a", &["SID=1.b; JSESSIONID=1.c"]);
         assert_eq!(found, ["a", "b", "c"]);
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn the_balancers_own_cookie_comes_last() {
-        let sticky = tomcat().route_cookie(RouteCookie::new("ROUTEID").unwrap());
+        let sticky = tomcat().with_route_cookie(RouteCookie::new("ROUTEID").unwrap());
         let cookies: [&[u8]; 1] = [b"ROUTEID=.b; JSESSIONID=1.a"];
         let session = sticky.session(b"/", cookies);
         assert_eq!(session.routes(), [b"a", b"b"]);

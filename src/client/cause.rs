@@ -6,17 +6,17 @@ use crate::net::Silence;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// It was idle for [`PoolConfig::idle_timeout`](super::PoolConfig::idle_timeout).
+    /// It was idle for [`PoolConfig::with_idle_timeout`](super::PoolConfig::with_idle_timeout).
     IdleTimeout,
     /// The container would have closed it soon: its `keepAliveTimeout`, configured or
     /// learned, was nearly over.
     KeepAlive,
     /// There were more idle connections than
-    /// [`PoolConfig::max_idle`](super::PoolConfig::max_idle), or a new one needed the room.
+    /// [`PoolConfig::with_max_idle`](super::PoolConfig::with_max_idle), or a new one needed the room.
     Surplus,
-    /// It reached its [`PoolConfig::max_lifetime`](super::PoolConfig::max_lifetime).
+    /// It reached its [`PoolConfig::with_max_lifetime`](super::PoolConfig::with_max_lifetime).
     Lifetime,
-    /// It served [`PoolConfig::max_requests`](super::PoolConfig::max_requests).
+    /// It served [`PoolConfig::with_max_requests`](super::PoolConfig::with_max_requests).
     MaxRequests,
     /// The container had closed it while it was idle.
     ClosedByPeer,
@@ -27,7 +27,7 @@ pub enum CloseCause {
     /// `CPing` was not answered properly or not in time.
     CPing,
     /// Another one that was not idle for longer did not answer `CPing` in the time that the
-    /// pool gives ([`Timeouts::cping`](super::Timeouts::cping)).
+    /// pool gives ([`Timeouts::with_cping`](super::Timeouts::with_cping)).
     Suspect,
     /// It was idle and closed under the next request, before any answer.
     Stale,

@@ -11,7 +11,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use ajp::client::{Pool, PoolConfig};
-/// let config = PoolConfig::default().max_connections(50);
+/// let config = PoolConfig::default().with_max_connections(50);
 /// let pool = Pool::new("ajp://127.0.0.1:8009".parse::<ajp::client::Address>()?, config);
 /// # Ok::<(), ajp::client::InvalidAddress>(())
 /// ```
@@ -61,14 +61,14 @@ impl Default for PoolConfig {
 impl PoolConfig {
     /// Packet size of both directions; must be the container's. Default 8192.
     #[must_use]
-    pub fn packet_size(mut self, size: PacketSize) -> Self {
+    pub fn with_packet_size(mut self, size: PacketSize) -> Self {
         self.packet_size = size;
         self
     }
 
     /// The secret sent with every request. Default none.
     #[must_use]
-    pub fn secret(mut self, secret: impl Into<Option<Secret>>) -> Self {
+    pub fn with_secret(mut self, secret: impl Into<Option<Secret>>) -> Self {
         self.secret = secret.into();
         self
     }
@@ -76,7 +76,7 @@ impl PoolConfig {
     /// Most connections at a time, idle ones included, at least 1. Default 100. Keep the sum
     /// over all web servers below the container's `maxThreads`.
     #[must_use]
-    pub fn max_connections(mut self, count: usize) -> Self {
+    pub fn with_max_connections(mut self, count: usize) -> Self {
         self.max_connections = count.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
@@ -85,15 +85,15 @@ impl PoolConfig {
     /// wait. Who comes after them fails at once with
     /// [`ErrorKind::QueueFull`](super::ErrorKind::QueueFull). Default 1000.
     #[must_use]
-    pub fn max_waiting(mut self, count: usize) -> Self {
+    pub fn with_max_waiting(mut self, count: usize) -> Self {
         self.max_waiting = count;
         self
     }
 
     /// Most idle connections; of more, those that were idle for longest are closed. Default
-    /// [`max_connections`](Self::max_connections).
+    /// [`max_connections`](Self::with_max_connections).
     #[must_use]
-    pub fn max_idle(mut self, count: usize) -> Self {
+    pub fn with_max_idle(mut self, count: usize) -> Self {
         self.max_idle = count;
         self
     }
@@ -101,14 +101,14 @@ impl PoolConfig {
     /// How many idle connections [`Pool::replenish`](super::Pool::replenish) opens. Nothing
     /// keeps them between two calls of it. Default 0.
     #[must_use]
-    pub fn min_idle(mut self, count: usize) -> Self {
+    pub fn with_min_idle(mut self, count: usize) -> Self {
         self.min_idle = count;
         self
     }
 
     /// A connection that was idle for this long is closed instead of reused. Default 30 s.
     #[must_use]
-    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
         self
     }
@@ -118,14 +118,14 @@ impl PoolConfig {
     ///
     /// Tomcat's is infinite unless `keepAliveTimeout` or `connectionTimeout` is set.
     #[must_use]
-    pub fn container_keep_alive(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+    pub fn with_container_keep_alive(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.keep_alive = timeout.into();
         self
     }
 
     /// Whether the container's `keepAliveTimeout` is learned from its closes. Default yes.
     ///
-    /// What is learned is used like a [configured one](Self::container_keep_alive), and the
+    /// What is learned is used like a [configured one](Self::with_container_keep_alive), and the
     /// shorter one counts. Twice within 10 minutes a connection that was idle for 1 s or
     /// longer must be found closed in order, the second having become idle after the first
     /// was found; the longer of the two times is believed. Resets and a container that
@@ -133,7 +133,7 @@ impl PoolConfig {
     /// is not confirmed grows by a quarter every 10 minutes and is forgotten after 40, or
     /// when a connection that was idle for longer turns out to be alive.
     #[must_use]
-    pub fn learn_keep_alive(mut self, learn: bool) -> Self {
+    pub fn with_learn_keep_alive(mut self, learn: bool) -> Self {
         self.learn_keep_alive = learn;
         self
     }
@@ -141,23 +141,23 @@ impl PoolConfig {
     /// A connection is not used for longer. Each is given between 80 % and 100 % of it, at
     /// random, so that those opened together do not end together. Default 30 min.
     #[must_use]
-    pub fn max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_max_lifetime(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.max_lifetime = limit.into();
         self
     }
 
-    /// Seed of the random part of [`max_lifetime`](Self::max_lifetime): with the same one the
+    /// Seed of the random part of [`max_lifetime`](Self::with_max_lifetime): with the same one the
     /// first connection, the second and so on always have the same lifetimes. For tests; by
     /// default every pool has its own.
     #[must_use]
-    pub fn jitter_seed(mut self, seed: u64) -> Self {
+    pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }
 
     /// A connection is closed after this many requests. Default no limit.
     #[must_use]
-    pub fn max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
+    pub fn with_max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
         self.max_requests = count.into();
         self
     }
@@ -165,14 +165,14 @@ impl PoolConfig {
     /// When a connection is asked with `CPing` before a request. By default an idle one that
     /// was idle for 1 s or longer.
     #[must_use]
-    pub fn cping(mut self, mode: CPingMode) -> Self {
+    pub fn with_cping(mut self, mode: CPingMode) -> Self {
         self.cping = mode;
         self
     }
 
     /// The limits of each step.
     #[must_use]
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
@@ -182,17 +182,17 @@ impl PoolConfig {
     /// answer is there has lost its place, and the connection is closed.
     ///
     /// Containers of this crate ask for more where they are told to
-    /// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests));
+    /// ([`ServerConfig::with_body_requests`](../server/struct.ServerConfig.html#method.with_body_requests));
     /// allow at least as many here.
     #[must_use]
-    pub fn body_requests(mut self, packets: u16) -> Self {
+    pub fn with_body_requests(mut self, packets: u16) -> Self {
         self.body_requests = packets.max(1);
         self
     }
 
     /// Who is told what happens in the pool. Default nobody.
     #[must_use]
-    pub fn observer(mut self, observer: impl Observer) -> Self {
+    pub fn with_observer(mut self, observer: impl Observer) -> Self {
         self.observer = Watcher::new(observer);
         self
     }

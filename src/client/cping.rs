@@ -20,7 +20,7 @@ use std::time::Duration;
 /// use ajp::client::{CPingMode, PoolConfig};
 /// use std::time::Duration;
 /// let mode = CPingMode::idle_longer_than(Duration::from_secs(5)).and_on_connect();
-/// let config = PoolConfig::default().cping(mode);
+/// let config = PoolConfig::default().with_cping(mode);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CPingMode {

@@ -132,7 +132,7 @@ impl Exchange {
     }
 
     /// Whether at least 256 KiB wait to be written: only where the container may ask for
-    /// several packets at a time ([`PoolConfig::body_requests`](super::PoolConfig::body_requests)).
+    /// several packets at a time ([`PoolConfig::with_body_requests`](super::PoolConfig::with_body_requests)).
     /// [`poll_event`](Self::poll_event) writes them.
     #[must_use]
     pub fn is_backed_up(&self) -> bool {

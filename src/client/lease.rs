@@ -85,7 +85,7 @@ impl Lease {
                 connection.exchanges = connection.exchanges.saturating_add(1);
                 connection.sends(connection.io.queued());
                 let machine = ClientExchange::new(framing, head_request, size)
-                    .body_requests(self.shared.config.body_requests);
+                    .with_body_requests(self.shared.config.body_requests);
                 Ok(Exchange::new(self, machine))
             }
             Err(error) => {

@@ -203,8 +203,8 @@ mod tests {
 
     fn limits(acquire: u32, request: u32) -> Limits {
         let timeouts = Timeouts::default()
-            .acquire(SECOND * acquire)
-            .request(SECOND * request);
+            .with_acquire(SECOND * acquire)
+            .with_request(SECOND * request);
         Limits::new(&timeouts, &RequestTimeouts::new())
     }
 
@@ -282,8 +282,8 @@ mod tests {
         let pool = Timeouts::default();
         let limits = Limits::new(&pool, &RequestTimeouts::new());
         assert!(limits.own.is_none());
-        let own = RequestTimeouts::new().write(SECOND);
+        let own = RequestTimeouts::new().with_write(SECOND);
         let limits = Limits::new(&pool, &own);
-        assert_eq!(*limits.timeouts(&pool), pool.write(SECOND));
+        assert_eq!(*limits.timeouts(&pool), pool.with_write(SECOND));
     }
 }

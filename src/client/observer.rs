@@ -33,7 +33,7 @@ use std::time::Duration;
 /// }
 ///
 /// let slow = std::sync::Arc::new(Slow::default());
-/// let config = PoolConfig::default().observer(slow.clone());
+/// let config = PoolConfig::default().with_observer(slow.clone());
 /// ```
 pub trait Observer: Send + Sync + 'static {
     /// A connection was opened, after this long.

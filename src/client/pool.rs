@@ -140,7 +140,7 @@ impl Pool {
         Ok(time)
     }
 
-    /// Opens connections until [`min_idle`](PoolConfig::min_idle) are idle or no place is
+    /// Opens connections until [`min_idle`](PoolConfig::with_min_idle) are idle or no place is
     /// free, and tells how many. For the start, and for a timer of the caller's: the pool
     /// has none. Expired ones are closed first. One connection is opened after the other;
     /// requests of the same runtime may take those that are open already.

@@ -166,8 +166,8 @@ mod tests {
 
     fn lifetimes(seed: u64) -> Vec<Duration> {
         let config = PoolConfig::default()
-            .max_lifetime(Duration::from_secs(100))
-            .jitter_seed(seed);
+            .with_max_lifetime(Duration::from_secs(100))
+            .with_jitter_seed(seed);
         let shared = Shared::new(Address::tcp("localhost", 1), config);
         (0..1000).filter_map(|_| shared.lifetime()).collect()
     }

@@ -7,17 +7,17 @@ use tokio::time::Instant;
 ///
 /// | step | default | httpd | `mod_jk` |
 /// |---|---|---|---|
-/// | [`acquire`](Self::acquire) | 10 s | `acquire` | `connection_acquire_timeout` |
-/// | [`connect`](Self::connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
-/// | [`cping`](Self::cping) | 5 s | `ping` | `ping_timeout` |
-/// | [`write`](Self::write) | 30 s | `timeout` | `socket_timeout` |
-/// | [`first_packet`](Self::first_packet) | 60 s | `timeout` | `reply_timeout` |
-/// | [`between_packets`](Self::between_packets) | 60 s | `timeout` | `reply_timeout` |
-/// | [`request`](Self::request) | 1 h | - | - |
+/// | [`acquire`](Self::with_acquire) | 10 s | `acquire` | `connection_acquire_timeout` |
+/// | [`connect`](Self::with_connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
+/// | [`cping`](Self::with_cping) | 5 s | `ping` | `ping_timeout` |
+/// | [`write`](Self::with_write) | 30 s | `timeout` | `socket_timeout` |
+/// | [`first_packet`](Self::with_first_packet) | 60 s | `timeout` | `reply_timeout` |
+/// | [`between_packets`](Self::with_between_packets) | 60 s | `timeout` | `reply_timeout` |
+/// | [`request`](Self::with_request) | 1 h | - | - |
 ///
 /// Each has an [`ErrorKind`](super::ErrorKind) of its own. A step that runs out of the time
-/// of [`acquire`](Self::acquire) fails with its own kind; one that runs out of the time of
-/// [`request`](Self::request) with
+/// of [`acquire`](Self::with_acquire) fails with its own kind; one that runs out of the time of
+/// [`request`](Self::with_request) with
 /// [`ErrorKind::RequestTimeout`](super::ErrorKind::RequestTimeout).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -49,30 +49,30 @@ impl Timeouts {
     /// Until a connection is in hand: waiting for a place in the pool, then probing idle
     /// connections, opening one and its CPing, which also have limits of their own.
     #[must_use]
-    pub fn acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.acquire = limit.into();
         self
     }
 
     /// Opening a connection, name lookup included.
     #[must_use]
-    pub fn connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.connect = limit.into();
         self
     }
 
     /// Waiting for CPong. All probes of idle connections for one request together take no
     /// longer than this, and no longer than half of what is left of
-    /// [`acquire`](Self::acquire).
+    /// [`acquire`](Self::with_acquire).
     #[must_use]
-    pub fn cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.cping = limit.into();
         self
     }
 
     /// A write that makes no progress.
     #[must_use]
-    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_write(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.write = limit.into();
         self
     }
@@ -80,7 +80,7 @@ impl Timeouts {
     /// From the request to the first packet of the container. Time in which the container
     /// waits for the request body does not count.
     #[must_use]
-    pub fn first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.first_packet = limit.into();
         self
     }
@@ -88,7 +88,7 @@ impl Timeouts {
     /// From one packet of the container to the next. Tomcat neither ends nor closes an
     /// aborted response, so this is the only way to notice (section 11).
     #[must_use]
-    pub fn between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.between_packets = limit.into();
         self
     }
@@ -96,7 +96,7 @@ impl Timeouts {
     /// The whole request, from the call that acquires a connection to the end of the
     /// response. Switch it off for responses without an end, such as server-sent events.
     #[must_use]
-    pub fn request(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_request(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.request = limit.into();
         self
     }
@@ -111,7 +111,7 @@ impl Timeouts {
 /// ```
 /// use ajp::client::RequestTimeouts;
 /// use std::time::Duration;
-/// let report = RequestTimeouts::new().first_packet(Duration::from_secs(600)).request(None);
+/// let report = RequestTimeouts::new().with_first_packet(Duration::from_secs(600)).with_request(None);
 /// let request = http::Request::get("/report").extension(report);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -158,59 +158,59 @@ impl RequestTimeouts {
         }
     }
 
-    /// See [`Timeouts::acquire`].
+    /// See [`Timeouts::with_acquire`].
     #[must_use]
-    pub fn acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.acquire = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::connect`].
+    /// See [`Timeouts::with_connect`].
     #[must_use]
-    pub fn connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_connect(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.connect = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::cping`].
+    /// See [`Timeouts::with_cping`].
     #[must_use]
-    pub fn cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_cping(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.cping = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::write`].
+    /// See [`Timeouts::with_write`].
     #[must_use]
-    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_write(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.write = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::first_packet`].
+    /// See [`Timeouts::with_first_packet`].
     #[must_use]
-    pub fn first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.first_packet = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::between_packets`].
+    /// See [`Timeouts::with_between_packets`].
     #[must_use]
-    pub fn between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.between_packets = Own::Limit(limit.into());
         self
     }
 
-    /// See [`Timeouts::request`].
+    /// See [`Timeouts::with_request`].
     #[must_use]
-    pub fn request(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_request(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.request = Own::Limit(limit.into());
         self
     }
 
-    /// The request ends at this moment, whatever [`request`](Self::request) says. Unlike a
+    /// The request ends at this moment, whatever [`request`](Self::with_request) says. Unlike a
     /// duration it holds over all attempts when a request is sent again.
     #[must_use]
-    pub fn deadline(mut self, at: impl Into<Option<Instant>>) -> Self {
+    pub fn with_deadline(mut self, at: impl Into<Option<Instant>>) -> Self {
         self.deadline = at.into();
         self
     }
@@ -259,32 +259,32 @@ mod tests {
     fn what_is_not_set_stays_as_the_pool_has_it() {
         let pool = Timeouts::default();
         assert_eq!(RequestTimeouts::new().over(&pool), None);
-        let late = RequestTimeouts::new().deadline(Instant::now());
+        let late = RequestTimeouts::new().with_deadline(Instant::now());
         assert_eq!(late.over(&pool), None);
         let own = RequestTimeouts::new()
-            .acquire(SECOND)
-            .connect(SECOND)
-            .cping(SECOND)
-            .write(SECOND)
-            .first_packet(SECOND)
-            .between_packets(None)
-            .request(None)
+            .with_acquire(SECOND)
+            .with_connect(SECOND)
+            .with_cping(SECOND)
+            .with_write(SECOND)
+            .with_first_packet(SECOND)
+            .with_between_packets(None)
+            .with_request(None)
             .over(&pool);
         let expected = Timeouts::default()
-            .acquire(SECOND)
-            .connect(SECOND)
-            .cping(SECOND)
-            .write(SECOND)
-            .first_packet(SECOND)
-            .between_packets(None)
-            .request(None);
+            .with_acquire(SECOND)
+            .with_connect(SECOND)
+            .with_cping(SECOND)
+            .with_write(SECOND)
+            .with_first_packet(SECOND)
+            .with_between_packets(None)
+            .with_request(None);
         assert_eq!(own, Some(expected));
     }
 
     #[test]
     fn the_earlier_end_counts() {
         let now = Instant::now();
-        let own = RequestTimeouts::new().deadline(now + SECOND);
+        let own = RequestTimeouts::new().with_deadline(now + SECOND);
         assert_eq!(own.end(now, Some(SECOND * 2)), Some(now + SECOND));
         assert_eq!(own.end(now, Some(SECOND / 2)), Some(now + SECOND / 2));
         assert_eq!(own.end(now, None), Some(now + SECOND));

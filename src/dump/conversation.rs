@@ -9,10 +9,10 @@ use bytes::Bytes;
 /// Accepts everything that some peer sends.
 pub(super) fn lenient() -> DecodeOptions {
     DecodeOptions::default()
-        .max_headers(u16::MAX)
-        .lenient_uri(true)
-        .absolute_uri(true)
-        .der_certificate(true)
+        .with_max_headers(u16::MAX)
+        .with_lenient_uri(true)
+        .with_absolute_uri(true)
+        .with_der_certificate(true)
 }
 
 /// As much of an exchange as tells body packets from messages.

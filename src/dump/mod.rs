@@ -90,7 +90,7 @@ impl Dump {
 
     /// Takes longer packets for errors. Default [`PacketSize::MAX`].
     #[must_use]
-    pub fn packet_size(mut self, size: PacketSize) -> Self {
+    pub fn with_packet_size(mut self, size: PacketSize) -> Self {
         self.to_container.size = size;
         self.to_web_server.size = size;
         self
@@ -98,7 +98,7 @@ impl Dump {
 
     /// What is decoded beyond the strict rules. Default: all of it.
     #[must_use]
-    pub fn decode_options(mut self, options: DecodeOptions) -> Self {
+    pub fn with_decode_options(mut self, options: DecodeOptions) -> Self {
         self.conversation.options = options;
         self
     }

@@ -193,7 +193,7 @@ impl RequestFacts {
 
     /// The user that the web server has authenticated. In the container this is `None`
     /// unless the server was told to trust it
-    /// ([`ServerConfig::trust_remote_user`](crate::server::ServerConfig::trust_remote_user)).
+    /// ([`ServerConfig::with_trust_remote_user`](crate::server::ServerConfig::with_trust_remote_user)).
     #[must_use]
     pub fn remote_user(&self) -> Option<Cow<'_, str>> {
         if self.user_trusted {

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 ///
 /// At most one packet is buffered, and the next one is asked for when the body is polled
 /// again, unless the server may ask ahead
-/// ([`ServerConfig::body_requests`](../server/struct.ServerConfig.html#method.body_requests)).
+/// ([`ServerConfig::with_body_requests`](../server/struct.ServerConfig.html#method.with_body_requests)).
 /// It ends only when the web server has said that it is complete: everything else is an error.
 pub struct RequestBody(Option<Arc<Shared>>);
 

@@ -135,9 +135,9 @@ impl ClientExchange {
     }
 
     /// Lets the container wait for so many body packets at a time, the unasked one included,
-    /// at least 1. Default 1; see [`ServerExchange::body_requests`](super::ServerExchange::body_requests).
+    /// at least 1. Default 1; see [`ServerExchange::with_body_requests`](super::ServerExchange::with_body_requests).
     #[must_use]
-    pub fn body_requests(mut self, most: u16) -> Self {
+    pub fn with_body_requests(mut self, most: u16) -> Self {
         self.most_due = most.max(1);
         self
     }

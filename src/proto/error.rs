@@ -18,7 +18,7 @@ pub enum ProtocolError {
         state: &'static str,
     },
     /// The container asked for the next body packet before the last one was sent, or for more
-    /// than it may wait for at a time ([`ClientExchange::body_requests`](super::ClientExchange::body_requests)).
+    /// than it may wait for at a time ([`ClientExchange::with_body_requests`](super::ClientExchange::with_body_requests)).
     #[error(
         "the container sent Get Body Chunk while the answer to the last one was unsent; if it is known to ask ahead, allow it with body_requests"
     )]

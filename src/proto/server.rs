@@ -186,7 +186,7 @@ impl ServerExchange {
     /// More than one is owed only of a body of known length, and never more than its rest
     /// fills: an answer beyond the end is never asked for.
     #[must_use]
-    pub fn body_requests(mut self, most: u16) -> Self {
+    pub fn with_body_requests(mut self, most: u16) -> Self {
         self.most_owed = most.max(1);
         self
     }
@@ -216,7 +216,7 @@ impl ServerExchange {
     }
 
     /// A Get Body Chunk packet to send, when the application wants data, none is owed (or
-    /// fewer than [`body_requests`](Self::body_requests) allow) and more can come. One more
+    /// fewer than [`body_requests`](Self::with_body_requests) allow) and more can come. One more
     /// packet is owed afterwards.
     pub fn request_body(&mut self) -> Option<[u8; 7]> {
         if self.body_ended || self.failed || self.owed >= self.most_owed() {

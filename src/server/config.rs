@@ -54,7 +54,7 @@ impl ServerConfig {
 
     /// Which `req_attribute` names are accepted.
     #[must_use]
-    pub fn attributes(mut self, policy: AttributePolicy) -> Self {
+    pub fn with_attributes(mut self, policy: AttributePolicy) -> Self {
         self.attributes = policy;
         self
     }
@@ -62,28 +62,28 @@ impl ServerConfig {
     /// Whether the application may take `remote_user` for authenticated, as
     /// `tomcatAuthentication="false"` says in Tomcat. Default off.
     #[must_use]
-    pub fn trust_remote_user(mut self, on: bool) -> Self {
+    pub fn with_trust_remote_user(mut self, on: bool) -> Self {
         self.trust_remote_user = on;
         self
     }
 
     /// Packet size of both directions; must be the web server's. Default 8192.
     #[must_use]
-    pub fn packet_size(mut self, size: PacketSize) -> Self {
+    pub fn with_packet_size(mut self, size: PacketSize) -> Self {
         self.packet_size = size;
         self
     }
 
     /// What is accepted beyond the strict rules, and the limit of headers.
     #[must_use]
-    pub fn decode_options(mut self, options: DecodeOptions) -> Self {
+    pub fn with_decode_options(mut self, options: DecodeOptions) -> Self {
         self.decode = options;
         self
     }
 
     /// The limits of each step.
     #[must_use]
-    pub fn timeouts(mut self, timeouts: ServerTimeouts) -> Self {
+    pub fn with_timeouts(mut self, timeouts: ServerTimeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
@@ -91,14 +91,14 @@ impl ServerConfig {
     /// Largest request body in bytes: above it 413 when announced, an error of the body
     /// when not. Default no limit; axum has its own.
     #[must_use]
-    pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
+    pub fn with_max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.max_body = bytes.into();
         self
     }
 
     /// Requests on one connection, after which it ends with reuse 0. Default 10 000.
     #[must_use]
-    pub fn max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
+    pub fn with_max_requests(mut self, count: impl Into<Option<u64>>) -> Self {
         self.max_requests = count.into();
         self
     }
@@ -107,7 +107,7 @@ impl ServerConfig {
     /// A few more are answered with 503 and no CPong, so that a balancer goes elsewhere at
     /// once; what comes beyond those is closed. Default 8192, as in Tomcat.
     #[must_use]
-    pub fn max_connections(mut self, count: usize) -> Self {
+    pub fn with_max_connections(mut self, count: usize) -> Self {
         self.max_connections = count;
         self
     }
@@ -115,7 +115,7 @@ impl ServerConfig {
     /// Where connections, requests and bytes are counted. Default a monitor of its own;
     /// several servers may share one.
     #[must_use]
-    pub fn monitor(mut self, monitor: &Monitor) -> Self {
+    pub fn with_monitor(mut self, monitor: &Monitor) -> Self {
         self.monitor = monitor.clone();
         self
     }
@@ -123,7 +123,7 @@ impl ServerConfig {
     /// Response bytes waiting to be written from which on the response body is not asked
     /// for more. Default 65536.
     #[must_use]
-    pub fn high_water(mut self, bytes: usize) -> Self {
+    pub fn with_high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
         self
     }
@@ -134,13 +134,13 @@ impl ServerConfig {
     ///
     /// More make uploads several times as fast ([`docs::packet_size`](crate::docs::packet_size)
     /// has figures). httpd, mod_jk and this crate's client
-    /// ([`PoolConfig::body_requests`](../client/struct.PoolConfig.html#method.body_requests))
+    /// ([`PoolConfig::with_body_requests`](../client/struct.PoolConfig.html#method.with_body_requests))
     /// answer all of them; try it with any other web server before you rely on it. Bodies of
     /// unknown length are asked for one packet at a time all the same. When the application
     /// answers without having read the body, what was asked for is read and dropped
-    /// ([`ServerTimeouts::swallow`]).
+    /// ([`ServerTimeouts::with_swallow`]).
     #[must_use]
-    pub fn body_requests(mut self, packets: u16) -> Self {
+    pub fn with_body_requests(mut self, packets: u16) -> Self {
         self.body_requests = packets.max(1);
         self
     }
@@ -148,7 +148,7 @@ impl ServerConfig {
     /// Whether to send a flush packet when a response body has nothing ready, so that the
     /// web server passes on what it has (server-sent events). Default on.
     #[must_use]
-    pub fn flush_when_pending(mut self, on: bool) -> Self {
+    pub fn with_flush_when_pending(mut self, on: bool) -> Self {
         self.flush_when_pending = on;
         self
     }

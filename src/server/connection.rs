@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The server shuts down: from now on there is no CPong, every exchange ends with
     /// reuse 0, and an idle connection takes a request only until the
-    /// [last call](super::ServerTimeouts::last_call) is over.
+    /// [last call](super::ServerTimeouts::with_last_call) is over.
     pub fn drain(&mut self) {
         if !self.mode.draining {
             self.mode.draining = true;
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let head = request.method() == b"HEAD";
                     // Also for a refusal: the answer to HEAD has no body.
                     let exchange = ServerExchange::new(request.framing(), head, self.io.size());
-                    self.exchange = Some(exchange.body_requests(self.config.body_requests));
+                    self.exchange = Some(exchange.with_body_requests(self.config.body_requests));
                     self.requests = self.requests.saturating_add(1);
                     if let Err((refusal, error)) = admit(&self.config, &request, self.mode) {
                         self.refuse(refusal, error);

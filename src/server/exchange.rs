@@ -19,7 +19,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Queues Get Body Chunk packets if the application wants data and more can come: one
-    /// if none is owed, or as many as [`body_requests`](super::ServerConfig::body_requests)
+    /// if none is owed, or as many as [`body_requests`](super::ServerConfig::with_body_requests)
     /// allow. `buffered` is how many packets the application has not read yet; while they
     /// and those that are owed make more than half of what is allowed, nothing is asked for.
     pub fn request_body(&mut self, buffered: usize) {
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Whether so much waits to be written that the response body should not be asked for
-    /// more ([`ServerConfig::high_water`](super::ServerConfig::high_water)).
+    /// more ([`ServerConfig::with_high_water`](super::ServerConfig::with_high_water)).
     #[must_use]
     pub fn is_backed_up(&self) -> bool {
         self.io.queued() >= self.config.high_water

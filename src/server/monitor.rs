@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The counters of a server. Cloning gives another handle to the same counters; give it to
-/// [`ServerConfig::monitor`](super::ServerConfig::monitor) and keep one.
+/// [`ServerConfig::with_monitor`](super::ServerConfig::with_monitor) and keep one.
 ///
 /// ```
 /// use ajp::server::{Monitor, ServerConfig, Trust};
 /// let monitor = Monitor::new();
-/// let config = ServerConfig::new(Trust::TrustedNetwork).monitor(&monitor);
-/// // ... serve(listener, app).config(config) ...
+/// let config = ServerConfig::new(Trust::TrustedNetwork).with_monitor(&monitor);
+/// // ... serve(listener, app).with_config(config) ...
 /// assert_eq!(monitor.stats().requests, 0);
 /// # let _ = config;
 /// ```
@@ -58,7 +58,7 @@ pub struct ServerStats {
     pub refused: u64,
     /// Connections closed because their peer may not connect.
     pub peers_refused: u64,
-    /// Connections beyond [`max_connections`](super::ServerConfig::max_connections).
+    /// Connections beyond [`max_connections`](super::ServerConfig::with_max_connections).
     pub over_limit: u64,
     /// Requests that the application failed to answer completely: errors, panics, heads
     /// that do not fit, bodies that break off.

@@ -18,7 +18,7 @@ use {
 /// # Ok::<(), ajp::server::InvalidNetwork>(())
 /// ```
 ///
-/// With a server: `serve(listener, app).secret(secret).peers(move |peer| front.contains(peer.ip()))`.
+/// With a server: `serve(listener, app).with_secret(secret).with_peers(move |peer| front.contains(peer.ip()))`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks(Vec<(IpAddr, u8)>);
 

@@ -33,7 +33,7 @@ impl ServerTimeouts {
     /// Waiting for the first byte of a new connection. Default 20 s; web servers open a
     /// connection when they have a request for it.
     #[must_use]
-    pub fn first(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_first(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.first = limit.into();
         self
     }
@@ -41,14 +41,14 @@ impl ServerTimeouts {
     /// Waiting for the next request, as `keepAliveTimeout` of Tomcat. Default 60 s; keep
     /// it above the web server's idle limit.
     #[must_use]
-    pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle = limit.into();
         self
     }
 
     /// From the first byte of a request to its last. Default 10 s.
     #[must_use]
-    pub fn packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.packet = limit.into();
         self
     }
@@ -56,14 +56,14 @@ impl ServerTimeouts {
     /// Waiting for a body packet that the application wants; above it 408, if the response
     /// has not begun. Default 30 s.
     #[must_use]
-    pub fn body(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_body(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.body = limit.into();
         self
     }
 
     /// A write that makes no progress. Default 30 s.
     #[must_use]
-    pub fn write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_write(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.write = limit.into();
         self
     }
@@ -71,7 +71,7 @@ impl ServerTimeouts {
     /// Waiting for the one body packet that is still owed after the response, before the
     /// connection is given up instead of reused. Default 5 s.
     #[must_use]
-    pub fn swallow(mut self, limit: impl Into<Option<Duration>>) -> Self {
+    pub fn with_swallow(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.swallow = limit.into();
         self
     }
@@ -83,7 +83,7 @@ impl ServerTimeouts {
     /// an error for its user. In this time a web server finds that nobody accepts new
     /// connections, and takes its requests elsewhere.
     #[must_use]
-    pub fn last_call(mut self, limit: Duration) -> Self {
+    pub fn with_last_call(mut self, limit: Duration) -> Self {
         self.last_call = limit;
         self
     }

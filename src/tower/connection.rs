@@ -19,7 +19,7 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// `draining` completes when the server shuts down: there is no CPong any more, a running
 /// exchange ends with reuse 0, and an idle connection closes after the
-/// [last call](crate::server::ServerTimeouts::last_call). Pass [`std::future::pending`] to
+/// [last call](crate::server::ServerTimeouts::with_last_call). Pass [`std::future::pending`] to
 /// serve until the web server closes.
 ///
 /// # Errors

@@ -60,7 +60,7 @@ impl RetryPolicy {
 
     /// Most retries of one request.
     #[must_use]
-    pub fn retries(mut self, most: u32) -> Self {
+    pub fn with_retries(mut self, most: u32) -> Self {
         self.left = most;
         self
     }
@@ -68,14 +68,14 @@ impl RetryPolicy {
     /// How long the first retry waits; each further one waits twice as long as the one
     /// before.
     #[must_use]
-    pub fn pause(mut self, first: Duration) -> Self {
+    pub fn with_pause(mut self, first: Duration) -> Self {
         self.pause = first;
         self
     }
 
     /// A budget of one's own. Every success deposits, every retry withdraws.
     #[must_use]
-    pub fn budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
+    pub fn with_budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
         self.budget = Arc::new(budget);
         self
     }
@@ -83,7 +83,7 @@ impl RetryPolicy {
     /// Whether requests with any method, POST among them, are sent again when the container
     /// has not seen them ([`Retry::Safe`]).
     #[must_use]
-    pub fn unsent_of_any_method(mut self, yes: bool) -> Self {
+    pub fn with_unsent_of_any_method(mut self, yes: bool) -> Self {
         self.any_unsent = yes;
         self
     }

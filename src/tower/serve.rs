@@ -21,14 +21,14 @@ pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
 /// Serves AJP connections from `listener` with a service over
 /// `http::Request<RequestBody>`, such as an axum `Router`. Every connection gets a clone.
 ///
-/// Decide whom to believe with [`secret`](Serve::secret),
-/// [`trusted_network`](Serve::trusted_network) or [`config`](Serve::config), then await it:
+/// Decide whom to believe with [`secret`](Serve::with_secret),
+/// [`trusted_network`](Serve::trusted_network) or [`config`](Serve::with_config), then await it:
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let app = axum::Router::new().route("/hello", axum::routing::get(|| async { "Hello, AJP!" }));
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8009").await?;
-/// ajp::server::serve(listener, app).secret(ajp::Secret::new("s3cr3t")?).await;
+/// ajp::server::serve(listener, app).with_secret(ajp::Secret::new("s3cr3t")?).await;
 /// # Ok(())
 /// # }
 /// ```
@@ -52,7 +52,7 @@ where
 /// let listener = tokio::net::UnixListener::bind("/run/app/ajp.sock")?;
 /// serve_with(listener, move |peer: &UnixPeer| app.clone().layer(axum::Extension(peer.clone())))
 ///     .trusted_network()
-///     .peers(|peer| peer.uid() == Some(33))
+///     .with_peers(|peer| peer.uid() == Some(33))
 ///     .await;
 /// # Ok(())
 /// # }
@@ -91,18 +91,18 @@ pub struct Serve<L: Listener, M, T = ServerConfig> {
 
 impl<L: Listener, M> Serve<L, M, Undecided> {
     /// Believes requests that carry this secret.
-    pub fn secret(self, secret: Secret) -> Serve<L, M> {
-        self.config(ServerConfig::new(Trust::Secrets(vec![secret])))
+    pub fn with_secret(self, secret: Secret) -> Serve<L, M> {
+        self.with_config(ServerConfig::new(Trust::Secrets(vec![secret])))
     }
 
     /// Believes whoever can connect. Right for loopback and Unix sockets, and for networks
     /// that only web servers can reach.
     pub fn trusted_network(self) -> Serve<L, M> {
-        self.config(ServerConfig::new(Trust::TrustedNetwork))
+        self.with_config(ServerConfig::new(Trust::TrustedNetwork))
     }
 
     /// Uses these settings.
-    pub fn config(self, config: ServerConfig) -> Serve<L, M> {
+    pub fn with_config(self, config: ServerConfig) -> Serve<L, M> {
         Serve {
             listener: self.listener,
             make_service: self.make_service,
@@ -127,15 +127,15 @@ impl<L: Listener, M, T> Serve<L, M, T> {
     /// Serves only peers for which `allow` is true: an address of
     /// [`Networks`](crate::server::Networks), or the user behind a Unix socket. Others are
     /// closed without an answer. It comes before the secret and does not replace it.
-    pub fn peers(mut self, allow: impl Fn(&L::Peer) -> bool + Send + 'static) -> Self {
+    pub fn with_peers(mut self, allow: impl Fn(&L::Peer) -> bool + Send + 'static) -> Self {
         self.peers = Some(Box::new(allow));
         self
     }
 
     /// When `signal` completes: accepts no more, lets running exchanges end with reuse 0,
     /// closes idle connections after the
-    /// [last call](crate::server::ServerTimeouts::last_call), and returns. Exchanges that
-    /// run longer than the [drain limit](Self::drain_limit) are cut.
+    /// [last call](crate::server::ServerTimeouts::with_last_call), and returns. Exchanges that
+    /// run longer than the [drain limit](Self::with_drain_limit) are cut.
     ///
     /// For a restart that no user notices, the web server needs a second container to go
     /// to, and should try this one again soon (httpd: `retry=1`).
@@ -148,7 +148,7 @@ impl<L: Listener, M, T> Serve<L, M, T> {
     }
 
     /// How long running exchanges may take after the shutdown signal. Default 30 s.
-    pub fn drain_limit(mut self, limit: Duration) -> Self {
+    pub fn with_drain_limit(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;
         self
     }

@@ -80,7 +80,7 @@ impl ContainerCodec {
 
     /// What is accepted beyond the strict rules.
     #[must_use]
-    pub fn decode_options(mut self, options: DecodeOptions) -> Self {
+    pub fn with_decode_options(mut self, options: DecodeOptions) -> Self {
         self.options = options;
         self
     }

@@ -129,7 +129,7 @@ impl Default for DecodeOptions {
 impl DecodeOptions {
     /// Most request headers of one Forward Request. Default 100, as in Tomcat.
     #[must_use]
-    pub fn max_headers(mut self, count: u16) -> Self {
+    pub fn with_max_headers(mut self, count: u16) -> Self {
         self.max_headers = count;
         self
     }
@@ -137,21 +137,21 @@ impl DecodeOptions {
     /// Accept space and bytes from 0x80 in `req_uri` and query, as lighttpd and `mod_jk`
     /// with `ForwardURICompat` send them. Default off.
     #[must_use]
-    pub fn lenient_uri(mut self, on: bool) -> Self {
+    pub fn with_lenient_uri(mut self, on: bool) -> Self {
         self.lenient_uri = on;
         self
     }
 
     /// Accept `http://host/path` as `req_uri`. Default off.
     #[must_use]
-    pub fn absolute_uri(mut self, on: bool) -> Self {
+    pub fn with_absolute_uri(mut self, on: bool) -> Self {
         self.absolute_uri = on;
         self
     }
 
     /// Accept any bytes in `ssl_cert`, for peers that send DER. Default off.
     #[must_use]
-    pub fn der_certificate(mut self, on: bool) -> Self {
+    pub fn with_der_certificate(mut self, on: bool) -> Self {
         self.der_certificate = on;
         self
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 fn config(failover: Failover) -> BalancerConfig {
-    BalancerConfig::new("farm").failover(failover)
+    BalancerConfig::new("farm").with_failover(failover)
 }
 
 fn farm(count: usize) -> Farm {
@@ -248,7 +248,7 @@ async fn a_request_may_say_whether_it_can_be_sent_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_are_repeated_whole_where_that_was_asked_for() {
-    let failover = Failover::default().repeat_sent_bodies(true);
+    let failover = Failover::default().with_repeat_sent_bodies(true);
     for request in [
         with_body(Method::PUT, "one two").map(BodyExt::boxed),
         pieces(Method::PUT, &["one", " ", "two"]).map(BodyExt::boxed),
@@ -269,7 +269,7 @@ async fn bodies_are_repeated_whole_where_that_was_asked_for() {
         assert!(farm.send(post).await.is_err(), "never POST");
     }
     // More than is kept.
-    let farm = Farm::new(2, config(failover.replay_bytes(6)));
+    let farm = Farm::new(2, config(failover.with_replay_bytes(6)));
     farm.of("a").set(Mood::ChokesOnBody);
     let error = farm.send(pieces(Method::PUT, &["one", " ", "two"])).await;
     assert_eq!(error.unwrap_err().attempts().len(), 1);
@@ -278,8 +278,8 @@ async fn bodies_are_repeated_whole_where_that_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_answer_is_no_failure_unless_it_is_told_to_be() {
-    let limits = Timeouts::default().first_packet(Duration::from_secs(3));
-    let pool = || PoolConfig::default().timeouts(limits);
+    let limits = Timeouts::default().with_first_packet(Duration::from_secs(3));
+    let pool = || PoolConfig::default().with_timeouts(limits);
     let farm = Farm::with_pools(2, config(Failover::default()), pool());
     farm.of("a").set(Mood::Silent);
     let error = farm.get("/").await.unwrap_err();
@@ -289,8 +289,8 @@ async fn a_slow_answer_is_no_failure_unless_it_is_told_to_be() {
     let a = farm.member("a");
     assert_eq!((a.state, a.timed_out), (MemberState::Ok, 1));
     // Repeated, and taken out, by option.
-    let cluster = ClusterConfig::default().max_timeouts(1);
-    let config = config(Failover::default().repeat_timed_out(true)).cluster(cluster);
+    let cluster = ClusterConfig::default().with_max_timeouts(1);
+    let config = config(Failover::default().with_repeat_timed_out(true)).with_cluster(cluster);
     let farm = Farm::with_pools(2, config, pool());
     farm.of("a").set(Mood::Silent);
     assert_eq!(farm.get("/").await.unwrap().body, "b");
@@ -350,8 +350,10 @@ async fn the_first_bad_answer_is_delivered_when_there_is_no_better_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_limits_what_containers_may_have_worked_on() {
-    let none = RetryBudget::default().percent(0).min_per_second(0);
-    let farm = Farm::new(2, config(Failover::default().budget(none)));
+    let none = RetryBudget::default()
+        .with_percent(0)
+        .with_min_per_second(0);
+    let farm = Farm::new(2, config(Failover::default().with_budget(none)));
     farm.of("a").set(Mood::Chokes);
     assert!(farm.get("/").await.is_err());
     assert_eq!(farm.balancer.snapshot().not_repeated, 1);
@@ -361,10 +363,10 @@ async fn the_budget_limits_what_containers_may_have_worked_on() {
     assert_eq!(farm.get("/").await.unwrap().body, "a");
 
     // An outage in which every request fails: one in five is repeated.
-    let fifth = RetryBudget::default().min_per_second(0);
+    let fifth = RetryBudget::default().with_min_per_second(0);
     // A connection that was never idle is not repeated by the client itself.
-    let pool = PoolConfig::default().cping(CPingMode::NEVER);
-    let farm = Farm::with_pools(2, config(Failover::default().budget(fifth)), pool);
+    let pool = PoolConfig::default().with_cping(CPingMode::NEVER);
+    let farm = Farm::with_pools(2, config(Failover::default().with_budget(fifth)), pool);
     for container in &farm.containers {
         container.set(Mood::Chokes);
     }
@@ -379,7 +381,7 @@ async fn the_budget_limits_what_containers_may_have_worked_on() {
 #[tokio::test(start_paused = true)]
 async fn attempts_are_limited() {
     for (most, tried) in [(1, 1), (2, 2), (9, 4)] {
-        let farm = Farm::new(4, config(Failover::default().max_attempts(most)));
+        let farm = Farm::new(4, config(Failover::default().with_max_attempts(most)));
         for container in &farm.containers {
             container.set(Mood::Dead);
         }
@@ -470,8 +472,10 @@ async fn a_caller_that_gives_up_says_nothing_of_the_member() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_pool_sends_requests_elsewhere() {
-    let limits = Timeouts::default().acquire(Duration::from_secs(2));
-    let pool = PoolConfig::default().max_connections(1).timeouts(limits);
+    let limits = Timeouts::default().with_acquire(Duration::from_secs(2));
+    let pool = PoolConfig::default()
+        .with_max_connections(1)
+        .with_timeouts(limits);
     let farm = Farm::with_pools(2, config(Failover::default()), pool);
     farm.of("a").set(Mood::Stalls);
     let stalled = farm.balancer.send(get("/")).await.unwrap();
@@ -488,7 +492,7 @@ async fn a_full_pool_sends_requests_elsewhere() {
 async fn a_full_farm_says_so_at_once() {
     let mut farm = farm(0);
     for name in ["a", "b"] {
-        farm.add(ajp::balancer::Member::new(name).max_requests(1));
+        farm.add(ajp::balancer::Member::new(name).with_max_requests(1));
         farm.of(name).set(Mood::Stalls);
     }
     let first = farm.balancer.send(get("/")).await.unwrap();
@@ -508,7 +512,7 @@ async fn a_full_farm_says_so_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_container_that_does_not_know_cping_is_connected_to() {
-    let pool = PoolConfig::default().cping(CPingMode::NEVER);
+    let pool = PoolConfig::default().with_cping(CPingMode::NEVER);
     let farm = Farm::with_pools(2, config(Failover::default()), pool);
     farm.of("a").set(Mood::Chokes);
     assert_eq!(farm.get("/").await.unwrap().body, "b");
@@ -525,7 +529,7 @@ async fn a_container_that_does_not_know_cping_is_connected_to() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_probe_only_refusals_take_a_member_out() {
-    let farm = Farm::new(2, config(Failover::default().probe_limit(None)));
+    let farm = Farm::new(2, config(Failover::default().with_probe_limit(None)));
     farm.of("a").set(Mood::Chokes);
     assert_eq!(farm.get("/").await.unwrap().body, "b");
     assert_eq!(farm.member("a").state, MemberState::Ok);
@@ -534,8 +538,9 @@ async fn without_a_probe_only_refusals_take_a_member_out() {
 
 #[tokio::test(start_paused = true)]
 async fn bad_answers_take_a_member_out() {
-    let outlier = Outlier::default().min_requests(5);
-    let config = config(Failover::default()).cluster(ClusterConfig::default().outlier(outlier));
+    let outlier = Outlier::default().with_min_requests(5);
+    let config =
+        config(Failover::default()).with_cluster(ClusterConfig::default().with_outlier(outlier));
     let farm = Farm::new(2, config);
     farm.of("a").set(Mood::Status(503));
     for _ in 0..10 {

@@ -265,7 +265,7 @@ impl Farm {
         };
         for n in 0..count {
             let name = ["a", "b", "c", "d", "e"][n];
-            farm.add(Member::new(name).route(name));
+            farm.add(Member::new(name).with_route(name));
         }
         farm
     }

@@ -212,7 +212,9 @@ impl Both {
         let start = Instant::now();
         // Whole seconds here and half a second more there: never the same moment.
         let retry = Duration::from_millis(RETRY * 1000 + 500);
-        let config = ClusterConfig::default().retry(retry).forced_recovery(force);
+        let config = ClusterConfig::default()
+            .with_retry(retry)
+            .with_forced_recovery(force);
         let mut cluster = Cluster::new(config);
         match rule {
             Rule::Requests => {}
@@ -242,10 +244,10 @@ impl Both {
                 }
             }
             let member = Member::new(format!("m{n}"))
-                .route(worker.route.clone())
-                .weight(Weight::from_hundredths(factor).unwrap())
-                .set(worker.set)
-                .flags(text.parse().unwrap());
+                .with_route(worker.route.clone())
+                .with_weight(Weight::from_hundredths(factor).unwrap())
+                .with_set(worker.set)
+                .with_flags(text.parse().unwrap());
             worker.id = Some(cluster.add(member, start).unwrap());
             workers.push(worker);
         }
@@ -274,7 +276,7 @@ impl Both {
         let session = sticky.session(b"/", cookie.as_ref().map(String::as_bytes));
         let with_routes = self.httpd.rule != Rule::Traffic;
         let ask = if with_routes {
-            Ask::new().session(&session)
+            Ask::new().with_session(&session)
         } else {
             Ask::new()
         };
@@ -351,7 +353,7 @@ impl Both {
         let (id, now) = (worker.id.unwrap(), self.now());
         let change = |member: Member| {
             let flags: Flags = member.current_flags();
-            member.flags(flags.apply(&text).unwrap())
+            member.with_flags(flags.apply(&text).unwrap())
         };
         self.cluster.update(id, change, now).unwrap();
     }
@@ -455,7 +457,7 @@ fn the_documented_example() {
     let now = Instant::now();
     let mut cluster = Cluster::new(ClusterConfig::default());
     for (name, weight) in [("a", "1"), ("b", "1"), ("c", "2")] {
-        let member = Member::new(name).weight(weight.parse().unwrap());
+        let member = Member::new(name).with_weight(weight.parse().unwrap());
         cluster.add(member, now).unwrap();
     }
     let mut order = String::new();

@@ -85,7 +85,7 @@ impl Lab {
         let sticky = self.sticky.clone();
         let cookies = format!("S=1.{}", routes.replace(' ', ";S=1."));
         let session: Session<'_> = sticky.session(b"/", [cookies.as_bytes()]);
-        let choice = self.ask(&Ask::new().session(&session));
+        let choice = self.ask(&Ask::new().with_session(&session));
         let choice = choice.map_err(|none| none.reason())?;
         self.done(&choice, OK);
         Ok((self.name(&choice), choice.affinity()))
@@ -115,7 +115,7 @@ impl Lab {
     pub(crate) fn flag(&mut self, name: &str, text: &str) {
         self.change(name, |member| {
             let flags = member.current_flags().apply(text).unwrap();
-            member.flags(flags)
+            member.with_flags(flags)
         });
     }
 }
@@ -126,8 +126,8 @@ pub(crate) fn members(text: &str) -> Vec<Member> {
         .split(' ')
         .map(|word| word.split_once('/').unwrap_or((word, "")));
     let member = |(name, flags): (&str, &str)| {
-        let member = Member::new(name).route(name);
-        member.flags(flags.parse().unwrap())
+        let member = Member::new(name).with_route(name);
+        member.with_flags(flags.parse().unwrap())
     };
     words.map(member).collect()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 fn checked(health: Health) -> Farm {
-    Farm::new(2, BalancerConfig::new("farm").health(health))
+    Farm::new(2, BalancerConfig::new("farm").with_health(health))
 }
 
 /// Runs the checks beside the test.
@@ -21,7 +21,7 @@ fn run(farm: &Farm) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(start_paused = true)]
 async fn cping_takes_members_out_and_brings_them_back() {
-    let farm = checked(Health::new(CPing).interval(Duration::from_secs(10)));
+    let farm = checked(Health::new(CPing).with_interval(Duration::from_secs(10)));
     let task = run(&farm);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(
@@ -58,7 +58,9 @@ async fn cping_takes_members_out_and_brings_them_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_has_failed() {
-    let health = Health::new(CPing).limit(Duration::from_secs(2)).fall(1);
+    let health = Health::new(CPing)
+        .with_limit(Duration::from_secs(2))
+        .with_fall(1);
     let farm = checked(health);
     let _task = run(&farm);
     sleep(Duration::from_secs(1)).await;
@@ -80,9 +82,9 @@ async fn a_check_that_hangs_has_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_http_check_sees_what_cping_does_not() {
-    let check = HttpCheck::get("/app/health".parse().unwrap()).body_contains("a");
+    let check = HttpCheck::get("/app/health".parse().unwrap()).with_body_contains("a");
     assert_eq!(ajp::balancer::Check::describe(&check), "GET /app/health");
-    let farm = checked(Health::new(check).fall(1));
+    let farm = checked(Health::new(check).with_fall(1));
     let _task = run(&farm);
     sleep(Duration::from_secs(1)).await;
     let seen = farm.of("a").seen();
@@ -113,9 +115,11 @@ async fn an_http_check_sees_what_cping_does_not() {
 async fn a_member_at_work_is_not_checked_out() {
     // The check gives up after 5 s, the pool before or after that.
     for patience in [1, 30] {
-        let limits = Timeouts::default().acquire(Duration::from_secs(patience));
-        let pool = PoolConfig::default().max_connections(1).timeouts(limits);
-        let config = BalancerConfig::new("farm").health(Health::new(CPing).fall(1));
+        let limits = Timeouts::default().with_acquire(Duration::from_secs(patience));
+        let pool = PoolConfig::default()
+            .with_max_connections(1)
+            .with_timeouts(limits);
+        let config = BalancerConfig::new("farm").with_health(Health::new(CPing).with_fall(1));
         let farm = Farm::with_pools(1, config, pool);
         farm.of("a").set(Mood::Stalls);
         let stalled = farm.balancer.send(get("/")).await.unwrap();
@@ -134,7 +138,7 @@ async fn checks_follow_the_members() {
     sleep(Duration::from_secs(1)).await;
     farm.add(Member::new("c"));
     farm.balancer.remove("b").unwrap();
-    let stop = |member: Member| member.flags("S".parse().unwrap());
+    let stop = |member: Member| member.with_flags("S".parse().unwrap());
     farm.balancer.update("a", stop).unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(farm.of("c").pings(), 1, "at once");
@@ -168,17 +172,17 @@ async fn a_removed_member_ends_its_requests() {
 async fn changes_apply_to_the_next_request() {
     let farm = Farm::new(2, BalancerConfig::new("farm"));
     let change = |f: fn(Member) -> Member| farm.balancer.update("a", f);
-    change(|a| a.flags("+H".parse().unwrap())).unwrap();
+    change(|a| a.with_flags("+H".parse().unwrap())).unwrap();
     assert_eq!(farm.serving().await, "b");
-    change(|a| a.flags("".parse().unwrap()).set(3)).unwrap();
+    change(|a| a.with_flags("".parse().unwrap()).with_set(3)).unwrap();
     assert_eq!(farm.serving().await, "b");
-    change(|a| a.set(0).weight("11".parse().unwrap())).unwrap();
+    change(|a| a.with_set(0).with_weight("11".parse().unwrap())).unwrap();
     let mut served = 0;
     for _ in 0..24 {
         served += usize::from(farm.get("/").await.unwrap().body == "a");
     }
     assert!((21..=23).contains(&served), "{served}");
-    assert!(change(|a| a.route("\u{0}")).is_err());
+    assert!(change(|a| a.with_route("\u{0}")).is_err());
     assert!(farm.balancer.update("x", |x| x).is_err());
     farm.balancer.set_method(method("lowestlatency").unwrap());
     assert_eq!(farm.balancer.snapshot().method, "lowestlatency");
@@ -193,7 +197,7 @@ async fn changes_apply_to_the_next_request() {
 async fn numbers() {
     let farm = Farm::new(
         2,
-        BalancerConfig::new("farm").sticky(Sticky::new("S").unwrap()),
+        BalancerConfig::new("farm").with_sticky(Sticky::new("S").unwrap()),
     );
     for _ in 0..4 {
         farm.get("/").await.unwrap();
@@ -253,14 +257,17 @@ async fn snapshots_and_members_as_json() {
     assert_eq!(json["members"][1]["latency"]["count"], 1);
     assert!(json["members"][1]["latency"]["p99"].is_f64());
     // What is configured survives a restart.
-    let drain = |m: Member| m.flags("N".parse().unwrap()).weight("2.5".parse().unwrap());
+    let drain = |m: Member| {
+        m.with_flags("N".parse().unwrap())
+            .with_weight("2.5".parse().unwrap())
+    };
     farm.balancer.update("b", drain).unwrap();
     let text = serde_json::to_string(&farm.balancer.members()).unwrap();
     let members: Vec<Member> = serde_json::from_str(&text).unwrap();
     assert_eq!(members, farm.balancer.members());
     // Fields may be left out, but the name not be forgotten.
     let member: Member = serde_json::from_str(r#"{"name":"x","flags":"+H"}"#).unwrap();
-    assert_eq!(member, Member::new("x").flags("H".parse().unwrap()));
+    assert_eq!(member, Member::new("x").with_flags("H".parse().unwrap()));
     let cluster = &mut ajp::balancer::Cluster::new(ajp::balancer::ClusterConfig::default());
     let nameless: Member = serde_json::from_str("{}").unwrap();
     assert!(cluster.add(nameless, std::time::Instant::now()).is_err());
@@ -305,7 +312,7 @@ fn picks_from_many_threads_all_end() {
             for n in 0..200 {
                 let name = ["bytraffic", "bysessions", "leastoutstanding"][n % 3];
                 balancer.set_method(method(name).unwrap());
-                let weight = |m: Member| m.weight(["1", "3"][n % 2].parse().unwrap());
+                let weight = |m: Member| m.with_weight(["1", "3"][n % 2].parse().unwrap());
                 balancer.update("m1", weight).unwrap();
                 balancer.add(Member::new("extra"), pool()).unwrap();
                 assert!(balancer.snapshot().members.len() >= 6);

@@ -11,7 +11,7 @@ use std::time::Duration;
 fn weighted(weights: &[u32]) -> Vec<Member> {
     let member = |(n, weight): (usize, &u32)| {
         let weight = Weight::from_hundredths(*weight).unwrap();
-        Member::new(format!("m{n}")).weight(weight)
+        Member::new(format!("m{n}")).with_weight(weight)
     };
     weights.iter().enumerate().map(member).collect()
 }
@@ -57,7 +57,7 @@ fn by_sessions_beside_mod_jk() {
             }
             let cookie: &[u8] = if has_session { b"S=1" } else { b"" };
             let session = sticky.session(b"/", [cookie]);
-            let choice = lab.ask(&Ask::new().session(&session)).unwrap();
+            let choice = lab.ask(&Ask::new().with_session(&session)).unwrap();
             lab.done(&choice, OK);
             assert_eq!(index(&choice), expected, "{step}: {values:?} {factors:?}");
         }

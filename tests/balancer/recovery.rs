@@ -30,7 +30,7 @@ fn one_request_tries_a_member_that_failed() {
 
 #[test]
 fn a_trial_that_fails_begins_another_pause() {
-    let mut lab = Lab::with([Member::new("a").retry(seconds(30)), Member::new("b")]);
+    let mut lab = Lab::with([Member::new("a").with_retry(seconds(30)), Member::new("b")]);
     lab.fail("a");
     lab.pass(30);
     lab.fail("a");
@@ -90,8 +90,8 @@ fn when_all_have_failed_each_is_tried_by_one_request() {
 #[test]
 fn without_forced_recovery_the_pause_is_kept_and_told() {
     let config = ClusterConfig::default()
-        .forced_recovery(false)
-        .retry(seconds(60));
+        .with_forced_recovery(false)
+        .with_retry(seconds(60));
     let mut lab = Lab::new(config, members("a b"));
     lab.fail("a");
     lab.pass(20);
@@ -111,7 +111,7 @@ fn a_member_that_is_switched_off_does_not_prevent_forced_recovery() {
     lab.fail("a");
     assert_eq!(lab.serve(), Ok("a".into()));
     // Nor is one that is only full, and then nothing is forced.
-    let mut lab = Lab::with([Member::new("a").max_requests(1), Member::new("b")]);
+    let mut lab = Lab::with([Member::new("a").with_max_requests(1), Member::new("b")]);
     lab.fail("b");
     let held = lab.hold().unwrap();
     assert_eq!(lab.name(&held), "a");
@@ -167,7 +167,10 @@ fn timeouts_count_when_they_are_told_to_and_in_a_row() {
         lab.fail_with("a", slow);
     }
     assert_eq!(lab.serving(), ["a", "b"]);
-    let mut lab = Lab::new(ClusterConfig::default().max_timeouts(3), members("a b"));
+    let mut lab = Lab::new(
+        ClusterConfig::default().with_max_timeouts(3),
+        members("a b"),
+    );
     lab.fail_with("a", slow);
     lab.fail_with("a", slow);
     lab.fail_with("a", OK);
@@ -190,8 +193,10 @@ fn what_breaks_off_alone_takes_nobody_out() {
 }
 
 fn watchful() -> ClusterConfig {
-    let outlier = Outlier::default().min_requests(10).eject_for(seconds(30));
-    ClusterConfig::default().outlier(outlier)
+    let outlier = Outlier::default()
+        .with_min_requests(10)
+        .with_eject_for(seconds(30));
+    ClusterConfig::default().with_outlier(outlier)
 }
 
 #[test]
@@ -342,7 +347,7 @@ fn a_member_that_returns_is_not_flooded() {
 
 #[test]
 fn slow_start_after_an_outage() {
-    let config = ClusterConfig::default().slow_start(seconds(100));
+    let config = ClusterConfig::default().with_slow_start(seconds(100));
     for method in ajp::balancer::METHODS {
         let mut lab = Lab::new(config.clone(), members("a b"));
         lab.cluster

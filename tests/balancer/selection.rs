@@ -8,8 +8,8 @@ use std::time::Duration;
 fn a_higher_set_serves_when_the_lower_cannot() {
     let mut lab = Lab::with([
         Member::new("a"),
-        Member::new("b").set(5),
-        Member::new("c").set(2),
+        Member::new("b").with_set(5),
+        Member::new("c").with_set(2),
         Member::new("d"),
     ]);
     assert_eq!(lab.serving(), ["a", "d"]);
@@ -43,7 +43,7 @@ fn spares_replace_members_one_for_one_and_standbys_all() {
 
 #[test]
 fn a_full_member_is_passed_over_and_all_full_is_told_at_once() {
-    let limited = |name: &str| Member::new(name).max_requests(1);
+    let limited = |name: &str| Member::new(name).with_max_requests(1);
     let mut lab = Lab::with([limited("a"), limited("b")]);
     let (a, b) = (lab.hold().unwrap(), lab.hold().unwrap());
     assert_eq!((lab.name(&a), lab.name(&b)), ("a".into(), "b".into()));
@@ -57,7 +57,7 @@ fn a_full_member_is_passed_over_and_all_full_is_told_at_once() {
     assert_eq!(lab.serve(), Ok("a".into()));
     lab.done(&b, OK);
     // A spare helps a full member out.
-    let spare = Member::new("s").flags("R".parse().unwrap());
+    let spare = Member::new("s").with_flags("R".parse().unwrap());
     lab.cluster.add(spare, lab.now).unwrap();
     let held = lab.hold().unwrap();
     let name = lab.name(&held);
@@ -72,12 +72,12 @@ fn a_member_is_tried_once() {
     let mut lab = Lab::with(members("a b c"));
     let mut tried = Vec::new();
     for _ in 0..3 {
-        let choice = lab.ask(&Ask::new().tried(&tried)).unwrap();
+        let choice = lab.ask(&Ask::new().with_tried(&tried)).unwrap();
         assert!(!tried.contains(&choice.member()));
         tried.push(choice.member());
         lab.done(&choice, OK);
     }
-    let none = lab.ask(&Ask::new().tried(&tried)).unwrap_err();
+    let none = lab.ask(&Ask::new().with_tried(&tried)).unwrap_err();
     assert_eq!(none.reason(), Reason::AllTried);
 }
 
@@ -115,7 +115,7 @@ fn a_session_stays_with_its_member() {
 #[test]
 fn forced_sessions_stay_or_are_refused() {
     let mut lab = Lab::with(members("a b c"));
-    lab.sticky = Sticky::new("S").unwrap().force(true);
+    lab.sticky = Sticky::new("S").unwrap().with_force(true);
     assert_eq!(lab.bound("b"), kept("b"));
     lab.flag("b", "+D");
     assert_eq!(lab.bound("b"), Err(Reason::SessionLost));
@@ -124,21 +124,21 @@ fn forced_sessions_stay_or_are_refused() {
     // A route of nobody is not worth a refusal.
     assert!(matches!(lab.bound("x"), Ok((_, Affinity::Unknown))));
     // Neither redirect nor domain helps.
-    lab.change("b", |b| b.redirect("a").domain("x"));
-    lab.change("a", |a| a.domain("x"));
+    lab.change("b", |b| b.with_redirect("a").with_domain("x"));
+    lab.change("a", |a| a.with_domain("x"));
     assert_eq!(lab.bound("b"), Err(Reason::SessionLost));
 }
 
 #[test]
 fn redirects() {
     let mut lab = Lab::with([
-        Member::new("a").route("a").redirect("b"),
+        Member::new("a").with_route("a").with_redirect("b"),
         Member::new("b")
-            .route("b")
-            .redirect("c")
-            .flags("N".parse().unwrap()),
-        Member::new("c").route("c").redirect("a"),
-        Member::new("d").route("d"),
+            .with_route("b")
+            .with_redirect("c")
+            .with_flags("N".parse().unwrap()),
+        Member::new("c").with_route("c").with_redirect("a"),
+        Member::new("d").with_route("d"),
     ]);
     let to = |name: &str| Ok((name.to_owned(), Affinity::Redirected));
     assert_eq!(lab.bound("a"), kept("a"));
@@ -164,13 +164,13 @@ fn redirects() {
 #[test]
 fn domains() {
     let mut lab = Lab::with([
-        Member::new("a1").route("a.1"),
-        Member::new("a2").route("a2").domain("a"),
+        Member::new("a1").with_route("a.1"),
+        Member::new("a2").with_route("a2").with_domain("a"),
         Member::new("a3")
-            .route("a3")
-            .domain("a")
-            .flags("D".parse().unwrap()),
-        Member::new("b1").route("b1"),
+            .with_route("a3")
+            .with_domain("a")
+            .with_flags("D".parse().unwrap()),
+        Member::new("b1").with_route("b1"),
     ]);
     let domain = |name: &str| Ok((name.to_owned(), Affinity::Domain));
     assert_eq!(lab.bound("a.1"), kept("a1"));
@@ -189,18 +189,18 @@ fn domains() {
 #[test]
 fn a_session_waits_for_a_full_member() {
     let two = || {
-        let one = |name: &str| Member::new(name).route(name).max_requests(1);
+        let one = |name: &str| Member::new(name).with_route(name).with_max_requests(1);
         [one("a"), one("b")]
     };
     let mut lab = Lab::with(two());
     let a = lab.hold().unwrap();
     assert_eq!(lab.name(&a), "a");
     assert_eq!(lab.bound("a"), Err(Reason::Full));
-    lab.sticky = Sticky::new("S").unwrap().move_when_full(true);
+    lab.sticky = Sticky::new("S").unwrap().with_move_when_full(true);
     assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Moved)));
     // With another member that knows its sessions there is no need to wait.
     lab.sticky = Sticky::new("S").unwrap();
-    lab.change("a", |a| a.redirect("b"));
+    lab.change("a", |a| a.with_redirect("b"));
     assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Redirected)));
 }
 
@@ -243,22 +243,22 @@ fn what_cannot_be_added() {
     for member in [
         Member::new("a"),
         Member::new(""),
-        Member::new("b").route("b;"),
+        Member::new("b").with_route("b;"),
     ] {
         assert!(lab.cluster.add(member, lab.now).is_err());
     }
     let id = lab.id("a");
     let update =
         |lab: &mut Lab, change: fn(Member) -> Member| lab.cluster.update(id, change, lab.now);
-    assert!(update(&mut lab, |a| a.route("\n")).is_err());
-    assert!(update(&mut lab, |_| Member::new("other").set(3)).is_ok());
+    assert!(update(&mut lab, |a| a.with_route("\n")).is_err());
+    assert!(update(&mut lab, |_| Member::new("other").with_set(3)).is_ok());
     assert_eq!(lab.cluster.find("a"), Some(id), "the name stays");
     assert_eq!(lab.serving(), ["a"]);
 }
 
 #[test]
 fn a_new_member_is_slow_at_first_only_in_a_running_cluster() {
-    let slow = ClusterConfig::default().slow_start(Duration::from_secs(100));
+    let slow = ClusterConfig::default().with_slow_start(Duration::from_secs(100));
     let mut lab = Lab::new(slow, members("a b"));
     let share = |lab: &mut Lab, name: &str| {
         let served = (0..1100).filter(|_| lab.serve().unwrap() == name);

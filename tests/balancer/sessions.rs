@@ -14,7 +14,7 @@ fn tomcat() -> Sticky {
 }
 
 fn farm(sticky: Sticky) -> Farm {
-    Farm::new(3, BalancerConfig::new("farm").sticky(sticky))
+    Farm::new(3, BalancerConfig::new("farm").with_sticky(sticky))
 }
 
 async fn with_cookie(farm: &Farm, cookie: &str) -> Result<Answer, Error> {
@@ -77,7 +77,7 @@ async fn a_session_moves_when_its_member_dies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forced_session_is_refused_when_its_member_dies() {
-    let farm = farm(tomcat().force(true));
+    let farm = farm(tomcat().with_force(true));
     farm.of("b").set(Mood::Dead);
     for attempts in [1, 0] {
         let error = with_cookie(&farm, "JSESSIONID=1.b").await.unwrap_err();
@@ -93,12 +93,12 @@ async fn a_forced_session_is_refused_when_its_member_dies() {
 
 #[tokio::test(start_paused = true)]
 async fn a_draining_member_keeps_its_sessions_and_may_be_told() {
-    let failover = Failover::default().send_activation(true);
+    let failover = Failover::default().with_send_activation(true);
     let config = BalancerConfig::new("farm")
-        .sticky(tomcat())
-        .failover(failover);
+        .with_sticky(tomcat())
+        .with_failover(failover);
     let farm = Farm::new(2, config);
-    let drain = |member: Member| member.flags("N".parse().unwrap());
+    let drain = |member: Member| member.with_flags("N".parse().unwrap());
     farm.balancer.update("a", drain).unwrap();
     assert_eq!(farm.serving().await, "b");
     assert_eq!(
@@ -130,7 +130,7 @@ async fn what_the_caller_knows_of_the_request_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn the_balancers_own_cookie() {
     let cookie = RouteCookie::new("ROUTEID").unwrap();
-    let farm = farm(tomcat().route_cookie(cookie));
+    let farm = farm(tomcat().with_route_cookie(cookie));
     let answer = farm.get("/").await.unwrap();
     let expected = format!("ROUTEID=.{}; Path=/; HttpOnly; SameSite=Lax", answer.body);
     assert_eq!(answer.cookies, [expected]);
@@ -149,10 +149,12 @@ async fn the_balancers_own_cookie() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_waits_for_a_full_pool() {
-    let limits = Timeouts::default().acquire(Duration::from_secs(2));
-    let pool = PoolConfig::default().max_connections(1).timeouts(limits);
+    let limits = Timeouts::default().with_acquire(Duration::from_secs(2));
+    let pool = PoolConfig::default()
+        .with_max_connections(1)
+        .with_timeouts(limits);
     for (moves, expected) in [(false, None), (true, Some(()))] {
-        let config = BalancerConfig::new("farm").sticky(tomcat().move_when_full(moves));
+        let config = BalancerConfig::new("farm").with_sticky(tomcat().with_move_when_full(moves));
         let farm = Farm::with_pools(2, config, pool.clone());
         farm.of("a").set(Mood::Stalls);
         let stalled = farm.balancer.send(super::farm::get("/")).await.unwrap();

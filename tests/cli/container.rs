@@ -44,7 +44,7 @@ impl Container {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
-                let server = ajp::server::serve(listener, app()).config(config);
+                let server = ajp::server::serve(listener, app()).with_config(config);
                 tokio::select! {
                     () = server.into_future() => {}
                     _ = stopping => {}

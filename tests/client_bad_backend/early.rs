@@ -103,7 +103,7 @@ const ASK: [u8; 7] = get_body_chunk(8186);
 /// A container that asks ahead as far as it may, and then once too often.
 #[tokio::test]
 async fn packets_that_are_asked_for_ahead() {
-    let config = config().body_requests(4);
+    let config = config().with_body_requests(4);
     let backend = Backend::start(config, |number, mut conn| async move {
         let request = conn.request().await.unwrap();
         assert_eq!(conn.payload().await.unwrap().len(), 8188, "the eager one");

@@ -177,8 +177,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let config: PoolConfig = config()
-        .cping(CPingMode::idle_longer_than(Duration::ZERO))
-        .timeouts(limits().cping(limit));
+        .with_cping(CPingMode::idle_longer_than(Duration::ZERO))
+        .with_timeouts(limits().with_cping(limit));
     Backend::start(config, move |number, mut conn| {
         let act = act.clone();
         async move {
@@ -199,14 +199,14 @@ where
 async fn a_ping_that_fails() {
     use ajp::client::{ErrorKind, Retry};
     use ajp::proto::Progress;
-    let limits = limits().cping(Duration::from_millis(100));
+    let limits = limits().with_cping(Duration::from_millis(100));
     let cases: [(Vec<u8>, ErrorKind); 3] = [
         (vec![], ErrorKind::CPingTimeout),
         (CPONG.repeat(2), ErrorKind::CPing),
         (response("poison", 1), ErrorKind::CPing),
     ];
     for (answer, kind) in cases {
-        let backend = Backend::start(config().timeouts(limits), move |number, mut conn| {
+        let backend = Backend::start(config().with_timeouts(limits), move |number, mut conn| {
             let answer = answer.clone();
             async move {
                 if number > 0 {

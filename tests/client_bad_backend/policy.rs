@@ -31,7 +31,7 @@ fn retrying(
 }
 
 fn policy() -> RetryPolicy {
-    RetryPolicy::new().pause(Duration::ZERO)
+    RetryPolicy::new().with_pause(Duration::ZERO)
 }
 
 fn request(method: Method, body: impl Into<Bytes>) -> Request<Body> {
@@ -106,7 +106,7 @@ async fn idempotent_requests_are_sent_again_with_their_body() {
     let service = retrying(&backend.client, policy());
     assert!(send(service, request(Method::GET, "")).await.is_err());
     assert_eq!(backend.accepted(), 3);
-    let service = retrying(&backend.client, policy().retries(0));
+    let service = retrying(&backend.client, policy().with_retries(0));
     assert!(send(service, request(Method::GET, "")).await.is_ok());
 }
 
@@ -115,7 +115,7 @@ async fn a_post_is_never_sent_again() {
     for unsent in [false, true] {
         for body in ["", "body"] {
             let backend = failing(1, take_all).await;
-            let policy = policy().unsent_of_any_method(unsent);
+            let policy = policy().with_unsent_of_any_method(unsent);
             let service = retrying(&backend.client, policy);
             assert!(send(service, request(Method::POST, body)).await.is_err());
             assert_eq!(backend.accepted(), 1);
@@ -125,7 +125,7 @@ async fn a_post_is_never_sent_again() {
         let nobody = Refusing::default();
         let tried = Arc::clone(&nobody.0);
         let client = Client::new(Pool::new(nobody, config()));
-        let service = retrying(&client, policy().unsent_of_any_method(unsent));
+        let service = retrying(&client, policy().with_unsent_of_any_method(unsent));
         let error = send(service, request(Method::POST, "body"))
             .await
             .unwrap_err();
@@ -169,9 +169,9 @@ async fn an_answer_that_began_is_final() {
 
 #[tokio::test]
 async fn overload_is_not_answered_with_more() {
-    let short = limits().first_packet(Duration::from_millis(50));
-    let config = config().timeouts(short.acquire(Duration::from_millis(50)));
-    let backend = Backend::start(config.max_connections(1), |_, conn| conn.silent()).await;
+    let short = limits().with_first_packet(Duration::from_millis(50));
+    let config = config().with_timeouts(short.with_acquire(Duration::from_millis(50)));
+    let backend = Backend::start(config.with_max_connections(1), |_, conn| conn.silent()).await;
     let service = retrying(&backend.client, policy());
     let error = send(service.clone(), request(Method::GET, ""))
         .await
@@ -195,7 +195,7 @@ async fn retries_are_bounded_for_all_requests_together() {
     let client = Client::new(Pool::new(nobody, config()));
     // One a second, for 60 seconds.
     let budget = TpsBudget::new(Duration::from_secs(60), 1, 0.0);
-    let service = retrying(&client, policy().budget(budget));
+    let service = retrying(&client, policy().with_budget(budget));
     for _ in 0..100 {
         assert!(
             send(service.clone(), request(Method::GET, ""))
@@ -209,7 +209,7 @@ async fn retries_are_bounded_for_all_requests_together() {
 #[tokio::test(start_paused = true)]
 async fn pauses_double() {
     let client = Client::new(Pool::new(Refusing::default(), config()));
-    let service = retrying(&client, RetryPolicy::new().retries(3));
+    let service = retrying(&client, RetryPolicy::new().with_retries(3));
     for _ in 0..2 {
         let start = tokio::time::Instant::now();
         assert!(

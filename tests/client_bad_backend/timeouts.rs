@@ -27,7 +27,7 @@ async fn silent_after(bytes: Vec<u8>, config: ajp::client::PoolConfig) -> Backen
 #[tokio::test]
 async fn no_answer_at_all() {
     for bytes in [vec![], vec![0x41, 0x42, 0]] {
-        let config = config().timeouts(limits().first_packet(SHORT));
+        let config = config().with_timeouts(limits().with_first_packet(SHORT));
         let backend = silent_after(bytes, config).await;
         let failure = backend.get("first").await.unwrap_err();
         assert_eq!(failure.kind, ErrorKind::FirstPacketTimeout);
@@ -40,7 +40,7 @@ async fn no_answer_at_all() {
 
 #[tokio::test]
 async fn no_answer_to_a_body() {
-    let config = config().timeouts(limits().first_packet(SHORT));
+    let config = config().with_timeouts(limits().with_first_packet(SHORT));
     let backend = silent_after(vec![], config).await;
     let failure = backend
         .post("first", Bytes::from_static(b"body"))
@@ -60,7 +60,7 @@ async fn silence_in_the_middle_of_a_response() {
     let unended = [head(200, &[("content-length", "3")]), chunk(b"one")].concat();
     let packet = [begun.clone(), vec![0x41]].concat();
     for bytes in [begun, unended, packet, head(204, &[])] {
-        let config = config().timeouts(limits().between_packets(SHORT));
+        let config = config().with_timeouts(limits().with_between_packets(SHORT));
         let backend = silent_after(bytes, config).await;
         let failure = backend.get("first").await.unwrap_err();
         assert_eq!(failure.kind, ErrorKind::BetweenPacketsTimeout);
@@ -73,7 +73,7 @@ async fn silence_in_the_middle_of_a_response() {
 
 #[tokio::test]
 async fn a_container_that_takes_nothing() {
-    let config = config().timeouts(limits().write(SHORT));
+    let config = config().with_timeouts(limits().with_write(SHORT));
     let backend = Backend::start(config, |number, mut conn| async move {
         if number > 0 {
             return conn.serve_well().await;
@@ -104,7 +104,11 @@ async fn a_container_that_takes_nothing() {
 /// The limit is for silence, not for the whole response.
 #[tokio::test]
 async fn a_slow_container_is_waited_for() {
-    let config = config().timeouts(limits().between_packets(SHORT * 5).first_packet(SHORT * 5));
+    let config = config().with_timeouts(
+        limits()
+            .with_between_packets(SHORT * 5)
+            .with_first_packet(SHORT * 5),
+    );
     let backend = Backend::start(config, |_, mut conn| async move {
         while conn.request().await.is_some() {
             let whole = response("first", 1);

@@ -44,7 +44,7 @@ async fn serve_badly(mut conn: Conn, seed: u64, wrong_bodies: Arc<AtomicUsize>) 
 async fn no_response_is_another_requests() {
     let wrong_bodies = Arc::new(AtomicUsize::new(0));
     let sink = Arc::clone(&wrong_bodies);
-    let backend = Backend::start(config().max_connections(4), move |number, conn| {
+    let backend = Backend::start(config().with_max_connections(4), move |number, conn| {
         let seed = 0x5eed_0002_u64.wrapping_mul(number as u64 * 2 + 1);
         serve_badly(conn, seed, Arc::clone(&sink))
     })

@@ -140,8 +140,9 @@ impl Connect for ToDeaf {
 /// not for ever.
 #[tokio::test]
 async fn a_write_that_fails_ends_the_wait_for_an_answer() {
-    let limits = crate::raw::backend::limits().first_packet(std::time::Duration::from_millis(100));
-    let config = crate::raw::backend::config().timeouts(limits);
+    let limits =
+        crate::raw::backend::limits().with_first_packet(std::time::Duration::from_millis(100));
+    let config = crate::raw::backend::config().with_timeouts(limits);
     let client = Client::new(Pool::new(ToDeaf, config));
     let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
     let error = soon("an error", client.send(request)).await.unwrap_err();

@@ -222,8 +222,8 @@ async fn a_request_that_found_no_connection_comes_back_whole() {
     assert!(back.body().0.is_some());
 
     // No place in the pool.
-    let short = limits().acquire(Duration::from_millis(10));
-    let config = config().max_connections(1).timeouts(short);
+    let short = limits().with_acquire(Duration::from_millis(10));
+    let config = config().with_max_connections(1).with_timeouts(short);
     let full = Backend::start(config, |_, conn| conn.serve_well()).await;
     let _held = full.client.pool().acquire().await.unwrap();
     let error = failing(&full.client, post(Full::from("kept"))).await;

@@ -83,7 +83,7 @@ async fn one_idle(client: &Client) {
 
 #[tokio::test(start_paused = true)]
 async fn while_connecting_asking_writing_waiting_and_reading() {
-    let config = PoolConfig::default().cping(CPingMode::ALWAYS);
+    let config = PoolConfig::default().with_cping(CPingMode::ALWAYS);
     let long = "long".repeat(100);
     let act = async |client: &Client| well(client, &long).await;
     let polls = at_every_poll(sipping, &config, nothing, &act).await;
@@ -91,7 +91,7 @@ async fn while_connecting_asking_writing_waiting_and_reading() {
     let polls = at_every_poll(sipping, &config, one_idle, &act).await;
     assert!(polls > 30, "{polls}");
     // The check of a stream that is no socket waits for one turn.
-    let config = config.cping(CPingMode::NEVER);
+    let config = config.with_cping(CPingMode::NEVER);
     let polls = at_every_poll(sipping, &config, one_idle, &act).await;
     assert!(polls > 20, "{polls}");
 }
@@ -136,7 +136,7 @@ async fn while_a_stale_connection_is_replaced() {
             end.payload().await;
         })
     };
-    let config = PoolConfig::default().cping(CPingMode::NEVER);
+    let config = PoolConfig::default().with_cping(CPingMode::NEVER);
     let act = async |client: &Client| {
         well(client, "again").await;
         assert_eq!(client.pool().stats().created, 2);
@@ -148,7 +148,9 @@ async fn while_a_stale_connection_is_replaced() {
 /// Also the one who was given the place and did not get to know it.
 #[tokio::test(start_paused = true)]
 async fn while_waiting_for_a_place() {
-    let config = PoolConfig::default().max_connections(1).max_waiting(1);
+    let config = PoolConfig::default()
+        .with_max_connections(1)
+        .with_max_waiting(1);
     let act = async |client: &Client| {
         let held = client.pool().acquire().await.unwrap();
         let release = async {
@@ -186,7 +188,9 @@ async fn while_waiting_for_a_place() {
 
 #[tokio::test(start_paused = true)]
 async fn while_pinging_and_replenishing() {
-    let config = PoolConfig::default().min_idle(3).cping(CPingMode::ALWAYS);
+    let config = PoolConfig::default()
+        .with_min_idle(3)
+        .with_cping(CPingMode::ALWAYS);
     let ping = async |client: &Client| {
         client.pool().ping().await.unwrap();
     };

@@ -19,8 +19,8 @@ use tokio::time::{Instant, advance, sleep};
 
 fn within(timeouts: Timeouts) -> PoolConfig {
     PoolConfig::default()
-        .cping(CPingMode::NEVER)
-        .timeouts(timeouts)
+        .with_cping(CPingMode::NEVER)
+        .with_timeouts(timeouts)
 }
 
 /// The error of a fetch, and after how long it came.
@@ -32,12 +32,12 @@ async fn failing(client: &ajp::client::Client, own: RequestTimeouts) -> (Error, 
 
 #[tokio::test(start_paused = true)]
 async fn the_request_is_bounded_in_every_step() {
-    let limit = RequestTimeouts::new().request(SECOND * 3);
-    let none = PoolConfig::default().timeouts(unlimited());
+    let limit = RequestTimeouts::new().with_request(SECOND * 3);
+    let none = PoolConfig::default().with_timeouts(unlimited());
 
     // Waiting for a place.
     let container = Container::well();
-    let client = container.client(none.clone().max_connections(1));
+    let client = container.client(none.clone().with_max_connections(1));
     let held = client.pool().acquire().await.unwrap();
     let (error, time) = failing(&client, limit).await;
     check(&error, Progress::NotSent, time);
@@ -52,7 +52,7 @@ async fn the_request_is_bounded_in_every_step() {
 
     // CPing, of a new connection and of an idle one.
     let deaf = Container::new(|_, end| end.silent());
-    let client = deaf.client(none.clone().cping(CPingMode::ON_CONNECT));
+    let client = deaf.client(none.clone().with_cping(CPingMode::ON_CONNECT));
     let (error, time) = failing(&client, limit).await;
     check(&error, Progress::NotSent, time);
     let falling_silent = Container::new(|_, mut end| async move {
@@ -124,7 +124,7 @@ async fn a_response_without_an_end_is_cut() {
                 }
             }
         });
-        let client = container.client(within(Timeouts::default().request(SECOND * 3)));
+        let client = container.client(within(Timeouts::default().with_request(SECOND * 3)));
         let (error, time) = failing(&client, RequestTimeouts::new()).await;
         check(&error, Progress::Responding, time);
         assert_eq!(container.open(), 0);
@@ -141,7 +141,7 @@ async fn a_slow_reader_is_cut_too() {
         end.write(&END_RESPONSE_REUSE).await;
         end.silent().await;
     });
-    let config = within(Timeouts::default().request(SECOND * 3));
+    let config = within(Timeouts::default().with_request(SECOND * 3));
     for (pause, ends) in [(2, true), (4, false)] {
         let client = container.client(config.clone());
         let mut body = client
@@ -165,10 +165,10 @@ async fn a_slow_reader_is_cut_too() {
 async fn the_acquire_bounds_its_steps() {
     let container = Container::new(|_, end: End| end.silent());
     let timeouts = Timeouts::default()
-        .acquire(SECOND * 3)
-        .connect(SECOND * 60)
-        .cping(SECOND * 60);
-    let config = within(timeouts).max_connections(1);
+        .with_acquire(SECOND * 3)
+        .with_connect(SECOND * 60)
+        .with_cping(SECOND * 60);
+    let config = within(timeouts).with_max_connections(1);
     let none = RequestTimeouts::new();
 
     let client = container.client(config.clone());
@@ -180,7 +180,7 @@ async fn the_acquire_bounds_its_steps() {
     );
     drop(held);
 
-    let client = container.client(config.clone().cping(CPingMode::ON_CONNECT));
+    let client = container.client(config.clone().with_cping(CPingMode::ON_CONNECT));
     let (error, time) = failing(&client, none).await;
     assert_eq!((error.kind(), time), (ErrorKind::CPingCutShort, SECOND * 3));
 
@@ -234,30 +234,33 @@ async fn a_request_can_have_limits_of_its_own() {
             end.write(&response(&token(&request), 1)).await;
         }
     });
-    let client = container.client(within(Timeouts::default().first_packet(SECOND * 10)));
+    let client = container.client(within(Timeouts::default().with_first_packet(SECOND * 10)));
     let none = RequestTimeouts::new();
     let (error, time) = failing(&client, none).await;
     assert_eq!(
         (error.kind(), time),
         (ErrorKind::FirstPacketTimeout, SECOND * 10)
     );
-    let (error, time) = failing(&client, none.first_packet(SECOND)).await;
+    let (error, time) = failing(&client, none.with_first_packet(SECOND)).await;
     assert_eq!(
         (error.kind(), time),
         (ErrorKind::FirstPacketTimeout, SECOND)
     );
-    for patient in [none.first_packet(SECOND * 21), none.first_packet(None)] {
+    for patient in [
+        none.with_first_packet(SECOND * 21),
+        none.with_first_packet(None),
+    ] {
         let answer = fetch_with(&client, "late", patient).await;
         assert_eq!(answer.unwrap(), "late");
     }
-    let (error, time) = failing(&client, none.deadline(Instant::now() + SECOND * 4)).await;
+    let (error, time) = failing(&client, none.with_deadline(Instant::now() + SECOND * 4)).await;
     assert_eq!(
         (error.kind(), time),
         (ErrorKind::RequestTimeout, SECOND * 4)
     );
     // A moment that is over.
     let opened = container.opened();
-    let (error, time) = failing(&client, none.deadline(Instant::now() - SECOND)).await;
+    let (error, time) = failing(&client, none.with_deadline(Instant::now() - SECOND)).await;
     assert_eq!(
         (error.kind(), time),
         (ErrorKind::RequestTimeout, Duration::ZERO)
@@ -271,7 +274,7 @@ async fn a_request_can_have_limits_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_keeps_its_limits_when_the_pool_is_dropped() {
     let container = Container::new(|_, end: End| end.silent());
-    let client = container.client(within(Timeouts::default().first_packet(SECOND * 7)));
+    let client = container.client(within(Timeouts::default().with_first_packet(SECOND * 7)));
     let lease = client.pool().acquire().await.unwrap();
     drop(client);
     let mut exchange = begin(lease);
@@ -341,7 +344,7 @@ async fn a_stale_connection_is_replaced_without_queueing() {
         end.payload().await;
         sleep(SECOND).await;
     });
-    let client = container.client(within(Timeouts::default()).max_connections(1));
+    let client = container.client(within(Timeouts::default()).with_max_connections(1));
     well(&client, "x").await;
     let stale = tokio::spawn({
         let client = client.clone();

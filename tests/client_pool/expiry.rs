@@ -11,9 +11,9 @@ use tokio::time::{Instant, advance, sleep};
 /// No probes: they would tell from each other what was idle for longer.
 fn plain() -> PoolConfig {
     PoolConfig::default()
-        .cping(CPingMode::NEVER)
-        .idle_timeout(None)
-        .max_lifetime(None)
+        .with_cping(CPingMode::NEVER)
+        .with_idle_timeout(None)
+        .with_max_lifetime(None)
 }
 
 /// A container that notes which connection a request came over.
@@ -35,7 +35,7 @@ fn noting() -> (Container, Arc<Mutex<Vec<usize>>>) {
 #[tokio::test(start_paused = true)]
 async fn the_newest_is_used_and_the_oldest_expires() {
     let (container, notes) = noting();
-    let client = container.client(plain().idle_timeout(SECOND * 10));
+    let client = container.client(plain().with_idle_timeout(SECOND * 10));
     fill(&client, 3).await;
     notes.lock().unwrap().clear();
     for _ in 0..5 {
@@ -56,7 +56,7 @@ async fn the_newest_is_used_and_the_oldest_expires() {
 async fn the_limit_is_exact() {
     for (idle, created) in [(Duration::from_millis(9999), 1), (SECOND * 10, 2)] {
         let container = Container::well();
-        let client = container.client(plain().idle_timeout(SECOND * 10));
+        let client = container.client(plain().with_idle_timeout(SECOND * 10));
         well(&client, "first").await;
         advance(idle).await;
         well(&client, "second").await;
@@ -67,7 +67,7 @@ async fn the_limit_is_exact() {
 #[tokio::test(start_paused = true)]
 async fn more_than_max_idle_are_closed_oldest_first() {
     let (container, notes) = noting();
-    let client = container.client(plain().max_idle(2));
+    let client = container.client(plain().with_max_idle(2));
     let mut held = Vec::new();
     for _ in 0..5 {
         held.push(client.pool().acquire().await.unwrap());
@@ -89,7 +89,7 @@ async fn more_than_max_idle_are_closed_oldest_first() {
     well(&client, "newest").await;
     assert_eq!(*notes.lock().unwrap(), [9]);
 
-    let client = container.client(plain().max_idle(0));
+    let client = container.client(plain().with_max_idle(0));
     well(&client, "one").await;
     well(&client, "two").await;
     assert_eq!(client.pool().stats().created, 2);
@@ -98,7 +98,7 @@ async fn more_than_max_idle_are_closed_oldest_first() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_after_its_requests() {
     let container = Container::well();
-    let client = container.client(plain().max_requests(3));
+    let client = container.client(plain().with_max_requests(3));
     for n in 0..7 {
         client.pool().ping().await.unwrap();
         well(&client, &format!("{n}")).await;
@@ -111,7 +111,9 @@ async fn a_connection_is_closed_after_its_requests() {
 /// When the first connections of a pool end, in seconds.
 async fn lifetimes(seed: u64) -> Vec<u64> {
     let (container, notes) = noting();
-    let config = plain().max_lifetime(SECOND * 100).jitter_seed(seed);
+    let config = plain()
+        .with_max_lifetime(SECOND * 100)
+        .with_jitter_seed(seed);
     let client = container.client(config);
     let mut ends = Vec::new();
     let mut start = Instant::now();
@@ -150,7 +152,7 @@ async fn a_lifetime_that_ends_in_an_exchange_closes_afterwards() {
             end.write(&response(&token(&request), 1)).await;
         }
     });
-    let client = container.client(plain().max_lifetime(SECOND * 10));
+    let client = container.client(plain().with_max_lifetime(SECOND * 10));
     well(&client, "long").await;
     let stats = client.pool().stats();
     assert_eq!(stats.closed_by(CloseCause::Lifetime), 1);
@@ -160,7 +162,7 @@ async fn a_lifetime_that_ends_in_an_exchange_closes_afterwards() {
 #[tokio::test(start_paused = true)]
 async fn min_idle_is_opened_on_request() {
     let container = Container::well();
-    let config = plain().min_idle(4).idle_timeout(SECOND * 10);
+    let config = plain().with_min_idle(4).with_idle_timeout(SECOND * 10);
     let client = container.client(config.clone());
     assert_eq!(client.pool().replenish().await.unwrap(), 4);
     assert_eq!(client.pool().replenish().await.unwrap(), 0);
@@ -175,13 +177,13 @@ async fn min_idle_is_opened_on_request() {
     assert_eq!(stats.closed_by(CloseCause::IdleTimeout), 4);
 
     // Never beyond the cap, never waiting, never more than may be idle.
-    let client = container.client(config.clone().max_connections(2));
+    let client = container.client(config.clone().with_max_connections(2));
     assert_eq!(client.pool().replenish().await.unwrap(), 2);
     let held = client.pool().acquire().await.unwrap();
     let also_held = client.pool().acquire().await.unwrap();
     assert_eq!(client.pool().replenish().await.unwrap(), 0);
     drop((held, also_held));
-    let client = container.client(config.clone().max_idle(1));
+    let client = container.client(config.clone().with_max_idle(1));
     assert_eq!(client.pool().replenish().await.unwrap(), 1);
 
     container.refuse(true);
@@ -194,7 +196,9 @@ async fn min_idle_is_opened_on_request() {
 #[tokio::test(start_paused = true)]
 async fn expired_connections_can_be_evicted() {
     let container = Container::well();
-    let config = plain().idle_timeout(SECOND * 10).max_lifetime(SECOND * 6);
+    let config = plain()
+        .with_idle_timeout(SECOND * 10)
+        .with_max_lifetime(SECOND * 6);
     let client = container.client(config);
     fill(&client, 2).await;
     advance(SECOND * 4).await;

@@ -61,7 +61,7 @@ async fn requests(client: &Client, pauses: &[u64]) {
 #[tokio::test(start_paused = true)]
 async fn a_configured_timeout_is_never_met() {
     let tomcat = Tomcat::keeping(SECOND * 20);
-    let config = PoolConfig::default().container_keep_alive(SECOND * 20);
+    let config = PoolConfig::default().with_container_keep_alive(SECOND * 20);
     let client = tomcat.client(config);
     well(&client, "first").await;
     requests(&client, &[17, 18, 19, 20, 21, 25]).await;
@@ -97,7 +97,7 @@ async fn two_closes_teach() {
 #[tokio::test(start_paused = true)]
 async fn learning_can_be_switched_off() {
     let tomcat = Tomcat::keeping(SECOND * 20);
-    let client = tomcat.client(PoolConfig::default().learn_keep_alive(false));
+    let client = tomcat.client(PoolConfig::default().with_learn_keep_alive(false));
     well(&client, "first").await;
     requests(&client, &[25, 25, 25, 25]).await;
     let stats = client.pool().stats();

@@ -241,11 +241,11 @@ pub(crate) async fn settle() {
 /// No limit at all.
 pub(crate) fn unlimited() -> Timeouts {
     Timeouts::default()
-        .acquire(None)
-        .connect(None)
-        .cping(None)
-        .write(None)
-        .first_packet(None)
-        .between_packets(None)
-        .request(None)
+        .with_acquire(None)
+        .with_connect(None)
+        .with_cping(None)
+        .with_write(None)
+        .with_first_packet(None)
+        .with_between_packets(None)
+        .with_request(None)
 }

@@ -115,7 +115,7 @@ async fn leisurely(mut end: End) {
 
 fn watched(container: &Container, config: PoolConfig) -> (Client, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
-    let client = container.client(config.observer(Arc::clone(&notes)));
+    let client = container.client(config.with_observer(Arc::clone(&notes)));
     (client, notes)
 }
 
@@ -124,8 +124,8 @@ async fn the_time_of_an_exchange_is_told_phase_by_phase() {
     let container = Container::new(|_, end| leisurely(end));
     container.connecting_takes(SECOND / 2);
     let config = PoolConfig::default()
-        .cping(CPingMode::ALWAYS)
-        .max_connections(1);
+        .with_cping(CPingMode::ALWAYS)
+        .with_max_connections(1);
     let (client, notes) = watched(&container, config);
     well(&client, "first").await;
     let pool = client.pool();
@@ -176,11 +176,13 @@ async fn failures_are_told_once_each() {
         }
         end.silent().await;
     });
-    let limits = Timeouts::default().cping(SECOND).first_packet(SECOND * 2);
+    let limits = Timeouts::default()
+        .with_cping(SECOND)
+        .with_first_packet(SECOND * 2);
     let config = PoolConfig::default()
-        .max_waiting(0)
-        .max_connections(1)
-        .timeouts(limits);
+        .with_max_waiting(0)
+        .with_max_connections(1)
+        .with_timeouts(limits);
     let (client, notes) = watched(&container, config);
 
     // Dropped in the middle of the body.
@@ -314,7 +316,7 @@ async fn the_round_trip_is_averaged() {
             time += SECOND / 10;
         }
     });
-    let client = container.client(PoolConfig::default().cping(CPingMode::NEVER));
+    let client = container.client(PoolConfig::default().with_cping(CPingMode::NEVER));
     assert_eq!(client.pool().stats().cping_last, None);
     for (last, average) in [(100.0, 100.0), (200.0, 112.5), (300.0, 135.9375)] {
         client.pool().ping().await.unwrap();
@@ -358,10 +360,10 @@ impl Observer for Hysterical {
 async fn an_observer_that_panics_breaks_nothing() {
     let container = Container::well();
     let config = PoolConfig::default()
-        .observer(Hysterical)
-        .cping(CPingMode::ALWAYS)
-        .max_connections(1)
-        .idle_timeout(SECOND * 10);
+        .with_observer(Hysterical)
+        .with_cping(CPingMode::ALWAYS)
+        .with_max_connections(1)
+        .with_idle_timeout(SECOND * 10);
     let client = container.client(config);
     for n in 0..3 {
         well(&client, &format!("{n}")).await;
@@ -400,8 +402,8 @@ async fn an_observer_may_ask_for_the_statistics() {
     let container = Container::well();
     let curious = Arc::new(Curious::default());
     let config = PoolConfig::default()
-        .observer(Arc::clone(&curious))
-        .max_idle(1);
+        .with_observer(Arc::clone(&curious))
+        .with_max_idle(1);
     let client = container.client(config);
     *curious.0.lock().unwrap() = Some(client.pool().clone());
     let held = client.send(get("held")).await.unwrap();

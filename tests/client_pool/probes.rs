@@ -46,7 +46,7 @@ async fn each_mode_asks_when_it_says() {
         let probes = Arc::new(AtomicUsize::new(0));
         let sink = Arc::clone(&probes);
         let container = Container::new(move |_, end| counting(end, Arc::clone(&sink)));
-        let client = container.client(PoolConfig::default().cping(mode));
+        let client = container.client(PoolConfig::default().with_cping(mode));
         let mut seen = [0; 4];
         for (n, pause) in [0, 0, 3, 5].into_iter().enumerate() {
             advance(SECOND * pause).await;
@@ -106,16 +106,16 @@ impl Dying {
 
 fn config() -> PoolConfig {
     PoolConfig::default()
-        .cping(CPingMode::default())
-        .idle_timeout(None)
-        .timeouts(limits())
+        .with_cping(CPingMode::default())
+        .with_idle_timeout(None)
+        .with_timeouts(limits())
 }
 
 /// Twenty dead connections cost one limit, not twenty.
 #[tokio::test(start_paused = true)]
 async fn one_probe_that_times_out_condemns_the_older_ones() {
     let dying = Dying::new(20, End::silent);
-    let client = dying.container.client(config().max_connections(20));
+    let client = dying.container.client(config().with_max_connections(20));
     fill(&client, 20).await;
     dying.die();
     advance(SECOND * 60).await;
@@ -175,7 +175,7 @@ async fn all_probes_together_take_no_longer_than_one() {
         sleep(SECOND * 2).await;
         drop(end);
     });
-    let client = dying.container.client(config().max_connections(20));
+    let client = dying.container.client(config().with_max_connections(20));
     fill(&client, 20).await;
     dying.die();
     advance(SECOND * 60).await;
@@ -235,7 +235,7 @@ async fn probes_leave_time_for_a_new_connection() {
     advance(SECOND * 60).await;
     dying.container.connecting_takes(SECOND);
     let start = Instant::now();
-    let short = RequestTimeouts::new().acquire(SECOND * 4);
+    let short = RequestTimeouts::new().with_acquire(SECOND * 4);
     let answer = crate::memory::fetch_with(&client, "saved", short).await;
     assert_eq!(answer.unwrap(), "saved");
     assert_eq!(start.elapsed(), SECOND * 3);
@@ -266,7 +266,7 @@ async fn a_new_connection_that_fails_is_an_error() {
     ];
     for (act, kind, time) in cases {
         let container = Container::new(move |_, end| act(end));
-        let client = container.client(config().cping(CPingMode::ALWAYS));
+        let client = container.client(config().with_cping(CPingMode::ALWAYS));
         let start = Instant::now();
         let error = fetch(&client, "never").await.unwrap_err();
         assert_eq!(error.kind(), kind);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 fn one() -> PoolConfig {
-    PoolConfig::default().max_connections(1)
+    PoolConfig::default().with_max_connections(1)
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +48,7 @@ fn client_waiting(callers: &[tokio::task::JoinHandle<()>]) -> usize {
 async fn a_full_queue_refuses_at_once() {
     for most in [0, 2] {
         let container = Container::well();
-        let client = container.client(one().max_waiting(most));
+        let client = container.client(one().with_max_waiting(most));
         let held = client.pool().acquire().await.unwrap();
         let callers: Vec<_> = (0..most)
             .map(|n| {
@@ -81,8 +81,8 @@ async fn a_full_queue_refuses_at_once() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_in_time_and_gives_the_queue_its_room_back() {
     let container = Container::well();
-    let timeouts = Timeouts::default().acquire(SECOND * 3);
-    let client = container.client(one().max_waiting(1).timeouts(timeouts));
+    let timeouts = Timeouts::default().with_acquire(SECOND * 3);
+    let client = container.client(one().with_max_waiting(1).with_timeouts(timeouts));
     let held = client.pool().acquire().await.unwrap();
     for _ in 0..3 {
         let start = Instant::now();
@@ -112,7 +112,7 @@ async fn a_storm_keeps_to_the_cap() {
             }
         }
     });
-    let client = container.client(PoolConfig::default().max_connections(5));
+    let client = container.client(PoolConfig::default().with_max_connections(5));
     join_all((0..200).map(|n| {
         let client = client.clone();
         async move { well(&client, &format!("caller-{n}")).await }
@@ -131,7 +131,7 @@ async fn a_storm_keeps_to_the_cap() {
 #[tokio::test(start_paused = true)]
 async fn a_fresh_connection_keeps_to_the_cap() {
     let container = Container::well();
-    let client = container.client(PoolConfig::default().max_connections(3));
+    let client = container.client(PoolConfig::default().with_max_connections(3));
     fill(&client, 3).await;
     let none = RequestTimeouts::new();
     let first = client.pool().acquire_fresh(&none).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_fresh_connection_keeps_to_the_cap() {
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_shuts_down_lets_exchanges_end_and_nobody_in() {
     let container = Container::well();
-    let client = container.client(PoolConfig::default().max_connections(2));
+    let client = container.client(PoolConfig::default().with_max_connections(2));
     fill(&client, 2).await;
     let running = client.send(get("running")).await.unwrap();
     let held = client.pool().acquire().await.unwrap();

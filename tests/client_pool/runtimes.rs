@@ -28,7 +28,7 @@ fn counts(pool: &Pool) -> (u64, u64, usize) {
 
 #[test]
 fn a_connection_is_used_in_its_runtime_alone() {
-    let (_home, backend) = container(config().max_connections(2));
+    let (_home, backend) = container(config().with_max_connections(2));
     let pool = backend.client.pool();
     let (first, second) = (single(), single());
     first.block_on(backend.well("1"));
@@ -56,7 +56,7 @@ fn a_connection_is_used_in_its_runtime_alone() {
 #[test]
 fn runtimes_on_threads_share_the_limit() {
     const THREADS: usize = 3;
-    let (_home, backend) = container(config().max_connections(THREADS));
+    let (_home, backend) = container(config().with_max_connections(THREADS));
     let (backend, together) = (Arc::new(backend), Arc::new(Barrier::new(THREADS)));
     let threads = (0..THREADS).map(|thread| {
         let (backend, together) = (Arc::clone(&backend), Arc::clone(&together));

@@ -69,8 +69,8 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     });
     container.connecting_takes(SECOND / 2);
     let config = PoolConfig::default()
-        .secret(ajp::Secret::new("geheim").unwrap())
-        .timeouts(Timeouts::default().first_packet(SECOND * 2));
+        .with_secret(ajp::Secret::new("geheim").unwrap())
+        .with_timeouts(Timeouts::default().with_first_packet(SECOND * 2));
     let client = container.client(config);
     let mut request = get("page?query=private");
     let headers = request.headers_mut();
@@ -131,7 +131,7 @@ async fn a_span_tells_the_phases_and_no_secrets() {
 async fn the_life_of_a_connection_is_told() {
     let (log, _guard) = listen();
     let container = Container::well();
-    let client = container.client(PoolConfig::default().max_requests(1));
+    let client = container.client(PoolConfig::default().with_max_requests(1));
     well(&client, "x").await;
     let lines = log.lines().join("\n");
     assert!(

@@ -272,19 +272,19 @@ async fn storm(seed: u64) {
         faulty.serve()
     });
     let limits = Timeouts::default()
-        .cping(SECOND)
-        .first_packet(SECOND * 2)
-        .between_packets(SECOND / 2)
-        .request(SECOND * 4);
+        .with_cping(SECOND)
+        .with_first_packet(SECOND * 2)
+        .with_between_packets(SECOND / 2)
+        .with_request(SECOND * 4);
     let config = PoolConfig::default()
-        .max_connections(12)
-        .max_idle(10)
-        .idle_timeout(SECOND * 5)
-        .max_lifetime(SECOND * 60)
-        .jitter_seed(seed)
-        .max_requests(100)
-        .cping(CPingMode::default())
-        .timeouts(limits);
+        .with_max_connections(12)
+        .with_max_idle(10)
+        .with_idle_timeout(SECOND * 5)
+        .with_max_lifetime(SECOND * 60)
+        .with_jitter_seed(seed)
+        .with_max_requests(100)
+        .with_cping(CPingMode::default())
+        .with_timeouts(limits);
     let client = container.client(config);
     let (mut delivered, mut impatient) = (0, 0);
     let mut failures: HashMap<ErrorKind, usize> = HashMap::new();

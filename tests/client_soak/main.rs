@@ -65,9 +65,9 @@ fn duration() -> Duration {
 async fn nothing_grows_and_nothing_is_mixed_up() {
     let mut tomcat = Tomcat::builder().start().await;
     let config = PoolConfig::default()
-        .secret(Secret::new(SECRET).unwrap())
-        .max_connections(CONNECTIONS)
-        .max_requests(50);
+        .with_secret(Secret::new(SECRET).unwrap())
+        .with_max_connections(CONNECTIONS)
+        .with_max_requests(50);
     let pool = Pool::new(Address::from(tomcat.ajp_addr()), config);
     let client = Client::new(pool);
     let sockets_before = open_sockets();

@@ -31,12 +31,12 @@ async fn shorter_than_the_pools_idle_timeout() {
         .connector_attr("keepAliveTimeout", "1500")
         .start()
         .await;
-    let config = || config().idle_timeout(Duration::from_secs(60));
+    let config = || config().with_idle_timeout(Duration::from_secs(60));
     // CPing after a second of idleness, before Tomcat closes: any method is safe.
     let probing = client(&tomcat, config());
     let any = [Method::GET, Method::POST, Method::PUT, Method::HEAD];
     // Without it a connection may close under a request, which is then sent again.
-    let trusting = client(&tomcat, config().cping(CPingMode::NEVER));
+    let trusting = client(&tomcat, config().with_cping(CPingMode::NEVER));
     let bodiless = [Method::GET, Method::HEAD];
     let mut random = Random::new(4);
     for round in 0..8 {

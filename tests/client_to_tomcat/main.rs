@@ -25,7 +25,7 @@ use support::pattern::{bytes, sha256_hex};
 use support::tomcat::{SECRET, Tomcat};
 
 fn config() -> PoolConfig {
-    PoolConfig::default().secret(Secret::new(SECRET).unwrap())
+    PoolConfig::default().with_secret(Secret::new(SECRET).unwrap())
 }
 
 fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {

@@ -44,8 +44,10 @@ async fn a_header_of_12_kilobytes_and_packets_of_8() {
     assert_eq!(small.pool().stats().created, 1);
 
     // Only one side was told to take more: no hang, no answer to somebody else.
-    let limits = Timeouts::default().first_packet(Duration::from_secs(10));
-    let large = config().packet_size(PacketSize::MAX).timeouts(limits);
+    let limits = Timeouts::default().with_first_packet(Duration::from_secs(10));
+    let large = config()
+        .with_packet_size(PacketSize::MAX)
+        .with_timeouts(limits);
     let large = client(&tomcat, large);
     match exchange(&large, with_token(12_000)).await {
         Ok((status, _)) => assert!((400..600).contains(&status), "{status}"),
@@ -58,7 +60,7 @@ async fn a_header_of_12_kilobytes_and_packets_of_8() {
 #[tokio::test]
 async fn packets_of_65536_on_both_sides() {
     let tomcat = Tomcat::builder().packet_size(65536).start().await;
-    let client = client(&tomcat, config().packet_size(PacketSize::MAX));
+    let client = client(&tomcat, config().with_packet_size(PacketSize::MAX));
     for len in [12_000, 60_000] {
         token_arrives(&client, len).await;
     }

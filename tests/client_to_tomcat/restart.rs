@@ -87,9 +87,9 @@ async fn a_crash_under_load_is_waited_out_by_the_policy() {
     let mut tomcat = Tomcat::builder().start().await;
     let client = client(&tomcat, config());
     let policy = RetryPolicy::new()
-        .retries(10)
-        .pause(Duration::from_millis(50))
-        .budget(TpsBudget::new(Duration::from_secs(60), 1000, 1.0));
+        .with_retries(10)
+        .with_pause(Duration::from_millis(50))
+        .with_budget(TpsBudget::new(Duration::from_secs(60), 1000, 1.0));
     let run = Arc::new(Run::default());
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {

@@ -27,8 +27,8 @@ async fn storm(client: &Client, uri: &'static str) -> (Duration, Vec<Error>) {
 }
 
 fn capped(cap: usize, acquire: Duration) -> PoolConfig {
-    let timeouts = Timeouts::default().acquire(acquire);
-    config().max_connections(cap).timeouts(timeouts)
+    let timeouts = Timeouts::default().with_acquire(acquire);
+    config().with_max_connections(cap).with_timeouts(timeouts)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,8 +28,8 @@ async fn client() -> Client {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::from(listener.local_addr().unwrap());
     let attributes = ajp::server::AttributePolicy::default().accept("SHIB_name");
-    let config = ServerConfig::new(Trust::TrustedNetwork).attributes(attributes);
-    let server = serve(listener, tower::service_fn(echo)).config(config);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_attributes(attributes);
+    let server = serve(listener, tower::service_fn(echo)).with_config(config);
     tokio::spawn(server.into_future());
     Client::new(Pool::new(address, PoolConfig::default()))
 }

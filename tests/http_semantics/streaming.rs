@@ -164,7 +164,8 @@ async fn events_of_our_own_container() {
         let events = events.chain(end.filter_map(|()| std::future::ready(None)));
         Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(events))))
     });
-    let server = serve(Accepting(accepted), app).config(ServerConfig::new(Trust::TrustedNetwork));
+    let server =
+        serve(Accepting(accepted), app).with_config(ServerConfig::new(Trust::TrustedNetwork));
     tokio::spawn(server.into_future());
     let client = Client::new(Pool::new(InMemory(opened), config()));
     for _ in 0..2 {

@@ -120,16 +120,16 @@ async fn ours(setup: Setup, errors: Arc<Mutex<Vec<String>>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trust = Trust::Secrets(vec![Secret::new(SECRET).unwrap()]);
-    let config = ServerConfig::new(trust).trust_remote_user(true);
+    let config = ServerConfig::new(trust).with_trust_remote_user(true);
     let config = match setup {
-        Setup::Large => config.packet_size(PacketSize::MAX),
-        Setup::Attribute => config.attributes(AttributePolicy::default().accept(ATTRIBUTE)),
-        Setup::ShortIdle => config.timeouts(ServerTimeouts::default().idle(SHORT_IDLE)),
+        Setup::Large => config.with_packet_size(PacketSize::MAX),
+        Setup::Attribute => config.with_attributes(AttributePolicy::default().accept(ATTRIBUTE)),
+        Setup::ShortIdle => config.with_timeouts(ServerTimeouts::default().with_idle(SHORT_IDLE)),
         _ => config,
     };
     let app = Router::new().nest("/app", container::app());
     let server = serve(listener, app)
-        .config(config)
+        .with_config(config)
         .on_error(move |_, error| errors.lock().unwrap().push(format!("{error:?}")));
     tokio::spawn(server.into_future());
     address

@@ -261,15 +261,15 @@ impl From<Error> for Failure {
 /// No probes, and limits that only a bug runs into.
 pub(crate) fn config() -> PoolConfig {
     PoolConfig::default()
-        .cping(CPingMode::NEVER)
-        .timeouts(limits())
+        .with_cping(CPingMode::NEVER)
+        .with_timeouts(limits())
 }
 
 pub(crate) fn limits() -> Timeouts {
     Timeouts::default()
-        .first_packet(PATIENCE * 6)
-        .between_packets(PATIENCE * 6)
-        .write(PATIENCE * 6)
+        .with_first_packet(PATIENCE * 6)
+        .with_between_packets(PATIENCE * 6)
+        .with_write(PATIENCE * 6)
 }
 
 impl Backend {

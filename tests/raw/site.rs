@@ -83,7 +83,7 @@ impl Site {
     }
 
     pub(crate) async fn timed(timeouts: ServerTimeouts) -> Self {
-        Self::start(ServerConfig::new(Trust::TrustedNetwork).timeouts(timeouts)).await
+        Self::start(ServerConfig::new(Trust::TrustedNetwork).with_timeouts(timeouts)).await
     }
 
     pub(crate) async fn start(config: ServerConfig) -> Self {
@@ -94,7 +94,7 @@ impl Site {
         let (stop, stopped) = oneshot::channel();
         let state = App::new(note);
         let server = serve(listener, app::router(&state))
-            .config(config)
+            .with_config(config)
             .on_error(move |_, error| {
                 let _ = sink.send(Seen::from(error));
             })
@@ -243,12 +243,12 @@ impl Peer {
 pub(crate) fn patient() -> ServerTimeouts {
     let long = Duration::from_secs(60);
     ServerTimeouts::default()
-        .first(long)
-        .idle(long)
-        .packet(long)
-        .body(long)
-        .write(long)
-        .swallow(long)
+        .with_first(long)
+        .with_idle(long)
+        .with_packet(long)
+        .with_body(long)
+        .with_write(long)
+        .with_swallow(long)
 }
 
 /// Short, and still far longer than a step without a wait takes.

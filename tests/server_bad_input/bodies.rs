@@ -174,7 +174,7 @@ async fn a_close_while_the_application_works_drops_it() {
 /// Above the limit nothing more is asked for, although the application still holds the body.
 #[tokio::test]
 async fn a_body_above_the_limit_is_not_pulled_further() {
-    let config = ServerConfig::new(Trust::TrustedNetwork).max_body(10);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_max_body(10);
     let mut site = Site::start(config).await;
     let mut peer = site.connect().await;
     peer.send(&request("POST", "/hold", &CHUNKED)).await;
@@ -191,7 +191,7 @@ async fn a_body_above_the_limit_is_not_pulled_further() {
 /// The web server of a container that may ask ahead, when it has: for three packets beside
 /// the unasked one, of a body of six.
 async fn ahead(uri: &str) -> (Site, Peer) {
-    let config = ServerConfig::new(Trust::TrustedNetwork).body_requests(4);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_body_requests(4);
     let site = Site::start(config).await;
     let mut peer = post(&site, uri, &(6 * 8186).to_string()).await;
     for _ in 0..3 {
@@ -256,8 +256,8 @@ async fn a_body_that_ends_before_what_was_asked_for_ahead() {
 #[tokio::test]
 async fn what_was_asked_for_ahead_does_not_cost_the_answer() {
     let config = ServerConfig::new(Trust::TrustedNetwork)
-        .max_requests(1)
-        .body_requests(256);
+        .with_max_requests(1)
+        .with_body_requests(256);
     let site = Site::start(config).await;
     let mut peer = post(&site, "/first", &(300 * 8186).to_string()).await;
     for _ in 0..255 {

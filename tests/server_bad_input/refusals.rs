@@ -61,7 +61,7 @@ async fn unknown_attributes_are_refused_or_dropped() {
         AttributePolicy::default().drop(GHOSTCAT),
         AttributePolicy::default().accept(GHOSTCAT),
     ] {
-        let config = ServerConfig::new(Trust::TrustedNetwork).attributes(policy);
+        let config = ServerConfig::new(Trust::TrustedNetwork).with_attributes(policy);
         let site = Site::start(config).await;
         let mut peer = site.connect().await;
         peer.send(&attack).await;
@@ -95,7 +95,7 @@ async fn hosts_that_are_none() {
 
 #[tokio::test]
 async fn an_announced_body_that_is_too_large() {
-    let limited = || ServerConfig::new(Trust::TrustedNetwork).max_body(1000);
+    let limited = || ServerConfig::new(Trust::TrustedNetwork).with_max_body(1000);
     for length in ["1001", "9223372036854775807"] {
         let attack = request("POST", "/count", &[("content-length", length)]);
         let (answer, seen) = Site::start(limited()).await.attack(&attack).await;

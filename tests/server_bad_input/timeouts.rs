@@ -27,7 +27,7 @@ async fn dribble(peer: &mut Peer, bytes: &[u8]) -> (Vec<u8>, bool) {
 async fn a_request_that_stops_in_the_middle() {
     let whole = request("GET", "/hello", &[("host", "a")]);
     for len in [1, 4, 20] {
-        let mut site = Site::timed(patient().packet(SHORT)).await;
+        let mut site = Site::timed(patient().with_packet(SHORT)).await;
         let mut honest = site.connect().await;
         let mut peer = site.connect().await;
         peer.send(whole.get(..len).unwrap()).await;
@@ -45,7 +45,7 @@ async fn a_request_that_stops_in_the_middle() {
 /// The limit is for the whole packet: a byte now and then does not move it.
 #[tokio::test]
 async fn a_request_that_trickles() {
-    let mut site = Site::timed(patient().packet(SHORT)).await;
+    let mut site = Site::timed(patient().with_packet(SHORT)).await;
     let mut peer = site.connect().await;
     let whole = request("GET", "/hello", &[("host", "a")]);
     assert_eq!(dribble(&mut peer, &whole).await.0, b"");
@@ -56,7 +56,7 @@ async fn a_request_that_trickles() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_without_an_error() {
-    let site = Site::timed(patient().first(SHORT)).await;
+    let site = Site::timed(patient().with_first(SHORT)).await;
     let mut used = site.connect().await;
     used.hello().await;
     let mut fresh = site.connect().await;
@@ -64,7 +64,7 @@ async fn an_idle_connection_is_closed_without_an_error() {
     used.hello().await;
     drop(used);
     site.close().await;
-    let site = Site::timed(patient().idle(SHORT)).await;
+    let site = Site::timed(patient().with_idle(SHORT)).await;
     let mut used = site.connect().await;
     used.hello().await;
     assert_eq!(used.read_to_end().await, (Vec::new(), false));
@@ -77,7 +77,7 @@ async fn an_idle_connection_is_closed_without_an_error() {
 #[tokio::test]
 async fn a_body_that_does_not_come() {
     for sent in [&b""[..], b"\x12\x34\0"] {
-        let mut site = Site::timed(patient().body(SHORT)).await;
+        let mut site = Site::timed(patient().with_body(SHORT)).await;
         let mut honest = site.connect().await;
         let mut peer = site.connect().await;
         peer.send(&request("POST", "/count", &[("content-length", "5")]))
@@ -91,7 +91,7 @@ async fn a_body_that_does_not_come() {
         drop(honest);
         site.close().await;
     }
-    let mut site = Site::timed(patient().body(SHORT)).await;
+    let mut site = Site::timed(patient().with_body(SHORT)).await;
     let mut peer = site.connect().await;
     peer.send(&request("POST", "/count", &[("content-length", "50")]))
         .await;
@@ -105,7 +105,7 @@ async fn a_body_that_does_not_come() {
 #[tokio::test]
 async fn an_unread_body_that_does_not_come() {
     for sent in [&b""[..], b"\x12\x34\0"] {
-        let site = Site::timed(patient().swallow(SHORT)).await;
+        let site = Site::timed(patient().with_swallow(SHORT)).await;
         let mut honest = site.connect().await;
         let mut peer = site.connect().await;
         peer.send(&request("POST", "/unread", &[("content-length", "5")]))
@@ -124,7 +124,7 @@ async fn an_unread_body_that_does_not_come() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read() {
-    let mut site = Site::timed(patient().write(SHORT)).await;
+    let mut site = Site::timed(patient().with_write(SHORT)).await;
     let mut honest = site.connect().await;
     let mut peer = site.connect().await;
     peer.send(&request("GET", "/bytes/30000000", &[])).await;
@@ -141,7 +141,7 @@ async fn a_reader_that_does_not_read() {
 #[tokio::test]
 async fn a_reader_that_is_slow_gets_everything() {
     use tokio::io::AsyncReadExt;
-    let site = Site::timed(patient().write(Duration::from_secs(1))).await;
+    let site = Site::timed(patient().with_write(Duration::from_secs(1))).await;
     let mut peer = site.connect().await;
     peer.send(&request("GET", "/bytes/12000000", &[])).await;
     let mut bytes = Vec::new();

@@ -100,10 +100,10 @@ fn damaged(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_of_every_kind_disturbs_nobody() {
     let timeouts = ServerTimeouts::default()
-        .packet(Duration::from_millis(500))
-        .body(Duration::from_millis(500))
-        .swallow(Duration::from_millis(500));
-    let config = ServerConfig::new(Trust::TrustedNetwork).timeouts(timeouts);
+        .with_packet(Duration::from_millis(500))
+        .with_body(Duration::from_millis(500))
+        .with_swallow(Duration::from_millis(500));
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_timeouts(timeouts);
     let site = Site::open(config).await;
     let honest = site.honest(4);
 

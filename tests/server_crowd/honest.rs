@@ -33,7 +33,7 @@ impl Site {
             let answer = [parts.uri.path().as_bytes(), b" ", &body].concat();
             Ok::<_, String>(Response::new(Full::new(Bytes::from(answer))))
         });
-        let server = serve(listener, app).config(config);
+        let server = serve(listener, app).with_config(config);
         let monitor = server.monitor();
         let task = tokio::spawn(server.into_future());
         Self {
@@ -45,7 +45,7 @@ impl Site {
 
     /// So many clients with a connection each, at work until the sum is asked for.
     pub(crate) fn honest(&self, clients: usize) -> Honest {
-        let config = PoolConfig::default().max_connections(clients);
+        let config = PoolConfig::default().with_max_connections(clients);
         let client = Client::new(Pool::new(Address::from(self.address), config));
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));

@@ -117,8 +117,9 @@ fn held(says: &[u8]) -> i64 {
             async move { Ok::<_, Infallible>(Response::new(Full::new(large))) }
         });
         runtime.block_on(async {
-            let config = ServerConfig::new(Trust::TrustedNetwork).max_connections(2 * CONNECTIONS);
-            let server = serve(crowd, app).config(config);
+            let config =
+                ServerConfig::new(Trust::TrustedNetwork).with_max_connections(2 * CONNECTIONS);
+            let server = serve(crowd, app).with_config(config);
             let monitor = server.monitor();
             tokio::spawn(server.into_future());
             let all_there = |stats: ServerStats| {

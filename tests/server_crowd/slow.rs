@@ -17,8 +17,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_that_trickle_delay_nobody() {
-    let timeouts = ServerTimeouts::default().packet(PACKET);
-    let config = ServerConfig::new(Trust::TrustedNetwork).timeouts(timeouts);
+    let timeouts = ServerTimeouts::default().with_packet(PACKET);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_timeouts(timeouts);
     let site = Site::open(config).await;
 
     let alone = site.honest(4);

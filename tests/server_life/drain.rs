@@ -61,8 +61,8 @@ async fn an_idle_connection_takes_a_last_request() {
 #[tokio::test(start_paused = true)]
 async fn the_last_call_is_as_long_as_it_was_set() {
     for last_call in [Duration::ZERO, Duration::from_secs(9)] {
-        let timeouts = ServerTimeouts::default().last_call(last_call);
-        let mut hall = Hall::open(open().timeouts(timeouts), App::echo_path());
+        let timeouts = ServerTimeouts::default().with_last_call(last_call);
+        let mut hall = Hall::open(open().with_timeouts(timeouts), App::echo_path());
         let mut guest = hall.connect();
         guest.probe().await;
         hall.shut_down();
@@ -155,7 +155,7 @@ async fn what_runs_longer_than_the_drain_limit_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn one_too_many_stays_one_too_many() {
-    let mut hall = Hall::open(open().max_connections(1), App::echo_path());
+    let mut hall = Hall::open(open().with_max_connections(1), App::echo_path());
     let mut inside = hall.connect();
     inside.probe().await;
     let mut beyond = hall.connect();

@@ -104,9 +104,9 @@ impl Hall {
         let errors = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&errors);
         let server = serve(Queue(queue), app)
-            .config(config)
-            .peers(allow)
-            .drain_limit(drain_limit)
+            .with_config(config)
+            .with_peers(allow)
+            .with_drain_limit(drain_limit)
             .on_error(move |peer: &dyn Debug, error| {
                 let peer = format!("{peer:?}");
                 sink.lock().unwrap().push((peer, Seen::from(error)));

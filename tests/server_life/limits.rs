@@ -34,8 +34,10 @@ fn assert_took(took: Duration, expected: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn silence_ends_a_connection_after_its_limit_and_is_no_error() {
-    let limits = ServerTimeouts::default().first(seconds(3)).idle(seconds(7));
-    let hall = Hall::open(open().timeouts(limits), App::echo_path());
+    let limits = ServerTimeouts::default()
+        .with_first(seconds(3))
+        .with_idle(seconds(7));
+    let hall = Hall::open(open().with_timeouts(limits), App::echo_path());
     let mut silent = hall.connect();
     assert_took(silent.rest().await.1, seconds(3));
     // The limit begins again with every exchange and every probe.
@@ -128,7 +130,7 @@ async fn a_body_that_does_not_come_is_a_408() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_request_of_a_connection_says_so() {
-    let hall = Hall::open(open().max_requests(3), App::echo_path());
+    let hall = Hall::open(open().with_max_requests(3), App::echo_path());
     let mut guest = hall.connect();
     for (uri, reuse) in [("/1", true), ("/2", true), ("/3", false)] {
         guest.probe().await;
@@ -145,7 +147,7 @@ async fn the_last_request_of_a_connection_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn one_connection_too_many_is_told_so() {
-    let hall = Hall::open(open().max_connections(2), App::echo_path());
+    let hall = Hall::open(open().with_max_connections(2), App::echo_path());
     let mut first = hall.connect();
     first.probe().await;
     let mut second = hall.connect();
@@ -178,7 +180,7 @@ async fn one_connection_too_many_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn connections_far_beyond_the_limit_are_closed() {
-    let hall = Hall::open(open().max_connections(1), App::echo_path());
+    let hall = Hall::open(open().with_max_connections(1), App::echo_path());
     let mut inside = hall.connect();
     inside.probe().await;
     let waiting: Vec<_> = (0..128).map(|_| hall.connect()).collect();
@@ -203,7 +205,7 @@ async fn connections_far_beyond_the_limit_are_closed() {
 #[tokio::test(start_paused = true)]
 async fn a_stranger_does_not_learn_that_the_server_is_full() {
     let secret = Secret::new("s3cr3t").unwrap();
-    let config = ServerConfig::new(Trust::Secrets(vec![secret])).max_connections(0);
+    let config = ServerConfig::new(Trust::Secrets(vec![secret])).with_max_connections(0);
     let hall = Hall::open(config, App::echo_path());
     let mut stranger = hall.connect();
     stranger.send(&get("/")).await;
@@ -247,7 +249,7 @@ async fn everything_is_counted() {
             path => Ok(text(path.to_owned())),
         }
     });
-    let hall = Hall::open(open().monitor(&monitor).max_body(3), app);
+    let hall = Hall::open(open().with_monitor(&monitor).with_max_body(3), app);
     let mut guest = hall.connect();
     guest.probe().await;
     guest.probe().await;

@@ -1,8 +1,8 @@
 //! A real Tomcat with an AJP and an HTTP connector, both on the loopback interface.
 //!
 //! ```ignore
-//! let tomcat = Tomcat::builder().packet_size(65536).connector_attr("keepAliveTimeout", "2000").start().await;
-//! connect(tomcat.ajp_addr(), tomcat.secret()).await;
+//! let tomcat = Tomcat::builder().with_packet_size(65536).connector_attr("keepAliveTimeout", "2000").start().await;
+//! connect(tomcat.ajp_addr(), tomcat.with_secret()).await;
 //! ```
 
 use std::net::SocketAddr;

@@ -34,7 +34,7 @@ fn container(listener: impl Listener) -> mpsc::UnboundedReceiver<RequestFacts> {
         }
     });
     let config = ServerConfig::new(Trust::TrustedNetwork);
-    tokio::spawn(serve(listener, app).config(config).into_future());
+    tokio::spawn(serve(listener, app).with_config(config).into_future());
     facts
 }
 

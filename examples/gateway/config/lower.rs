@@ -99,16 +99,16 @@ fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fau
         ));
     }
     let mut config = BalancerConfig::new(name)
-        .failover(failover(table))
-        .health(table.health.as_ref().map(health).transpose()?);
+        .with_failover(failover(table))
+        .with_health(table.health.as_ref().map(health).transpose()?);
     if let Some(Text(pause)) = table.retry {
-        config = config.cluster(ClusterConfig::default().retry(pause));
+        config = config.with_cluster(ClusterConfig::default().with_retry(pause));
     }
     let force = table.nofailover.as_ref();
     match &table.sticky {
         Some(Text(sticky)) => {
             let force = force.is_some_and(|force| *force.get_ref());
-            config = config.sticky(sticky.clone().force(force));
+            config = config.with_sticky(sticky.clone().with_force(force));
         }
         None => {
             if let Some(force) = force.filter(|force| *force.get_ref()) {
@@ -134,10 +134,10 @@ fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fau
         let Text(address) = table.url.get_ref();
         add(&balancer, address, &pools, |member| {
             member
-                .route(table.route.clone().unwrap_or_default())
-                .weight(table.weight)
-                .flags(table.status)
-                .set(table.set.map_or(0, Whole::number))
+                .with_route(table.route.clone().unwrap_or_default())
+                .with_weight(table.weight)
+                .with_flags(table.status)
+                .with_set(table.set.map_or(0, Whole::number))
         })
         .map_err(|error| Fault::at(table.url.span(), error))?;
     }
@@ -159,7 +159,7 @@ fn add(
 fn failover(table: &file::Balancer) -> Failover {
     let mut failover = Failover::default();
     if let Some(attempts) = table.attempts {
-        failover = failover.max_attempts(attempts.number());
+        failover = failover.with_max_attempts(attempts.number());
     }
     for bad in &table.fail_on_status {
         let action = if bad.keeps_member {
@@ -184,13 +184,15 @@ fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig
     };
     let mut timeouts = Timeouts::default();
     if let Some(Text(limit)) = table.timeout {
-        timeouts = timeouts.first_packet(limit).between_packets(limit);
+        timeouts = timeouts
+            .with_first_packet(limit)
+            .with_between_packets(limit);
     }
     if let Some(Text(limit)) = table.connect_timeout {
-        timeouts = timeouts.connect(limit).cping(limit);
+        timeouts = timeouts.with_connect(limit).with_cping(limit);
     }
     if let Some(Text(limit)) = table.acquire_timeout {
-        timeouts = timeouts.acquire(limit);
+        timeouts = timeouts.with_acquire(limit);
     }
     let most = table
         .max_connections
@@ -200,11 +202,11 @@ fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig
         .body_requests
         .and_then(|Whole(count)| u16::try_from(count).ok());
     Ok(PoolConfig::default()
-        .secret(secret)
-        .packet_size(size.unwrap_or(defaults.packet_size))
-        .body_requests(ahead.unwrap_or(defaults.body_requests))
-        .max_connections(most.unwrap_or(defaults.max_connections))
-        .timeouts(timeouts))
+        .with_secret(secret)
+        .with_packet_size(size.unwrap_or(defaults.packet_size))
+        .with_body_requests(ahead.unwrap_or(defaults.body_requests))
+        .with_max_connections(most.unwrap_or(defaults.max_connections))
+        .with_timeouts(timeouts))
 }
 
 fn health(table: &file::Health) -> Result<Health, Fault> {
@@ -223,15 +225,15 @@ fn health(table: &file::Health) -> Result<Health, Fault> {
         CheckKind::Http => Health::new(http_check(table)?),
     };
     let health = match table.interval {
-        Some(Text(interval)) => health.interval(interval.max(Duration::from_millis(100))),
+        Some(Text(interval)) => health.with_interval(interval.max(Duration::from_millis(100))),
         None => health,
     };
     let health = match table.rise {
-        Some(rise) => health.rise(rise.number()),
+        Some(rise) => health.with_rise(rise.number()),
         None => health,
     };
     Ok(match table.fall {
-        Some(fall) => health.fall(fall.number()),
+        Some(fall) => health.with_fall(fall.number()),
         None => health,
     })
 }
@@ -252,10 +254,10 @@ fn http_check(table: &file::Health) -> Result<HttpCheck, Fault> {
         )
     })?);
     if let Some(statuses) = &table.status {
-        check = check.statuses(statuses.get_ref().0.clone());
+        check = check.with_statuses(statuses.get_ref().0.clone());
     }
     if let Some(text) = &table.body {
-        check = check.body_contains(text.get_ref().clone());
+        check = check.with_body_contains(text.get_ref().clone());
     }
     Ok(check)
 }
@@ -325,10 +327,10 @@ fn direct(
     }
     let balancer = Balancer::new(BalancerConfig::new(name));
     let pools = PoolConfig::default()
-        .secret(defaults.secret.clone())
-        .packet_size(defaults.packet_size)
-        .body_requests(defaults.body_requests)
-        .max_connections(defaults.max_connections);
+        .with_secret(defaults.secret.clone())
+        .with_packet_size(defaults.packet_size)
+        .with_body_requests(defaults.body_requests)
+        .with_max_connections(defaults.max_connections);
     add(&balancer, address, &pools, |member| member)?;
     balancers.push(balancer.clone());
     Ok(balancer)

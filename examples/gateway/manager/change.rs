@@ -178,13 +178,13 @@ impl<'a> Wish<'a> {
                 if let Some(changed) = self.status.and_then(|text| flags.apply(text).ok()) {
                     flags = changed;
                 }
-                let member = member.flags(flags);
+                let member = member.with_flags(flags);
                 let member = match self.weight {
-                    Some(weight) => member.weight(weight),
+                    Some(weight) => member.with_weight(weight),
                     None => member,
                 };
                 match self.set {
-                    Some(set) => member.set(set),
+                    Some(set) => member.with_set(set),
                     None => member,
                 }
             })

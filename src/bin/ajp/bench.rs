@@ -121,8 +121,8 @@ impl BenchArgs {
         let config = self
             .peer
             .pool_config()?
-            .max_connections(most)
-            .max_idle(most);
+            .with_max_connections(most)
+            .with_max_idle(most);
         let client = Client::new(Pool::new(self.target.address.clone(), config));
         let begun = Arc::new(AtomicU64::new(0));
         let done = Arc::new(AtomicU64::new(0));

@@ -104,15 +104,15 @@ impl PeerArgs {
     /// The settings of a pool, with the secret read.
     pub(crate) fn pool_config(&self) -> Result<PoolConfig, Failure> {
         let timeouts = Timeouts::default()
-            .connect(self.connect_timeout)
-            .write(self.timeout)
-            .first_packet(self.timeout)
-            .between_packets(self.timeout)
-            .cping(self.timeout);
+            .with_connect(self.connect_timeout)
+            .with_write(self.timeout)
+            .with_first_packet(self.timeout)
+            .with_between_packets(self.timeout)
+            .with_cping(self.timeout);
         Ok(PoolConfig::default()
-            .secret(self.secret.read()?)
-            .packet_size(self.packet_size)
-            .timeouts(timeouts))
+            .with_secret(self.secret.read()?)
+            .with_packet_size(self.packet_size)
+            .with_timeouts(timeouts))
     }
 }
 

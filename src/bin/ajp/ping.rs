@@ -141,13 +141,13 @@ impl Session {
             }
         });
         let timeouts = Timeouts::default()
-            .connect(args.connect_timeout)
-            .cping(args.timeout);
+            .with_connect(args.connect_timeout)
+            .with_cping(args.timeout);
         let config = PoolConfig::default()
-            .timeouts(timeouts)
+            .with_timeouts(timeouts)
             // Each CPing is one of ours.
-            .cping(CPingMode::NEVER)
-            .idle_timeout(if args.fresh {
+            .with_cping(CPingMode::NEVER)
+            .with_idle_timeout(if args.fresh {
                 Some(Duration::ZERO)
             } else {
                 None

@@ -100,9 +100,9 @@ impl ServeArgs {
             };
         }
         let config = ServerConfig::new(trust)
-            .packet_size(self.packet_size)
-            .attributes(policy)
-            .trust_remote_user(self.trust_remote_user);
+            .with_packet_size(self.packet_size)
+            .with_attributes(policy)
+            .with_trust_remote_user(self.trust_remote_user);
         let all_done = Arc::new(Notify::new());
         let app = Echo(Arc::new(State {
             route: self.route,
@@ -112,7 +112,7 @@ impl ServeArgs {
         }));
         ui::print_line(&format!("ajp: serving at ajp://{address}"))?;
         serve(listener, app)
-            .config(config)
+            .with_config(config)
             .on_error(|peer, error| ui::error(&format!("{peer:?}: {}", crate::exit::chain(error))))
             .with_graceful_shutdown(async move {
                 tokio::select! {

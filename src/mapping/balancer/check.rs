@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 64 * 1024;
 ///
 /// ```
 /// use ajp::balancer::{Health, HttpCheck};
-/// let check = HttpCheck::get("/app/health".parse()?).body_contains("UP");
+/// let check = HttpCheck::get("/app/health".parse()?).with_body_contains("UP");
 /// let health = Health::new(check);
 /// # Ok::<(), http::uri::InvalidUri>(())
 /// ```
@@ -53,28 +53,28 @@ impl HttpCheck {
 
     /// Asks with this method.
     #[must_use]
-    pub fn method(mut self, method: Method) -> Self {
+    pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
     /// Headers of the request, in place of those it has under the same names.
     #[must_use]
-    pub fn headers(mut self, headers: HeaderMap) -> Self {
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
         self.headers.extend(headers);
         self
     }
 
     /// Good statuses.
     #[must_use]
-    pub fn statuses(mut self, statuses: RangeInclusive<u16>) -> Self {
+    pub fn with_statuses(mut self, statuses: RangeInclusive<u16>) -> Self {
         self.statuses = statuses;
         self
     }
 
     /// What must be in the first 64 KiB of the response.
     #[must_use]
-    pub fn body_contains(mut self, text: impl Into<Bytes>) -> Self {
+    pub fn with_body_contains(mut self, text: impl Into<Bytes>) -> Self {
         self.body_contains = Some(text.into());
         self
     }

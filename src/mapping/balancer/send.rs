@@ -151,7 +151,9 @@ impl Exchange<'_> {
         let most = self.failover.max_attempts.unwrap_or(u32::MAX).max(1);
         let mut last = None;
         loop {
-            let ask = Ask::new().session(&self.session).tried(&self.tried);
+            let ask = Ask::new()
+                .with_session(&self.session)
+                .with_tried(&self.tried);
             let mut pick = match self.balancer.pick(&ask) {
                 Ok(pick) if u32::try_from(self.tried.len()).is_ok_and(|tried| tried < most) => pick,
                 Ok(_) => return self.give_up(None, last),

@@ -92,13 +92,13 @@ fn a_second_ask_before_the_answer_is_an_error() {
 
 #[test]
 fn as_many_are_due_as_are_allowed_and_the_smallest_number_holds() {
-    let mut x = exchange(BodyFraming::Length(20_000)).body_requests(3);
+    let mut x = exchange(BodyFraming::Length(20_000)).with_body_requests(3);
     x.receive(ASK).unwrap();
     let few = ToWebServer::GetBodyChunk { requested: 5000 };
     x.receive(few).unwrap();
     assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));
 
-    let mut x = exchange(BodyFraming::Length(20_000)).body_requests(3);
+    let mut x = exchange(BodyFraming::Length(20_000)).with_body_requests(3);
     x.receive(ASK).unwrap();
     x.receive(ToWebServer::GetBodyChunk { requested: 5000 })
         .unwrap();

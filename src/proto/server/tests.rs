@@ -34,7 +34,7 @@ fn a_known_length_is_not_asked_for_again_at_its_end() {
 #[test]
 fn no_more_is_asked_ahead_than_the_rest_fills() {
     let full = |n: usize| Bytes::from([&8186u16.to_be_bytes()[..], &vec![7; n]].concat());
-    let mut x = exchange(BodyFraming::Length(8186 * 3 + 1)).body_requests(3);
+    let mut x = exchange(BodyFraming::Length(8186 * 3 + 1)).with_body_requests(3);
     assert_eq!(x.owed(), 1, "the unasked one");
     assert!(x.request_body().is_some() && x.request_body().is_some());
     assert_eq!((x.request_body(), x.owed()), (None, 3));
@@ -50,7 +50,7 @@ fn no_more_is_asked_ahead_than_the_rest_fills() {
     assert!(x.request_body().is_some());
 
     for framing in [BodyFraming::Chunked, BodyFraming::Absent] {
-        let mut x = exchange(framing).body_requests(3);
+        let mut x = exchange(framing).with_body_requests(3);
         assert!(x.request_body().is_some());
         assert_eq!(x.request_body(), None, "nobody knows where it ends");
     }

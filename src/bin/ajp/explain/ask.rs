@@ -63,7 +63,7 @@ impl Question<'_> {
                 record,
             );
         });
-        let config = self.config.clone().secret(secret.cloned());
+        let config = self.config.clone().with_secret(secret.cloned());
         let pool = Pool::new(watch.connector(self.target.address.clone()), config);
         let mut request = self.request(padding);
         request.extensions_mut().insert(facts);

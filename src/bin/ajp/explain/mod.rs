@@ -199,17 +199,17 @@ impl ExplainArgs {
 
     fn question<'a>(&'a self, headers: &'a HeaderMap) -> Question<'a> {
         let timeouts = Timeouts::default()
-            .connect(self.timeout)
-            .write(self.timeout)
-            .first_packet(self.timeout)
-            .between_packets(self.timeout);
+            .with_connect(self.timeout)
+            .with_write(self.timeout)
+            .with_first_packet(self.timeout)
+            .with_between_packets(self.timeout);
         Question {
             target: &self.target,
             method: &self.method,
             headers,
             config: PoolConfig::default()
-                .packet_size(PacketSize::MAX)
-                .timeouts(timeouts),
+                .with_packet_size(PacketSize::MAX)
+                .with_timeouts(timeouts),
         }
     }
 }

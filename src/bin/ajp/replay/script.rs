@@ -168,8 +168,8 @@ impl Sink for Script {
 pub(super) fn with_secret(packet: &Bytes, secret: &[u8]) -> Option<Bytes> {
     let payload = packet.slice_ref(packet.get(HEADER_LEN..)?);
     let options = DecodeOptions::default()
-        .lenient_uri(true)
-        .absolute_uri(true);
+        .with_lenient_uri(true)
+        .with_absolute_uri(true);
     let ToContainer::ForwardRequest(request) = ToContainer::parse(payload, &options).ok()? else {
         return Some(packet.clone());
     };
