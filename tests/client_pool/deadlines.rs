@@ -214,14 +214,14 @@ async fn the_acquire_bounds_its_steps() {
 
     // Only the pool's own limit accuses the container.
     container.connecting_takes(SECOND * 10);
-    let impatient = Timeouts::default().connect(SECOND * 3);
+    let impatient = Timeouts::default().with_connect(SECOND * 3);
     let client = container.client(within(impatient));
     let (error, time) = failing(&client, none).await;
     assert_eq!(
         (error.kind(), error.blame(), time),
         (ErrorKind::ConnectTimeout, Blame::Container, SECOND * 3)
     );
-    let (error, _) = failing(&client, none.connect(SECOND)).await;
+    let (error, _) = failing(&client, none.with_connect(SECOND)).await;
     assert_eq!(error.kind(), ErrorKind::ConnectCutShort);
 }
 
