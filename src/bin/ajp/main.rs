@@ -8,6 +8,7 @@
 //! - `ui`: terminal, colours, output that may be closed.
 //! - `target`, `values`, `peer`: arguments.
 //! - `watch`: connections that tell what goes over them.
+//! - `config`: files of web servers and containers.
 //! - `guess`: what speaks at a port that does not speak AJP.
 //!
 //! Nothing of this is part of the library: the tool uses what every program can use.
@@ -19,6 +20,7 @@
 
 mod bench;
 mod cli;
+mod config;
 mod decode;
 mod exit;
 mod explain;

@@ -15,6 +15,7 @@ mod settle;
 mod values;
 mod workers;
 
+use crate::config::Text;
 use crate::exit::{CODES, Exit, Failure};
 use crate::ui;
 use clap::Args;
@@ -67,11 +68,11 @@ impl ImportArgs {
         });
         let secrets = secrets.transpose()?;
         if let Some(path) = &self.workers {
-            let map = self.uriworkermap.as_deref().map(read).transpose()?;
-            workers::read(&read(path)?, map.as_ref(), &mut plan);
+            let map = self.uriworkermap.as_deref().map(Text::read).transpose()?;
+            workers::read(&Text::read(path)?, map.as_ref(), &mut plan);
         }
         if !self.httpd.is_empty() {
-            let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| read(path)).collect();
+            let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| Text::read(path)).collect();
             httpd::read(&files?, &mut plan);
         }
         plan.settle();
@@ -110,33 +111,6 @@ impl ImportArgs {
         ));
         Ok(if lost > 0 { Exit::No } else { Exit::Done })
     }
-}
-
-/// A configuration file.
-pub(crate) struct Text {
-    name: String,
-    text: String,
-}
-
-impl Text {
-    /// Lines with their numbers from 1.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        (1..).zip(self.text.lines())
-    }
-
-    /// How a remark names a line.
-    fn place(&self, line: usize) -> String {
-        format!("{}:{line}", self.name)
-    }
-}
-
-fn read(path: &Path) -> Result<Text, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    Ok(Text {
-        name: path.display().to_string(),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-    })
 }
 
 /// Writes a new file that only its owner can read.

@@ -1,32 +1,28 @@
 //! mod_jk: `workers.properties` and `uriworkermap.properties`.
 
-use super::Text;
 use super::plan::{Balancer, Map, Member, Plan, Pool};
 use super::values::{self, weight, whole};
-use std::collections::BTreeMap;
+use crate::config::workers::{Aside, Property, Worker, Workers, is_on, names};
+use crate::config::{Text, uri_map};
 use std::time::Duration;
 
 /// How long mod_jk leaves a worker alone that failed.
 const RECOVER_TIME: Duration = Duration::from_secs(60);
-const MAX_DEPTH: usize = 20;
-
-/// A value and the line it is on.
-#[derive(Debug, Clone)]
-struct Property {
-    value: String,
-    place: String,
-}
-
-/// Properties of a worker by name.
-type Worker = BTreeMap<String, Property>;
-
-struct Workers {
-    list: Vec<String>,
-    all: BTreeMap<String, Worker>,
-}
 
 pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
-    let workers = Workers::read(text, plan);
+    let workers = Workers::read(text);
+    for aside in &workers.asides {
+        match aside {
+            // Whatever it was meant to be, a secret may be in it.
+            Aside::NoProperty(place) => {
+                plan.lost(&place.to_string(), "is no property; mod_jk ignores it too");
+            }
+            Aside::Global(place, name) => plan.note(
+                &place.to_string(),
+                format!("worker.{name}: the gateway needs no such thing"),
+            ),
+        }
+    }
     for (at, name) in workers.list.iter().enumerate() {
         if workers.list.iter().take(at).any(|before| before == name) {
             continue;
@@ -36,9 +32,9 @@ pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
         let place = worker
             .values()
             .next()
-            .map_or_else(|| name.clone(), |property| property.place.clone());
+            .map_or_else(|| name.clone(), |property| property.place.to_string());
         match kind {
-            "lb" => workers.balancer(name, &worker, plan),
+            "lb" => balancer(&workers, name, &worker, plan),
             "ajp13" | "ajp14" => {
                 let balancer = plan.balancer(name);
                 let (mut member, pool) = member(name, &worker);
@@ -70,186 +66,88 @@ pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
     }
 }
 
-impl Workers {
-    fn read(text: &Text, plan: &mut Plan) -> Self {
-        let mut workers = Self {
-            list: Vec::new(),
-            all: BTreeMap::new(),
-        };
-        let mut variables: BTreeMap<String, String> = BTreeMap::new();
-        for (number, line) in text.lines() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let place = text.place(number);
-            let Some((key, value)) = line.split_once('=') else {
-                // Whatever it was meant to be, a secret may be in it.
-                plan.lost(&place, "is no property; mod_jk ignores it too");
-                continue;
-            };
-            let key = key.trim();
-            let value = expand(value.trim(), &variables);
-            variables.insert(key.to_owned(), value.clone());
-            let Some(rest) = key.strip_prefix("worker.") else {
-                // A variable, for `$(name)`.
-                continue;
-            };
-            match rest.split_once('.') {
-                None if rest == "list" => workers.list.extend(names(&value)),
-                None => plan.note(
-                    &place,
-                    format!("worker.{rest}: the gateway needs no such thing"),
-                ),
-                Some((name, property)) => {
-                    workers.set(name, property, Property { value, place });
-                }
-            }
-        }
-        if workers.list.is_empty() {
-            // mod_jk's own default.
-            workers.list.push("ajp13".to_owned());
-        }
-        workers
+fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
+    let value = |property: &str| worker.get(property).map(|property| &*property.value);
+    let has = |property: &str, default| value(property).map_or(default, is_on);
+    let mut settings = Balancer::default();
+    if has("sticky_session", true) {
+        let cookie = value("session_cookie").unwrap_or("JSESSIONID");
+        let path = value("session_path").unwrap_or(";jsessionid");
+        settings.sticky = Some(format!("{cookie}|{}", path.trim_start_matches(';')));
+        settings.nofailover = has("sticky_session_force", false);
     }
-
-    fn set(&mut self, name: &str, property: &str, value: Property) {
-        // Old names.
-        let property = match property {
-            "jvm_route" => "route",
-            "balanced_workers" => "balance_workers",
-            "cachesize" => "connection_pool_size",
-            "cache_timeout" | "recycle_timeout" => "connection_pool_timeout",
-            other => other,
-        };
-        let (property, value) = match (property, on(&value.value)) {
-            ("disabled" | "stopped", false) => return,
-            ("disabled" | "stopped", true) => {
-                let state = Property {
-                    value: property.to_owned(),
-                    ..value
-                };
-                ("activation", state)
-            }
-            _ => (property, value),
-        };
-        let worker = self.all.entry(name.to_owned()).or_default();
-        match worker.get_mut(property) {
-            // Lists may be written in parts.
-            Some(before) if property == "balance_workers" => {
-                before.value = format!("{},{}", before.value, value.value);
-            }
-            _ => {
-                worker.insert(property.to_owned(), value);
-            }
-        }
+    settings.method = match value("method").and_then(|method| method.chars().next()) {
+        Some('S' | 's') => Some("bysessions"),
+        Some('T' | 't') => Some("bytraffic"),
+        Some('B' | 'b') => Some("bybusyness"),
+        _ => None,
+    };
+    settings.retry = Some(number(worker, "recover_time").map_or(RECOVER_TIME, Duration::from_secs));
+    settings.attempts = value("retries").and_then(|count| whole(count, &values::COUNT));
+    if let Some(property) = worker
+        .get("method")
+        .filter(|method| method.value.starts_with(['N', 'n']))
+    {
+        plan.lost(
+            &property.place.to_string(),
+            "method Next: by requests instead, which spreads alike",
+        );
     }
+    remarks(name, worker, plan);
 
-    /// A worker with what it has of the one it refers to.
-    fn whole(&self, name: &str) -> Worker {
-        let mut whole = Worker::new();
-        let mut next = Some(name.to_owned());
-        for _ in 0..MAX_DEPTH {
-            let Some(worker) = next.and_then(|name| self.all.get(&name)) else {
-                break;
-            };
-            for (property, value) in worker {
-                whole
-                    .entry(property.clone())
-                    .or_insert_with(|| value.clone());
-            }
-            next = worker.get("reference").map(|other| {
-                let name = other.value.strip_prefix("worker.");
-                name.unwrap_or(&other.value).to_owned()
-            });
-        }
-        whole
-    }
-
-    fn balancer(&self, name: &str, worker: &Worker, plan: &mut Plan) {
-        let value = |property: &str| worker.get(property).map(|property| &*property.value);
-        let is_on = |property: &str, default| value(property).map_or(default, on);
-        let mut settings = Balancer::default();
-        if is_on("sticky_session", true) {
-            let cookie = value("session_cookie").unwrap_or("JSESSIONID");
-            let path = value("session_path").unwrap_or(";jsessionid");
-            settings.sticky = Some(format!("{cookie}|{}", path.trim_start_matches(';')));
-            settings.nofailover = is_on("sticky_session_force", false);
-        }
-        settings.method = match value("method").and_then(|method| method.chars().next()) {
-            Some('S' | 's') => Some("bysessions"),
-            Some('T' | 't') => Some("bytraffic"),
-            Some('B' | 'b') => Some("bybusyness"),
-            _ => None,
-        };
-        settings.retry =
-            Some(number(worker, "recover_time").map_or(RECOVER_TIME, Duration::from_secs));
-        settings.attempts = value("retries").and_then(|count| whole(count, &values::COUNT));
-        if let Some(property) = worker
-            .get("method")
-            .filter(|method| method.value.starts_with(['N', 'n']))
-        {
-            plan.lost(
-                &property.place,
-                "method Next: by requests instead, which spreads alike",
+    let members: Vec<_> = names(value("balance_workers").unwrap_or_default()).collect();
+    let workers: Vec<_> = members.iter().map(|name| all.whole(name)).collect();
+    // A disabled worker that another one redirects to is mod_jk's hot standby.
+    let standbys: Vec<_> = workers
+        .iter()
+        .filter_map(|worker| worker.get("redirect"))
+        .collect();
+    let mut pool: Option<Pool> = None;
+    for (name, worker) in members.iter().zip(&workers) {
+        let (mut member, of_member) = member(name, worker);
+        member.place.clone_from(name);
+        if worker.is_empty() {
+            plan.note(
+                name,
+                "has no properties; as for mod_jk it is at localhost:8009",
             );
         }
-        remarks(name, worker, plan);
-
-        let members: Vec<_> = names(value("balance_workers").unwrap_or_default()).collect();
-        let workers: Vec<_> = members.iter().map(|name| self.whole(name)).collect();
-        // A disabled worker that another one redirects to is mod_jk's hot standby.
-        let standbys: Vec<_> = workers
+        let route = member.route.clone().unwrap_or_default();
+        let standby = standbys
             .iter()
-            .filter_map(|worker| worker.get("redirect"))
-            .collect();
-        let mut pool: Option<Pool> = None;
-        for (name, worker) in members.iter().zip(&workers) {
-            let (mut member, of_member) = member(name, worker);
-            member.place.clone_from(name);
-            if worker.is_empty() {
+            .find(|other| other.value == route || other.value == *name);
+        if let Some(redirect) = standby {
+            if member.status == "N" {
+                "H".clone_into(&mut member.status);
                 plan.note(
-                    name,
-                    "has no properties; as for mod_jk it is at localhost:8009",
+                    &redirect.place.to_string(),
+                    format!("{name}, disabled and a redirect, becomes a hot standby"),
+                );
+            } else {
+                plan.lost(
+                    &redirect.place.to_string(),
+                    format!("redirect to {name}: give it status +H or a higher set"),
                 );
             }
-            let route = member.route.clone().unwrap_or_default();
-            let standby = standbys
-                .iter()
-                .find(|other| other.value == route || other.value == *name);
-            if let Some(redirect) = standby {
-                if member.status == "N" {
-                    "H".clone_into(&mut member.status);
-                    plan.note(
-                        &redirect.place,
-                        format!("{name}, disabled and a redirect, becomes a hot standby"),
-                    );
-                } else {
-                    plan.lost(
-                        &redirect.place,
-                        format!("redirect to {name}: give it status +H or a higher set"),
-                    );
-                }
-            }
-            remarks(name, worker, plan);
-            match &pool {
-                Some(known) if *known != of_member => plan.lost(
-                    name,
-                    "differs from the first member in secret, packet size, connections or \
+        }
+        remarks(name, worker, plan);
+        match &pool {
+            Some(known) if *known != of_member => plan.lost(
+                name,
+                "differs from the first member in secret, packet size, connections or \
                      timeouts, which are the balancer's in the gateway; the first one's are \
                      kept, else split the balancer",
-                ),
-                Some(_) => {}
-                None => pool = Some(of_member),
-            }
-            settings.members.push(member);
+            ),
+            Some(_) => {}
+            None => pool = Some(of_member),
         }
-        settings.pool = pool.unwrap_or_default();
-        let balancer = plan.balancer(name);
-        settings.source.clone_from(&balancer.source);
-        settings.name.clone_from(&balancer.name);
-        *balancer = settings;
+        settings.members.push(member);
     }
+    settings.pool = pool.unwrap_or_default();
+    let balancer = plan.balancer(name);
+    settings.source.clone_from(&balancer.source);
+    settings.name.clone_from(&balancer.name);
+    *balancer = settings;
 }
 
 /// What of a worker the gateway has too.
@@ -297,7 +195,8 @@ fn member(name: &str, worker: &Worker) -> (Member, Pool) {
 
 /// What of a worker the gateway does otherwise, or not.
 fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
-    for (property, Property { value, place }) in worker {
+    for (property, Property { value, place, .. }) in worker {
+        let place = &place.to_string();
         let text = |text: &str| format!("{property} of worker {name}: {text}");
         match &**property {
             "type" | "host" | "port" | "route" | "lbfactor" | "distance" | "activation" | "secret"
@@ -392,37 +291,24 @@ fn limits(property: &str, value: &str, place: &str, name: &str, plan: &mut Plan)
 
 /// `/path/*=worker`, and `!` for what is left out.
 fn uri_map(map: &Text, plan: &mut Plan) {
-    for (number, line) in map.lines() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let place = map.place(number);
-        let Some((patterns, worker)) = line.split_once('=') else {
-            plan.lost(
-                &place,
-                format!("\"{line}\" is no rule; mod_jk ignores it too"),
-            );
-            continue;
-        };
-        let (worker, options) = worker.split_once(';').unwrap_or((worker, ""));
-        if !options.trim().is_empty() {
-            plan.lost(
-                &place,
-                format!(
-                    "options {}: not for a path; some are the balancer's",
-                    options.trim()
-                ),
-            );
-        }
-        let patterns = patterns.trim();
-        // `/app|/*` is `/app` and `/app/*`.
-        match patterns.split_once('|') {
-            Some((base, rest)) => {
-                mount(&format!("{base}{rest}"), worker.trim(), &place, None, plan);
+    for rule in uri_map::rules(map) {
+        let rule = match rule {
+            Ok(rule) => rule,
+            Err((place, line)) => {
+                let text = format!("\"{line}\" is no rule; mod_jk ignores it too");
+                plan.lost(&place.to_string(), text);
+                continue;
             }
-            None => mount(patterns, worker.trim(), &place, None, plan),
+        };
+        let place = rule.place.to_string();
+        if !rule.options.is_empty() {
+            let text = format!(
+                "options {}: not for a path; some are the balancer's",
+                rule.options
+            );
+            plan.lost(&place, text);
         }
+        mount(&rule.pattern, &rule.worker, &place, None, plan);
     }
 }
 
@@ -465,36 +351,6 @@ pub(super) fn mount(pattern: &str, worker: &str, place: &str, site: Option<&str>
     });
 }
 
-fn names(list: &str) -> impl Iterator<Item = String> {
-    list.split([',', ' ', '\t'])
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-}
-
 fn number(worker: &Worker, property: &str) -> Option<u64> {
     worker.get(property)?.value.parse().ok()
-}
-
-fn on(value: &str) -> bool {
-    value.starts_with(['1', 'T', 't', 'Y', 'y']) || value.eq_ignore_ascii_case("on")
-}
-
-/// Puts in the values of `$(name)`.
-fn expand(value: &str, variables: &BTreeMap<String, String>) -> String {
-    let mut out = String::new();
-    let mut rest = value;
-    while let Some((before, after)) = rest.split_once("$(") {
-        out.push_str(before);
-        let Some((name, later)) = after.split_once(')') else {
-            out.push_str("$(");
-            rest = after;
-            continue;
-        };
-        match variables.get(name) {
-            Some(value) => out.push_str(value),
-            None => out.extend(["$(", name, ")"]),
-        }
-        rest = later;
-    }
-    out + rest
 }

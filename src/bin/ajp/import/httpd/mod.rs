@@ -1,13 +1,12 @@
 //! httpd: `ProxyPass`, `BalancerMember`, `<Proxy>`, and what of mod_jk is in its files.
 
-mod lines;
 mod parameters;
 
-use super::Text;
 use super::plan::{Map, Plan, Told};
 use super::values::{self, limit, seconds};
 use super::workers;
-use lines::{Defined, Directive, directives};
+use crate::config::Text;
+use crate::config::httpd::{Defined, Directive, directives};
 use parameters::{Of, member, parameters};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -63,14 +62,8 @@ pub(super) fn read(files: &[Text], plan: &mut Plan) {
         balancer.retry.get_or_insert(RETRY);
     }
     if !reader.jk.is_empty() {
-        let text = Text {
-            name: "JkWorkerProperty".to_owned(),
-            text: reader.jk,
-        };
-        let empty = Text {
-            name: String::new(),
-            text: String::new(),
-        };
+        let text = Text::new("JkWorkerProperty", reader.jk);
+        let empty = Text::new("", "");
         workers::read(&text, Some(&empty), plan);
     }
     if !reader.others.is_empty() {
@@ -103,7 +96,7 @@ impl Reader {
             return;
         }
         let args: Vec<&str> = directive.args.iter().map(String::as_str).collect();
-        let place = &directive.place;
+        let place = &directive.place.to_string();
         if ["proxy", "balancer", "jk"]
             .iter()
             .any(|of| name.starts_with(of))
@@ -185,13 +178,13 @@ impl Reader {
         self.sections.push(Section {
             name: name.trim_start_matches('<').to_owned(),
             args: directive.args.clone(),
-            place: directive.place.clone(),
+            place: directive.place.to_string(),
         });
     }
 
     /// What of mod_jk is in httpd's files.
     fn jk(&mut self, directive: &Directive, name: &str, args: &[&str], plan: &mut Plan) {
-        let place = &directive.place;
+        let place = &directive.place.to_string();
         match (name, args) {
             ("jkworkerproperty", _) => {
                 let _ = writeln!(self.jk, "{}", args.join(" "));

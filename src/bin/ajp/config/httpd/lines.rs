@@ -1,19 +1,47 @@
 //! Lines of httpd: continuations, quotes, comments, `Define`.
 
-use crate::import::Text;
+use crate::config::{Place, Text};
 use std::collections::BTreeMap;
 
-pub(super) struct Directive {
-    pub(super) name: String,
-    pub(super) args: Vec<String>,
-    pub(super) place: String,
+/// One line of a configuration: a directive, or the beginning (`<name`) or end (`</name`) of a
+/// section.
+#[derive(Debug, Clone)]
+pub(crate) struct Directive {
+    pub(crate) name: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) place: Place,
 }
 
 /// `Define`d names and their values.
-pub(super) type Defined = BTreeMap<String, String>;
+pub(crate) type Defined = BTreeMap<String, String>;
 
 /// Lines with continuations joined, comments left out.
-pub(super) fn directives(file: &Text, defined: &mut Defined) -> Vec<Directive> {
+pub(crate) fn directives(file: &Text, defined: &mut Defined) -> Vec<Directive> {
+    let mut all = Vec::new();
+    for mut directive in raw(file) {
+        directive.name = expanded(&directive.name, defined);
+        for arg in &mut directive.args {
+            *arg = expanded(arg, defined);
+        }
+        if directive.name.eq_ignore_ascii_case("define") {
+            define(directive.args, defined);
+            continue;
+        }
+        all.push(directive);
+    }
+    all
+}
+
+/// What a `Define` line defines.
+pub(crate) fn define(args: Vec<String>, defined: &mut Defined) {
+    let mut args = args.into_iter();
+    if let Some(name) = args.next() {
+        defined.insert(name, args.next().unwrap_or_default());
+    }
+}
+
+/// The directives as they are written, nothing replaced.
+pub(crate) fn raw(file: &Text) -> Vec<Directive> {
     let mut all = Vec::new();
     let mut joined = String::new();
     let mut start = 0;
@@ -35,18 +63,11 @@ pub(super) fn directives(file: &Text, defined: &mut Defined) -> Vec<Directive> {
             Some(section) => format!("<{}", section.trim_end().trim_end_matches('>')),
             None => text.to_owned(),
         };
-        let mut args = words(&expanded(&text, defined));
+        let mut args = words(&text);
         if args.is_empty() {
             continue;
         }
         let name = args.remove(0);
-        if name.eq_ignore_ascii_case("define") {
-            let mut args = args.into_iter();
-            if let Some(name) = args.next() {
-                defined.insert(name, args.next().unwrap_or_default());
-            }
-            continue;
-        }
         all.push(Directive {
             name,
             args,
@@ -57,7 +78,7 @@ pub(super) fn directives(file: &Text, defined: &mut Defined) -> Vec<Directive> {
 }
 
 /// With `${name}` replaced where it is known.
-fn expanded(text: &str, defined: &Defined) -> String {
+pub(crate) fn expanded(text: &str, defined: &Defined) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

@@ -1,0 +1,40 @@
+//! mod_jk's `uriworkermap.properties`: which path goes to which worker.
+
+use super::{Place, Text};
+
+/// One line: `/path/*=worker;option=value`.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    /// With its sign: `!` for what is left out, `-` for what is switched off.
+    pub(crate) pattern: String,
+    pub(crate) worker: String,
+    /// Behind the first semicolon.
+    pub(crate) options: String,
+    pub(crate) place: Place,
+}
+
+/// The rules in their order; a line that is none comes as its text.
+pub(crate) fn rules(map: &Text) -> impl Iterator<Item = Result<Rule, (Place, String)>> + '_ {
+    map.lines().filter_map(|(number, line)| {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return None;
+        }
+        let place = map.place(number);
+        let Some((patterns, worker)) = line.split_once('=') else {
+            return Some(Err((place, line.to_owned())));
+        };
+        let (worker, options) = worker.split_once(';').unwrap_or((worker, ""));
+        // `/app|/*` is `/app` and `/app/*`.
+        let pattern = match patterns.trim().split_once('|') {
+            Some((base, rest)) => format!("{base}{rest}"),
+            None => patterns.trim().to_owned(),
+        };
+        Some(Ok(Rule {
+            pattern,
+            worker: worker.trim().to_owned(),
+            options: options.trim().to_owned(),
+            place,
+        }))
+    })
+}
