@@ -4,12 +4,14 @@
 //! - `httpd`: directives, with `Include`, `Define`, conditions and macros.
 //! - `workers`: mod_jk's `workers.properties`.
 //! - `uri_map`: mod_jk's `uriworkermap.properties`.
+//! - `xml`: elements and attributes with `${...}`.
 //!
 //! Nothing here judges: every value comes with the place where it is written.
 
 pub(crate) mod httpd;
 pub(crate) mod uri_map;
 pub(crate) mod workers;
+pub(crate) mod xml;
 
 use crate::exit::Failure;
 use std::fmt;

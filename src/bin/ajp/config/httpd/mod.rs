@@ -1,7 +1,10 @@
 //! httpd's configuration.
 //!
 //! - `lines`: continuations, quotes, comments, `${name}`.
+//! - `tree`: all files of a server, with `Include`, conditions and macros.
 
 mod lines;
+mod tree;
 
 pub(crate) use lines::{Defined, Directive, directives};
+pub(crate) use tree::{Item, Section, Tree};

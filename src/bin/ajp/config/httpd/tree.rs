@@ -1,0 +1,370 @@
+//! All files of one httpd as it reads them: `Include` followed, conditions decided, macros
+//! written out.
+
+use super::lines::{Defined, Directive, define, expanded, raw};
+use crate::config::{Place, Text};
+use crate::exit::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// How deep files may include each other, and macros use each other.
+const MAX_DEPTH: usize = 30;
+
+/// Modules that are part of httpd's program on Debian and elsewhere: no `LoadModule` names them.
+const BUILT_IN: [&str; 8] = [
+    "core",
+    "so",
+    "http",
+    "unixd",
+    "version",
+    "watchdog",
+    "log_config",
+    "logio",
+];
+
+/// A section that is open where a directive stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    /// In lower case, without the angle bracket.
+    pub(crate) name: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) place: Place,
+}
+
+/// A directive and the sections around it, the outermost first.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    /// In lower case.
+    pub(crate) name: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) place: Place,
+    pub(crate) sections: Rc<[Section]>,
+}
+
+impl Item {
+    /// The innermost open section of this name.
+    pub(crate) fn open(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().rev().find(|open| open.name == name)
+    }
+
+    /// The argument at this index, or an empty text.
+    pub(crate) fn arg(&self, index: usize) -> &str {
+        self.args.get(index).map_or("", String::as_str)
+    }
+
+    /// Where the virtual host begins that this belongs to.
+    pub(crate) fn virtual_host(&self) -> Option<&Section> {
+        self.open("virtualhost")
+    }
+}
+
+/// What httpd made of its files.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    pub(crate) items: Vec<Item>,
+    /// `Include` of a file that is not there.
+    pub(crate) missing: Vec<(Place, String)>,
+    /// Loaded modules, without `mod_` and `_module`. Empty: the files do not load any, so they
+    /// are a part of a configuration.
+    pub(crate) modules: BTreeSet<String>,
+    /// Files read, in their order.
+    pub(crate) files: Vec<PathBuf>,
+    server_root: Option<PathBuf>,
+}
+
+impl Tree {
+    /// Reads files in their order, as if one included all of them.
+    pub(crate) fn read(files: &[PathBuf], defines: &[String]) -> Result<Self, Failure> {
+        let mut reader = Reader::default();
+        for name in defines {
+            let (name, value) = name.split_once('=').unwrap_or((name, ""));
+            reader.defined.insert(name.to_owned(), value.to_owned());
+        }
+        for file in files {
+            reader.base = file.parent().map(Path::to_owned).unwrap_or_default();
+            reader.file(file, 0)?;
+        }
+        Ok(reader.tree)
+    }
+
+    /// The directives of this name, in lower case.
+    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Item> + 'a {
+        self.items.iter().filter(move |item| item.name == name)
+    }
+
+    /// A file that the configuration names: `ServerRoot` is where relative paths begin.
+    pub(crate) fn path(&self, name: &str, base: &Path) -> PathBuf {
+        let root = self.server_root.as_deref().unwrap_or(base);
+        root.join(name)
+    }
+}
+
+struct Macro {
+    parameters: Vec<String>,
+    body: Vec<Directive>,
+}
+
+#[derive(Default)]
+struct Reader {
+    tree: Tree,
+    defined: Defined,
+    sections: Vec<Section>,
+    /// Names of the sections that are open and not read.
+    skipped: Vec<String>,
+    macros: BTreeMap<String, Macro>,
+    recorded: Option<(String, Macro)>,
+    /// Where relative paths begin when there is no `ServerRoot`.
+    base: PathBuf,
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path, depth: usize) -> Result<(), Failure> {
+        if depth > MAX_DEPTH {
+            let text = format!("{}: Include goes deeper than httpd follows", path.display());
+            return Err(Failure::usage(text));
+        }
+        let text = Text::read(path)?;
+        self.tree.files.push(path.to_owned());
+        self.all(raw(&text), depth)
+    }
+
+    fn all(&mut self, directives: Vec<Directive>, depth: usize) -> Result<(), Failure> {
+        for directive in directives {
+            self.directive(directive, depth)?;
+        }
+        Ok(())
+    }
+
+    fn directive(&mut self, mut directive: Directive, depth: usize) -> Result<(), Failure> {
+        let name = directive.name.to_ascii_lowercase();
+        if self.recorded.is_some() {
+            self.record(&name, directive);
+            return Ok(());
+        }
+        if !self.skipped.is_empty() {
+            self.skip(&name);
+            return Ok(());
+        }
+        for arg in &mut directive.args {
+            *arg = expanded(arg, &self.defined);
+        }
+        let Directive { args, place, .. } = directive;
+        if let Some(section) = name.strip_prefix('<') {
+            self.section(section, args, place);
+            return Ok(());
+        }
+        match (&*name, &args[..]) {
+            ("define", _) => define(args, &mut self.defined),
+            ("undefine", [name]) => {
+                self.defined.remove(name);
+            }
+            ("loadmodule", [module, ..]) => {
+                self.tree.modules.insert(plain_module(module).to_owned());
+            }
+            ("serverroot", [root]) if !root.contains("${") => {
+                self.tree.server_root = Some(root.into());
+            }
+            ("include" | "includeoptional", [pattern]) => {
+                self.include(pattern, &place, name == "include", depth)?;
+            }
+            ("use", [called, values @ ..]) => {
+                let body = self.macros.get(&called.to_ascii_lowercase());
+                let body = body.map(|known| known.with(values));
+                if depth < MAX_DEPTH {
+                    self.all(body.unwrap_or_default(), depth.saturating_add(1))?;
+                }
+            }
+            _ => self.tree.items.push(Item {
+                name,
+                args,
+                place,
+                sections: self.sections.clone().into(),
+            }),
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, name: &str, args: Vec<String>, place: Place) {
+        if let Some(name) = name.strip_prefix('/') {
+            if self.sections.last().is_some_and(|open| open.name == name) {
+                self.sections.pop();
+            }
+            return;
+        }
+        let first = args.first().map_or("", String::as_str);
+        let (negated, what) = match first.strip_prefix('!') {
+            Some(what) => (true, what),
+            None => (false, first),
+        };
+        let holds = match name {
+            "ifdefine" => self.defined.contains_key(what) != negated,
+            "ifmodule" => self.is_loaded(what) != negated,
+            "iffile" => self.tree.path(what, &self.base).exists() != negated,
+            // Any httpd that is still in use.
+            "ifversion" => !first.starts_with('<'),
+            "macro" => {
+                let mut parts = args.into_iter();
+                let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+                let macro_ = Macro {
+                    parameters: parts.collect(),
+                    body: Vec::new(),
+                };
+                self.recorded = Some((name, macro_));
+                return;
+            }
+            _ => {
+                let name = name.to_owned();
+                self.sections.push(Section { name, args, place });
+                return;
+            }
+        };
+        if !holds {
+            self.skipped.push(name.to_owned());
+        }
+    }
+
+    fn is_loaded(&self, module: &str) -> bool {
+        let name = plain_module(module);
+        self.tree.modules.is_empty() || self.tree.modules.contains(name) || BUILT_IN.contains(&name)
+    }
+
+    fn skip(&mut self, name: &str) {
+        if let Some(name) = name.strip_prefix("</") {
+            if self.skipped.last().is_some_and(|open| open == name) {
+                self.skipped.pop();
+            }
+        } else if let Some(name) = name.strip_prefix('<') {
+            self.skipped.push(name.to_owned());
+        }
+    }
+
+    fn record(&mut self, name: &str, directive: Directive) {
+        if name == "</macro" {
+            if let Some((name, body)) = self.recorded.take() {
+                self.macros.insert(name, body);
+            }
+        } else if let Some((_, body)) = &mut self.recorded {
+            body.body.push(directive);
+        }
+    }
+
+    fn include(
+        &mut self,
+        pattern: &str,
+        place: &Place,
+        is_needed: bool,
+        depth: usize,
+    ) -> Result<(), Failure> {
+        let path = self.tree.path(pattern, &self.base);
+        let mut found = Vec::new();
+        if path.is_dir() {
+            collect(&path, &mut found);
+        } else if let Ok(paths) = glob::glob(&path.to_string_lossy()) {
+            for path in paths.filter_map(Result::ok) {
+                if path.is_dir() {
+                    collect(&path, &mut found);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        let is_pattern = pattern.contains(['*', '?', '[']);
+        if found.is_empty() && is_needed && !is_pattern {
+            self.tree.missing.push((place.clone(), pattern.to_owned()));
+        }
+        for path in found {
+            self.file(&path, depth.saturating_add(1))?;
+        }
+        Ok(())
+    }
+}
+
+/// All files below a directory, in the order of their names, as httpd reads it.
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut paths: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+impl Macro {
+    fn with(&self, values: &[String]) -> Vec<Directive> {
+        let mut body = self.body.clone();
+        for directive in &mut body {
+            for text in std::iter::once(&mut directive.name).chain(&mut directive.args) {
+                for (parameter, value) in self.parameters.iter().zip(values) {
+                    *text = text.replace(parameter, value);
+                }
+            }
+        }
+        body
+    }
+}
+
+/// `mod_proxy_ajp.c` and `proxy_ajp_module` are `proxy_ajp`.
+fn plain_module(name: &str) -> &str {
+    let name = name.strip_suffix("_module").unwrap_or(name);
+    let name = name.strip_suffix(".c").unwrap_or(name);
+    name.strip_prefix("mod_").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names and arguments of what is left of a configuration.
+    fn read(text: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("httpd.conf");
+        std::fs::write(dir.path().join("more.conf"), "Timeout 5\n").unwrap();
+        std::fs::write(&path, text).unwrap();
+        let tree = Tree::read(&[path], &[]).unwrap();
+        let shown = |item: &Item| format!("{} {}", item.name, item.args.join(" "));
+        let missing = tree
+            .missing
+            .iter()
+            .map(|(_, name)| format!("missing {name}"));
+        tree.items.iter().map(shown).chain(missing).collect()
+    }
+
+    #[test]
+    fn conditions_are_decided() {
+        let text = "\
+            Define HERE value\n\
+            <IfDefine HERE>\nA ${HERE}\n</IfDefine>\n\
+            <IfDefine !HERE>\n<IfModule x>\nB\n</IfModule>\nB\n</IfDefine>\n\
+            LoadModule proxy_module modules/mod_proxy.so\n\
+            <IfModule mod_proxy.c>\nC\n</IfModule>\n\
+            <IfModule proxy_ajp_module>\nD\n</IfModule>\n\
+            <IfModule !proxy_ajp_module>\nE\n</IfModule>\n\
+            <IfVersion < 2.4>\nF\n</IfVersion>\n";
+        assert_eq!(read(text), ["a value", "c ", "e "]);
+    }
+
+    #[test]
+    fn files_and_macros_are_written_out() {
+        let text = "\
+            Include more.conf\nInclude m*.conf\nInclude none.conf\nIncludeOptional no.conf\n\
+            <Macro Site $name $port>\nProxyPass /$name ajp://127.0.0.1:$port/$name\n</Macro>\n\
+            Use Site shop 8009\n";
+        assert_eq!(
+            read(text),
+            [
+                "timeout 5",
+                "timeout 5",
+                "proxypass /shop ajp://127.0.0.1:8009/shop",
+                "missing none.conf"
+            ]
+        );
+    }
+}

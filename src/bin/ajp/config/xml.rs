@@ -1,0 +1,185 @@
+//! XML files of containers: elements, and attributes with `${...}` replaced.
+
+use super::{Place, Text};
+use std::collections::BTreeMap;
+
+/// Values of `${name}`.
+pub(crate) type Properties = BTreeMap<String, String>;
+
+/// A value of an attribute.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    /// With the properties put in that are known.
+    pub(crate) text: String,
+    /// Whether all of them were.
+    pub(crate) is_known: bool,
+    pub(crate) place: Place,
+}
+
+/// An element.
+#[derive(Debug, Clone)]
+pub(crate) struct Element {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) children: Vec<Element>,
+    /// The text in it, without that of its children.
+    pub(crate) text: String,
+    pub(crate) place: Place,
+}
+
+/// A file.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) root: Element,
+    /// What is commented out.
+    pub(crate) comments: Vec<(Place, String)>,
+}
+
+impl Document {
+    /// Reads a file; the error says where it is no XML.
+    pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, (Place, String)> {
+        let options = roxmltree::ParsingOptions {
+            allow_dtd: true,
+            ..roxmltree::ParsingOptions::default()
+        };
+        let document =
+            roxmltree::Document::parse_with_options(&text.text, options).map_err(|error| {
+                let line = usize::try_from(error.pos().row).unwrap_or(1);
+                (text.place(line), error.to_string())
+            })?;
+        let at = |offset: usize| {
+            let row = document.text_pos_at(offset).row;
+            text.place(usize::try_from(row).unwrap_or(1))
+        };
+        let comments = document
+            .descendants()
+            .filter(roxmltree::Node::is_comment)
+            .map(|node| {
+                let text = node.text().unwrap_or_default().to_owned();
+                (at(node.range().start), text)
+            })
+            .collect();
+        let root = element(document.root_element(), &at, properties);
+        Ok(Self { root, comments })
+    }
+}
+
+fn element(
+    node: roxmltree::Node<'_, '_>,
+    at: &impl Fn(usize) -> Place,
+    properties: &Properties,
+) -> Element {
+    let attributes = node.attributes().map(|attribute| {
+        let (text, is_known) = expanded(attribute.value(), properties);
+        let value = Value {
+            text,
+            is_known,
+            place: at(attribute.range().start),
+        };
+        (attribute.name().to_owned(), value)
+    });
+    Element {
+        name: node.tag_name().name().to_owned(),
+        namespace: node.tag_name().namespace().unwrap_or_default().to_owned(),
+        attributes: attributes.collect(),
+        children: node
+            .children()
+            .filter(roxmltree::Node::is_element)
+            .map(|child| element(child, at, properties))
+            .collect(),
+        text: node.text().unwrap_or_default().trim().to_owned(),
+        place: at(node.range().start),
+    }
+}
+
+impl Element {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Value> {
+        self.attributes.get(name)
+    }
+
+    /// Itself and all below it with this name.
+    pub(crate) fn all<'a>(&'a self, name: &str) -> Vec<&'a Self> {
+        let mut found = Vec::new();
+        self.collect(name, &mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, name: &str, found: &mut Vec<&'a Self>) {
+        if self.name == name {
+            found.push(self);
+        }
+        for child in &self.children {
+            child.collect(name, found);
+        }
+    }
+}
+
+/// `${name}`, and with a default `${name:-default}` (Tomcat) or `${name:default}` (WildFly). A
+/// default is what holds when the property is not known here, and it is nothing to rely on.
+fn expanded(text: &str, properties: &Properties) -> (String, bool) {
+    let (mut out, mut is_known) = (String::new(), true);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        let Some((name, later)) = after.split_once('}') else {
+            out.push_str("${");
+            rest = after;
+            continue;
+        };
+        let (name, default) = match name.split_once(':') {
+            Some((name, default)) => (name, Some(default.strip_prefix('-').unwrap_or(default))),
+            None => (name, None),
+        };
+        match (properties.get(name), default) {
+            (Some(value), _) => out.push_str(value),
+            (None, Some(default)) => out.push_str(default),
+            (None, None) => {
+                out.extend(["${", name, "}"]);
+                is_known = false;
+            }
+        }
+        rest = later;
+    }
+    (out + rest, is_known)
+}
+
+/// `name=value` lines, such as `catalina.properties`.
+pub(crate) fn properties(text: &Text, into: &mut Properties) {
+    for (_, line) in text.lines() {
+        let line = line.trim();
+        if line.starts_with(['#', '!']) {
+            continue;
+        }
+        if let Some((name, value)) = line.split_once(['=', ':']) {
+            into.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_their_lines() {
+        let text = Text::new(
+            "server.xml",
+            "<Server>\n<!-- <Connector protocol=\"AJP/1.3\"/> -->\n<Connector\n port=\"${ajp.port}\"\n secret=\"${s}\" address=\"${a:-::1}\"/></Server>",
+        );
+        let mut known = Properties::new();
+        properties(&Text::new("p", "# no\najp.port=8109\n"), &mut known);
+        let document = Document::read(&text, &known).unwrap();
+        let connector = document.root.all("Connector")[0];
+        let value = |name: &str| {
+            let value = connector.attribute(name).unwrap();
+            (&*value.text, value.is_known, value.place.line)
+        };
+        assert_eq!(value("port"), ("8109", true, 4));
+        assert_eq!(value("secret"), ("${s}", false, 5));
+        assert_eq!(value("address"), ("::1", true, 5));
+        assert_eq!(document.comments[0].0.to_string(), "server.xml:2");
+        let error = Document::read(&Text::new("bad.xml", "<a>\n<b>\n</a>"), &known).unwrap_err();
+        assert_eq!(error.0.line, 3, "{}", error.1);
+    }
+}
