@@ -1,7 +1,8 @@
 //! When a request goes to another member, and what an error says of the one that failed.
 
 use super::budget::RetryBudget;
-use crate::client::{Error, ErrorKind, Retry};
+use crate::client::{Error, ErrorKind};
+use crate::mapping::repeat::{self, Repeat};
 use crate::proto::Progress;
 use std::time::Duration;
 
@@ -124,33 +125,19 @@ impl Failover {
             .map(|(_, action)| *action)
     }
 
-    /// Whether a failed request may be sent to another member, and whether the budget pays
-    /// for it.
+    /// Whether a failed request may be sent to another member. [`Repeat::Harmless`] has to be
+    /// paid from the budget.
     pub(crate) fn repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> Repeat {
-        let fault = Fault::of(error);
-        let retry = if self.repeat_sent_bodies {
-            error.retry_with_body()
-        } else {
-            error.retry()
-        };
-        match retry {
-            _ if !body_at_hand || fault == Fault::Request => Repeat::No,
-            Retry::Safe => Repeat::Free,
-            Retry::IfIdempotent if fault == Fault::Slow && !self.repeat_timed_out => Repeat::No,
-            Retry::IfIdempotent if idempotent => Repeat::Paid,
-            Retry::IfIdempotent | Retry::Never => Repeat::No,
+        let sent_body = error.progress() == Progress::BodySent;
+        let whole_body = body_at_hand && (self.repeat_sent_bodies || !sent_body);
+        match repeat::after_error(error, idempotent, whole_body) {
+            // It is probably the request that is slow.
+            Repeat::Harmless if Fault::of(error) == Fault::Slow && !self.repeat_timed_out => {
+                Repeat::No
+            }
+            decided => decided,
         }
     }
-}
-
-/// Whether a request may be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    No,
-    /// No container has worked on it.
-    Free,
-    /// If the budget allows it.
-    Paid,
 }
 
 /// What an error says of the member (protocol sections 6.7 and 8.10).
@@ -235,7 +222,7 @@ mod tests {
     #[test]
     fn what_may_be_repeated() {
         use Progress::{BodySent, NotSent, RequestSent, Responding};
-        use Repeat::{Free, No, Paid};
+        use Repeat::{Harmless as Paid, No, Unseen as Free};
         let plain = Failover::default();
         let more = Failover::default()
             .with_repeat_sent_bodies(true)

@@ -3,7 +3,7 @@
 use super::budget::Purse;
 use super::cluster::Cluster;
 use super::config::ClusterConfig;
-use super::failover::{Failover, Repeat};
+use super::failover::Failover;
 use super::health::Health;
 use super::member::{InvalidMember, Member, MemberId};
 use super::method::Method;
@@ -13,6 +13,7 @@ use super::request::Ask;
 use super::select::Unavailable;
 use super::sticky::Sticky;
 use crate::client::{Error, Pool};
+use crate::mapping::repeat::Repeat;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -350,8 +351,8 @@ impl Balancer {
         self.with(
             |state, now| match state.rules.failover.repeat(error, idempotent, body_at_hand) {
                 Repeat::No => false,
-                Repeat::Free => true,
-                Repeat::Paid => state.pay(now),
+                Repeat::Unseen => true,
+                Repeat::Harmless => state.pay(now),
             },
         )
     }

@@ -64,6 +64,6 @@ pub use sticky::{InvalidSticky, Session, Sticky};
 pub use weight::{InvalidWeight, Weight};
 
 #[doc(inline)]
-pub use crate::mapping::balancer::{
-    Attempt, Error, Failure, HttpCheck, Idempotent, ResponseBody, Served,
-};
+pub use crate::client::Idempotent;
+#[doc(inline)]
+pub use crate::mapping::balancer::{Attempt, Error, Failure, HttpCheck, ResponseBody, Served};

@@ -60,6 +60,7 @@ pub use transport::{Connect, Connecting, Transport};
 #[doc(inline)]
 pub use crate::mapping::{
     client::Client,
+    repeat::Idempotent,
     replay_body::{ReplayBody, ReplayError},
     response_body::ResponseBody,
     send_error::SendError,

@@ -1,12 +1,13 @@
 //! HTTP requests over a pool of AJP connections.
 
 use super::facts::RequestFacts;
+use super::repeat::{self, Idempotent, Repeat};
 use super::request_encode::{Told, write_request};
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Lease, Pool, RequestTimeouts, Retry};
+use crate::client::{Error, ErrorKind, Lease, Pool, RequestTimeouts};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
@@ -60,8 +61,8 @@ impl Client {
     /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. The
     /// request body is only polled when the container waits for data; an announced length is
     /// enforced. A connection that turns out stale before the request is written is replaced once by a
-    /// fresh one; after that only idempotent requests of which no body was taken are sent
-    /// again (protocol section 4.17).
+    /// fresh one; after that only idempotent requests ([`Idempotent`], or else the method) of which no
+    /// body was taken are sent again (protocol section 4.17).
     ///
     /// # Errors
     /// [`Error`]: which step failed, how far it got, and whether a retry is safe.
@@ -201,14 +202,18 @@ async fn exchange(
             (Ok(()), None) => Error::bare(ErrorKind::Closed),
             (Err(error), _) => error,
         };
-        let stale = reused && is_stale(&error, &parts.method) && body.is_unanswered();
+        let stale = reused && is_stale(&error) && body.is_unanswered();
         let rest;
         (*upload, rest) = body.into_parts();
-        let again = stale
-            && match error.progress() {
+        let again = stale && {
+            let whole_body = match error.progress() {
                 Progress::NotSent => upload.rewind(),
-                _ => !upload.is_touched(),
+                Progress::RequestSent => !upload.is_touched(),
+                _ => false,
             };
+            let idempotent = Idempotent::of(&parts.method, &parts.extensions);
+            repeat::after_error(&error, idempotent, whole_body) != Repeat::No
+        };
         let error = error.after(first);
         if !again {
             return Err(error);
@@ -246,17 +251,12 @@ where
     Ok((framing, Upload::new(body, framing)))
 }
 
-/// Whether a reused connection had gone away, and the request may be sent again.
-fn is_stale(error: &Error, method: &Method) -> bool {
-    let gone = matches!(
+/// Whether a reused connection had gone away.
+fn is_stale(error: &Error) -> bool {
+    matches!(
         error.kind(),
         ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
-    );
-    gone && match error.retry() {
-        Retry::Safe => true,
-        Retry::IfIdempotent => error.progress() == Progress::RequestSent && method.is_idempotent(),
-        Retry::Never => false,
-    }
+    )
 }
 
 /// The headers that say how the body is announced.

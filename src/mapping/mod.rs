@@ -14,6 +14,8 @@ mod facts;
 mod names;
 mod prepared;
 #[cfg(feature = "client")]
+pub(crate) mod repeat;
+#[cfg(feature = "client")]
 pub(crate) mod replay_body;
 #[cfg(feature = "server")]
 pub(crate) mod request_body;

@@ -1,6 +1,7 @@
 //! A failed request, and what of it can be sent again.
 
-use crate::client::{Error, Retry};
+use super::repeat::{self, Idempotent, Repeat};
+use crate::client::Error;
 use crate::proto::Progress;
 use http::Request;
 use std::error::Error as StdError;
@@ -45,20 +46,23 @@ impl<B> SendError<B> {
     }
 
     /// The request as it was given, if it may be sent again as it is, to this container or
-    /// another: the container has not seen it, or its method is idempotent and no answer
-    /// began.
+    /// another: the container has not seen it, or it is idempotent ([`Idempotent`], or else
+    /// its method) and no answer began.
     ///
     /// # Errors
     /// The [`Error`] when that is not so, the request itself is at fault, or its body was
     /// read from.
     pub fn into_retry(self) -> Result<Request<B>, Error> {
-        let retry = self.0.error.retry();
-        let may = |request: &Request<B>| match retry {
-            Retry::Safe => true,
-            Retry::IfIdempotent => request.method().is_idempotent(),
-            Retry::Never => false,
+        let Inner { error, request } = *self.0;
+        // The body is whole: otherwise the request would not be here.
+        let may = |request: &Request<B>| {
+            let idempotent = Idempotent::of(request.method(), request.extensions());
+            repeat::after_error(&error, idempotent, true) != Repeat::No
         };
-        self.0.request.filter(may).ok_or(self.0.error)
+        match request {
+            Some(request) if may(&request) => Ok(request),
+            _ => Err(error),
+        }
     }
 }
 

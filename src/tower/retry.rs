@@ -1,6 +1,7 @@
 //! When a failed request is sent again.
 
-use crate::client::{Error, ErrorKind, ReplayBody, Retry};
+use crate::client::{Error, ErrorKind, Idempotent, ReplayBody};
+use crate::mapping::repeat::{self, Repeat};
 use crate::trace::event;
 use http::{Request, Response};
 use std::fmt;
@@ -13,7 +14,8 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 /// When a failed request is sent again: a policy for `tower::retry`.
 ///
-/// By default only requests with an idempotent method, so never a POST: when the
+/// By default only idempotent requests ([`Idempotent`], or else the method), so never a
+/// POST: when the
 /// container cannot have acted on it, and otherwise when no answer began
 /// ([`Error::retry_with_body`]) and the whole body can be given again
 /// ([`ReplayBody::is_replayable`]). Not after a wait that took too long for a place in the
@@ -81,7 +83,7 @@ impl RetryPolicy {
     }
 
     /// Whether requests with any method, POST among them, are sent again when the container
-    /// has not seen them ([`Retry::Safe`]).
+    /// has not seen them ([`Retry::Safe`](crate::client::Retry::Safe)).
     #[must_use]
     pub fn with_unsent_of_any_method(mut self, yes: bool) -> Self {
         self.any_unsent = yes;
@@ -102,12 +104,9 @@ fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
             | ErrorKind::FirstPacketTimeout
             | ErrorKind::RequestTimeout
     );
-    let allowed = match error.retry_with_body() {
-        Retry::Safe => true,
-        Retry::IfIdempotent => request.method().is_idempotent(),
-        Retry::Never => false,
-    };
-    allowed && !overload && request.body().is_replayable()
+    let idempotent = Idempotent::of(request.method(), request.extensions());
+    let whole_body = request.body().is_replayable();
+    !overload && repeat::after_error(error, idempotent, whole_body) != Repeat::No
 }
 
 impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
@@ -144,7 +143,8 @@ impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
         &mut self,
         request: &Request<ReplayBody<B>>,
     ) -> Option<Request<ReplayBody<B>>> {
-        let may = request.method().is_idempotent() || self.any_unsent;
+        let idempotent = Idempotent::of(request.method(), request.extensions());
+        let may = idempotent || self.any_unsent;
         may.then(|| request.clone())
     }
 }

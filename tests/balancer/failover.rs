@@ -246,6 +246,23 @@ async fn a_request_may_say_whether_it_can_be_sent_twice() {
     assert!(farm.send(request).await.is_err());
 }
 
+/// The client repeats for itself what met a stale connection, and it keeps the same promise.
+#[tokio::test(start_paused = true)]
+async fn a_stale_connection_does_not_make_a_request_that_may_be_sent_once_two() {
+    for (said, times) in [(None, 2), (Some(false), 1), (Some(true), 2)] {
+        let farm = farm(1);
+        farm.get("/").await.unwrap();
+        farm.of("a").seen();
+        farm.of("a").set(Mood::Chokes);
+        let mut request = get("/order");
+        if let Some(said) = said {
+            request.extensions_mut().insert(Idempotent(said));
+        }
+        assert!(farm.send(request).await.is_err());
+        assert_eq!(farm.of("a").seen().len(), times, "{said:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn bodies_are_repeated_whole_where_that_was_asked_for() {
     let failover = Failover::default().with_repeat_sent_bodies(true);

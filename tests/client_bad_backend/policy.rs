@@ -111,6 +111,19 @@ async fn idempotent_requests_are_sent_again_with_their_body() {
 }
 
 #[tokio::test]
+async fn the_caller_may_say_what_is_idempotent() {
+    use ajp::client::Idempotent;
+    for (method, idempotent, attempts) in [(Method::GET, false, 1), (Method::POST, true, 3)] {
+        let backend = failing(2, take_all).await;
+        let mut request = request(method.clone(), "body");
+        request.extensions_mut().insert(Idempotent(idempotent));
+        let got = send(retrying(&backend.client, policy()), request).await;
+        assert_eq!(got.is_ok(), idempotent, "{method}");
+        assert_eq!(backend.accepted(), attempts, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_post_is_never_sent_again() {
     for unsent in [false, true] {
         for body in ["", "body"] {

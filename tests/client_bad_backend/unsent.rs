@@ -288,6 +288,15 @@ async fn a_request_that_was_sent_comes_back_only_to_be_repeated() {
     let back = failing(client, get).await.into_retry().unwrap();
     assert_eq!(back.method(), Method::GET);
 
+    // The caller knows better than the method.
+    for (method, idempotent) in [(Method::GET, false), (Method::POST, true)] {
+        let mut request = Request::builder().method(method).uri("/x");
+        let extensions = request.extensions_mut().unwrap();
+        extensions.insert(ajp::client::Idempotent(idempotent));
+        let error = failing(client, request.body(unknown()).unwrap()).await;
+        assert_eq!(error.into_retry().is_ok(), idempotent);
+    }
+
     // The body was taken.
     let put = Request::put("/x").body(Full::from("gone")).unwrap();
     let error = failing(client, put).await;

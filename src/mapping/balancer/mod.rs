@@ -9,4 +9,4 @@ mod upload;
 pub use check::HttpCheck;
 pub use error::{Attempt, Error, Failure};
 pub use response_body::ResponseBody;
-pub use send::{Idempotent, Served};
+pub use send::Served;

@@ -6,8 +6,9 @@ use super::upload::Original;
 use crate::balancer::{
     Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
-use crate::client;
+use crate::client::{self, Idempotent};
 use crate::mapping::client::send_with;
+use crate::mapping::repeat;
 use crate::mapping::{RequestFacts, request_encode::Told};
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -19,12 +20,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// A request extension that says whether the request may be sent twice, where its method
-/// does not tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_structs, reason = "it is one bit")]
-pub struct Idempotent(pub bool);
 
 /// Who answered ([`ResponseBody::served`]). For access logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,10 +102,7 @@ impl Balancer {
                 failover: &rules.failover,
                 sticky,
                 session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
-                idempotent: match parts.extensions.get() {
-                    Some(Idempotent(idempotent)) => *idempotent,
-                    None => parts.method.is_idempotent(),
-                },
+                idempotent: Idempotent::of(&parts.method, &parts.extensions),
                 facts: told.or_else(|| parts.extensions.get()),
                 parts,
                 tried: Vec::new(),
@@ -219,7 +211,7 @@ impl Exchange<'_> {
             _ => Outcome::Answered { status },
         });
         let other = matches!(action, Some(OnStatus::TryOther | OnStatus::FailAndTryOther));
-        let again = other && self.idempotent && at_hand && self.balancer.pay();
+        let again = other && repeat::after_answer(self.idempotent, at_hand) && self.balancer.pay();
         let failed = self.attempts.clone();
         if again {
             self.note(&pick, Failure::Status(status));
