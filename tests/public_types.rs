@@ -1,4 +1,8 @@
-//! Which crates' types are in the API: a new major version of one of them is one of ours.
+//! The public API: every item of it stands in `tests/fixtures/public_api.txt`, so that a change
+//! of it is seen in review, and only the named crates' types are in it: a new major version of
+//! one of those is one of ours.
+//!
+//! `UPDATE_PUBLIC_API=1 cargo test --all-features --test public_types` writes the listing anew.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,7 +12,7 @@
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Those that may be, and why they are.
@@ -20,11 +24,13 @@ const ALLOWED: [(&str, &str); 8] = [
     ("tokio", "streams and listeners"),
     ("tokio_util", "feature tokio-codec"),
     ("tower", "feature retry"),
-    ("tower_service", "feature tower"),
+    ("tower_service", "the client as a service, and served ones"),
 ];
 
-/// The API as rustdoc tells it. Its JSON is not stable, what it says is.
-fn api() -> Value {
+/// The file that rustdoc writes about the API. Its format is not stable, what it says is.
+///
+/// Both tests ask for it: the second one finds it made.
+fn rustdoc_json() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("api");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -34,8 +40,7 @@ fn api() -> Value {
         .env("CARGO_TARGET_DIR", &dir)
         .env("RUSTC_BOOTSTRAP", "1");
     assert!(cargo.status().unwrap().success());
-    let text = std::fs::read(dir.join("doc/ajp.json")).unwrap();
-    serde_json::from_slice(&text).unwrap()
+    dir.join("doc/ajp.json")
 }
 
 /// Every type and trait of another crate that `node` names: the crate and the path.
@@ -62,7 +67,8 @@ fn foreign(api: &Value, node: &Value, found: &mut BTreeMap<String, BTreeSet<Stri
 
 #[test]
 fn only_these_crates_are_in_the_api() {
-    let api = api();
+    let text = std::fs::read(rustdoc_json()).unwrap();
+    let api: Value = serde_json::from_slice(&text).unwrap();
     let mut found = BTreeMap::new();
     for item in api["index"].as_object().unwrap().values() {
         // What the compiler and other crates implement for everything is not ours.
@@ -81,4 +87,30 @@ fn only_these_crates_are_in_the_api() {
     let names: Vec<_> = found.keys().map(String::as_str).collect();
     let allowed = ALLOWED.map(|(name, _)| name);
     assert_eq!(names, allowed, "{found:#?}");
+}
+
+#[test]
+fn the_public_api_is_the_listed_one() {
+    let api = public_api::Builder::from_rustdoc_json(rustdoc_json())
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_auto_derived_impls(true)
+        .build()
+        .unwrap();
+    let mut found: Vec<_> = api.items().map(ToString::to_string).collect();
+    found.sort();
+    let listing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/public_api.txt");
+    if std::env::var_os("UPDATE_PUBLIC_API").is_some() {
+        std::fs::write(&listing, found.join("\n") + "\n").unwrap();
+    }
+    let listed = std::fs::read_to_string(&listing).unwrap();
+    let listed: BTreeSet<_> = listed.lines().collect();
+    let found: BTreeSet<_> = found.iter().map(String::as_str).collect();
+    let new: Vec<_> = found.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&found).collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "the public API changed; if that is meant, run this test with UPDATE_PUBLIC_API=1 and \
+         commit the listing.\nnew: {new:#?}\ngone: {gone:#?}"
+    );
 }
