@@ -130,7 +130,7 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
         ("connect", 5),
         ("cping", 5),
         ("write", 30),
-        ("first_packet", 60),
+        ("response_head", 60),
         ("between_packets", 60),
         ("first", 20),
         ("idle", 60),

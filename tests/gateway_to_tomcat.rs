@@ -224,7 +224,7 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
 async fn errors_towards_the_http_client_have_their_status() {
     let tomcat = Tomcat::shared().await;
     let slow =
-        config().with_timeouts(Timeouts::default().with_first_packet(Duration::from_millis(300)));
+        config().with_timeouts(Timeouts::default().with_response_head(Duration::from_millis(300)));
     let mut to_slow = http1::Client::new(gateway(client(tomcat, slow), Some(1000)).await);
     assert_eq!(to_slow.get("/app/sleep?ms=3000").await.status, 504);
     let too_large = to_slow

@@ -360,7 +360,7 @@ async fn a_head_that_does_not_fit_is_a_500_from_the_server_and_431_from_the_clie
         .unwrap();
     let error = client.send(request).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.suggested_status()),
+        (error.kind(), error.suggested_status().as_u16()),
         (ErrorKind::HeadTooLarge, 431)
     );
     let cause = std::error::Error::source(&error).unwrap().to_string();
@@ -473,12 +473,12 @@ async fn a_body_that_breaks_its_promise_is_an_error() {
 #[tokio::test]
 async fn a_silent_container_is_a_timeout() {
     let server = Server::start(trusted()).await;
-    let timeouts = Timeouts::default().with_first_packet(Duration::from_millis(50));
+    let timeouts = Timeouts::default().with_response_head(Duration::from_millis(50));
     let client = server.client(PoolConfig::default().with_timeouts(timeouts));
     let error = client.send(no_body("/hang")).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.retry()),
-        (ErrorKind::FirstPacketTimeout, Retry::IfIdempotent)
+        (ErrorKind::ResponseHeadTimeout, Retry::IfIdempotent)
     );
     assert_eq!(error.suggested_status(), 504);
 }

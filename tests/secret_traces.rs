@@ -287,7 +287,7 @@ async fn not_through_a_hostile_container() {
         for close in [true, false] {
             let bytes = bytes.clone();
             let short = limits()
-                .with_first_packet(Duration::from_millis(20))
+                .with_response_head(Duration::from_millis(20))
                 .with_between_packets(Duration::from_millis(20));
             let backend = Backend::start(
                 config().with_secret(secret()).with_timeouts(short),

@@ -1,7 +1,7 @@
 //! When a request goes to another member, and what an error says of the one that failed.
 
 use super::budget::RetryBudget;
-use crate::client::{Error, ErrorKind};
+use crate::client::{Blame, Error, ErrorKind};
 use crate::mapping::repeat::{self, Repeat};
 use crate::proto::Progress;
 use std::time::Duration;
@@ -166,7 +166,7 @@ impl Fault {
             | ErrorKind::CPing
             | ErrorKind::CPingTimeout => Self::Dead,
             ErrorKind::WriteTimeout
-            | ErrorKind::FirstPacketTimeout
+            | ErrorKind::ResponseHeadTimeout
             | ErrorKind::BetweenPacketsTimeout => Self::Slow,
             ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => {
                 if error.progress() == Progress::Responding {
@@ -176,7 +176,7 @@ impl Fault {
                 }
             }
             // What the pool refuses for want of places.
-            _ if error.suggested_status() == 503 => Self::Full,
+            _ if error.blame() == Blame::WebServer => Self::Full,
             _ => Self::Request,
         }
     }
@@ -203,7 +203,7 @@ mod tests {
             (ErrorKind::Protocol, Progress::BodySent, Fault::Suspect),
             (ErrorKind::Closed, Progress::Responding, Fault::BrokeOff),
             (
-                ErrorKind::FirstPacketTimeout,
+                ErrorKind::ResponseHeadTimeout,
                 Progress::RequestSent,
                 Fault::Slow,
             ),
@@ -239,7 +239,7 @@ mod tests {
             (ErrorKind::Protocol, RequestSent, [Paid, No, Paid]),
             (ErrorKind::Closed, BodySent, [No, No, Paid]),
             (ErrorKind::Closed, Responding, [No, No, No]),
-            (ErrorKind::FirstPacketTimeout, RequestSent, [No, No, Paid]),
+            (ErrorKind::ResponseHeadTimeout, RequestSent, [No, No, Paid]),
             (ErrorKind::WriteTimeout, NotSent, [Free, Free, Free]),
             (ErrorKind::HeadTooLarge, NotSent, [No, No, No]),
             (ErrorKind::BodySource, BodySent, [No, No, No]),

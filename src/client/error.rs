@@ -1,7 +1,8 @@
 //! What went wrong with an exchange, how far it had got, and whether it may be tried again.
 
 use crate::proto::{Progress, ProtocolError};
-use crate::wire::EncodeError;
+use crate::wire::{EncodeError, Field};
+use http::StatusCode;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -51,6 +52,8 @@ pub enum ErrorKind {
     /// Waiting for CPong was cut short before the pool's own limit for it, as in
     /// [`ConnectCutShort`](Self::ConnectCutShort).
     CPingCutShort,
+    /// The path and query of the request alone do not fit the packet size.
+    UriTooLong,
     /// The request head does not fit the packet size.
     HeadTooLarge,
     /// The request cannot be expressed in AJP, or breaks a rule of HTTP.
@@ -63,12 +66,19 @@ pub enum ErrorKind {
     BodySource,
     /// The caller's request body is not as long as announced.
     BodyLength,
+    /// The container waited for the request body, and the caller gave nothing of it in time
+    /// ([`Timeouts::with_request_body`](super::Timeouts::with_request_body)).
+    RequestBodyTimeout,
+    /// The caller did not go on: it neither read what had come of the response nor drove the
+    /// exchange in any other way
+    /// ([`Timeouts::with_response_read`](super::Timeouts::with_response_read)).
+    ResponseReadTimeout,
     /// Writing failed.
     Write,
     /// A write made no progress in time.
     WriteTimeout,
-    /// The container sent nothing in time after the request.
-    FirstPacketTimeout,
+    /// The head of the response did not come in time after the request.
+    ResponseHeadTimeout,
     /// The container stopped in the middle of its response.
     BetweenPacketsTimeout,
     /// The whole request took too long.
@@ -124,7 +134,7 @@ impl ErrorKind {
             | Self::CPingTimeout
             | Self::Write
             | Self::WriteTimeout
-            | Self::FirstPacketTimeout
+            | Self::ResponseHeadTimeout
             | Self::BetweenPacketsTimeout
             | Self::Read
             | Self::Closed
@@ -132,12 +142,15 @@ impl ErrorKind {
             Self::ConnectCutShort
             | Self::CPingCutShort
             | Self::RequestTimeout
+            | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::InvalidRequest
             | Self::UnsupportedTransferEncoding
             | Self::UpgradeNotSupported
             | Self::BodySource
-            | Self::BodyLength => Blame::Caller,
+            | Self::BodyLength
+            | Self::RequestBodyTimeout
+            | Self::ResponseReadTimeout => Blame::Caller,
             Self::AcquireTimeout | Self::QueueFull | Self::PoolShut | Self::LocalResources => {
                 Blame::WebServer
             }
@@ -168,10 +181,10 @@ impl Error {
     }
 
     pub(crate) fn encode(error: EncodeError) -> Self {
-        let kind = if error.is_too_large() {
-            ErrorKind::HeadTooLarge
-        } else {
-            ErrorKind::InvalidRequest
+        let kind = match error.field() {
+            Field::ReqUri if error.is_too_large() => ErrorKind::UriTooLong,
+            _ if error.is_too_large() => ErrorKind::HeadTooLarge,
+            _ => ErrorKind::InvalidRequest,
         };
         Self::new(kind, error)
     }
@@ -232,12 +245,15 @@ impl Error {
         match (self.0.kind, self.0.progress) {
             // The request itself is at fault, or its source is used up.
             (
-                ErrorKind::HeadTooLarge
+                ErrorKind::UriTooLong
+                | ErrorKind::HeadTooLarge
                 | ErrorKind::InvalidRequest
                 | ErrorKind::UnsupportedTransferEncoding
                 | ErrorKind::UpgradeNotSupported
                 | ErrorKind::BodySource
-                | ErrorKind::BodyLength,
+                | ErrorKind::BodyLength
+                | ErrorKind::RequestBodyTimeout
+                | ErrorKind::ResponseReadTimeout,
                 _,
             ) => Retry::Never,
             (_, Progress::NotSent) => Retry::Safe,
@@ -249,7 +265,8 @@ impl Error {
     /// The HTTP status a gateway answers with, when its response has not begun
     /// (section 4.17).
     #[must_use]
-    pub fn suggested_status(&self) -> u16 {
+    pub fn suggested_status(&self) -> StatusCode {
+        // No wildcard: whoever adds a kind decides here.
         match self.0.kind {
             ErrorKind::AcquireTimeout
             | ErrorKind::QueueFull
@@ -260,15 +277,25 @@ impl Error {
             | ErrorKind::LocalResources
             | ErrorKind::CPing
             | ErrorKind::CPingTimeout
-            | ErrorKind::CPingCutShort => 503,
-            ErrorKind::HeadTooLarge => 431,
-            ErrorKind::InvalidRequest | ErrorKind::BodySource | ErrorKind::BodyLength => 400,
-            ErrorKind::UnsupportedTransferEncoding | ErrorKind::UpgradeNotSupported => 501,
+            | ErrorKind::CPingCutShort => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::UriTooLong => StatusCode::URI_TOO_LONG,
+            ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ErrorKind::InvalidRequest | ErrorKind::BodySource | ErrorKind::BodyLength => {
+                StatusCode::BAD_REQUEST
+            }
+            ErrorKind::RequestBodyTimeout | ErrorKind::ResponseReadTimeout => {
+                StatusCode::REQUEST_TIMEOUT
+            }
+            ErrorKind::UnsupportedTransferEncoding | ErrorKind::UpgradeNotSupported => {
+                StatusCode::NOT_IMPLEMENTED
+            }
             ErrorKind::WriteTimeout
-            | ErrorKind::FirstPacketTimeout
+            | ErrorKind::ResponseHeadTimeout
             | ErrorKind::BetweenPacketsTimeout
-            | ErrorKind::RequestTimeout => 504,
-            ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => 502,
+            | ErrorKind::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 }
@@ -286,15 +313,18 @@ impl fmt::Display for ErrorKind {
             Self::CPing => "CPing was not answered",
             Self::CPingTimeout => "CPing was not answered in time",
             Self::CPingCutShort => "there was too little time left for CPing",
+            Self::UriTooLong => "the path and query of the request do not fit the packet size",
             Self::HeadTooLarge => "the request head does not fit the packet size",
             Self::InvalidRequest => "the request cannot be sent",
             Self::UnsupportedTransferEncoding => "the transfer coding is not supported",
             Self::UpgradeNotSupported => "AJP cannot upgrade a connection",
             Self::BodySource => "the request body failed",
             Self::BodyLength => "the request body does not have its announced length",
+            Self::RequestBodyTimeout => "the request body did not come in time",
+            Self::ResponseReadTimeout => "the response was not read in time",
             Self::Write => "sending failed",
             Self::WriteTimeout => "the container takes no data",
-            Self::FirstPacketTimeout => "the container did not answer in time",
+            Self::ResponseHeadTimeout => "the container did not answer in time",
             Self::BetweenPacketsTimeout => "the container stopped in the middle of its response",
             Self::RequestTimeout => "the whole request took too long",
             Self::Read => "receiving failed",

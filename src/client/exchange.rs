@@ -389,7 +389,7 @@ impl Exchange {
         let (limit, kind) = if self.got_packet {
             (timeouts.between_packets, ErrorKind::BetweenPacketsTimeout)
         } else {
-            (timeouts.first_packet, ErrorKind::FirstPacketTimeout)
+            (timeouts.response_head, ErrorKind::ResponseHeadTimeout)
         };
         // While the container waits for us its silence is no fault; once nothing can reach
         // it any more, it is.

@@ -56,7 +56,8 @@ impl Lease {
     /// exchange is polled.
     ///
     /// # Errors
-    /// [`ErrorKind::HeadTooLarge`] and [`ErrorKind::InvalidRequest`] when `encode` fails;
+    /// [`ErrorKind::UriTooLong`], [`ErrorKind::HeadTooLarge`] and
+    /// [`ErrorKind::InvalidRequest`] when `encode` fails;
     /// the connection goes back to the pool unharmed.
     pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, Error>
     where

@@ -68,7 +68,7 @@ pub struct TimeoutCounts {
     /// A write without progress.
     pub write: u64,
     /// Waiting for the first packet.
-    pub first_packet: u64,
+    pub response_head: u64,
     /// Waiting for the next packet.
     pub between_packets: u64,
     /// The whole request, in whichever step it was.
@@ -234,7 +234,7 @@ impl Counters {
                 connect: 0,
                 cping: 0,
                 write: 0,
-                first_packet: 0,
+                response_head: 0,
                 between_packets: 0,
                 request: 0,
             },
@@ -258,7 +258,7 @@ impl Counters {
             connect: both(ErrorKind::ConnectTimeout, ErrorKind::ConnectCutShort),
             cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort).saturating_add(probes),
             write: stats.failed_with(ErrorKind::WriteTimeout),
-            first_packet: stats.failed_with(ErrorKind::FirstPacketTimeout),
+            response_head: stats.failed_with(ErrorKind::ResponseHeadTimeout),
             between_packets: stats.failed_with(ErrorKind::BetweenPacketsTimeout),
             request: stats.failed_with(ErrorKind::RequestTimeout),
         };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// | [`connect`](Self::with_connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
 /// | [`cping`](Self::with_cping) | 5 s | `ping` | `ping_timeout` |
 /// | [`write`](Self::with_write) | 30 s | `timeout` | `socket_timeout` |
-/// | [`first_packet`](Self::with_first_packet) | 60 s | `timeout` | `reply_timeout` |
+/// | [`response_head`](Self::with_response_head) | 60 s | `timeout` | `reply_timeout` |
 /// | [`between_packets`](Self::with_between_packets) | 60 s | `timeout` | `reply_timeout` |
 /// | [`request`](Self::with_request) | 1 h | - | - |
 ///
@@ -25,7 +25,7 @@ pub struct Timeouts {
     pub(super) connect: Option<Duration>,
     pub(super) cping: Option<Duration>,
     pub(super) write: Option<Duration>,
-    pub(super) first_packet: Option<Duration>,
+    pub(super) response_head: Option<Duration>,
     pub(super) between_packets: Option<Duration>,
     pub(super) request: Option<Duration>,
 }
@@ -38,7 +38,7 @@ impl Default for Timeouts {
             connect: seconds(5),
             cping: seconds(5),
             write: seconds(30),
-            first_packet: seconds(60),
+            response_head: seconds(60),
             between_packets: seconds(60),
             request: seconds(3600),
         }
@@ -80,8 +80,8 @@ impl Timeouts {
     /// From the request to the first packet of the container. Time in which the container
     /// waits for the request body does not count.
     #[must_use]
-    pub fn with_first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.first_packet = limit.into();
+    pub fn with_response_head(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.response_head = limit.into();
         self
     }
 
@@ -111,7 +111,7 @@ impl Timeouts {
 /// ```
 /// use ajp::client::RequestTimeouts;
 /// use std::time::Duration;
-/// let report = RequestTimeouts::new().with_first_packet(Duration::from_secs(600)).with_request(None);
+/// let report = RequestTimeouts::new().with_response_head(Duration::from_secs(600)).with_request(None);
 /// let request = http::Request::get("/report").extension(report);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,7 +120,7 @@ pub struct RequestTimeouts {
     connect: Own,
     cping: Own,
     write: Own,
-    first_packet: Own,
+    response_head: Own,
     between_packets: Own,
     request: Own,
     deadline: Option<Instant>,
@@ -151,7 +151,7 @@ impl RequestTimeouts {
             connect: Own::None,
             cping: Own::None,
             write: Own::None,
-            first_packet: Own::None,
+            response_head: Own::None,
             between_packets: Own::None,
             request: Own::None,
             deadline: None,
@@ -186,10 +186,10 @@ impl RequestTimeouts {
         self
     }
 
-    /// See [`Timeouts::with_first_packet`].
+    /// See [`Timeouts::with_response_head`].
     #[must_use]
-    pub fn with_first_packet(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.first_packet = Own::Limit(limit.into());
+    pub fn with_response_head(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.response_head = Own::Limit(limit.into());
         self
     }
 
@@ -226,7 +226,7 @@ impl RequestTimeouts {
             connect: self.connect.or(pool.connect),
             cping: self.cping.or(pool.cping),
             write: self.write.or(pool.write),
-            first_packet: self.first_packet.or(pool.first_packet),
+            response_head: self.response_head.or(pool.response_head),
             between_packets: self.between_packets.or(pool.between_packets),
             request: self.request.or(pool.request),
         })
@@ -266,7 +266,7 @@ mod tests {
             .with_connect(SECOND)
             .with_cping(SECOND)
             .with_write(SECOND)
-            .with_first_packet(SECOND)
+            .with_response_head(SECOND)
             .with_between_packets(None)
             .with_request(None)
             .over(&pool);
@@ -275,7 +275,7 @@ mod tests {
             .with_connect(SECOND)
             .with_cping(SECOND)
             .with_write(SECOND)
-            .with_first_packet(SECOND)
+            .with_response_head(SECOND)
             .with_between_packets(None)
             .with_request(None);
         assert_eq!(own, Some(expected));

@@ -187,6 +187,7 @@ async fn exchange(
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<Response<ResponseBody>, Error> {
+    check_uri_length(pool, parts)?;
     told.facts = told.facts.or_else(|| parts.extensions.get());
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
     let mut lease = pool.acquire_with(timeouts).await?;
@@ -249,6 +250,21 @@ where
     let heads = check(parts)?;
     let framing = framing(&heads, body.as_ref())?;
     Ok((framing, Upload::new(body, framing)))
+}
+
+/// A path and query that alone are longer than a packet are refused with an error of their
+/// own (RFC 9110 section 15.5.15), before a connection is taken.
+fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
+    let len = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |uri| uri.as_str().len());
+    let size = pool.config().packet_size.bytes();
+    if len < size {
+        return Ok(());
+    }
+    let text = format!("path and query are {len} bytes, a packet has at most {size}");
+    Err(Error::new(ErrorKind::UriTooLong, text))
 }
 
 /// Whether a reused connection had gone away.

@@ -120,7 +120,7 @@ impl RequestFacts {
     ///         Ok(response) => response.map(axum::body::Body::new),
     ///         Err(error) => {
     ///             let mut response = Response::default();
-    ///             *response.status_mut() = error.suggested_status().try_into().unwrap_or_default();
+    ///             *response.status_mut() = error.suggested_status();
     ///             response
     ///         }
     ///     }

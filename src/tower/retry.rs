@@ -101,7 +101,7 @@ fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
             | ErrorKind::CPingCutShort
             | ErrorKind::LocalResources
             | ErrorKind::WriteTimeout
-            | ErrorKind::FirstPacketTimeout
+            | ErrorKind::ResponseHeadTimeout
             | ErrorKind::RequestTimeout
     );
     let idempotent = Idempotent::of(request.method(), request.extensions());

@@ -295,7 +295,7 @@ async fn bodies_are_repeated_whole_where_that_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_answer_is_no_failure_unless_it_is_told_to_be() {
-    let limits = Timeouts::default().with_first_packet(Duration::from_secs(3));
+    let limits = Timeouts::default().with_response_head(Duration::from_secs(3));
     let pool = || PoolConfig::default().with_timeouts(limits);
     let farm = Farm::with_pools(2, config(Failover::default()), pool());
     farm.of("a").set(Mood::Silent);

@@ -182,14 +182,14 @@ async fn an_answer_that_began_is_final() {
 
 #[tokio::test]
 async fn overload_is_not_answered_with_more() {
-    let short = limits().with_first_packet(Duration::from_millis(50));
+    let short = limits().with_response_head(Duration::from_millis(50));
     let config = config().with_timeouts(short.with_acquire(Duration::from_millis(50)));
     let backend = Backend::start(config.with_max_connections(1), |_, conn| conn.silent()).await;
     let service = retrying(&backend.client, policy());
     let error = send(service.clone(), request(Method::GET, ""))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FirstPacketTimeout);
+    assert_eq!(error.kind(), ErrorKind::ResponseHeadTimeout);
     assert_eq!(backend.accepted(), 1);
 
     let _held = backend.client.pool().acquire().await.unwrap();

@@ -27,10 +27,10 @@ async fn silent_after(bytes: Vec<u8>, config: ajp::client::PoolConfig) -> Backen
 #[tokio::test]
 async fn no_answer_at_all() {
     for bytes in [vec![], vec![0x41, 0x42, 0]] {
-        let config = config().with_timeouts(limits().with_first_packet(SHORT));
+        let config = config().with_timeouts(limits().with_response_head(SHORT));
         let backend = silent_after(bytes, config).await;
         let failure = backend.get("first").await.unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::FirstPacketTimeout);
+        assert_eq!(failure.kind, ErrorKind::ResponseHeadTimeout);
         assert_eq!(failure.progress, Progress::RequestSent);
         assert_eq!(failure.retry, Retry::IfIdempotent);
         assert_eq!(backend.idle(), 0);
@@ -40,13 +40,13 @@ async fn no_answer_at_all() {
 
 #[tokio::test]
 async fn no_answer_to_a_body() {
-    let config = config().with_timeouts(limits().with_first_packet(SHORT));
+    let config = config().with_timeouts(limits().with_response_head(SHORT));
     let backend = silent_after(vec![], config).await;
     let failure = backend
         .post("first", Bytes::from_static(b"body"))
         .await
         .unwrap_err();
-    assert_eq!(failure.kind, ErrorKind::FirstPacketTimeout);
+    assert_eq!(failure.kind, ErrorKind::ResponseHeadTimeout);
     assert_eq!(failure.progress, Progress::BodySent);
     assert_eq!(failure.retry, Retry::Never);
     assert_eq!(backend.idle(), 0);
@@ -107,7 +107,7 @@ async fn a_slow_container_is_waited_for() {
     let config = config().with_timeouts(
         limits()
             .with_between_packets(SHORT * 5)
-            .with_first_packet(SHORT * 5),
+            .with_response_head(SHORT * 5),
     );
     let backend = Backend::start(config, |_, mut conn| async move {
         while conn.request().await.is_some() {

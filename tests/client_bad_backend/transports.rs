@@ -141,7 +141,7 @@ impl Connect for ToDeaf {
 #[tokio::test]
 async fn a_write_that_fails_ends_the_wait_for_an_answer() {
     let limits =
-        crate::raw::backend::limits().with_first_packet(std::time::Duration::from_millis(100));
+        crate::raw::backend::limits().with_response_head(std::time::Duration::from_millis(100));
     let config = crate::raw::backend::config().with_timeouts(limits);
     let client = Client::new(Pool::new(ToDeaf, config));
     let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();

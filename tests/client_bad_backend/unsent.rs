@@ -304,3 +304,25 @@ async fn a_request_that_was_sent_comes_back_only_to_be_repeated() {
     assert_eq!(error.error().retry_with_body(), Retry::IfIdempotent);
     assert!(error.into_retry().is_err());
 }
+
+/// What is too long is named: the request target alone (414), or the head as a whole (431).
+#[tokio::test]
+async fn a_uri_that_alone_is_too_long_is_told_from_a_head_that_is() {
+    let backend = Backend::start(config(), |_, conn| conn.serve_well()).await;
+    for (path, query, header, kind, status) in [
+        (9000, 1, 1, ErrorKind::UriTooLong, 414),
+        (4000, 5000, 1, ErrorKind::UriTooLong, 414),
+        (1, 9000, 9000, ErrorKind::UriTooLong, 414),
+        (4000, 1, 5000, ErrorKind::HeadTooLarge, 431),
+        (1, 4000, 5000, ErrorKind::HeadTooLarge, 431),
+    ] {
+        let uri = format!("/{}?{}", "p".repeat(path), "q".repeat(query));
+        let request = Request::get(uri).header("x-long", "h".repeat(header));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let error = failing(&backend.client, request).await;
+        assert_eq!(error.error().kind(), kind, "{path} {query} {header}");
+        assert_eq!(error.error().suggested_status(), status);
+        assert_eq!(error.error().retry(), Retry::Never);
+    }
+    assert_eq!(backend.idle(), 1, "it was not written to");
+}

@@ -234,21 +234,21 @@ async fn a_request_can_have_limits_of_its_own() {
             end.write(&response(&token(&request), 1)).await;
         }
     });
-    let client = container.client(within(Timeouts::default().with_first_packet(SECOND * 10)));
+    let client = container.client(within(Timeouts::default().with_response_head(SECOND * 10)));
     let none = RequestTimeouts::new();
     let (error, time) = failing(&client, none).await;
     assert_eq!(
         (error.kind(), time),
-        (ErrorKind::FirstPacketTimeout, SECOND * 10)
+        (ErrorKind::ResponseHeadTimeout, SECOND * 10)
     );
-    let (error, time) = failing(&client, none.with_first_packet(SECOND)).await;
+    let (error, time) = failing(&client, none.with_response_head(SECOND)).await;
     assert_eq!(
         (error.kind(), time),
-        (ErrorKind::FirstPacketTimeout, SECOND)
+        (ErrorKind::ResponseHeadTimeout, SECOND)
     );
     for patient in [
-        none.with_first_packet(SECOND * 21),
-        none.with_first_packet(None),
+        none.with_response_head(SECOND * 21),
+        none.with_response_head(None),
     ] {
         let answer = fetch_with(&client, "late", patient).await;
         assert_eq!(answer.unwrap(), "late");
@@ -274,13 +274,13 @@ async fn a_request_can_have_limits_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_keeps_its_limits_when_the_pool_is_dropped() {
     let container = Container::new(|_, end: End| end.silent());
-    let client = container.client(within(Timeouts::default().with_first_packet(SECOND * 7)));
+    let client = container.client(within(Timeouts::default().with_response_head(SECOND * 7)));
     let lease = client.pool().acquire().await.unwrap();
     drop(client);
     let mut exchange = begin(lease);
     let start = Instant::now();
     let error = exchange.next_event().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FirstPacketTimeout);
+    assert_eq!(error.kind(), ErrorKind::ResponseHeadTimeout);
     assert_eq!(start.elapsed(), SECOND * 7);
 }
 

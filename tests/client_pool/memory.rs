@@ -245,7 +245,7 @@ pub(crate) fn unlimited() -> Timeouts {
         .with_connect(None)
         .with_cping(None)
         .with_write(None)
-        .with_first_packet(None)
+        .with_response_head(None)
         .with_between_packets(None)
         .with_request(None)
 }

@@ -178,7 +178,7 @@ async fn failures_are_told_once_each() {
     });
     let limits = Timeouts::default()
         .with_cping(SECOND)
-        .with_first_packet(SECOND * 2);
+        .with_response_head(SECOND * 2);
     let config = PoolConfig::default()
         .with_max_waiting(0)
         .with_max_connections(1)
@@ -208,13 +208,15 @@ async fn failures_are_told_once_each() {
             ajp::wire::ForwardRequestWriter::new(buffer, size, &line)?.finish()
         })
         .unwrap();
-    for kind in [ErrorKind::FirstPacketTimeout, ErrorKind::Closed] {
+    for kind in [ErrorKind::ResponseHeadTimeout, ErrorKind::Closed] {
         assert_eq!(exchange.next_event().await.unwrap_err().kind(), kind);
     }
     drop(exchange);
     let told = notes.take();
     assert!(told[2].starts_with("closed timeout 2000 x1 0/"), "{told:?}");
-    assert!(told[3].starts_with("first_packet_timeout None RequestSent false: 0 0 - 0 - 2000; 0/"));
+    assert!(
+        told[3].starts_with("response_head_timeout None RequestSent false: 0 0 - 0 - 2000; 0/")
+    );
     assert_eq!(told.len(), 4);
 
     // No answer to CPing.
@@ -232,14 +234,14 @@ async fn failures_are_told_once_each() {
     let stats = client.pool().stats();
     for kind in [
         ErrorKind::QueueFull,
-        ErrorKind::FirstPacketTimeout,
+        ErrorKind::ResponseHeadTimeout,
         ErrorKind::CPingTimeout,
         ErrorKind::Connect,
     ] {
         assert_eq!(stats.failed_with(kind), 1, "{kind:?}");
     }
     assert_eq!((stats.failed, stats.completed), (4, 0));
-    assert_eq!((stats.timeouts.first_packet, stats.timeouts.cping), (1, 1));
+    assert_eq!((stats.timeouts.response_head, stats.timeouts.cping), (1, 1));
     for cause in [CloseCause::Dropped, CloseCause::Timeout, CloseCause::CPing] {
         assert_eq!(stats.closed_by(cause), 1, "{cause:?}");
     }

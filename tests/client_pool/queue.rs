@@ -163,7 +163,7 @@ async fn a_pool_that_shuts_down_lets_exchanges_end_and_nobody_in() {
     let error = fetch(&client, "late").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PoolShut);
     assert_eq!(
-        (error.retry(), error.suggested_status()),
+        (error.retry(), error.suggested_status().as_u16()),
         (Retry::Safe, 503)
     );
     drop(held);

@@ -70,7 +70,7 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     container.connecting_takes(SECOND / 2);
     let config = PoolConfig::default()
         .with_secret(ajp::Secret::new("geheim").unwrap())
-        .with_timeouts(Timeouts::default().with_first_packet(SECOND * 2));
+        .with_timeouts(Timeouts::default().with_response_head(SECOND * 2));
     let client = container.client(config);
     let mut request = get("page?query=private");
     let headers = request.headers_mut();
@@ -114,7 +114,7 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     let failed = log.lines();
     let span = closed(&failed);
     assert!(span.contains("outer:ajp.exchange{"), "{span}");
-    assert!(span.contains("outcome=\"first_packet_timeout\" progress=RequestSent"));
+    assert!(span.contains("outcome=\"response_head_timeout\" progress=RequestSent"));
     let event = failed
         .iter()
         .find(|line| line.contains("AJP exchange failed"));

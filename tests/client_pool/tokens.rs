@@ -273,7 +273,7 @@ async fn storm(seed: u64) {
     });
     let limits = Timeouts::default()
         .with_cping(SECOND)
-        .with_first_packet(SECOND * 2)
+        .with_response_head(SECOND * 2)
         .with_between_packets(SECOND / 2)
         .with_request(SECOND * 4);
     let config = PoolConfig::default()
@@ -321,7 +321,7 @@ async fn storm(seed: u64) {
     for kind in [
         ErrorKind::Protocol,
         ErrorKind::Closed,
-        ErrorKind::FirstPacketTimeout,
+        ErrorKind::ResponseHeadTimeout,
         ErrorKind::BetweenPacketsTimeout,
     ] {
         assert!(

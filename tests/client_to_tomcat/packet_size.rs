@@ -44,14 +44,14 @@ async fn a_header_of_12_kilobytes_and_packets_of_8() {
     assert_eq!(small.pool().stats().created, 1);
 
     // Only one side was told to take more: no hang, no answer to somebody else.
-    let limits = Timeouts::default().with_first_packet(Duration::from_secs(10));
+    let limits = Timeouts::default().with_response_head(Duration::from_secs(10));
     let large = config()
         .with_packet_size(PacketSize::MAX)
         .with_timeouts(limits);
     let large = client(&tomcat, large);
     match exchange(&large, with_token(12_000)).await {
         Ok((status, _)) => assert!((400..600).contains(&status), "{status}"),
-        Err(error) => assert_ne!(error.kind(), ErrorKind::FirstPacketTimeout, "{error:?}"),
+        Err(error) => assert_ne!(error.kind(), ErrorKind::ResponseHeadTimeout, "{error:?}"),
     }
     assert_eq!(large.pool().stats().idle, 0);
     token_arrives(&large, 7000).await;

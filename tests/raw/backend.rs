@@ -267,7 +267,7 @@ pub(crate) fn config() -> PoolConfig {
 
 pub(crate) fn limits() -> Timeouts {
     Timeouts::default()
-        .with_first_packet(PATIENCE * 6)
+        .with_response_head(PATIENCE * 6)
         .with_between_packets(PATIENCE * 6)
         .with_write(PATIENCE * 6)
 }

@@ -102,7 +102,11 @@ async fn what_this_machine_lacks_is_not_the_containers_fault() {
     let lacking = pool(rustix::io::Errno::MFILE.raw_os_error());
     let error = lacking.acquire().await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.blame(), error.suggested_status()),
+        (
+            error.kind(),
+            error.blame(),
+            error.suggested_status().as_u16()
+        ),
         (ErrorKind::LocalResources, Blame::WebServer, 503)
     );
     assert_eq!(

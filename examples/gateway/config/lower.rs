@@ -185,7 +185,7 @@ fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig
     let mut timeouts = Timeouts::default();
     if let Some(Text(limit)) = table.timeout {
         timeouts = timeouts
-            .with_first_packet(limit)
+            .with_response_head(limit)
             .with_between_packets(limit);
     }
     if let Some(Text(limit)) = table.connect_timeout {

@@ -33,8 +33,7 @@ impl Refusal {
         if is_too_large(error) {
             return too_large();
         }
-        let status = StatusCode::from_u16(error.suggested_status());
-        let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+        let status = error.suggested_status();
         let text = match status {
             StatusCode::BAD_REQUEST => "the request or its body cannot be understood",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the request's headers are too large",

@@ -89,9 +89,12 @@ pub(crate) fn exit_of(error: &Error) -> Exit {
         | ErrorKind::CPingTimeout
         | ErrorKind::CPingCutShort
         | ErrorKind::WriteTimeout
-        | ErrorKind::FirstPacketTimeout
-        | ErrorKind::BetweenPacketsTimeout => Exit::Timeout,
-        ErrorKind::HeadTooLarge
+        | ErrorKind::ResponseHeadTimeout
+        | ErrorKind::BetweenPacketsTimeout
+        | ErrorKind::RequestBodyTimeout
+        | ErrorKind::ResponseReadTimeout => Exit::Timeout,
+        ErrorKind::UriTooLong
+        | ErrorKind::HeadTooLarge
         | ErrorKind::InvalidRequest
         | ErrorKind::UnsupportedTransferEncoding
         | ErrorKind::UpgradeNotSupported

@@ -106,7 +106,7 @@ impl PeerArgs {
         let timeouts = Timeouts::default()
             .with_connect(self.connect_timeout)
             .with_write(self.timeout)
-            .with_first_packet(self.timeout)
+            .with_response_head(self.timeout)
             .with_between_packets(self.timeout)
             .with_cping(self.timeout);
         Ok(PoolConfig::default()

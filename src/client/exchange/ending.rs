@@ -127,7 +127,7 @@ fn closing(kind: ErrorKind, stale: bool) -> CloseCause {
     match kind {
         ErrorKind::Protocol => CloseCause::Protocol,
         ErrorKind::WriteTimeout
-        | ErrorKind::FirstPacketTimeout
+        | ErrorKind::ResponseHeadTimeout
         | ErrorKind::BetweenPacketsTimeout
         | ErrorKind::RequestTimeout => CloseCause::Timeout,
         ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed if stale => CloseCause::Stale,

@@ -2,6 +2,7 @@
 
 use crate::balancer::{Reason, Unavailable};
 use crate::client;
+use http::StatusCode;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -77,9 +78,12 @@ impl Error {
 
     /// The HTTP status a gateway answers with.
     #[must_use]
-    pub fn suggested_status(&self) -> u16 {
+    pub fn suggested_status(&self) -> StatusCode {
         let last = self.0.last.as_ref();
-        last.map_or(503, client::Error::suggested_status)
+        last.map_or(
+            StatusCode::SERVICE_UNAVAILABLE,
+            client::Error::suggested_status,
+        )
     }
 
     /// A value for `Retry-After`, if the status is 503.
@@ -89,7 +93,7 @@ impl Error {
         let short = || Some(Duration::from_secs(1));
         let switched_off =
             matches!(self.0.unavailable, Some(none) if none.reason() == Reason::NoMember);
-        if self.suggested_status() != 503 || switched_off {
+        if self.suggested_status() != StatusCode::SERVICE_UNAVAILABLE || switched_off {
             return None;
         }
         told.or_else(short)

@@ -106,7 +106,9 @@ impl ExplainArgs {
             Err(error) => {
                 report.step("request", chain(&error));
                 return Ok(match error.kind() {
-                    ErrorKind::HeadTooLarge => verdict::head_too_large(&error),
+                    ErrorKind::UriTooLong | ErrorKind::HeadTooLarge => {
+                        verdict::head_too_large(&error)
+                    }
                     _ if matches!(reply, Reply::Pong(_)) => verdict::no_answer(&error),
                     _ => match self.something_else(report).await {
                         Some(verdict) => verdict,
@@ -201,7 +203,7 @@ impl ExplainArgs {
         let timeouts = Timeouts::default()
             .with_connect(self.timeout)
             .with_write(self.timeout)
-            .with_first_packet(self.timeout)
+            .with_response_head(self.timeout)
             .with_between_packets(self.timeout);
         Question {
             target: &self.target,

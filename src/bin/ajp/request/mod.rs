@@ -223,7 +223,7 @@ fn explained(watch: &Watch, error: Error) -> Failure {
         ErrorKind::Protocol | ErrorKind::Closed | ErrorKind::Read => {
             guess::hint(&watch.first_bytes())
         }
-        ErrorKind::HeadTooLarge => {
+        ErrorKind::UriTooLong | ErrorKind::HeadTooLarge => {
             Some("--packet-size may be larger if the container's is".to_owned())
         }
         _ => None,
