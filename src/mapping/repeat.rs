@@ -111,7 +111,7 @@ mod tests {
             (ErrorKind::Closed, RequestSent, Harmless, No),
             (ErrorKind::Closed, BodySent, Harmless, No),
             (ErrorKind::Closed, Responding, No, No),
-            (ErrorKind::FirstPacketTimeout, RequestSent, Harmless, No),
+            (ErrorKind::ResponseHeadTimeout, RequestSent, Harmless, No),
             (ErrorKind::RequestTimeout, NotSent, No, No),
             (ErrorKind::RequestTimeout, RequestSent, No, No),
             (ErrorKind::HeadTooLarge, NotSent, No, No),
