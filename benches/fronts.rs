@@ -215,7 +215,7 @@ fn floor(name: &'static str, server: Server) -> Front {
 
 async fn gateway(backend: &Backend) -> Front {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--locked", "--example", "gateway"]);
+    build.args(["build", "--release", "--locked", "--features", "gateway"]);
     assert!(
         build.status().unwrap().success(),
         "the gateway was not built"
@@ -225,8 +225,9 @@ async fn gateway(backend: &Backend) -> Front {
     // Beside this program's `deps`, wherever cargo builds.
     let program = std::env::current_exe().unwrap();
     let release = program.parent().and_then(|deps| deps.parent()).unwrap();
-    let mut command = Command::new(release.join("examples/gateway"));
+    let mut command = Command::new(release.join("ajp"));
     command
+        .arg("gateway")
         .args(["--listen", &addr.to_string()])
         .args(["--backend", &format!("ajp://{}", backend.ajp)]);
     if let Some(secret) = &backend.secret {

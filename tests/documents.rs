@@ -95,6 +95,7 @@ fn every_example_feature_and_command_is_in_the_readme() {
         "record",
         "replay",
         "serve",
+        "gateway",
         "bench",
         "import",
         "completions",

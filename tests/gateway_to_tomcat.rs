@@ -1,4 +1,4 @@
-//! The gateway example, and our client alone, in front of a real Tomcat.
+//! `ajp gateway`, and our client alone, in front of a real Tomcat.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -6,32 +6,20 @@
 )]
 
 mod cases;
-#[path = "../examples/gateway/front/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    unreachable_pub,
-    reason = "the example uses the rest"
-)]
-mod front;
 mod support;
 
 use ajp::Secret;
-use ajp::balancer::{Balancer, BalancerConfig, Member};
 use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
 use ajp::mapping::{RequestFacts, TlsFacts};
-use ajp::wire::PacketSize;
 use bytes::Bytes;
-use front::{Mapping, Maps};
 use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::http1::{self, Body};
+use support::gateway::Gateway;
+use support::http1::Body;
 use support::pattern::{bytes, sha256_hex};
 use support::tomcat::{SECRET, Tomcat};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 /// Short, because Tomcat neither ends nor closes an aborted response.
 fn config() -> PoolConfig {
@@ -44,25 +32,19 @@ fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
     Client::new(Pool::new(Address::from(tomcat.ajp_addr()), config))
 }
 
-async fn gateway(client: Client, max_body: Option<u64>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let balancer = Balancer::new(BalancerConfig::default());
-    balancer
-        .add(Member::new("tomcat"), client.pool().clone())
-        .unwrap();
-    let maps = Maps::new(vec![Mapping::new("/", balancer, "/").unwrap()]);
-    let site = front::Site {
-        maps,
-        max_body,
-        ..front::Site::default()
-    };
-    tokio::spawn(async move {
-        front::run(listener, site.into(), stopping).await;
-        drop(stop);
-    });
-    address
+/// A gateway to the container at this address. Tomcat neither ends nor closes an aborted
+/// response, so it does not wait long.
+async fn gateway(to: SocketAddr, keys: &str, packet_size: usize) -> Gateway {
+    Gateway::start_with(
+        &[("secret", SECRET)],
+        &format!(
+            "{keys}\n[manager]\n[[balancer]]\nname = \"tomcat\"\nsecret_file = \"secret\"\n\
+             timeout = \"2s\"\npacket_size = {packet_size}\n\
+             [[balancer.member]]\nurl = \"ajp://{to}\"\n\
+             [[map]]\npath = \"/\"\nto = \"balancer://tomcat/\"\n"
+        ),
+    )
+    .await
 }
 
 fn get(uri: &str) -> Request<Empty<Bytes>> {
@@ -88,17 +70,17 @@ where
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_list_through_the_gateway() {
     let tomcat = Tomcat::shared().await;
-    let client = client(tomcat, config());
-    let address = gateway(client.clone(), None).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", 8192).await;
     let pair = cases::Pair {
         keeps_length: true,
         shows_truncation: true,
     };
-    cases::run(&mut http1::Client::new(address), pair).await;
-    let stats = client.pool().stats();
+    cases::run(&mut gateway.client(), pair).await;
+    let status = gateway.status().await;
+    let pool = &status["balancers"][0]["members"][0]["pool"];
     // Only the aborted responses cost a connection each.
-    assert!(stats.created <= 5, "{stats:?}");
-    assert_eq!(stats.in_use, 0, "{stats:?}");
+    assert!(pool["created"].as_u64().unwrap() <= 5, "{pool}");
+    assert_eq!(pool["in_use"], 0, "{pool}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,13 +90,12 @@ async fn the_whole_list_with_large_packets() {
         .packet_size(65536)
         .start()
         .await;
-    let client = client(&tomcat, config().with_packet_size(PacketSize::MAX));
-    let address = gateway(client, None).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", 65536).await;
     let pair = cases::Pair {
         keeps_length: true,
         shows_truncation: true,
     };
-    cases::run(&mut http1::Client::new(address), pair).await;
+    cases::run(&mut gateway.client(), pair).await;
 }
 
 #[tokio::test]
@@ -199,7 +180,8 @@ async fn a_wrong_secret_is_a_clear_403_and_never_pooled() {
 
 #[tokio::test]
 async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
-    let client = client(Tomcat::shared().await, config());
+    let tomcat = Tomcat::shared().await;
+    let client = client(tomcat, config());
     let request = Request::get("/app/hello")
         .header("x-token", "t".repeat(12_000))
         .body(Empty::<Bytes>::new())
@@ -211,9 +193,10 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
         cause.contains("header x-token") && cause.contains("8192"),
         "{cause}"
     );
-    let address = gateway(client, None).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", 8192).await;
     let token = "t".repeat(12_000);
-    let answer = http1::Client::new(address)
+    let answer = gateway
+        .client()
         .request("GET", "/app/hello", &[("x-token", &token)], Body::None)
         .await;
     assert_eq!(answer.status, 431);
@@ -223,15 +206,14 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
 #[tokio::test]
 async fn errors_towards_the_http_client_have_their_status() {
     let tomcat = Tomcat::shared().await;
-    let slow =
-        config().with_timeouts(Timeouts::default().with_response_head(Duration::from_millis(300)));
-    let mut to_slow = http1::Client::new(gateway(client(tomcat, slow), Some(1000)).await);
-    assert_eq!(to_slow.get("/app/sleep?ms=3000").await.status, 504);
+    let small = gateway(tomcat.ajp_addr(), "max_body = 1000", 8192).await;
+    let mut to_slow = small.client();
+    assert_eq!(to_slow.get("/app/sleep?ms=5000").await.status, 504);
     let too_large = to_slow
         .request("POST", "/app/echo", &[], Body::Full(bytes(1001)))
         .await;
     assert_eq!(too_large.status, 413);
-    let mut fresh = http1::Client::new(gateway(client(tomcat, config()), Some(1000)).await);
+    let mut fresh = small.client();
     let too_large = fresh
         .request(
             "POST",
@@ -241,10 +223,8 @@ async fn errors_towards_the_http_client_have_their_status() {
         )
         .await;
     assert_eq!(too_large.status, 413);
-    let nobody = Address::from(support::ports::free_addr());
-    let mut to_nobody = http1::Client::new(
-        gateway(Client::new(Pool::new(nobody, PoolConfig::default())), None).await,
-    );
+    let nobody = gateway(support::ports::free_addr(), "", 8192).await;
+    let mut to_nobody = nobody.client();
     let answer = to_nobody.get("/app/hello").await;
     assert_eq!(
         (answer.status.as_u16(), answer.text()),

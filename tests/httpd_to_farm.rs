@@ -8,7 +8,6 @@
 )]
 #![cfg(feature = "server")]
 
-#[path = "../examples/gateway/container.rs"]
 mod container;
 mod support;
 

@@ -6,7 +6,6 @@
 )]
 
 mod cases;
-#[path = "../examples/gateway/container.rs"]
 mod container;
 mod support;
 

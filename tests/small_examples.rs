@@ -162,3 +162,19 @@ async fn http_bridge_speaks_for_the_web_server() {
     }
     assert_eq!(status, 502);
 }
+
+#[test]
+fn the_axum_example_prints_what_to_put_in_front() {
+    let output = Command::new(example::binary("axum_behind_httpd"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in [
+        "ProxyPass \"/\" \"ajp://127.0.0.1:8009/\" secret=s3cr3t",
+        "JkMount /* app",
+        "worker.app.secret=s3cr3t",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The gateway example in front of several containers: paths, sessions, failover, what it
+//! `ajp gateway` in front of several containers: paths, sessions, failover, what it
 //! answers by itself, and its manager. The containers are this crate's own.
 #![allow(
     clippy::unwrap_used,

@@ -8,20 +8,11 @@
 )]
 #![cfg(all(feature = "balancer", feature = "server"))]
 
-#[path = "../../examples/gateway/front/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    unreachable_pub,
-    reason = "the example uses the rest"
-)]
-mod front;
 #[path = "../raw/mod.rs"]
 #[allow(unused_imports, reason = "other binaries use the rest")]
 mod raw;
 
 mod bytes_through;
-mod expect;
 mod heads;
 mod packing;
 mod streaming;

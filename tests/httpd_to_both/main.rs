@@ -11,7 +11,7 @@
 
 mod answer;
 mod case;
-#[path = "../../examples/gateway/container.rs"]
+#[path = "../container/mod.rs"]
 mod container;
 mod sides;
 #[path = "../support/mod.rs"]

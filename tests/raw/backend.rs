@@ -134,6 +134,7 @@ pub(crate) fn token(request: &ForwardRequest) -> String {
 /// A container whose connections do what `script` says; it is given their number.
 pub(crate) struct Backend {
     pub(crate) client: Client,
+    url: String,
     accepted: Arc<AtomicUsize>,
 }
 
@@ -147,6 +148,7 @@ impl Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::from(listener.local_addr().unwrap());
+        let url = address.to_string();
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
         tokio::spawn(async move {
@@ -159,6 +161,7 @@ impl Backend {
         });
         Self {
             client: Client::new(Pool::new(address, config)),
+            url,
             accepted,
         }
     }
@@ -184,6 +187,11 @@ impl Backend {
             }
         })
         .await
+    }
+
+    /// Where the container is, for a gateway before it.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
     }
 
     pub(crate) fn accepted(&self) -> usize {
@@ -277,6 +285,7 @@ impl Backend {
     pub(crate) fn around(client: Client) -> Self {
         Self {
             client,
+            url: String::new(),
             accepted: Arc::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The gateway example as a process of its own, with a configuration file or flags.
+//! `ajp gateway` as a process of its own, with a configuration file or flags.
 //!
 //! ```ignore
 //! let gateway = Gateway::start(&format!("[[balancer]] ...")).await;
@@ -6,13 +6,11 @@
 //! ```
 
 use super::child::ChildGuard;
-use super::example;
 use super::http1::{Body, Client, Response};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -29,22 +27,33 @@ pub struct Gateway {
     dir: TempDir,
 }
 
-/// The example's binary.
+/// The program `ajp`, which is built where the feature `gateway` is on.
 pub fn binary() -> &'static Path {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| example::binary("gateway"));
-    &BUILT
+    Path::new(option_env!("CARGO_BIN_EXE_ajp").expect("built with the feature gateway"))
 }
 
 impl Gateway {
     /// A gateway with this configuration. It listens on free ports whatever that says, and
     /// has a manager if there is a `[manager]`; paths are relative to its own directory.
     pub async fn start(config: &str) -> Self {
+        Self::configured(tempfile::tempdir().unwrap(), config).await
+    }
+
+    async fn configured(dir: TempDir, config: &str) -> Self {
         let manager = config.contains("[manager]");
         let listen = "listen = \"127.0.0.1:0\"\n";
         let config = config.replace("[manager]", &format!("[manager]\n{listen}"));
-        let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gateway.toml"), listen.to_owned() + &config).unwrap();
         Self::run(dir, &["--config", "gateway.toml"], manager).await
+    }
+
+    /// As [`start`](Self::start), with files in its directory: their names and contents.
+    pub async fn start_with(files: &[(&str, &str)], config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        Self::configured(dir, config).await
     }
 
     /// A gateway with these flags, beside one for a free port.
@@ -57,7 +66,7 @@ impl Gateway {
 
     async fn run(dir: TempDir, flags: &[&str], manager: bool) -> Self {
         let mut command = Command::new(binary());
-        command.args(flags);
+        command.arg("gateway").args(flags);
         let log = dir.path().join("gateway.log");
         let mut child = ChildGuard::spawn(command, "cargo", dir.path(), log, Duration::ZERO);
         let last = if manager {

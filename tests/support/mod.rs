@@ -5,7 +5,7 @@
 //! - [`tomcat::Tomcat`]: a servlet container with the webapp under `webapp/` at `/app`;
 //! - [`replication::Cluster`]: Tomcats that share their sessions, with `Cart.java` at `/cart`;
 //! - [`httpd::Httpd`]: an httpd that forwards to an AJP port, by `mod_proxy_ajp` or `mod_jk`;
-//! - [`gateway::Gateway`]: the gateway example as a process;
+//! - [`gateway::Gateway`]: `ajp gateway` as a process;
 //! - [`http1::Client`]: an HTTP/1.1 client that shows a cut-off body as an error;
 //! - [`pcap::Pcap`] and [`tshark`]: TCP streams in a capture file, and what tshark reads in them;
 //! - [`random::Random`]: the same random numbers in every run;

@@ -1,7 +1,8 @@
-//! The command line.
+//! The commands of the feature `cli`.
 
 use crate::bench::{self, BenchArgs};
 use crate::decode;
+use crate::exit::{Exit, Failure};
 use crate::explain::{self, ExplainArgs};
 use crate::generate::{self, CompletionsArgs, ManArgs};
 use crate::import::{self, ImportArgs};
@@ -10,15 +11,10 @@ use crate::record::{self, RecordArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::request::{self, RequestArgs};
 use crate::serve::{self, ServeArgs};
-use clap::{Parser, Subcommand};
-
-/// Talks to AJP/1.3 containers, such as Tomcat: requests, pings, packets, diagnosis.
-#[derive(Debug, Parser)]
-#[command(name = "ajp", version, max_term_width = 100, after_help = crate::exit::CODES)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
+use clap::Subcommand;
+use http::Method;
+use std::future::Future;
+use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -61,6 +57,39 @@ pub(crate) enum Command {
     /// Writes the manual
     #[command(after_help = generate::MAN_EXAMPLES)]
     Man(ManArgs),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let exit = match self {
+            Self::Get(args) => block_on(args.run(Method::GET)),
+            Self::Head(args) => block_on(args.run(Method::HEAD)),
+            Self::Post(args) => block_on(args.run(Method::POST)),
+            Self::Ping(args) => block_on(args.run()),
+            Self::Explain(args) => block_on(args.run()),
+            Self::Decode(args) => return Ok(decode::run("ajp", &args)),
+            Self::Record(args) => block_on(args.run()),
+            Self::Replay(args) => block_on(args.run()),
+            Self::Serve(args) => block_on(args.run()),
+            Self::Bench(args) => block_on(args.run()),
+            Self::Import(args) => args.run(),
+            Self::Completions(args) => args.run(),
+            Self::Man(args) => args.run(),
+        };
+        exit.map(ExitCode::from)
+    }
+}
+
+/// Runs a command on the one thread that it needs.
+fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(command);
+    // A read from a terminal cannot be called off.
+    runtime.shutdown_background();
+    result
 }
 
 const DECODE_EXAMPLES: &str = "\

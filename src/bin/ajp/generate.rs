@@ -1,6 +1,6 @@
 //! `ajp completions` and `ajp man`: what packagers install beside the tool.
 
-use crate::cli::Cli;
+use crate::Program;
 use crate::exit::{Exit, Failure};
 use crate::ui;
 use clap::{Args, CommandFactory};
@@ -27,7 +27,7 @@ pub(crate) struct CompletionsArgs {
 impl CompletionsArgs {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let mut out = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "ajp", &mut out);
+        clap_complete::generate(self.shell, &mut Program::command(), "ajp", &mut out);
         ui::print(&String::from_utf8_lossy(&out))?;
         Ok(Exit::Done)
     }
@@ -43,12 +43,12 @@ pub(crate) struct ManArgs {
 impl ManArgs {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         if let Some(dir) = &self.dir {
-            clap_mangen::generate_to(Cli::command(), dir)
+            clap_mangen::generate_to(Program::command(), dir)
                 .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
             return Ok(Exit::Done);
         }
         let mut out = Vec::new();
-        clap_mangen::Man::new(Cli::command())
+        clap_mangen::Man::new(Program::command())
             .render(&mut out)
             .map_err(|error| Failure::output(&error))?;
         ui::print(&String::from_utf8_lossy(&out))?;

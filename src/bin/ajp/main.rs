@@ -1,14 +1,15 @@
 //! `ajp`: talks to AJP containers, shows what is said, and finds out what is wrong.
 //!
-//! Every command is a module of its own name, `get`, `head` and `post` are `request`. They
-//! share:
+//! Every command is a module of its own name, `get`, `head` and `post` are `request`. The feature
+//! `gateway` brings the command `gateway`, `cli` all others. They share:
 //!
-//! - `cli`: the command line as a whole.
+//! - `cli`: the command line of the commands of that feature.
 //! - `exit`: exit codes and failures.
 //! - `ui`: terminal, colours, output that may be closed.
 //! - `target`, `values`, `peer`: arguments.
 //! - `watch`: connections that tell what goes over them.
 //! - `config`: files of web servers and containers.
+//! - `container`: the application of the tool's own containers.
 //! - `guess`: what speaks at a port that does not speak AJP.
 //!
 //! Nothing of this is part of the library: the tool uses what every program can use.
@@ -18,67 +19,97 @@
     reason = "doc comments of arguments are help texts"
 )]
 
+#[cfg(feature = "cli")]
 mod bench;
+#[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
 mod config;
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
+mod container;
+#[cfg(feature = "cli")]
 mod decode;
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
 mod exit;
+#[cfg(feature = "cli")]
 mod explain;
+#[cfg(feature = "gateway")]
+mod gateway;
+#[cfg(feature = "cli")]
 mod generate;
+#[cfg(feature = "cli")]
 mod guess;
+#[cfg(feature = "cli")]
 mod import;
+#[cfg(feature = "cli")]
 mod peer;
+#[cfg(feature = "cli")]
 mod ping;
+#[cfg(feature = "cli")]
 mod record;
+#[cfg(feature = "cli")]
 mod replay;
+#[cfg(feature = "cli")]
 mod request;
+#[cfg(feature = "cli")]
 mod serve;
+#[cfg(feature = "cli")]
 mod target;
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
 mod ui;
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
 mod values;
+#[cfg(feature = "cli")]
 mod watch;
 
-use clap::Parser;
-use cli::{Cli, Command};
+use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
-use http::Method;
-use std::future::Future;
 use std::process::ExitCode;
 
+/// Talks to AJP/1.3 containers, such as Tomcat: gateway, requests, pings, packets, diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "ajp", version, max_term_width = 100, after_help = exit::CODES)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Takes HTTP and forwards it to containers, as httpd does
+    #[cfg(feature = "gateway")]
+    #[command(after_help = gateway::after_help())]
+    Gateway(Box<gateway::GatewayArgs>),
+    #[cfg(feature = "cli")]
+    #[command(flatten)]
+    Tool(cli::Command),
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Get(args) => block_on(args.run(Method::GET)),
-        Command::Head(args) => block_on(args.run(Method::HEAD)),
-        Command::Post(args) => block_on(args.run(Method::POST)),
-        Command::Ping(args) => block_on(args.run()),
-        Command::Explain(args) => block_on(args.run()),
-        Command::Decode(args) => return decode::run("ajp", &args),
-        Command::Record(args) => block_on(args.run()),
-        Command::Replay(args) => block_on(args.run()),
-        Command::Serve(args) => block_on(args.run()),
-        Command::Bench(args) => block_on(args.run()),
-        Command::Import(args) => args.run(),
-        Command::Completions(args) => args.run(),
-        Command::Man(args) => args.run(),
+    let result = match Program::parse().command {
+        #[cfg(feature = "gateway")]
+        Command::Gateway(args) => gateway::run(*args).map(ExitCode::from),
+        #[cfg(feature = "cli")]
+        Command::Tool(command) => command.run(),
     };
     match result {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(Failure::Told { exit, text }) => {
             ui::error(&text);
             exit.into()
         }
         Err(Failure::OutputClosed) => Exit::Done.into(),
     }
-}
-
-/// Runs a command on the one thread that it needs.
-fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-    let result = runtime.block_on(command);
-    // A read from a terminal cannot be called off.
-    runtime.shutdown_background();
-    result
 }

@@ -1,40 +1,27 @@
 //! `Expect: 100-continue` through a gateway: the HTTP client is told to go on when somebody
 //! wants its body, and not before (section 4.7).
 
-use crate::front::{self, Mapping, Maps, Site};
 use crate::raw::backend::{Backend, Conn, config};
 use crate::raw::packets::response;
 use crate::raw::soon;
-use ajp::balancer::{Balancer, BalancerConfig, Member};
-use ajp::client::{Address, Client, Pool};
+use crate::support::gateway::Gateway;
+use crate::support::ports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
 
 const CHUNKED: &str = "Transfer-Encoding: chunked";
 const LENGTH: &str = "Content-Length: 4";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
+/// A gateway to one container, with room for small bodies only.
+async fn gateway(backend: &str) -> Gateway {
+    let flags = ["--backend", backend, "--max-body", "1000"];
+    Gateway::with_flags(&[&flags[..], &["--manager", "127.0.0.1:0"]].concat()).await
+}
+
 /// An HTTP connection to a gateway, with the head of a request sent that waits.
-async fn ask(client: &Client, announced: &str) -> TcpStream {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let balancer = Balancer::new(BalancerConfig::default());
-    balancer
-        .add(Member::new("container"), client.pool().clone())
-        .unwrap();
-    let maps = Maps::new(vec![Mapping::new("/", balancer, "/").unwrap()]);
-    let site = Site {
-        maps,
-        max_body: Some(1000),
-        ..Site::default()
-    };
-    tokio::spawn(async move {
-        front::run(listener, site.into(), stopping).await;
-        drop(stop);
-    });
-    let mut http = TcpStream::connect(address).await.unwrap();
+async fn ask(gateway: &Gateway, announced: &str) -> TcpStream {
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
     let head = format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n{announced}\r\n\r\n"
     );
@@ -70,8 +57,9 @@ async fn a_container_that_asks_gets_the_body() {
         }
     })
     .await;
+    let gateway = gateway(&backend.url()).await;
     for (announced, body) in [(CHUNKED, "4\r\nbody\r\n0\r\n\r\n"), (LENGTH, "body")] {
-        let answer = finish(ask(&backend.client, announced).await, body).await;
+        let answer = finish(ask(&gateway, announced).await, body).await;
         let answer = answer.strip_prefix(CONTINUE).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.ends_with("\r\n\r\nbody"), "{answer}");
@@ -86,15 +74,18 @@ async fn a_container_that_never_asks_costs_no_upload() {
         conn.silent().await;
     })
     .await;
-    let answer = finish(ask(&backend.client, CHUNKED).await, "never").await;
+    let gateway = gateway(&backend.url()).await;
+    let answer = finish(ask(&gateway, CHUNKED).await, "never").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\nno need"), "{answer}");
-    assert_eq!(backend.idle(), 1, "nothing was owed");
+    let status = gateway.status().await;
+    let pool = &status["balancers"][0]["members"][0]["pool"];
+    assert_eq!(pool["idle"], 1, "nothing was owed: {pool}");
 }
 
 #[tokio::test]
 async fn without_a_container_nobody_is_told_to_go_on() {
-    let nobody = Client::new(Pool::new(Address::unix("/nonexistent/ajp"), config()));
+    let nobody = gateway(&format!("ajp://{}", ports::free_addr())).await;
     for announced in [CHUNKED, LENGTH] {
         let answer = finish(ask(&nobody, announced).await, "never").await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");

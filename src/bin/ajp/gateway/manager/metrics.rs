@@ -4,10 +4,10 @@ use ajp::balancer::{BalancerSnapshot, MemberSnapshot, MemberState};
 use std::fmt::{Display, Write};
 
 /// The format's version 0.0.4.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics of these balancers.
-pub fn text(balancers: &[BalancerSnapshot]) -> String {
+pub(crate) fn text(balancers: &[BalancerSnapshot]) -> String {
     let mut out = Metrics(String::new());
     out.balancers(balancers);
     let members: Vec<_> = balancers

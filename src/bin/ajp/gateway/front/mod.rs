@@ -10,11 +10,11 @@ mod origin;
 mod reverse;
 mod timer;
 
-pub use answer::wants_html;
-pub use listen::{Ends, serve};
-pub use log::AccessLog;
-pub use map::{Mapping, Maps};
-pub use network::Network;
+pub(crate) use answer::wants_html;
+pub(crate) use listen::{Ends, serve};
+pub(crate) use log::AccessLog;
+pub(crate) use map::{Mapping, Maps};
+pub(crate) use network::Network;
 
 use ajp::balancer::ResponseBody;
 use ajp::mapping::RequestFacts;
@@ -40,13 +40,13 @@ type GatewayBody = Logged<Either<ResponseBody, Full<Bytes>>>;
 
 /// What is served, and how.
 #[derive(Debug, Default)]
-pub struct Site {
-    pub maps: Maps,
+pub(crate) struct Site {
+    pub(crate) maps: Maps,
     /// Largest request body in bytes.
-    pub max_body: Option<u64>,
+    pub(crate) max_body: Option<u64>,
     /// Proxies whose word about their clients is taken.
-    pub trusted_proxies: Vec<Network>,
-    pub log: AccessLog,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) log: AccessLog,
 }
 
 /// What all requests of a connection have in common.
@@ -108,7 +108,7 @@ fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.
-pub async fn run(listener: TcpListener, site: Arc<Site>, stopping: watch::Receiver<bool>) {
+pub(crate) async fn run(listener: TcpListener, site: Arc<Site>, stopping: watch::Receiver<bool>) {
     let service = |ends| {
         let here = Arc::new((Arc::clone(&site), Client::new(ends)));
         service_fn(move |request| {

@@ -6,22 +6,22 @@ use std::path::Path;
 
 /// One fault, by its place in the file.
 #[derive(Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Bytes of the file; none for what came from the command line.
-    pub span: Option<Range<usize>>,
-    pub message: String,
+    pub(crate) span: Option<Range<usize>>,
+    pub(crate) message: String,
 }
 
 impl Fault {
     /// A fault of the value at `span`.
-    pub fn at(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
         let span = Some(span).filter(|span| !span.is_empty());
         let message = message.into();
         Self { span, message }
     }
 
     /// A fault of the whole.
-    pub fn whole(message: impl Into<String>) -> Self {
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
             span: None,
@@ -30,7 +30,7 @@ impl Fault {
     }
 
     /// The fault with the name of the file, the line and the key.
-    pub fn of(self, path: &Path, text: &str) -> ConfigError {
+    pub(crate) fn of(self, path: &Path, text: &str) -> ConfigError {
         let mut place = path.display().to_string();
         if let Some(span) = self.span {
             let before = text.get(..span.start).unwrap_or(text);
@@ -68,7 +68,7 @@ fn key(before: &str) -> Option<&str> {
 
 /// What is wrong with the configuration, for the operator.
 #[derive(Debug)]
-pub struct ConfigError(String);
+pub(crate) struct ConfigError(String);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

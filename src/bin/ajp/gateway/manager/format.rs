@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `1,234,567`
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// `1.2 MiB`
-pub fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     let (mut whole, mut unit) = (number, "B");
     let mut tenths = 0;
     for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
@@ -34,7 +34,7 @@ pub fn bytes(number: u64) -> String {
 }
 
 /// `340 µs`, `12 ms`, `1.5 s`
-pub fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
         0..1_000 => format!("{micros} µs"),
@@ -45,7 +45,7 @@ pub fn time(time: Duration) -> String {
 }
 
 /// `12 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`
-pub fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let two = |whole: u64, large, rest: u64, small| match rest {
         0 => format!("{whole} {large}"),
@@ -60,7 +60,7 @@ pub fn span(time: Duration) -> String {
 }
 
 /// Whole seconds that are left: nothing is due before `0 s`.
-pub fn left(time: Duration) -> String {
+pub(crate) fn left(time: Duration) -> String {
     span(time.saturating_add(Duration::from_millis(999)))
 }
 

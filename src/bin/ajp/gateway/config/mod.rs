@@ -6,11 +6,11 @@ mod flags;
 mod lower;
 mod values;
 
-pub use error::ConfigError;
-pub use flags::Backend;
-pub use values::{MethodName, argument};
+pub(crate) use error::ConfigError;
+pub(crate) use flags::Backend;
+pub(crate) use values::{MethodName, argument};
 
-use crate::front::{Mapping, Network};
+use crate::gateway::front::{Mapping, Network};
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::wire::PacketSize;
@@ -20,38 +20,38 @@ use std::path::{Path, PathBuf};
 
 /// What the gateway is to do.
 #[derive(Debug, Default)]
-pub struct Config {
-    pub listen: Option<SocketAddr>,
-    pub access_log: Option<PathBuf>,
-    pub max_body: Option<u64>,
-    pub trusted_proxies: Vec<Network>,
-    pub manager: Option<Manager>,
-    pub balancers: Vec<Balancer>,
-    pub maps: Vec<Mapping>,
+pub(crate) struct Config {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) access_log: Option<PathBuf>,
+    pub(crate) max_body: Option<u64>,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) manager: Option<Manager>,
+    pub(crate) balancers: Vec<Balancer>,
+    pub(crate) maps: Vec<Mapping>,
 }
 
 /// Where and how the balancers are managed.
 #[derive(Debug, Clone)]
-pub struct Manager {
-    pub listen: SocketAddr,
+pub(crate) struct Manager {
+    pub(crate) listen: SocketAddr,
     /// Whether anything can be changed.
-    pub changes: bool,
+    pub(crate) changes: bool,
     /// Names under which browsers may ask for it, beside IP addresses and `localhost`.
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
 }
 
 /// How containers are reached that the file says nothing else of.
 #[derive(Debug, Clone)]
-pub struct Defaults {
-    pub secret: Option<Secret>,
-    pub packet_size: PacketSize,
-    pub body_requests: u16,
-    pub max_connections: usize,
+pub(crate) struct Defaults {
+    pub(crate) secret: Option<Secret>,
+    pub(crate) packet_size: PacketSize,
+    pub(crate) body_requests: u16,
+    pub(crate) max_connections: usize,
 }
 
 impl Config {
     /// Reads a configuration file.
-    pub fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
+    pub(crate) fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Fault::whole(error.to_string()).of(path, ""))?;
         Self::parse(&text, defaults).map_err(|fault| fault.of(path, &text))
@@ -62,7 +62,7 @@ impl Config {
     }
 
     /// One balancer named `default` over these containers, for all paths.
-    pub fn of_backends(
+    pub(crate) fn of_backends(
         backends: Vec<Backend>,
         method: Option<MethodName>,
         sticky: Option<Sticky>,
@@ -75,7 +75,7 @@ impl Config {
 
 impl Manager {
     /// A manager by flags.
-    pub fn new(listen: SocketAddr, changes: bool) -> Result<Self, ConfigError> {
+    pub(crate) fn new(listen: SocketAddr, changes: bool) -> Result<Self, ConfigError> {
         let file = flags::manager(listen, changes);
         Ok(lower::manager(file)?)
     }

@@ -4,7 +4,7 @@ use super::map::{Mapping, Maps};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Maps the headers of a response back.
-pub fn headers(headers: &mut HeaderMap, by: &Mapping, maps: &Maps, host: Option<&str>) {
+pub(crate) fn headers(headers: &mut HeaderMap, by: &Mapping, maps: &Maps, host: Option<&str>) {
     let back = Back { by, maps, host };
     if by.location {
         each(headers, &header::LOCATION, |value| back.url(value));

@@ -4,7 +4,7 @@ use super::error::Fault;
 use super::file::{self, CheckKind, File};
 use super::values::{Packets, Text, Whole};
 use super::{Config, Defaults, Manager};
-use crate::front::Mapping;
+use crate::gateway::front::Mapping;
 use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
@@ -18,7 +18,7 @@ use toml::Spanned;
 const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 
 /// The whole configuration.
-pub fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
+pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
     let mut balancers: Vec<Balancer> = Vec::new();
     for table in &file.balancer {
         let name = table.name.get_ref();
@@ -63,7 +63,7 @@ pub fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
 }
 
 /// The manager, on loopback unless told otherwise.
-pub fn manager(table: file::Manager) -> Result<Manager, Fault> {
+pub(crate) fn manager(table: file::Manager) -> Result<Manager, Fault> {
     let (listen, span) = match table.listen {
         Some(listen) => (listen.get_ref().0, listen.span()),
         None => (MANAGER, 0..0),

@@ -15,7 +15,7 @@ use tokio::time;
 ///
 /// Of several waits at a time only the one polled last is woken.
 #[derive(Debug, Clone, Default)]
-pub struct KeptTimer(Arc<Mutex<Option<Alarm>>>);
+pub(crate) struct KeptTimer(Arc<Mutex<Option<Alarm>>>);
 
 type Alarm = Pin<Box<time::Sleep>>;
 

@@ -1,6 +1,6 @@
 //! Single values of the configuration: what each may be, and its text form.
 
-use crate::front::Network;
+use crate::gateway::front::Network;
 use ajp::balancer::{METHODS, Sticky};
 use ajp::client::Address;
 use ajp::wire::PacketSize;
@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A value that is written as a text.
-pub trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// What may be written, as it completes "expected ...".
     const ALLOWED: &'static str;
 
@@ -22,7 +22,7 @@ pub trait Value: Sized {
 
 /// A [`Value`] in a file.
 #[derive(Debug, Clone)]
-pub struct Text<T>(pub T);
+pub(crate) struct Text<T>(pub T);
 
 impl<'de, T: Value> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -44,7 +44,7 @@ impl<'de, T: Value> Deserialize<'de> for Text<T> {
 }
 
 /// A [`Value`] on the command line.
-pub fn argument<T: Value>(text: &str) -> Result<T, String> {
+pub(crate) fn argument<T: Value>(text: &str) -> Result<T, String> {
     T::read(text).ok_or_else(|| format!("expected {}", T::ALLOWED))
 }
 
@@ -94,7 +94,7 @@ impl Value for Sticky {
 
 /// The name of a balancing method, as the library has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MethodName(pub &'static str);
+pub(crate) struct MethodName(pub &'static str);
 
 impl Value for MethodName {
     const ALLOWED: &'static str = "one of byrequests, bytraffic, bybusyness, bysessions, \
@@ -109,7 +109,7 @@ impl Value for MethodName {
 
 /// A whole number of this range.
 #[derive(Debug, Clone, Copy)]
-pub struct Whole<const LEAST: u64, const MOST: u64>(pub u64);
+pub(crate) struct Whole<const LEAST: u64, const MOST: u64>(pub u64);
 
 impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -134,14 +134,14 @@ impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, M
 
 impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
     /// As a number that the library takes; `MOST` fits it.
-    pub fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
 }
 
 /// The AJP packet size.
 #[derive(Debug, Clone, Copy)]
-pub struct Packets(pub PacketSize);
+pub(crate) struct Packets(pub PacketSize);
 
 impl<'de> Deserialize<'de> for Packets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -154,9 +154,9 @@ impl<'de> Deserialize<'de> for Packets {
 
 /// A status on which a member counts as failed; negative: it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailStatus {
-    pub status: u16,
-    pub keeps_member: bool,
+pub(crate) struct FailStatus {
+    pub(crate) status: u16,
+    pub(crate) keeps_member: bool,
 }
 
 impl<'de> Deserialize<'de> for FailStatus {
@@ -177,7 +177,7 @@ impl<'de> Deserialize<'de> for FailStatus {
 
 /// A status, or a range of them such as "200-399".
 #[derive(Debug, Clone)]
-pub struct Statuses(pub RangeInclusive<u16>);
+pub(crate) struct Statuses(pub RangeInclusive<u16>);
 
 impl Statuses {
     fn read(text: &str) -> Option<Self> {

@@ -22,14 +22,14 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Who is at the other end of a connection, in the forms that its requests need.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// An IPv4 client of a dual-stack socket is shown as what it is.
     address: IpAddr,
     text: Option<HeaderValue>,
 }
 
 impl Peer {
-    pub fn new(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         let address = address.to_canonical();
         Self {
             address,
@@ -40,13 +40,13 @@ impl Peer {
 
 /// Where a request really comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The client: the peer, or whom a trusted proxy names.
-    pub client: IpAddr,
+    pub(crate) client: IpAddr,
     /// Whether the peer is the client itself.
-    pub is_direct: bool,
+    pub(crate) is_direct: bool,
     /// Whether the client's connection is TLS, which only a trusted proxy can tell.
-    pub is_tls: bool,
+    pub(crate) is_tls: bool,
     /// The addresses from the client to the peer.
     chain: Option<HeaderValue>,
     host: Option<HeaderValue>,
@@ -55,14 +55,14 @@ pub struct Origin {
 impl Origin {
     /// In memory of its own: that of a request is a part of the buffer it was read to, which
     /// would stay as long as this.
-    pub fn detached(mut self) -> Self {
+    pub(crate) fn detached(mut self) -> Self {
         let host = self.host.as_ref().map(HeaderValue::as_bytes);
         self.host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
         self
     }
 
     /// What the members are told of it beside the facts that AJP has fields for.
-    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         let proto = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
         let all = [
             (&FORWARDED_FOR, self.chain.clone()),
@@ -78,7 +78,7 @@ impl Origin {
 ///
 /// # Errors
 /// What is wrong with the request's host, in one line.
-pub fn settle(
+pub(crate) fn settle(
     headers: &mut HeaderMap,
     uri: &Uri,
     version: Version,

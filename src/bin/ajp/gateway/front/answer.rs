@@ -12,15 +12,15 @@ const PAGE: &str = include_str!("error.html");
 
 /// Why a request is not answered by a container.
 #[derive(Debug)]
-pub struct Refusal {
-    pub status: StatusCode,
-    pub text: &'static str,
-    pub retry_after: Option<Duration>,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) text: &'static str,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// This status and line, without more.
-    pub fn new(status: StatusCode, text: &'static str) -> Self {
+    pub(crate) fn new(status: StatusCode, text: &'static str) -> Self {
         Self {
             status,
             text,
@@ -29,7 +29,7 @@ impl Refusal {
     }
 
     /// What the visitor is told of an error.
-    pub fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         if is_too_large(error) {
             return too_large();
         }
@@ -52,7 +52,7 @@ impl Refusal {
     }
 
     /// The response, as a page for browsers and as a line for everybody else.
-    pub fn response(&self, by_browser: bool) -> Response<Full<Bytes>> {
+    pub(crate) fn response(&self, by_browser: bool) -> Response<Full<Bytes>> {
         let code = self.status.as_str();
         let (body, kind) = if by_browser {
             let reason = self.status.canonical_reason().unwrap_or_default();
@@ -77,7 +77,7 @@ impl Refusal {
 }
 
 /// Whether the client shows pages.
-pub fn wants_html(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     let is_html = |kind: &[u8]| kind.trim_ascii().starts_with(b"text/html");
     let mut values = headers.get_all(ACCEPT).iter();
     values.any(|value| value.as_bytes().split(|&b| b == b',').any(is_html))
@@ -90,7 +90,7 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// The body is larger than configured.
-pub fn too_large() -> Refusal {
+pub(crate) fn too_large() -> Refusal {
     let text = "the request body is too large";
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
@@ -107,7 +107,7 @@ fn is_too_large(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// An error with its causes, for the operator.
-pub fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A path of the site and the path at a balancer's members that stands for it.
 #[derive(Debug, Clone)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     /// Without slash at its end: empty for the whole site.
     prefix: String,
     balancer: Balancer,
@@ -24,7 +24,7 @@ pub struct Mapping {
 impl Mapping {
     /// Maps `path` and all that is below it to `target` at the members of `balancer`. A
     /// slash at the end of either means the same as none.
-    pub fn new(path: &str, balancer: Balancer, target: &str) -> Result<Self, InvalidPath> {
+    pub(crate) fn new(path: &str, balancer: Balancer, target: &str) -> Result<Self, InvalidPath> {
         let checked = |text: &str, is_target| match fault(text) {
             None => Ok(text.trim_end_matches('/').to_owned()),
             Some(why) => Err(InvalidPath {
@@ -43,19 +43,19 @@ impl Mapping {
     }
 
     /// Whether URLs in `Location`, `Content-Location` and `Refresh` are mapped back.
-    pub fn location(mut self, on: bool) -> Self {
+    pub(crate) fn location(mut self, on: bool) -> Self {
         self.location = on;
         self
     }
 
     /// Whether the paths of cookies are mapped back.
-    pub fn cookie_path(mut self, on: bool) -> Self {
+    pub(crate) fn cookie_path(mut self, on: bool) -> Self {
         self.cookie_path = on;
         self
     }
 
     /// The path of the site.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         if self.prefix.is_empty() {
             "/"
         } else {
@@ -64,13 +64,13 @@ impl Mapping {
     }
 
     /// Who serves it.
-    pub fn balancer(&self) -> &Balancer {
+    pub(crate) fn balancer(&self) -> &Balancer {
         &self.balancer
     }
 
     /// The path at the members for a path of the site, if it is mapped here; borrowed if it
     /// is the same.
-    pub fn inward<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
+    pub(crate) fn inward<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
         if path == "*" && self.is_plain() {
             return Some(path.into());
         }
@@ -83,7 +83,7 @@ impl Mapping {
     }
 
     /// The path of the site for a path, with whatever follows it, at the members.
-    pub fn outward(&self, path: &str) -> Option<String> {
+    pub(crate) fn outward(&self, path: &str) -> Option<String> {
         below(path, &self.target).map(|rest| joined(&self.prefix, rest))
     }
 
@@ -140,10 +140,10 @@ fn fault(path: &str) -> Option<&'static str> {
 
 /// A path that cannot be mapped.
 #[derive(Debug)]
-pub struct InvalidPath {
+pub(crate) struct InvalidPath {
     text: String,
     /// Whether it is the one at the members.
-    pub is_target: bool,
+    pub(crate) is_target: bool,
     why: &'static str,
 }
 
@@ -169,7 +169,7 @@ fn has_dot_segment(path: &str) -> bool {
 
 /// All maps of a site.
 #[derive(Debug, Clone, Default)]
-pub struct Maps {
+pub(crate) struct Maps {
     maps: Arc<[Mapping]>,
     /// One of them has other paths at the members.
     changing: bool,
@@ -177,7 +177,7 @@ pub struct Maps {
 
 /// What a path leads to.
 #[derive(Debug)]
-pub enum Found<'m, 'p> {
+pub(crate) enum Found<'m, 'p> {
     /// A map, and the path at its balancer's members.
     Mapped(&'m Mapping, Cow<'p, str>),
     /// It leads somewhere else in disguise.
@@ -188,7 +188,7 @@ pub enum Found<'m, 'p> {
 
 impl Maps {
     /// These maps; the longest path that fits is taken.
-    pub fn new(mut maps: Vec<Mapping>) -> Self {
+    pub(crate) fn new(mut maps: Vec<Mapping>) -> Self {
         maps.sort_by_key(|mapping| Reverse(mapping.prefix.len()));
         Self {
             changing: maps.iter().any(|mapping| !mapping.is_same()),
@@ -202,12 +202,12 @@ impl Maps {
     }
 
     /// All, the longest path first.
-    pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mapping> {
         self.maps.iter()
     }
 
     /// Looks a path up.
-    pub fn find<'m, 'p>(&'m self, path: &'p str) -> Found<'m, 'p> {
+    pub(crate) fn find<'m, 'p>(&'m self, path: &'p str) -> Found<'m, 'p> {
         let mut fitting = self.maps.iter().filter_map(|mapping| {
             let inward = mapping.inward(path)?;
             Some((mapping, inward))

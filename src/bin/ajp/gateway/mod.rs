@@ -1,56 +1,37 @@
-//! HTTP in, AJP out: what httpd does in front of Tomcat.
+//! `ajp gateway`: HTTP in, AJP out, what httpd does in front of Tomcat.
 //!
 //! Without arguments it starts an AJP container of its own and forwards to it:
 //!
 //! ```text
-//! cargo run --release --example gateway
+//! ajp gateway
 //! curl http://127.0.0.1:8080/echo
 //! ```
 //!
 //! With `--backend ajp://127.0.0.1:8009 --secret-file /etc/ajp.secret` it forwards to a
-//! real one, such as Tomcat. Several make a balancer:
+//! real one, such as Tomcat. Several make a balancer; more of them, and paths, are described
+//! in a file, see `gateway.toml` beside this one.
 //!
-//! ```text
-//! cargo run --release --example gateway -- --sticky 'JSESSIONID|jsessionid' \
-//!     --backend 'ajp://127.0.0.1:8009 route=jvm1 weight=2' \
-//!     --backend 'ajp://127.0.0.1:8010 route=jvm2' --manager 127.0.0.1:8081
-//! ```
-//!
-//! More of them, and paths, are described in a file: `--config gateway.toml`, see
-//! `examples/gateway/gateway.toml`.
-
-#![allow(
-    clippy::doc_markdown,
-    reason = "doc comments of arguments are help texts"
-)]
-#![allow(unreachable_pub, reason = "modules of an example")]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "in a test a panic is the report"
-    )
-)]
+//! - `config`: the file and the flags, checked, as settings.
+//! - `front`: the HTTP side.
+//! - `manager`: the page, JSON and metrics.
 
 mod config;
-mod container;
 mod front;
 mod manager;
 
+use crate::container::Application;
+use crate::exit::{CODES, Exit, Failure};
+use crate::values;
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::client::Address;
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
-use clap::Parser;
 use config::{Backend, Config, Defaults, MethodName, argument};
 use front::{AccessLog, Maps, Site};
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,9 +40,8 @@ use tokio::task::JoinHandle;
 /// Body packets that the container of our own may ask for at a time.
 const BODY_REQUESTS: u16 = 16;
 
-#[derive(Parser)]
-#[command(about = "An HTTP/1.1 gateway to AJP containers (Tomcat, JBoss, or its own)")]
-struct Args {
+#[derive(Debug, clap::Args)]
+pub(crate) struct GatewayArgs {
     /// Configuration file in TOML; flags beside it come first
     #[arg(long)]
     config: Option<PathBuf>,
@@ -92,7 +72,7 @@ struct Args {
     #[arg(long)]
     secret_file: Option<PathBuf>,
     /// AJP packet size in bytes, 8192 to 65536; must be the containers'
-    #[arg(long, default_value = "8192", value_parser = packet_size)]
+    #[arg(long, default_value = "8192", value_parser = values::packet_size)]
     packet_size: PacketSize,
     /// Most connections to each container
     #[arg(long, default_value_t = 100)]
@@ -102,30 +82,37 @@ struct Args {
     max_body: Option<u64>,
 }
 
-fn packet_size(text: &str) -> Result<PacketSize, String> {
-    text.parse()
-        .ok()
-        .and_then(PacketSize::new)
-        .ok_or_else(|| "not a number from 8192 to 65536".into())
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  ajp gateway                                   on 127.0.0.1:8080, before a container of its own
+  ajp gateway --backend ajp://127.0.0.1:8009 --secret-file /etc/ajp.secret
+  ajp gateway --sticky 'JSESSIONID|jsessionid' --manager 127.0.0.1:8081 \\
+      --backend 'ajp://10.0.0.1 route=jvm1 weight=2' --backend 'ajp://10.0.0.2 route=jvm2'
+  ajp gateway --config /etc/ajp/gateway.toml
+
+{CODES}"
+    )
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Runs the gateway until it is asked to stop.
+pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
     // What the library has to say, such as why a container refuses every request.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gateway: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    let served = runtime.block_on(serve(args));
+    served.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Exit::Done)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn serve(args: GatewayArgs) -> Result<(), Box<dyn Error>> {
     let defaults = Defaults {
         secret: match &args.secret_file {
             Some(path) => Some(
@@ -191,7 +178,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
 /// What the file says, or the flags, or a container of our own.
 async fn configure(
-    args: Args,
+    args: GatewayArgs,
     defaults: &Defaults,
     stopping: &watch::Receiver<bool>,
 ) -> Result<(Config, Option<JoinHandle<()>>), Box<dyn Error>> {
@@ -289,7 +276,7 @@ async fn start_container(
     let config = ServerConfig::new(trust)
         .with_packet_size(packet_size)
         .with_body_requests(BODY_REQUESTS);
-    let server = ajp::server::serve(listener, container::app())
+    let server = ajp::server::serve(listener, Application::new(true))
         .with_config(config)
         .on_error(|peer, error| eprintln!("container: {peer:?}: {error}"))
         .with_graceful_shutdown(async move {

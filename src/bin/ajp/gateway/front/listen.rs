@@ -18,14 +18,14 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Ends {
-    pub peer: SocketAddr,
-    pub local: Option<IpAddr>,
+pub(crate) struct Ends {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
 }
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
 /// what `service` gives for it.
-pub async fn serve<S, B>(
+pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     mut stopping: watch::Receiver<bool>,
     service: impl Fn(Ends) -> S,

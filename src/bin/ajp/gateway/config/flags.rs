@@ -13,7 +13,7 @@ const NAME: &str = "default";
 
 /// A container with httpd's parameters: `ajp://127.0.0.1:8009 route=jvm1 weight=2`.
 #[derive(Debug, Clone)]
-pub struct Backend {
+pub(crate) struct Backend {
     url: Address,
     route: Option<String>,
     weight: Weight,
@@ -68,7 +68,11 @@ fn here<T>(value: T) -> Spanned<T> {
 }
 
 /// One balancer over these containers, for all paths.
-pub fn file(backends: Vec<Backend>, method: Option<MethodName>, sticky: Option<Sticky>) -> File {
+pub(crate) fn file(
+    backends: Vec<Backend>,
+    method: Option<MethodName>,
+    sticky: Option<Sticky>,
+) -> File {
     let member = |backend: Backend| Member {
         url: here(Text(backend.url)),
         route: backend.route,
@@ -108,7 +112,7 @@ pub fn file(backends: Vec<Backend>, method: Option<MethodName>, sticky: Option<S
 }
 
 /// The manager's table.
-pub fn manager(listen: SocketAddr, changes: bool) -> Manager {
+pub(crate) fn manager(listen: SocketAddr, changes: bool) -> Manager {
     Manager {
         listen: Some(here(Text(listen))),
         allow_remote: false,

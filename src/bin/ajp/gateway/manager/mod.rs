@@ -8,8 +8,8 @@ mod markup;
 mod metrics;
 mod page;
 
-use crate::config;
-use crate::front::{self, Ends};
+use crate::gateway::config;
+use crate::gateway::front::{self, Ends};
 use ajp::balancer::{Balancer, BalancerSnapshot};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// The page.
-pub const PATH: &str = "/balancer-manager";
+pub(crate) const PATH: &str = "/balancer-manager";
 
 const STYLE: &str = include_str!("templates/style.css");
 
@@ -33,7 +33,7 @@ const MOST_FORM_BYTES: usize = 16 * 1024;
 
 /// What the manager shows and changes.
 #[derive(Debug)]
-pub struct Manager {
+pub(crate) struct Manager {
     balancers: Vec<Balancer>,
     /// In every form, so that no page of another site can send one.
     nonce: Option<String>,
@@ -46,7 +46,7 @@ impl Manager {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(balancers: Vec<Balancer>, config: &config::Manager) -> Result<Self, String> {
+    pub(crate) fn new(balancers: Vec<Balancer>, config: &config::Manager) -> Result<Self, String> {
         let nonce = config.changes.then(guard::nonce).transpose()?;
         Ok(Self {
             balancers,
@@ -68,7 +68,7 @@ impl Manager {
 }
 
 /// Serves the manager until `stopping` turns true.
-pub async fn run(listener: TcpListener, manager: Manager, stopping: watch::Receiver<bool>) {
+pub(crate) async fn run(listener: TcpListener, manager: Manager, stopping: watch::Receiver<bool>) {
     let manager = Arc::new(manager);
     let router = Router::new()
         .route("/", get(|| async { Redirect::to(PATH) }))

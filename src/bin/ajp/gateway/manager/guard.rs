@@ -5,10 +5,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
 /// On every response.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -29,7 +29,11 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Looks at every request before it is answered.
-pub async fn guard(State(manager): State<Arc<Manager>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(manager): State<Arc<Manager>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match refusal(&manager, &request) {
         Some((status, text)) => (status, format!("{} {text}\n", status.as_u16())).into_response(),
         None => next.run(request).await,
@@ -84,7 +88,7 @@ fn comes_from_elsewhere(headers: &HeaderMap, host: &str) -> bool {
 }
 
 /// 128 random bits.
-pub fn nonce() -> Result<String, String> {
+pub(crate) fn nonce() -> Result<String, String> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
     let mut text = String::new();
@@ -96,8 +100,8 @@ pub fn nonce() -> Result<String, String> {
 }
 
 /// Whether both are the same, in a time that tells nothing of where they differ.
-pub fn is_same(nonce: &str, given: &str) -> bool {
-    Sha256::digest(nonce) == Sha256::digest(given)
+pub(crate) fn is_same(nonce: &str, given: &str) -> bool {
+    nonce.as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 #[cfg(test)]

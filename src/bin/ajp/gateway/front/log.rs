@@ -26,11 +26,11 @@ const MOST_WAITING: usize = 10_000;
 /// Where requests are noted. Cloning gives another handle; [`none`](Self::none) is one that
 /// notes nothing.
 #[derive(Debug, Clone, Default)]
-pub struct AccessLog(Option<SyncSender<Note>>);
+pub(crate) struct AccessLog(Option<SyncSender<Note>>);
 
 /// Writes the lines, in a thread of its own.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     notes: SyncSender<Note>,
     thread: JoinHandle<()>,
 }
@@ -43,12 +43,12 @@ enum Note {
 
 impl AccessLog {
     /// No log.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
     /// A log at this path; `-` is standard output.
-    pub fn open(path: &Path) -> io::Result<(Self, Writer)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Writer)> {
         let out: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else {
@@ -65,7 +65,7 @@ impl AccessLog {
     }
 
     /// Begins the entry of a request.
-    pub fn entry<B>(&self, request: &Request<B>, client: Option<IpAddr>) -> Entry {
+    pub(crate) fn entry<B>(&self, request: &Request<B>, client: Option<IpAddr>) -> Entry {
         let Self(Some(log)) = self else {
             return Entry(None);
         };
@@ -92,7 +92,7 @@ impl AccessLog {
 
 impl Writer {
     /// Ends when all is written that was noted before.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         // Fails when the writer has panicked, which was reported.
         let _ = self.notes.send(Note::End);
         let _ = self.thread.join();
@@ -128,15 +128,15 @@ fn write(notes: &Receiver<Note>, mut out: impl Write) {
 
 /// Who answered, for the log.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Served {
-    pub route: Option<Arc<str>>,
-    pub member: Option<Arc<str>>,
-    pub attempts: usize,
+pub(crate) struct Served {
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) member: Option<Arc<str>>,
+    pub(crate) attempts: usize,
 }
 
 /// The entry of one request, written when it is dropped.
 #[derive(Debug, Default)]
-pub struct Entry(Option<Box<Fields>>);
+pub(crate) struct Entry(Option<Box<Fields>>);
 
 #[derive(Debug)]
 struct Fields {
@@ -154,21 +154,21 @@ struct Fields {
 
 impl Entry {
     /// The status of the response.
-    pub fn status(&mut self, status: StatusCode) {
+    pub(crate) fn status(&mut self, status: StatusCode) {
         if let Some(fields) = &mut self.0 {
             fields.status = status;
         }
     }
 
     /// Who gave it, or was asked last.
-    pub fn served(&mut self, served: impl FnOnce() -> Served) {
+    pub(crate) fn served(&mut self, served: impl FnOnce() -> Served) {
         if let Some(fields) = &mut self.0 {
             fields.served = served();
         }
     }
 
     /// The client as it turned out to be.
-    pub fn client(&mut self, client: IpAddr) {
+    pub(crate) fn client(&mut self, client: IpAddr) {
         if let Some(fields) = &mut self.0 {
             fields.client = Some(client);
         }
@@ -268,14 +268,14 @@ impl Lost {
 
 /// A response body whose end completes the entry.
 #[derive(Debug)]
-pub struct Logged<B> {
+pub(crate) struct Logged<B> {
     body: B,
     entry: Entry,
 }
 
 impl<B> Logged<B> {
     /// Notes what of this body was sent.
-    pub fn new(body: B, entry: Entry) -> Self {
+    pub(crate) fn new(body: B, entry: Entry) -> Self {
         Self { body, entry }
     }
 }

@@ -5,18 +5,18 @@ use std::fmt::Write;
 
 /// HTML that is safe to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Markup(String);
+pub(crate) struct Markup(String);
 
 /// What is put into a template.
 #[derive(Debug)]
-pub enum Slot<'a> {
+pub(crate) enum Slot<'a> {
     Text(Cow<'a, str>),
     Markup(Markup),
 }
 
 impl Markup {
     /// Fills the places `{{name}}` of a template. A place without value stays empty.
-    pub fn fill(template: &'static str, slots: &[(&str, Slot<'_>)]) -> Self {
+    pub(crate) fn fill(template: &'static str, slots: &[(&str, Slot<'_>)]) -> Self {
         let mut out = String::with_capacity(template.len());
         let mut rest = template;
         while let Some((before, after)) = rest.split_once("{{") {
@@ -36,7 +36,7 @@ impl Markup {
     }
 
     /// The text.
-    pub fn into_string(self) -> String {
+    pub(crate) fn into_string(self) -> String {
         self.0
     }
 }

@@ -1,0 +1,116 @@
+//! The tables of the configuration file, each value read but not yet looked at beside the
+//! others.
+
+use super::values::{FailStatus, MethodName, Packets, Statuses, Text, Whole};
+use crate::gateway::front::Network;
+use ajp::balancer::{Flags, Sticky, Weight};
+use ajp::client::Address;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) listen: Option<Text<SocketAddr>>,
+    pub(crate) access_log: Option<PathBuf>,
+    pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
+    pub(crate) trusted_proxies: Vec<Text<Network>>,
+    pub(crate) manager: Option<Manager>,
+    pub(crate) balancer: Vec<Balancer>,
+    pub(crate) map: Vec<Map>,
+}
+
+/// `[manager]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manager {
+    pub(crate) listen: Option<Spanned<Text<SocketAddr>>>,
+    #[serde(default)]
+    pub(crate) allow_remote: bool,
+    pub(crate) changes: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
+}
+
+/// `[[balancer]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Balancer {
+    pub(crate) name: Spanned<String>,
+    pub(crate) method: Option<Text<MethodName>>,
+    pub(crate) sticky: Option<Text<Sticky>>,
+    pub(crate) nofailover: Option<Spanned<bool>>,
+    pub(crate) retry: Option<Text<Duration>>,
+    pub(crate) attempts: Option<Whole<1, 1000>>,
+    #[serde(default)]
+    pub(crate) fail_on_status: Vec<FailStatus>,
+    pub(crate) secret_file: Option<Spanned<PathBuf>>,
+    pub(crate) packet_size: Option<Packets>,
+    pub(crate) body_requests: Option<Whole<1, 1000>>,
+    pub(crate) max_connections: Option<Whole<1, 100_000>>,
+    pub(crate) connect_timeout: Option<Text<Duration>>,
+    pub(crate) acquire_timeout: Option<Text<Duration>>,
+    pub(crate) timeout: Option<Text<Duration>>,
+    pub(crate) health: Option<Health>,
+    #[serde(default)]
+    pub(crate) member: Vec<Member>,
+}
+
+/// `health = { .. }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Health {
+    pub(crate) check: Spanned<CheckKind>,
+    pub(crate) interval: Option<Text<Duration>>,
+    pub(crate) rise: Option<Whole<1, 1000>>,
+    pub(crate) fall: Option<Whole<1, 1000>>,
+    pub(crate) path: Option<Spanned<String>>,
+    pub(crate) status: Option<Spanned<Statuses>>,
+    pub(crate) body: Option<Spanned<String>>,
+}
+
+/// How a member is asked whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CheckKind {
+    CPing,
+    Http,
+}
+
+/// `[[balancer.member]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    pub(crate) url: Spanned<Text<Address>>,
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) weight: Weight,
+    #[serde(default)]
+    pub(crate) status: Flags,
+    pub(crate) set: Option<Whole<0, 1000>>,
+}
+
+/// `[[map]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Map {
+    pub(crate) path: Spanned<String>,
+    pub(crate) to: Spanned<String>,
+    #[serde(default = "yes")]
+    pub(crate) location: bool,
+    #[serde(default = "yes")]
+    pub(crate) cookie_path: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Reads the tables; an error has the span of what is wrong.
+pub(crate) fn read(text: &str) -> Result<File, toml::de::Error> {
+    toml::from_str(text)
+}

@@ -1,0 +1,16 @@
+//! What `ajp gateway` says in HTTP, byte for byte, before containers that follow a script.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "in a test a panic is the report"
+)]
+
+#[path = "../raw/mod.rs"]
+#[allow(unused_imports, reason = "other binaries use the rest")]
+mod raw;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod expect;
