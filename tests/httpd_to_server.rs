@@ -167,6 +167,38 @@ async fn bodies_that_are_asked_for_ahead() {
     }
 }
 
+/// Both modules encode the path and pass the query on as it came. Browsers send more than a URI
+/// may hold, and Tomcat serves it.
+#[tokio::test]
+async fn a_query_that_is_no_uri_is_served() {
+    let container = Container::start(PacketSize::DEFAULT).await;
+    for httpd in [by_proxy_ajp(&container), by_jk(&container)] {
+        let httpd = httpd.start().await;
+        for (sent, query) in [
+            (&b"q=caf\xc3\xa9"[..], "q=caf%C3%A9"),
+            (b"q=caf\xe9&\xff", "q=caf%E9&%FF"),
+            (b"q=<b>\"{c}|d", "q=%3Cb%3E%22%7Bc%7D|d"),
+        ] {
+            let request = [
+                b"GET /app/echo?",
+                sent,
+                b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            ]
+            .concat();
+            let answer = http1::raw(httpd.http_addr(), &request).await;
+            let text = String::from_utf8_lossy(&answer);
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+            let expected = format!("\"query\":\"{query}\"");
+            assert!(
+                text.replace("\": \"", "\":\"").contains(&expected),
+                "{text}"
+            );
+        }
+    }
+    assert_eq!(container.connections.load(Ordering::SeqCst), 2, "kept");
+    assert_eq!(container.unexpected_errors(), [""; 0]);
+}
+
 #[tokio::test]
 async fn two_hundred_requests_share_one_connection() {
     let container = Container::start(PacketSize::DEFAULT).await;

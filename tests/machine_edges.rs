@@ -4,8 +4,8 @@
 
 use ajp::proto::{ClientEvent, ClientExchange, ServerExchange};
 use ajp::wire::{
-    Attribute, BodyFraming, EncodeRule, ForwardRequestWriter, PacketSize, RequestLine, SendHeaders,
-    ToWebServer,
+    Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
+    ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, ToWebServer,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -77,4 +77,123 @@ fn well_known_attributes_are_written_once() {
         writer.attribute(named(b"OTHER")).unwrap();
         writer.finish().unwrap();
     }
+}
+
+/// What a web server does not know, some send as null and some as the empty string.
+#[test]
+fn present_but_empty_is_absent() {
+    let unknown = RequestLine {
+        remote_addr: Some(b""),
+        remote_host: Some(b""),
+        server_name: Some(b""),
+        ..RequestLine::default()
+    };
+    let codes = [
+        AttributeCode::RemoteUser,
+        AttributeCode::AuthType,
+        AttributeCode::Route,
+        AttributeCode::SslCert,
+        AttributeCode::SslCipher,
+        AttributeCode::SslSession,
+        AttributeCode::Secret,
+    ];
+    let names = [
+        &b"AJP_REMOTE_PORT"[..],
+        b"AJP_LOCAL_ADDR",
+        b"AJP_SSL_PROTOCOL",
+        b"JK_LB_ACTIVATION",
+    ];
+    for empty in [Some(&b""[..]), None] {
+        let request = ForwardRequest::build(SIZE, &unknown, |writer| {
+            for code in codes {
+                writer.attribute(Attribute::Coded { code, value: empty })?;
+            }
+            names
+                .into_iter()
+                .try_for_each(|name| writer.attribute(Attribute::Named { name, value: empty }))
+        })
+        .unwrap();
+        for code in codes {
+            assert_eq!(request.attribute(code), None, "{code}");
+        }
+        for name in names {
+            assert_eq!(request.req_attribute(name), None);
+        }
+        assert!(request.attributes().all(|sent| sent.value().is_none()));
+        assert_eq!(request.remote_addr(), None);
+        assert_eq!((request.remote_host(), request.server_name()), (None, None));
+        assert_eq!(request.line(), unknown, "as it was sent");
+    }
+    // These two mean it.
+    let request = ForwardRequest::build(SIZE, &unknown, |writer| {
+        let (code, value) = (AttributeCode::QueryString, Some(&b""[..]));
+        writer.attribute(Attribute::Coded { code, value })?;
+        let name = b"SHIB_mail";
+        writer.attribute(Attribute::Named { name, value })
+    })
+    .unwrap();
+    assert_eq!(request.query_string(), Some(&b""[..]));
+    assert_eq!(request.req_attribute(b"SHIB_mail"), Some(&b""[..]));
+}
+
+fn with_query(query: &[u8]) -> Bytes {
+    let mut payload = vec![2, 2, 0, 8];
+    payload.extend_from_slice(b"HTTP/1.1\0\0\x01/\0\xff\xff\xff\xff\xff\xff\0\x50\0\0\0\x05\0");
+    payload.push(u8::try_from(query.len()).unwrap());
+    payload.extend_from_slice(query);
+    payload.extend_from_slice(&[0, 0xff]);
+    payload.into()
+}
+
+/// httpd and `mod_jk` pass the query on as the browser sent it.
+#[test]
+fn a_query_may_hold_bytes_that_are_not_ascii() {
+    let (strict, lenient) = (
+        DecodeOptions::default().with_ascii_query(true),
+        DecodeOptions::default().with_lenient_uri(true),
+    );
+    for (query, default, ascii) in [
+        (&b"a=<b>&c=\"{d}|e^`"[..], true, true),
+        (b"caf\xc3\xa9&\xe9\xff", true, false),
+        (b"a b", false, false),
+        (b"a#b", false, false),
+        (b"a\x7fb", false, false),
+        (b"a\tb", false, false),
+        (b"\xe9\0", false, false),
+    ] {
+        let decoded = |options: &DecodeOptions| {
+            let request = ForwardRequest::parse_with(with_query(query), options);
+            request.map(|request| request.query_string().map(<[u8]>::to_vec))
+        };
+        let expected = Ok(Some(query.to_vec()));
+        let shown = query.escape_ascii();
+        assert_eq!(
+            decoded(&DecodeOptions::default()) == expected,
+            default,
+            "{shown}"
+        );
+        assert_eq!(decoded(&strict) == expected, ascii, "{shown}");
+        assert_eq!(
+            decoded(&lenient) == expected,
+            default || query == b"a b",
+            "{shown}"
+        );
+        if !default {
+            let error = decoded(&DecodeOptions::default()).unwrap_err();
+            assert_eq!(error.field(), Field::Attribute(AttributeCode::QueryString));
+        }
+    }
+}
+
+#[test]
+fn an_absent_length_is_unknown_or_none_as_one_says() {
+    let payload = with_query(b"a");
+    let request = ForwardRequest::parse(payload.clone()).unwrap();
+    assert_eq!(request.framing(), BodyFraming::Absent);
+    let options = DecodeOptions::default().with_absent_length_as_empty(true);
+    let request = ForwardRequest::parse_with(payload, &options).unwrap();
+    assert_eq!(request.framing(), BodyFraming::Length(0));
+    let mut exchange = ServerExchange::for_request(&request, SIZE);
+    assert!(exchange.is_body_complete());
+    assert_eq!(exchange.request_body(), None);
 }

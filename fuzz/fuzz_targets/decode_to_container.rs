@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let options = shadow::Options {
         max_headers: [100, 3, u16::MAX][usize::from(input.byte() % 3)],
         lenient_uri: switches & 1 != 0,
+        ascii_query: switches & 0x10 != 0,
         absolute_uri: switches & 2 != 0,
         der_certificate: switches & 4 != 0,
     };

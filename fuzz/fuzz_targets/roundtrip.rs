@@ -325,7 +325,7 @@ fn offer_attribute(
     let allowed = match &attribute {
         shadow::Attribute::Coded(0x0a | 0x0b | shadow::STORED_METHOD, _) => false,
         shadow::Attribute::Coded(shadow::QUERY_STRING, value) => {
-            text(value, |b| shadow::query_byte(b, false))
+            text(value, shadow::written_query_byte)
         }
         shadow::Attribute::Coded(shadow::SSL_CERT, value) => text(value, shadow::pem_byte),
         shadow::Attribute::Coded(_, value) => text(value, shadow::value_byte),

@@ -104,7 +104,8 @@ impl Model {
             _ => None,
         };
         let parsed = shadow::body(payload);
-        let bodyless = matches!(self.framing, BodyFraming::Length(0) | BodyFraming::Absent);
+        let no_more =
+            self.complete || self.framing == BodyFraming::Absent && self.received == 0;
         let expected = if self.owed > 0 {
             // A malformed packet is still owed; nothing can come of it any more.
             self.owed -= u64::from(parsed.is_some());
@@ -127,8 +128,7 @@ impl Model {
                 }
                 None => Err(()),
             }
-        } else if parsed == Some(shadow::Body::End) && bodyless && self.received == 0 && !self.stray
-        {
+        } else if parsed == Some(shadow::Body::End) && no_more && !self.stray {
             self.stray = true;
             Ok(BodyEvent::StrayEmpty)
         } else {
@@ -224,6 +224,7 @@ impl Alone {
         let options = shadow::Options {
             max_headers: 100,
             lenient_uri: false,
+            ascii_query: false,
             absolute_uri: false,
             der_certificate: false,
         };
@@ -278,9 +279,7 @@ impl Alone {
                 Finish::SwallowFirst => {}
                 Finish::End { reuse } => {
                     self.idle.exchange_ended(exchange);
-                    // An exchange that had no body: none announced with a length, none come.
-                    self.stray_allowed =
-                        model.received == 0 && !matches!(model.framing, BodyFraming::Length(1..));
+                    self.stray_allowed = !model.stray;
                     self.closed = !reuse;
                     self.exchange = None;
                     return;

@@ -54,14 +54,15 @@ pub fn request_facts(request: &ForwardRequest) -> shadow::Request {
             shadow::Attribute::Named(owned(name), text(value, payload))
         }
     });
+    let line = request.line();
     shadow::Request {
         method_code: request.method_code(),
         method: request.method().to_vec(),
         protocol: owned(request.protocol()),
         req_uri: owned(request.req_uri()),
-        remote_addr: text(request.remote_addr(), payload),
-        remote_host: text(request.remote_host(), payload),
-        server_name: text(request.server_name(), payload),
+        remote_addr: text(line.remote_addr, payload),
+        remote_host: text(line.remote_host, payload),
+        server_name: text(line.server_name, payload),
         server_port: request.server_port(),
         is_ssl: request.is_ssl(),
         headers: headers(request.headers(), payload),
@@ -82,7 +83,19 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
             shadow::Attribute::Coded(known, value) if *known == code => Some(value.as_deref()),
             _ => None,
         });
-        assert_eq!(request.attribute(attribute), first.flatten(), "{attribute}");
+        // Present but empty is absent, but for the query.
+        let may_be_empty = attribute == AttributeCode::QueryString;
+        let first = first
+            .flatten()
+            .filter(|value| may_be_empty || !value.is_empty());
+        assert_eq!(request.attribute(attribute), first, "{attribute}");
+    }
+    for (value, sent) in [
+        (request.remote_addr(), &facts.remote_addr),
+        (request.remote_host(), &facts.remote_host),
+        (request.server_name(), &facts.server_name),
+    ] {
+        assert_eq!(value, sent.as_deref().filter(|sent| !sent.is_empty()));
     }
     assert_eq!(
         request.query_string(),
@@ -101,7 +114,13 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
             shadow::Attribute::Named(known, value) if known == name => Some(value.as_deref()),
             _ => None,
         });
-        assert_eq!(request.req_attribute(name), last.flatten());
+        let may_be_empty = !shadow::WELL_KNOWN
+            .iter()
+            .any(|known| known.as_bytes() == name);
+        let last = last
+            .flatten()
+            .filter(|value| may_be_empty || !value.is_empty());
+        assert_eq!(request.req_attribute(name), last);
     }
     assert_eq!(request.req_attribute(b""), None);
     for part in [request.req_uri(), request.method(), b"elsewhere"] {
@@ -178,7 +197,7 @@ pub fn is_unwritable(facts: &shadow::Request, size: PacketSize) -> bool {
         .filter(|known| matches!(known, shadow::Attribute::Coded(shadow::SECRET, _)));
     let bad_attribute = |known: &shadow::Attribute| match known {
         shadow::Attribute::Coded(shadow::QUERY_STRING, Some(query)) => {
-            !query.iter().all(|&b| shadow::query_byte(b, false))
+            !query.iter().all(|&b| shadow::written_query_byte(b))
         }
         shadow::Attribute::Coded(shadow::SSL_CERT, Some(pem)) => {
             !pem.iter().all(|&b| shadow::pem_byte(b))

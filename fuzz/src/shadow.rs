@@ -98,6 +98,7 @@ pub const STORED_METHOD: u8 = 0x0d;
 pub struct Options {
     pub max_headers: u16,
     pub lenient_uri: bool,
+    pub ascii_query: bool,
     pub absolute_uri: bool,
     pub der_certificate: bool,
 }
@@ -108,6 +109,7 @@ impl Options {
         DecodeOptions::default()
             .with_max_headers(self.max_headers)
             .with_lenient_uri(self.lenient_uri)
+            .with_ascii_query(self.ascii_query)
             .with_absolute_uri(self.absolute_uri)
             .with_der_certificate(self.der_certificate)
     }
@@ -199,13 +201,24 @@ pub fn visible_byte(b: u8) -> bool {
 }
 
 #[must_use]
-pub fn query_byte(b: u8, lenient: bool) -> bool {
-    b != b'#' && (visible_byte(b) || (lenient && (b == 0x20 || b >= 0x80)))
+pub fn query_byte(b: u8, options: &Options) -> bool {
+    let more = !options.ascii_query && (b >= 0x80 || (options.lenient_uri && b == 0x20));
+    b != b'#' && (visible_byte(b) || more)
+}
+
+/// What the writer takes in a query.
+#[must_use]
+pub fn written_query_byte(b: u8) -> bool {
+    b != b'#' && (visible_byte(b) || b >= 0x80)
 }
 
 #[must_use]
 pub fn path_byte(b: u8, lenient: bool) -> bool {
-    b != b'?' && query_byte(b, lenient)
+    if lenient {
+        b >= 0x20 && b != 0x7f
+    } else {
+        visible_byte(b) && b != b'?' && b != b'#'
+    }
 }
 
 #[must_use]
@@ -312,7 +325,7 @@ impl Payload<'_> {
                 Attribute::Coded(code, Some(method))
             }
             QUERY_STRING => {
-                Attribute::Coded(code, self.string(|b| query_byte(b, options.lenient_uri))?)
+                Attribute::Coded(code, self.string(|b| query_byte(b, &options))?)
             }
             SSL_CERT => {
                 let any = options.der_certificate;

@@ -2,7 +2,8 @@
 
 use super::record::{Content, Note};
 use crate::wire::{
-    DecodeError, DecodeOptions, Direction, HEADER_LEN, RequestBody, ToContainer, ToWebServer,
+    BodyFraming, DecodeError, DecodeOptions, Direction, HEADER_LEN, RequestBody, ToContainer,
+    ToWebServer,
 };
 use bytes::Bytes;
 
@@ -19,11 +20,14 @@ pub(super) fn lenient() -> DecodeOptions {
 #[derive(Debug)]
 pub(super) struct Conversation {
     pub(super) options: DecodeOptions,
-    /// The web server owes a body packet: it follows a request with a length, or was asked
-    /// for.
-    body_due: bool,
-    /// Whether `body_due` is known and not just assumed.
+    /// Body packets that the web server owes: one follows a request with a length, and one
+    /// answers each Get Body Chunk.
+    owed: u32,
+    /// Whether `owed` is known and not just assumed.
     certain: bool,
+    /// The last request has no body, and nothing came after it: lighttpd sends an empty packet
+    /// there without being asked.
+    may_add_empty: bool,
     container_seen: bool,
     expects: Direction,
 }
@@ -32,8 +36,9 @@ impl Conversation {
     pub(super) fn new() -> Self {
         Self {
             options: lenient(),
-            body_due: false,
+            owed: 0,
             certain: true,
+            may_add_empty: false,
             container_seen: false,
             expects: Direction::ToContainer,
         }
@@ -49,8 +54,9 @@ impl Conversation {
 
     /// Packets are missing.
     pub(super) fn lose_track(&mut self) {
-        self.body_due = false;
+        self.owed = 0;
         self.certain = false;
+        self.may_add_empty = false;
     }
 
     /// What a whole packet is.
@@ -63,10 +69,14 @@ impl Conversation {
     }
 
     fn request_side(&mut self, payload: &Bytes) -> (Content, Option<Note>) {
-        let was_due = std::mem::take(&mut self.body_due);
+        let may_add_empty = std::mem::take(&mut self.may_add_empty);
         self.expects = Direction::ToWebServer;
         let body = RequestBody::parse(payload);
-        if was_due {
+        if let Some(owed) = self.owed.checked_sub(1) {
+            self.owed = owed;
+            if owed > 0 {
+                self.expects = Direction::ToContainer;
+            }
             match body {
                 Ok(body) => return (Content::RequestBody(body), None),
                 Err(error) => {
@@ -82,7 +92,8 @@ impl Conversation {
             // With one direction only, nobody can be seen asking.
             (Err(_), Ok(body)) => {
                 let unasked = self.certain && self.container_seen;
-                let note = unasked.then_some(Note::NotAskedFor);
+                let is_usual = may_add_empty && body == RequestBody::End;
+                let note = (unasked && !is_usual).then_some(Note::NotAskedFor);
                 (Content::RequestBody(body), note)
             }
             (Err(error), Err(_)) => (Content::Undecodable(error), None),
@@ -100,8 +111,13 @@ impl Conversation {
         };
         if let ToContainer::ForwardRequest(request) = &message {
             self.certain = true;
-            self.body_due = request.framing().is_eager();
-            if self.body_due {
+            let is_eager = request.framing().is_eager();
+            self.owed = is_eager.into();
+            self.may_add_empty = matches!(
+                request.framing(),
+                BodyFraming::Absent | BodyFraming::Length(0)
+            );
+            if is_eager {
                 self.expects = Direction::ToContainer;
             }
         }
@@ -115,12 +131,13 @@ impl Conversation {
         };
         self.expects = match packet {
             ToWebServer::GetBodyChunk { .. } => {
-                self.body_due = true;
+                // Nobody asks so often; a recording that says so is of something else.
+                self.owed = self.owed.saturating_add(1);
                 Direction::ToContainer
             }
             ToWebServer::EndResponse { .. } => {
                 // A packet that is still due would be read as a message (section 4.12).
-                self.body_due = false;
+                self.owed = 0;
                 Direction::ToContainer
             }
             ToWebServer::CPong => Direction::ToContainer,

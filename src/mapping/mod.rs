@@ -28,14 +28,17 @@ mod response_decode;
 mod response_encode;
 #[cfg(feature = "client")]
 pub(crate) mod send_error;
+mod target;
 mod tls_facts;
 #[cfg(feature = "client")]
 mod upload;
 
 pub use facts::{RequestFacts, text};
 #[cfg(feature = "server")]
-pub use request_decode::{InvalidTarget, request_parts};
+pub use request_decode::request_parts;
 pub use request_encode::write_forward_request;
 pub use response_decode::response_parts;
 pub use response_encode::write_send_headers;
+#[cfg(feature = "server")]
+pub use target::{InvalidTarget, RawTarget};
 pub use tls_facts::TlsFacts;

@@ -2,22 +2,18 @@
 
 use super::facts::RequestFacts;
 use super::names::request_name;
+use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
 use crate::wire::{Attribute, AttributeCode, ForwardRequest};
-use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Version};
-
-/// The request target of a Forward Request cannot be expressed as `http::Uri`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the request target is no valid URI")]
-pub struct InvalidTarget;
 
 /// Builds an `http::Request` with [`RequestFacts`] in its extensions.
 ///
-/// Paths and header values are slices of the packet, which they keep alive.
+/// Paths and header values are slices of the packet, which they keep alive. What `http::Uri`
+/// does not take is percent-encoded; [`RawTarget`](super::RawTarget) in the extensions has it as
+/// it came then.
 ///
 /// # Errors
 /// [`InvalidTarget`] when path and query make no URI.
@@ -27,7 +23,8 @@ pub fn request_parts(
 ) -> Result<Request<()>, InvalidTarget> {
     let mut out = Request::new(());
     *out.method_mut() = Method::from_bytes(request.method()).map_err(|_| InvalidTarget)?;
-    *out.uri_mut() = target(request)?;
+    let (uri, raw_target) = target::uri(request)?;
+    *out.uri_mut() = uri;
     *out.version_mut() = match request.protocol() {
         b"HTTP/0.9" => Version::HTTP_09,
         b"HTTP/1.0" => Version::HTTP_10,
@@ -37,43 +34,10 @@ pub fn request_parts(
     };
     *out.headers_mut() = headers(request);
     out.extensions_mut().insert(facts(request, config));
+    if let Some(raw_target) = raw_target {
+        out.extensions_mut().insert(raw_target);
+    }
     Ok(out)
-}
-
-fn target(request: &ForwardRequest) -> Result<Uri, InvalidTarget> {
-    let path = request.req_uri();
-    let whole = || match request.query_string() {
-        None => request.slice_ref(path),
-        Some(query) => {
-            let mut whole =
-                BytesMut::with_capacity(path.len().saturating_add(query.len()).saturating_add(1));
-            whole.put_slice(path);
-            whole.put_u8(b'?');
-            whole.put_slice(query);
-            whole.freeze()
-        }
-    };
-    if matches!(path, [b'/', ..] | [b'*']) {
-        return PathAndQuery::from_maybe_shared(whole())
-            // Bytes that AJP carries but `http::Uri` does not take, such as `<`.
-            .or_else(|_| PathAndQuery::from_maybe_shared(escape(&whole())))
-            .map(Uri::from)
-            .map_err(|_| InvalidTarget);
-    }
-    Uri::from_maybe_shared(whole()).map_err(|_| InvalidTarget)
-}
-
-fn escape(target: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(target.len().saturating_mul(2));
-    for &byte in target {
-        let plain = byte.is_ascii_alphanumeric() || b"/?:@!$&'()*+,;=-._~%[]|\\".contains(&byte);
-        if plain {
-            out.put_u8(byte);
-        } else {
-            out.put_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    out.freeze()
 }
 
 fn headers(request: &ForwardRequest) -> HeaderMap {
@@ -110,36 +74,38 @@ fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
     let mut tls = TlsFacts::default();
     for attribute in request.attributes() {
         match attribute {
-            Attribute::Coded { code, value } => match code {
-                AttributeCode::RemoteUser => facts.remote_user = bytes(value),
-                AttributeCode::AuthType => facts.auth_type = bytes(value),
-                AttributeCode::Route => facts.route = bytes(value),
-                AttributeCode::SslCert => tls.certificate = bytes(value),
-                AttributeCode::SslCipher => tls.cipher = bytes(value),
-                AttributeCode::SslSession => tls.session_id = bytes(value),
+            Attribute::Coded { code, .. } => match code {
+                AttributeCode::RemoteUser => facts.remote_user = bytes(attribute.value()),
+                AttributeCode::AuthType => facts.auth_type = bytes(attribute.value()),
+                AttributeCode::Route => facts.route = bytes(attribute.value()),
+                AttributeCode::SslCert => tls.certificate = bytes(attribute.value()),
+                AttributeCode::SslCipher => tls.cipher = bytes(attribute.value()),
+                AttributeCode::SslSession => tls.session_id = bytes(attribute.value()),
                 _ => {}
             },
             Attribute::SslKeySize(bits) => tls.key_size = Some(bits),
-            Attribute::Named { value: None, .. } => {}
-            Attribute::Named { name, .. }
-                if config.attributes.action(name) != AttributeAction::Accept => {}
-            Attribute::Named {
-                name,
-                value: Some(value),
-            } => match name {
-                b"AJP_REMOTE_PORT" => {
-                    facts.remote_port = std::str::from_utf8(value)
-                        .ok()
-                        .and_then(|port| port.parse().ok());
+            Attribute::Named { name, .. } => {
+                let Some(value) = attribute.value() else {
+                    continue;
+                };
+                if config.attributes.action(name) != AttributeAction::Accept {
+                    continue;
                 }
-                b"AJP_LOCAL_ADDR" => facts.local_addr = bytes(Some(value)),
-                b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
-                b"JK_LB_ACTIVATION" => facts.activation = bytes(Some(value)),
-                name => {
-                    let (name, value) = (request.slice_ref(name), request.slice_ref(value));
-                    facts.attributes.push((name, value));
+                match name {
+                    b"AJP_REMOTE_PORT" => {
+                        facts.remote_port = std::str::from_utf8(value)
+                            .ok()
+                            .and_then(|port| port.parse().ok());
+                    }
+                    b"AJP_LOCAL_ADDR" => facts.local_addr = bytes(Some(value)),
+                    b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
+                    b"JK_LB_ACTIVATION" => facts.activation = bytes(Some(value)),
+                    name => {
+                        let (name, value) = (request.slice_ref(name), request.slice_ref(value));
+                        facts.attributes.push((name, value));
+                    }
                 }
-            },
+            }
         }
     }
     if tls != TlsFacts::default() {

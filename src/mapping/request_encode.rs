@@ -2,6 +2,7 @@
 
 use super::facts::RequestFacts;
 use super::names::{Kind, is_nominated, nominates, request_kind};
+use super::target;
 use crate::Secret;
 use crate::wire::{
     Attribute, AttributeCode, BodyFraming, EncodeError, EncodeRule, Field, ForwardRequestWriter,
@@ -137,7 +138,7 @@ pub(super) fn write_request(
     if !is_not_ascii(&error) {
         return Err(error);
     }
-    let req_uri = &percent_encode(path);
+    let req_uri = &target::encode_path(path);
     let line = RequestLine { req_uri, ..line };
     rest(ForwardRequestWriter::new(buffer, size, &line)?)
 }
@@ -220,13 +221,15 @@ fn write_attributes(
     coded(AttributeCode::Secret, secret.map(Secret::expose))?;
     coded(AttributeCode::RemoteUser, facts.remote_user.as_deref())?;
     coded(AttributeCode::AuthType, facts.auth_type.as_deref())?;
-    let query = parts.uri.query();
-    match coded(AttributeCode::QueryString, query.map(str::as_bytes)) {
-        Err(error) if is_not_ascii(&error) => coded(
-            AttributeCode::QueryString,
-            query.map(percent_encode).as_deref(),
-        )?,
-        written => written?,
+    match parts.uri.query() {
+        // Containers take other bytes too; encoded, all of them read the same.
+        Some(query) if !query.is_ascii() => {
+            coded(
+                AttributeCode::QueryString,
+                Some(&target::encode_query(query)),
+            )?;
+        }
+        query => coded(AttributeCode::QueryString, query.map(str::as_bytes))?,
     }
     let route = told.route.map(str::as_bytes);
     coded(AttributeCode::Route, route.or(facts.route.as_deref()))?;
@@ -319,28 +322,10 @@ fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
     )
 }
 
-/// Whether a path or query was refused that has to be percent-encoded: AJP carries no bytes
-/// from 0x80 in them, `http::Uri` may. Most have none, and the writer looks anyway.
+/// Whether a path was refused that has to be percent-encoded: AJP carries no bytes from 0x80 in
+/// it, `http::Uri` may. Most have none, and the writer looks anyway.
 fn is_not_ascii(error: &EncodeError) -> bool {
-    matches!(
-        error.field(),
-        Field::ReqUri | Field::Attribute(AttributeCode::QueryString)
-    ) && matches!(error.rule(), EncodeRule::InvalidByte(0x80..))
-}
-
-#[cold]
-fn percent_encode(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len().saturating_mul(3));
-    for &byte in text.as_bytes() {
-        if byte.is_ascii() {
-            out.push(byte);
-        } else {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            let digit = |n: u8| HEX.get(usize::from(n & 0x0f)).copied().unwrap_or_default();
-            out.extend([b'%', digit(byte.wrapping_shr(4)), digit(byte)]);
-        }
-    }
-    out
+    error.field() == Field::ReqUri && matches!(error.rule(), EncodeRule::InvalidByte(0x80..))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, Data, END_OF_BODY, EncodeError, PacketSize, SendHeaders, ToWebServer,
-    body_packet_header,
+    BodyFraming, Data, END_OF_BODY, EncodeError, ForwardRequest, FromWebServer, PacketSize,
+    RequestBody, SendHeaders, ToWebServer, body_packet_header,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -68,6 +68,9 @@ enum Phase {
 /// The state of one exchange in the web server. Feed it every packet of the container
 /// with [`receive`](Self::receive), send a body packet whenever [`credit`](Self::credit)
 /// says one is due, and ask [`is_reusable`](Self::is_reusable) at the end.
+///
+/// Whoever writes packets with [`WebServerCodec`](crate::wire::WebServerCodec) uses the methods
+/// that end in `_packet`; the others are for those who write headers and data themselves.
 ///
 /// ```
 /// use ajp::proto::{ClientEvent, ClientExchange};
@@ -134,6 +137,18 @@ impl ClientExchange {
         }
     }
 
+    /// The state right after this request, written by somebody else, was put into the write
+    /// buffer: for relays. Without a length header the body has an unknown length here, for
+    /// whoever wrote the request may still have one.
+    #[must_use]
+    pub fn for_request(request: &ForwardRequest, size: PacketSize) -> Self {
+        let framing = match request.framing() {
+            BodyFraming::Absent => BodyFraming::Chunked,
+            known => known,
+        };
+        Self::new(framing, request.method() == b"HEAD", size)
+    }
+
     /// Lets the container wait for so many body packets at a time, the unasked one included,
     /// at least 1. Default 1; see [`ServerExchange::with_body_requests`](super::ServerExchange::with_body_requests).
     #[must_use]
@@ -198,6 +213,24 @@ impl ClientExchange {
         self.sent = self.sent.saturating_add(len);
         self.progress = self.progress.max(Progress::BodySent);
         Ok(header)
+    }
+
+    /// [`send_data`](Self::send_data) for a codec.
+    ///
+    /// # Errors
+    /// As [`send_data`](Self::send_data).
+    pub fn data_packet(&mut self, data: Bytes) -> Result<FromWebServer, EncodeError> {
+        self.send_data(data.len())?;
+        Ok(FromWebServer::Body(RequestBody::Data(data)))
+    }
+
+    /// [`send_end`](Self::send_end) for a codec.
+    ///
+    /// # Errors
+    /// As [`send_end`](Self::send_end).
+    pub fn end_packet(&mut self) -> Result<FromWebServer, ProtocolError> {
+        self.send_end()?;
+        Ok(FromWebServer::Body(RequestBody::End))
     }
 
     /// Uses the credit for an end-of-body packet. It means "complete": a body that is cut

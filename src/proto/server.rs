@@ -4,7 +4,8 @@
 use super::error::ProtocolError;
 use crate::wire::{
     BodyFraming, Data, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST, ForwardRequest,
-    PacketSize, RequestBody, ToContainer, body_chunk_header, get_body_chunk,
+    FromWebServer, PacketSize, RequestBody, SendHeaders, ToContainer, ToWebServer,
+    body_chunk_header, get_body_chunk,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -24,7 +25,8 @@ pub enum IdleEvent {
     Request(ForwardRequest),
     /// A probe: answer [`CPONG`](crate::wire::CPONG).
     CPing,
-    /// An empty packet after a bodyless exchange, which lighttpd sends. Skip it.
+    /// An empty packet that answers nothing: lighttpd sends one after a request without a body,
+    /// nginx's AJP module after a chunked upload. Skip it.
     StrayEmpty,
     /// A request that is malformed: answer 400 and close.
     BadRequest(DecodeError),
@@ -45,42 +47,66 @@ impl Idle {
         Self::default()
     }
 
-    /// Records that an exchange ended; one stray empty packet is tolerated after one
-    /// that had no body.
+    /// Records that an exchange ended. Directly after it one empty packet is tolerated, if
+    /// none came during the exchange.
+    ///
+    /// That is safe: such a packet carries no data and cannot be a message, and the web server
+    /// has written it before its next request. Two in a row are a sign that the two sides do
+    /// not count alike, and so is one at any other time.
     pub fn exchange_ended(&mut self, exchange: &ServerExchange) {
-        self.stray_allowed = !exchange.framing.is_eager() && exchange.received == 0;
+        self.stray_allowed = !exchange.stray_seen;
     }
 
     /// Takes the payload of one packet.
     pub fn receive(&mut self, payload: Bytes, options: &DecodeOptions) -> IdleEvent {
-        let stray_allowed = std::mem::take(&mut self.stray_allowed);
         if matches!(payload.as_ref(), [] | [0, 0]) {
-            return if stray_allowed {
-                IdleEvent::StrayEmpty
-            } else {
-                IdleEvent::Close(ProtocolError::Unexpected {
-                    packet: "an empty packet",
-                    state: "between exchanges",
-                })
-            };
+            return self.empty_packet();
         }
         let is_request = payload.first() == Some(&FORWARD_REQUEST);
         match ToContainer::parse(payload, options) {
-            Ok(ToContainer::ForwardRequest(request)) => IdleEvent::Request(request),
-            Ok(ToContainer::CPing) => IdleEvent::CPing,
-            Ok(ToContainer::Shutdown) => refuse("SHUTDOWN"),
-            Ok(ToContainer::Ping) => refuse("PING"),
+            Ok(message) => self.message(message),
             Err(error) if is_request => IdleEvent::BadRequest(error),
             Err(error) => IdleEvent::Close(error.into()),
+        }
+    }
+
+    /// Takes one packet of [`ContainerCodec`](crate::wire::ContainerCodec), which has found out
+    /// before whether it is malformed: there is no [`IdleEvent::BadRequest`].
+    pub fn receive_packet(&mut self, packet: FromWebServer) -> IdleEvent {
+        match packet {
+            FromWebServer::Message(message) => self.message(message),
+            FromWebServer::Body(RequestBody::End) => self.empty_packet(),
+            FromWebServer::Body(RequestBody::Data(_)) => {
+                IdleEvent::Close(unexpected("a body packet", "between exchanges"))
+            }
+        }
+    }
+
+    fn message(&mut self, message: ToContainer) -> IdleEvent {
+        self.stray_allowed = false;
+        match message {
+            ToContainer::ForwardRequest(request) => IdleEvent::Request(request),
+            ToContainer::CPing => IdleEvent::CPing,
+            ToContainer::Shutdown => refuse("SHUTDOWN"),
+            ToContainer::Ping => refuse("PING"),
+        }
+    }
+
+    fn empty_packet(&mut self) -> IdleEvent {
+        if std::mem::take(&mut self.stray_allowed) {
+            IdleEvent::StrayEmpty
+        } else {
+            IdleEvent::Close(unexpected("an empty packet", "between exchanges"))
         }
     }
 }
 
 fn refuse(packet: &'static str) -> IdleEvent {
-    IdleEvent::Close(ProtocolError::Unexpected {
-        packet,
-        state: "which is never obeyed",
-    })
+    IdleEvent::Close(unexpected(packet, "which is never obeyed"))
+}
+
+fn unexpected(packet: &'static str, state: &'static str) -> ProtocolError {
+    ProtocolError::Unexpected { packet, state }
 }
 
 /// What a body packet means to the exchange.
@@ -94,7 +120,8 @@ pub enum BodyEvent {
     Data(Bytes),
     /// The body is complete.
     End,
-    /// An empty packet nobody asked for, tolerated once with a bodyless request (lighttpd).
+    /// An empty packet that nobody asked for, tolerated once when no body is to come any more
+    /// (lighttpd, nginx's AJP module). Skip it.
     StrayEmpty,
 }
 
@@ -131,6 +158,9 @@ enum Response {
 }
 
 /// The state of one exchange in the container.
+///
+/// Whoever writes packets with [`ContainerCodec`](crate::wire::ContainerCodec) uses the methods
+/// that end in `_packet`; the others are for those who write headers and data themselves.
 ///
 /// ```
 /// use ajp::proto::{BodyEvent, ServerExchange};
@@ -178,6 +208,12 @@ impl ServerExchange {
         }
     }
 
+    /// The state right after this request was accepted.
+    #[must_use]
+    pub fn for_request(request: &ForwardRequest, size: PacketSize) -> Self {
+        Self::new(request.framing(), request.method() == b"HEAD", size)
+    }
+
     /// Lets [`request_body`](Self::request_body) ask for more packets while the web server
     /// still owes some: so many at a time, the unasked one included, at least 1. Default 1.
     ///
@@ -219,13 +255,22 @@ impl ServerExchange {
     /// fewer than [`body_requests`](Self::with_body_requests) allow) and more can come. One more
     /// packet is owed afterwards.
     pub fn request_body(&mut self) -> Option<[u8; 7]> {
+        self.ask().map(get_body_chunk)
+    }
+
+    /// [`request_body`](Self::request_body) for a codec.
+    pub fn request_body_packet(&mut self) -> Option<ToWebServer> {
+        let requested = self.ask()?;
+        Some(ToWebServer::GetBodyChunk { requested })
+    }
+
+    /// How many bytes to ask for; one more packet is owed afterwards.
+    fn ask(&mut self) -> Option<u16> {
         if self.body_ended || self.failed || self.owed >= self.most_owed() {
             return None;
         }
-        self.owed = self.owed.saturating_add(1);
-        Some(get_body_chunk(
-            u16::try_from(self.size.max_request_body()).unwrap_or(u16::MAX),
-        ))
+        self.owed = self.owed.checked_add(1)?;
+        Some(u16::try_from(self.size.max_request_body()).unwrap_or(u16::MAX))
     }
 
     /// Packets that may be owed now. What is left of a known length needs at least so many,
@@ -245,29 +290,45 @@ impl ServerExchange {
     /// # Errors
     /// [`ProtocolError`]: the request fails and the connection closes.
     pub fn receive(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
-        let result = self.step(payload);
+        let result = match payload.as_ref() {
+            [] | [0, 0] if self.owed == 0 => self.unasked(&RequestBody::End),
+            _ if self.owed == 0 => Err(unexpected("a packet", "while none was owed")),
+            _ => RequestBody::parse(payload)
+                .map_err(ProtocolError::Decode)
+                .and_then(|body| self.body(body)),
+        };
         self.failed |= result.is_err();
         result
     }
 
-    fn step(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
-        if self.owed == 0 {
-            let bodyless =
-                self.framing == BodyFraming::Length(0) || self.framing == BodyFraming::Absent;
-            if bodyless
-                && self.received == 0
-                && !self.stray_seen
-                && matches!(payload.as_ref(), [] | [0, 0])
-            {
-                self.stray_seen = true;
-                return Ok(BodyEvent::StrayEmpty);
-            }
-            return Err(ProtocolError::Unexpected {
-                packet: "a packet",
-                state: "while none was owed",
-            });
+    /// Takes one packet of [`ContainerCodec`](crate::wire::ContainerCodec) that arrived during
+    /// the exchange.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]: the request fails and the connection closes.
+    pub fn receive_packet(&mut self, packet: FromWebServer) -> Result<BodyEvent, ProtocolError> {
+        let result = match packet {
+            FromWebServer::Body(body) if self.owed == 0 => self.unasked(&body),
+            FromWebServer::Body(body) => self.body(body),
+            FromWebServer::Message(_) => Err(unexpected("a message", "during an exchange")),
+        };
+        self.failed |= result.is_err();
+        result
+    }
+
+    /// A body packet while none is owed. An empty one is tolerated once when no body is to come
+    /// any more; the connection is not used again then.
+    fn unasked(&mut self, body: &RequestBody) -> Result<BodyEvent, ProtocolError> {
+        let no_more = self.body_ended || self.framing == BodyFraming::Absent && self.received == 0;
+        if *body == RequestBody::End && no_more && !self.stray_seen {
+            self.stray_seen = true;
+            return Ok(BodyEvent::StrayEmpty);
         }
-        match RequestBody::parse(payload)? {
+        Err(unexpected("a packet", "while none was owed"))
+    }
+
+    fn body(&mut self, body: RequestBody) -> Result<BodyEvent, ProtocolError> {
+        match body {
             RequestBody::Data(data) => {
                 self.owed = self.owed.saturating_sub(1);
                 self.received = self.received.saturating_add(data.len() as u64);
@@ -305,6 +366,12 @@ impl ServerExchange {
         };
     }
 
+    /// [`headers_sent`](Self::headers_sent) for a codec.
+    pub fn head_packet(&mut self, head: SendHeaders) -> ToWebServer {
+        self.headers_sent(head.status(), head.content_length());
+        ToWebServer::SendHeaders(head)
+    }
+
     /// Whether Send Headers was written.
     #[must_use]
     pub fn is_responding(&self) -> bool {
@@ -334,6 +401,16 @@ impl ServerExchange {
         Ok(header)
     }
 
+    /// [`send_chunk`](Self::send_chunk) for a codec: one packet of not too much data, which is
+    /// not empty.
+    ///
+    /// # Errors
+    /// As [`send_chunk`](Self::send_chunk).
+    pub fn chunk_packet(&mut self, data: Bytes) -> Result<ToWebServer, EncodeError> {
+        self.send_chunk(data.len())?;
+        Ok(ToWebServer::SendBodyChunk(data))
+    }
+
     /// Response bytes that Content-Length still promises; `Some(0)` when nothing may follow.
     #[must_use]
     pub fn response_left(&self) -> Option<u64> {
@@ -341,6 +418,19 @@ impl ServerExchange {
             _ if self.no_body => Some(0),
             Response::Streaming { left } => left,
             Response::NotStarted => None,
+        }
+    }
+
+    /// [`finish`](Self::finish) for a codec: `None` when a body packet must be received first.
+    /// `keep` is false when this side does not want another request.
+    #[must_use]
+    pub fn end_packet(&self, keep: bool) -> Option<ToWebServer> {
+        match self.finish() {
+            Finish::SwallowFirst if keep => None,
+            Finish::SwallowFirst => Some(ToWebServer::EndResponse { reuse: false }),
+            Finish::End { reuse } => Some(ToWebServer::EndResponse {
+                reuse: reuse && keep,
+            }),
         }
     }
 

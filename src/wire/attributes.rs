@@ -6,6 +6,7 @@ use super::code::AttributeCode;
 use super::error::{Field, Rule};
 use super::headers::parse_content_length;
 use super::reader::{Check, Reader, checked_nullable, checked_string};
+use super::request::filled;
 
 /// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
 pub(super) fn well_known(name: &[u8]) -> u8 {
@@ -131,7 +132,8 @@ pub enum Attribute<'a> {
     Coded {
         /// Which one; never `ReqAttribute` or `SslKeySize`.
         code: AttributeCode,
-        /// The value, `None` for the null string.
+        /// The string as it was sent, `None` for the null string. What it says is
+        /// [`Attribute::value`].
         value: Option<&'a [u8]>,
     },
     /// `ssl_key_size` in bits.
@@ -140,9 +142,31 @@ pub enum Attribute<'a> {
     Named {
         /// The name. Never the same as a coded attribute of that name.
         name: &'a [u8],
-        /// The value, `None` for the null string.
+        /// The string as it was sent, `None` for the null string. What it says is
+        /// [`Attribute::value`].
         value: Option<&'a [u8]>,
     },
+}
+
+impl<'a> Attribute<'a> {
+    /// What the attribute says, as a string: `None` when it says nothing.
+    ///
+    /// Null says nothing, and neither does an empty user, route, address, certificate or the
+    /// like, which some web servers send for what they do not know. Two kinds may be empty and
+    /// mean it: `query_string`, for a URL that ends with `?`, and a `req_attribute` whose name
+    /// is the application's own. Always `None` for `ssl_key_size`, which is a number.
+    #[must_use]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Coded {
+                code: AttributeCode::QueryString,
+                value,
+            } => value,
+            Self::Named { name, value } if well_known(name) == 0 => value,
+            Self::Coded { value, .. } | Self::Named { value, .. } => filled(value),
+            Self::SslKeySize(_) => None,
+        }
+    }
 }
 
 /// Iterator over the attributes of a checked request. See [`ForwardRequest::attributes`](super::ForwardRequest::attributes).

@@ -14,11 +14,13 @@ pub(crate) enum Class {
     Visible,
     /// 0x21..=0x7E without `#` and `?`.
     Path,
-    /// As `Path`, also 0x20 and 0x80..=0xFF.
-    LenientPath,
+    /// A decoded path: 0x20..=0x7E, 0x80..=0xFF. What was `%3F` is a `?` now.
+    DecodedPath,
     /// 0x21..=0x7E without `#`.
+    AsciiQuery,
+    /// As `AsciiQuery`, also 0x80..=0xFF: a query as httpd and `mod_jk` pass it on.
     Query,
-    /// As `Query`, also 0x20 and 0x80..=0xFF.
+    /// As `Query`, also 0x20.
     LenientQuery,
     /// LF, CR, 0x20..=0x7E.
     Pem,
@@ -33,9 +35,10 @@ impl Class {
             Self::Value => is_value(b),
             Self::Visible => is_visible(b),
             Self::Path => is_visible(b) & (b != b'#') & (b != b'?'),
-            Self::LenientPath => is_lenient(b) & (b != b'?'),
-            Self::Query => is_visible(b) & (b != b'#'),
-            Self::LenientQuery => is_lenient(b),
+            Self::DecodedPath => is_printable(b),
+            Self::AsciiQuery => is_visible(b) & (b != b'#'),
+            Self::Query => is_printable(b) & (b != b' ') & (b != b'#'),
+            Self::LenientQuery => is_printable(b) & (b != b'#'),
             Self::Pem => (b == b'\n') | (b == b'\r') | (0x20..0x7f).contains(&b),
             Self::Any => true,
         }
@@ -50,9 +53,9 @@ impl Class {
             Self::Path => holds(bytes, self, |word| {
                 not_visible(word) | is_byte(word, b'#') | is_byte(word, b'?')
             }),
-            Self::Query => holds(bytes, self, |word| not_visible(word) | is_byte(word, b'#')),
+            Self::AsciiQuery => holds(bytes, self, |word| not_visible(word) | is_byte(word, b'#')),
             Self::Any => true,
-            Self::LenientPath | Self::LenientQuery | Self::Pem => {
+            Self::DecodedPath | Self::Query | Self::LenientQuery | Self::Pem => {
                 bytes.iter().fold(true, |ok, &b| ok & self.allows(b))
             }
         };
@@ -107,11 +110,11 @@ const fn not_visible(word: u64) -> u64 {
 }
 
 const fn is_value(b: u8) -> bool {
-    ((b >= 0x20) & (b != 0x7f)) | (b == b'\t')
+    is_printable(b) | (b == b'\t')
 }
 
-const fn is_lenient(b: u8) -> bool {
-    (b >= 0x20) & (b != 0x7f) & (b != b'#')
+const fn is_printable(b: u8) -> bool {
+    (b >= 0x20) & (b != 0x7f)
 }
 
 const fn is_visible(b: u8) -> bool {
@@ -149,13 +152,16 @@ mod tests {
 
     #[test]
     fn first_bad_agrees_with_allows_for_every_byte() {
-        use Class::{Any, LenientPath, LenientQuery, Path, Pem, Query, Token, Value, Visible};
+        use Class::{
+            Any, AsciiQuery, DecodedPath, LenientQuery, Path, Pem, Query, Token, Value, Visible,
+        };
         for class in [
             Token,
             Value,
             Visible,
             Path,
-            LenientPath,
+            DecodedPath,
+            AsciiQuery,
             Query,
             LenientQuery,
             Pem,

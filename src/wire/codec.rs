@@ -1,70 +1,40 @@
-//! `Decoder` and `Encoder` of tokio-util for both roles, so that `Framed` works.
+//! A codec for each role: packets out of a receive buffer, and into a send buffer. With the
+//! feature `tokio-codec` they are `Decoder` and `Encoder` of tokio-util, so that `Framed` works.
 //!
-//! A body packet carries no type byte: [`ContainerCodec`] remembers whether one is owed,
-//! from the requests it has decoded and the Get Body Chunks it has encoded. It is meant
-//! for relays and tests; it enforces framing, not the order of an exchange, which is
+//! A body packet carries no type byte: [`ContainerCodec`] counts how many the web server owes,
+//! from the requests it has decoded and the Get Body Chunks it has encoded. It is meant for
+//! relays and tests; it enforces framing, not the order of an exchange, which is
 //! [`crate::proto`]'s.
 
 use super::body::{END_OF_BODY, FLUSH, RequestBody, write_body_chunk, write_request_body};
 use super::control::{
     CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, PING, SHUTDOWN, get_body_chunk,
 };
-use super::error::{DecodeError, EncodeError};
+use super::error::{DecodeError, EncodeError, EncodeRule, Field};
 use super::limits::{DecodeOptions, PacketSize};
-use super::message::{ToContainer, ToWebServer};
+use super::message::{FromWebServer, ToContainer, ToWebServer};
 use super::packet::{Direction, split_packet};
 use super::writer::write_payload;
 use bytes::BytesMut;
-use std::io;
-use tokio_util::codec::{Decoder, Encoder};
-
-/// Whatever a web server may send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "the protocol is closed")]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly every message is a ForwardRequest; boxing it would allocate"
-)]
-pub enum FromWebServer {
-    /// A packet with a type byte.
-    Message(ToContainer),
-    /// A request body packet.
-    Body(RequestBody),
-}
-
-/// Why a codec failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CodecError {
-    /// The stream failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A packet is malformed.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// A packet cannot be written.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-}
 
 /// The container's side: decodes what web servers send, encodes what containers send.
 ///
 /// ```
 /// use ajp::wire::{ContainerCodec, FromWebServer, PacketSize, ToContainer, ToWebServer};
-/// use tokio_util::codec::{Decoder, Encoder};
 /// let mut codec = ContainerCodec::new(PacketSize::DEFAULT);
 /// let mut buffer = bytes::BytesMut::from(&ajp::wire::CPING[..]);
-/// let packet = codec.decode(&mut buffer)?;
+/// let packet = codec.decode_packet(&mut buffer)?;
 /// assert_eq!(packet, Some(FromWebServer::Message(ToContainer::CPing)));
-/// codec.encode(ToWebServer::CPong, &mut buffer)?;
+/// codec.encode_packet(ToWebServer::CPong, &mut buffer)?;
 /// assert_eq!(buffer, &ajp::wire::CPONG[..]);
-/// # Ok::<(), ajp::wire::CodecError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ContainerCodec {
     size: PacketSize,
     options: DecodeOptions,
-    body_owed: bool,
+    /// Body packets that the web server is to send before its next message.
+    owed: u16,
 }
 
 impl ContainerCodec {
@@ -74,7 +44,7 @@ impl ContainerCodec {
         Self {
             size,
             options: DecodeOptions::default(),
-            body_owed: false,
+            owed: 0,
         }
     }
 
@@ -85,36 +55,56 @@ impl ContainerCodec {
         self
     }
 
-    /// Whether the next packet is a body packet.
+    /// How many body packets the web server owes: so many packets are decoded as bodies before
+    /// the next message. One follows a request with a Content-Length above 0, and one answers
+    /// each Get Body Chunk.
     #[must_use]
-    pub fn is_body_owed(&self) -> bool {
-        self.body_owed
+    pub fn owed(&self) -> u16 {
+        self.owed
     }
-}
 
-impl Decoder for ContainerCodec {
-    type Item = FromWebServer;
-    type Error = CodecError;
-
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<FromWebServer>, CodecError> {
+    /// Takes the next packet off the front of `buffer`, without copying it. `Ok(None)` means
+    /// that more bytes are needed.
+    ///
+    /// An empty packet that is not owed is a [`RequestBody::End`] too, for it can be nothing
+    /// else. Some web servers send one after a request; whether it may be there,
+    /// [`proto::Idle`](crate::proto::Idle) and [`proto::ServerExchange`](crate::proto::ServerExchange)
+    /// know.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the connection must close. When a Forward Request is malformed a
+    /// container answers 400 before.
+    pub fn decode_packet(
+        &mut self,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<FromWebServer>, DecodeError> {
         let Some(payload) = split_packet(buffer, Direction::ToContainer, self.size)? else {
             return Ok(None);
         };
-        if std::mem::take(&mut self.body_owed) {
+        if let Some(owed) = self.owed.checked_sub(1) {
+            self.owed = owed;
             return Ok(Some(FromWebServer::Body(RequestBody::parse(&payload)?)));
+        }
+        if matches!(payload.as_ref(), [] | [0, 0]) {
+            return Ok(Some(FromWebServer::Body(RequestBody::End)));
         }
         let message = ToContainer::parse(payload, &self.options)?;
         if let ToContainer::ForwardRequest(request) = &message {
-            self.body_owed = request.framing().is_eager();
+            self.owed = request.framing().is_eager().into();
         }
         Ok(Some(FromWebServer::Message(message)))
     }
-}
 
-impl Encoder<ToWebServer> for ContainerCodec {
-    type Error = CodecError;
-
-    fn encode(&mut self, packet: ToWebServer, buffer: &mut BytesMut) -> Result<(), CodecError> {
+    /// Appends a packet to `buffer`.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; nothing was added to the buffer. Data has to fit one packet:
+    /// [`PacketSize::max_body_chunk`].
+    pub fn encode_packet(
+        &mut self,
+        packet: ToWebServer,
+        buffer: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         match packet {
             ToWebServer::SendHeaders(head) => {
                 write_payload(buffer, Direction::ToWebServer, self.size, head.payload())?;
@@ -128,7 +118,10 @@ impl Encoder<ToWebServer> for ContainerCodec {
                 buffer.extend_from_slice(&END_RESPONSE_CLOSE);
             }
             ToWebServer::GetBodyChunk { requested } => {
-                self.body_owed = true;
+                self.owed = self
+                    .owed
+                    .checked_add(1)
+                    .ok_or_else(|| EncodeError::new(Field::RequestedLength, EncodeRule::TooMany))?;
                 buffer.extend_from_slice(&get_body_chunk(requested));
             }
             ToWebServer::CPong => buffer.extend_from_slice(&CPONG),
@@ -149,24 +142,36 @@ impl WebServerCodec {
     pub fn new(size: PacketSize) -> Self {
         Self { size }
     }
-}
 
-impl Decoder for WebServerCodec {
-    type Item = ToWebServer;
-    type Error = CodecError;
-
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<ToWebServer>, CodecError> {
+    /// Takes the next packet off the front of `buffer`, without copying it. `Ok(None)` means
+    /// that more bytes are needed.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the connection must close.
+    #[allow(
+        clippy::unused_self,
+        reason = "as ContainerCodec, whose packets depend on its state"
+    )]
+    pub fn decode_packet(
+        &mut self,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<ToWebServer>, DecodeError> {
         match split_packet(buffer, Direction::ToWebServer, self.size)? {
             Some(payload) => Ok(Some(ToWebServer::parse(payload)?)),
             None => Ok(None),
         }
     }
-}
 
-impl Encoder<FromWebServer> for WebServerCodec {
-    type Error = CodecError;
-
-    fn encode(&mut self, packet: FromWebServer, buffer: &mut BytesMut) -> Result<(), CodecError> {
+    /// Appends a packet to `buffer`.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; nothing was added to the buffer. Data has to fit one packet:
+    /// [`PacketSize::max_request_body`].
+    pub fn encode_packet(
+        &mut self,
+        packet: FromWebServer,
+        buffer: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         match packet {
             FromWebServer::Message(ToContainer::ForwardRequest(request)) => {
                 write_payload(buffer, Direction::ToContainer, self.size, request.payload())?;
@@ -187,6 +192,72 @@ impl Encoder<FromWebServer> for WebServerCodec {
     }
 }
 
+#[cfg(feature = "tokio-codec")]
+mod tokio_codec {
+    use super::{
+        BytesMut, ContainerCodec, DecodeError, EncodeError, FromWebServer, ToWebServer,
+        WebServerCodec,
+    };
+    use std::io;
+    use tokio_util::codec::{Decoder, Encoder};
+
+    /// Why a `Framed` stream failed.
+    #[derive(Debug, thiserror::Error)]
+    #[non_exhaustive]
+    pub enum CodecError {
+        /// The stream failed.
+        #[error(transparent)]
+        Io(#[from] io::Error),
+        /// A packet is malformed.
+        #[error(transparent)]
+        Decode(#[from] DecodeError),
+        /// A packet cannot be written.
+        #[error(transparent)]
+        Encode(#[from] EncodeError),
+    }
+
+    impl Decoder for ContainerCodec {
+        type Item = FromWebServer;
+        type Error = CodecError;
+
+        fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<FromWebServer>, CodecError> {
+            Ok(self.decode_packet(buffer)?)
+        }
+    }
+
+    impl Encoder<ToWebServer> for ContainerCodec {
+        type Error = CodecError;
+
+        fn encode(&mut self, packet: ToWebServer, buffer: &mut BytesMut) -> Result<(), CodecError> {
+            Ok(self.encode_packet(packet, buffer)?)
+        }
+    }
+
+    impl Decoder for WebServerCodec {
+        type Item = ToWebServer;
+        type Error = CodecError;
+
+        fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<ToWebServer>, CodecError> {
+            Ok(self.decode_packet(buffer)?)
+        }
+    }
+
+    impl Encoder<FromWebServer> for WebServerCodec {
+        type Error = CodecError;
+
+        fn encode(
+            &mut self,
+            packet: FromWebServer,
+            buffer: &mut BytesMut,
+        ) -> Result<(), CodecError> {
+            Ok(self.encode_packet(packet, buffer)?)
+        }
+    }
+}
+
+#[cfg(feature = "tokio-codec")]
+pub use tokio_codec::CodecError;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,24 +277,24 @@ mod tests {
         writer.header(b"content-length", b"6").unwrap();
         writer.finish().unwrap();
         let original = request.clone();
-        let request = container.decode(&mut request).unwrap().unwrap();
-        assert!(container.is_body_owed());
+        let request = container.decode_packet(&mut request).unwrap().unwrap();
+        assert_eq!(container.owed(), 1);
         let mut copy = BytesMut::new();
-        web.encode(request, &mut copy).unwrap();
+        web.encode_packet(request, &mut copy).unwrap();
         assert_eq!(copy, original);
 
         // 0x02 first: as a message it would be a Forward Request.
         let data = FromWebServer::Body(RequestBody::Data(Bytes::from_static(b"\x02\x02")));
         let mut buffer = BytesMut::new();
-        web.encode(data.clone(), &mut buffer).unwrap();
-        assert_eq!(container.decode(&mut buffer).unwrap(), Some(data));
-        assert!(!container.is_body_owed());
+        web.encode_packet(data.clone(), &mut buffer).unwrap();
+        assert_eq!(container.decode_packet(&mut buffer).unwrap(), Some(data));
+        assert_eq!(container.owed(), 0);
 
         let mut head = BytesMut::new();
         SendHeadersWriter::new(&mut head, size, 200)
             .unwrap()
             .finish();
-        let head = web.decode(&mut head).unwrap().unwrap();
+        let head = web.decode_packet(&mut head).unwrap().unwrap();
         for packet in [
             ToWebServer::GetBodyChunk { requested: 8186 },
             head,
@@ -233,24 +304,84 @@ mod tests {
             ToWebServer::EndResponse { reuse: false },
             ToWebServer::CPong,
         ] {
-            container.encode(packet.clone(), &mut buffer).unwrap();
-            assert_eq!(web.decode(&mut buffer).unwrap(), Some(packet));
+            container
+                .encode_packet(packet.clone(), &mut buffer)
+                .unwrap();
+            assert_eq!(web.decode_packet(&mut buffer).unwrap(), Some(packet));
             assert!(buffer.is_empty());
         }
-        assert!(container.is_body_owed(), "Get Body Chunk was sent");
-        web.encode(FromWebServer::Body(RequestBody::End), &mut buffer)
+        assert_eq!(container.owed(), 1, "Get Body Chunk was sent");
+        web.encode_packet(FromWebServer::Body(RequestBody::End), &mut buffer)
             .unwrap();
         assert_eq!(
-            container.decode(&mut buffer).unwrap(),
+            container.decode_packet(&mut buffer).unwrap(),
             Some(FromWebServer::Body(RequestBody::End))
         );
         for message in [ToContainer::CPing, ToContainer::Shutdown, ToContainer::Ping] {
-            web.encode(FromWebServer::Message(message.clone()), &mut buffer)
+            web.encode_packet(FromWebServer::Message(message.clone()), &mut buffer)
                 .unwrap();
             assert_eq!(
-                container.decode(&mut buffer).unwrap(),
+                container.decode_packet(&mut buffer).unwrap(),
                 Some(FromWebServer::Message(message))
             );
+        }
+    }
+    /// A container that asks ahead is owed several packets, and none of them is a message,
+    /// whatever an uploader has put into it.
+    #[test]
+    fn every_packet_that_is_owed_is_a_body_packet() {
+        let size = PacketSize::DEFAULT;
+        let (mut web, mut container) = (WebServerCodec::new(size), ContainerCodec::new(size));
+        let mut buffer = BytesMut::new();
+        let line = RequestLine {
+            method: b"POST",
+            ..RequestLine::default()
+        };
+        let mut writer = ForwardRequestWriter::new(&mut buffer, size, &line).unwrap();
+        writer.header(b"content-length", b"30000").unwrap();
+        writer.finish().unwrap();
+        container.decode_packet(&mut buffer).unwrap().unwrap();
+        let mut asked = BytesMut::new();
+        for owed in 2..=3 {
+            let ask = ToWebServer::GetBodyChunk { requested: 8186 };
+            container.encode_packet(ask, &mut asked).unwrap();
+            assert_eq!(container.owed(), owed);
+        }
+        // 0x0202 bytes of data: read as a message, it is a Forward Request.
+        let mut hidden = BytesMut::new();
+        let line = RequestLine {
+            req_uri: b"/admin",
+            ..RequestLine::default()
+        };
+        let mut writer = ForwardRequestWriter::new(&mut hidden, size, &line).unwrap();
+        writer.header(b"x-pad", &[b'p'; 0x0202 - 63]).unwrap();
+        writer.finish().unwrap();
+        let hidden = hidden.split_off(6).freeze();
+        assert_eq!(hidden.len(), 0x0202);
+        for owed in (0..3).rev() {
+            let body = FromWebServer::Body(RequestBody::Data(hidden.clone()));
+            web.encode_packet(body.clone(), &mut buffer).unwrap();
+            assert_eq!(container.decode_packet(&mut buffer).unwrap(), Some(body));
+            assert_eq!(container.owed(), owed);
+        }
+        web.encode_packet(FromWebServer::Message(ToContainer::CPing), &mut buffer)
+            .unwrap();
+        assert_eq!(
+            container.decode_packet(&mut buffer).unwrap(),
+            Some(FromWebServer::Message(ToContainer::CPing))
+        );
+    }
+
+    #[test]
+    fn an_empty_packet_that_is_not_owed_is_an_end_of_body() {
+        for form in [&[0x12, 0x34, 0, 0][..], &END_OF_BODY] {
+            let mut container = ContainerCodec::new(PacketSize::DEFAULT);
+            let mut buffer = BytesMut::from(form);
+            assert_eq!(
+                container.decode_packet(&mut buffer).unwrap(),
+                Some(FromWebServer::Body(RequestBody::End))
+            );
+            assert_eq!((container.owed(), buffer.len()), (0, 0));
         }
     }
 }

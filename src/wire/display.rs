@@ -3,11 +3,9 @@
 
 use super::attributes::Attribute;
 use super::body::RequestBody;
-#[cfg(feature = "tokio-codec")]
-use super::codec::FromWebServer;
 use super::headers::{Header, Headers};
 use super::limits::BodyFraming;
-use super::message::{ToContainer, ToWebServer};
+use super::message::{FromWebServer, ToContainer, ToWebServer};
 use super::packet::Direction;
 use super::redact::{Form, Redacted, Secrets, Text, hidden_parts, is_secret_name};
 use super::request::ForwardRequest;
@@ -82,7 +80,6 @@ impl<'a> From<&'a ToWebServer> for Packet<'a> {
     }
 }
 
-#[cfg(feature = "tokio-codec")]
 impl<'a> From<&'a FromWebServer> for Packet<'a> {
     fn from(packet: &'a FromWebServer) -> Self {
         match packet {
@@ -111,8 +108,7 @@ impl<'a> From<&'a RequestBody> for Packet<'a> {
 }
 
 macro_rules! shown {
-    ($($(#[$feature:meta])? $packet:ident),*) => {$(
-        $(#[$feature])?
+    ($($packet:ident),*) => {$(
         impl $packet {
             /// Shows everything, secrets too.
             #[must_use]
@@ -123,7 +119,6 @@ macro_rules! shown {
 
         /// One line, or with `{:#}` a line for each fact. Secrets are redacted;
         /// [`reveal`](Self::reveal) shows them.
-        $(#[$feature])?
         impl fmt::Display for $packet {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Packet::from(self).show(f, Secrets::Hidden)
@@ -138,7 +133,6 @@ shown!(
     RequestBody,
     ToContainer,
     ToWebServer,
-    #[cfg(feature = "tokio-codec")]
     FromWebServer
 );
 
@@ -270,6 +264,7 @@ fn request_facts(
     secrets: Secrets,
 ) -> fmt::Result {
     let nullable = |bytes| Nullable(bytes, secrets);
+    let line = request.line();
     write!(
         f,
         "Forward Request\n  method       {} (code {})\n  protocol     {}\n  req_uri      {}",
@@ -281,9 +276,9 @@ fn request_facts(
     write!(
         f,
         "\n  remote_addr  {}\n  remote_host  {}\n  server_name  {}\n  server_port  {}\n  is_ssl       {}",
-        nullable(request.remote_addr()),
-        nullable(request.remote_host()),
-        nullable(request.server_name()),
+        nullable(line.remote_addr),
+        nullable(line.remote_host),
+        nullable(line.server_name),
         request.server_port(),
         request.is_ssl(),
     )?;

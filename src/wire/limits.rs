@@ -105,12 +105,19 @@ impl BodyFraming {
     }
 }
 
-/// What a container accepts beyond the strict rules of protocol section 6.4, and its
-/// limit of request headers. Strict by default.
+/// What a container accepts: by default whatever httpd and `mod_jk` send with their default
+/// settings, and at most 100 headers. Every other tolerance is for one kind of peer and has
+/// to be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each for one kind of peer"
+)]
 pub struct DecodeOptions {
     pub(crate) max_headers: u16,
     pub(crate) lenient_uri: bool,
+    pub(crate) ascii_query: bool,
+    pub(crate) absent_length_as_empty: bool,
     pub(crate) absolute_uri: bool,
     pub(crate) der_certificate: bool,
 }
@@ -120,6 +127,8 @@ impl Default for DecodeOptions {
         Self {
             max_headers: 100,
             lenient_uri: false,
+            ascii_query: false,
+            absent_length_as_empty: false,
             absolute_uri: false,
             der_certificate: false,
         }
@@ -134,11 +143,35 @@ impl DecodeOptions {
         self
     }
 
-    /// Accept space and bytes from 0x80 in `req_uri` and query, as lighttpd and `mod_jk`
-    /// with `ForwardURICompat` send them. Default off.
+    /// Accept decoded paths, as lighttpd and `mod_jk` with `ForwardURICompat` send them: in
+    /// `req_uri` also space, `?`, `#` and bytes from 0x80, in the query also space. Default off.
+    ///
+    /// A `?` in such a path was `%3F` in the URL and does not begin a query; the query has an
+    /// attribute of its own.
     #[must_use]
     pub fn with_lenient_uri(mut self, on: bool) -> Self {
         self.lenient_uri = on;
+        self
+    }
+
+    /// Refuse bytes from 0x80 in the query. Default off: httpd and `mod_jk` pass the query on
+    /// as the browser sent it, and Tomcat serves such requests.
+    #[must_use]
+    pub fn with_ascii_query(mut self, on: bool) -> Self {
+        self.ascii_query = on;
+        self
+    }
+
+    /// Take a request with neither `Content-Length` nor `Transfer-Encoding` for one without a
+    /// body, as Undertow does: [`framing`](super::ForwardRequest::framing) says
+    /// [`Length(0)`](BodyFraming::Length), and no body is ever asked for. Default off: the
+    /// length is unknown then, as to Tomcat.
+    ///
+    /// For web servers that announce bodies and never answer Get Body Chunk without one. A
+    /// body that such a web server sends all the same is a protocol error.
+    #[must_use]
+    pub fn with_absent_length_as_empty(mut self, on: bool) -> Self {
+        self.absent_length_as_empty = on;
         self
     }
 

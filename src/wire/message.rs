@@ -1,6 +1,6 @@
 //! The packets that begin with a type byte, one enum per direction.
 
-use super::body::{SEND_BODY_CHUNK, parse_body_chunk};
+use super::body::{RequestBody, SEND_BODY_CHUNK, parse_body_chunk};
 use super::control::{CPING_CODE, CPONG_CODE, END_RESPONSE, GET_BODY_CHUNK, PING, SHUTDOWN};
 use super::error::{DecodeError, Field, Rule};
 use super::limits::DecodeOptions;
@@ -10,7 +10,7 @@ use super::response::{SEND_HEADERS, SendHeaders};
 use bytes::Bytes;
 
 /// What a web server may send to an idle connection. A body packet is not among them:
-/// see [`RequestBody`](super::RequestBody).
+/// see [`RequestBody`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol is closed")]
 #[allow(
@@ -47,6 +47,33 @@ impl ToContainer {
         };
         code_only(&payload)?;
         Ok(message)
+    }
+}
+
+/// Whatever a web server may send: which of the two it is, only the state of the connection
+/// tells ([`ContainerCodec`](super::ContainerCodec) keeps it).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the protocol is closed")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every message is a ForwardRequest; boxing it would allocate"
+)]
+pub enum FromWebServer {
+    /// A packet with a type byte.
+    Message(ToContainer),
+    /// A request body packet.
+    Body(RequestBody),
+}
+
+impl From<ForwardRequest> for FromWebServer {
+    fn from(request: ForwardRequest) -> Self {
+        Self::Message(ToContainer::ForwardRequest(request))
+    }
+}
+
+impl From<RequestBody> for FromWebServer {
+    fn from(body: RequestBody) -> Self {
+        Self::Body(body)
     }
 }
 

@@ -28,7 +28,6 @@ mod attributes;
 mod body;
 mod class;
 mod code;
-#[cfg(feature = "tokio-codec")]
 mod codec;
 mod control;
 mod debug;
@@ -56,7 +55,8 @@ pub use code::{
     response_header_code, response_header_name, standard_reason,
 };
 #[cfg(feature = "tokio-codec")]
-pub use codec::{CodecError, ContainerCodec, FromWebServer, WebServerCodec};
+pub use codec::CodecError;
+pub use codec::{ContainerCodec, WebServerCodec};
 pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body_chunk};
 pub(crate) use debug::Data;
 pub(crate) use display::Packet;
@@ -66,7 +66,7 @@ pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 pub(crate) use headers::parse_content_length;
 pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
-pub use message::{ToContainer, ToWebServer};
+pub use message::{FromWebServer, ToContainer, ToWebServer};
 #[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};

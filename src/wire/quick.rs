@@ -55,9 +55,10 @@ impl Check for Quick {
     fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
         let holds = match class {
             // What else the last three do not hold is looked for at the end of the line.
-            Class::Value | Class::Visible | Class::Path | Class::LenientPath => true,
+            Class::Value | Class::Visible | Class::Path | Class::DecodedPath => true,
             Class::Token => is_quick_token(bytes) || is_all(bytes, class),
-            Class::Query => !has_space_or_hash(bytes),
+            // A byte from 0x80 is not plain: the exact walk looks whether it may stand there.
+            Class::Query | Class::AsciiQuery => !has_space_or_hash(bytes),
             Class::LenientQuery => is_all(bytes, class),
             Class::Pem | Class::Any => {
                 let odd = bytes.len().wrapping_sub(count_plain(bytes));

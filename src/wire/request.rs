@@ -3,11 +3,13 @@
 use super::attributes::{Attribute, Attributes, check_attributes};
 use super::class::Class;
 use super::code::{AttributeCode, REQUEST_HEADERS, method_name};
-use super::error::{DecodeError, Field, Rule};
+use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
 use super::headers::{Headers, check_headers, header_count};
-use super::limits::{BodyFraming, DecodeOptions};
+use super::limits::{BodyFraming, DecodeOptions, PacketSize};
+use super::packet::HEADER_LEN;
 use super::reader::{Check, Reader, Span, check_payload_len};
-use bytes::Bytes;
+use super::request_writer::{ForwardRequestWriter, RequestLine};
+use bytes::{Bytes, BytesMut};
 
 /// The message type byte.
 pub(crate) const FORWARD_REQUEST: u8 = 2;
@@ -69,10 +71,15 @@ impl Parts {
         }
         let protocol = r.required(Field::Protocol, Class::Visible)?;
         let protocol_span = r.span(Some(protocol));
-        let (path_class, query_class) = if options.lenient_uri {
-            (Class::LenientPath, Class::LenientQuery)
+        let path_class = if options.lenient_uri {
+            Class::DecodedPath
         } else {
-            (Class::Path, Class::Query)
+            Class::Path
+        };
+        let query_class = match (options.ascii_query, options.lenient_uri) {
+            (true, _) => Class::AsciiQuery,
+            (false, true) => Class::LenientQuery,
+            (false, false) => Class::Query,
         };
         let uri = r.required(Field::ReqUri, path_class)?;
         let req_uri = r.span(Some(uri));
@@ -153,7 +160,7 @@ impl ForwardRequest {
     /// As [`parse`](Self::parse).
     pub fn parse_with(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let parts = match Parts::quick(&payload, *options) {
+        let mut parts = match Parts::quick(&payload, *options) {
             Some(parts) => {
                 debug_assert_eq!(
                     Parts::exact(&payload, *options).as_ref(),
@@ -164,7 +171,42 @@ impl ForwardRequest {
             }
             None => Parts::exact(&payload, *options)?,
         };
+        if options.absent_length_as_empty && parts.framing == BodyFraming::Absent {
+            parts.framing = BodyFraming::Length(0);
+        }
         Ok(Self { payload, parts })
+    }
+
+    /// Writes a request and reads it back, for who needs one as a value: a relay that passes on
+    /// another one than came, a test. `write` adds headers and attributes.
+    ///
+    /// ```
+    /// use ajp::wire::{ForwardRequest, PacketSize, RequestLine};
+    /// let line = RequestLine { req_uri: b"/hello", ..RequestLine::default() };
+    /// let request = ForwardRequest::build(PacketSize::DEFAULT, &line, |writer| {
+    ///     writer.header(b"Host", b"app.example")
+    /// })?;
+    /// assert_eq!(request.headers().next().unwrap().value, b"app.example");
+    /// # Ok::<(), ajp::wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EncodeError`] of `write`, or naming what of `line` cannot be written.
+    pub fn build<'a>(
+        size: PacketSize,
+        line: &RequestLine<'a>,
+        write: impl FnOnce(&mut ForwardRequestWriter<'_, 'a>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let mut buffer = BytesMut::new();
+        let mut writer = ForwardRequestWriter::new(&mut buffer, size, line)?;
+        write(&mut writer)?;
+        writer.finish()?;
+        let payload = buffer.split_off(HEADER_LEN).freeze();
+        let options = DecodeOptions::default().with_max_headers(u16::MAX);
+        Self::parse_with(payload, &options).map_err(|error| {
+            debug_assert!(false, "the writer wrote what cannot be read: {error}");
+            EncodeError::new(error.field(), EncodeRule::Reserved)
+        })
     }
 
     fn str(&self, span: Span) -> Option<&[u8]> {
@@ -200,22 +242,22 @@ impl ForwardRequest {
         self.str(self.parts.req_uri).unwrap_or_default()
     }
 
-    /// The address of the HTTP client as text, without port.
+    /// The address of the HTTP client as text, without port; `None` when it is null or empty.
     #[must_use]
     pub fn remote_addr(&self) -> Option<&[u8]> {
-        self.str(self.parts.remote_addr)
+        filled(self.str(self.parts.remote_addr))
     }
 
-    /// The name of the HTTP client; `None` is usual.
+    /// The name of the HTTP client; `None`, which is usual, when it is null or empty.
     #[must_use]
     pub fn remote_host(&self) -> Option<&[u8]> {
-        self.str(self.parts.remote_host)
+        filled(self.str(self.parts.remote_host))
     }
 
-    /// The virtual host as the web server sees it.
+    /// The virtual host as the web server sees it; `None` when it is null or empty.
     #[must_use]
     pub fn server_name(&self) -> Option<&[u8]> {
-        self.str(self.parts.server_name)
+        filled(self.str(self.parts.server_name))
     }
 
     /// The port the HTTP client connected to, as sent. 0 and 65535 mean unknown.
@@ -228,6 +270,22 @@ impl ForwardRequest {
     #[must_use]
     pub fn is_ssl(&self) -> bool {
         self.parts.is_ssl
+    }
+
+    /// The fixed fields as they were sent, for a request of one's own that differs in some of
+    /// them ([`build`](Self::build)).
+    #[must_use]
+    pub fn line(&self) -> RequestLine<'_> {
+        RequestLine {
+            method: self.method(),
+            protocol: self.protocol(),
+            req_uri: self.req_uri(),
+            remote_addr: self.str(self.parts.remote_addr),
+            remote_host: self.str(self.parts.remote_host),
+            server_name: self.str(self.parts.server_name),
+            server_port: self.server_port(),
+            is_ssl: self.is_ssl(),
+        }
     }
 
     /// The request headers in wire order.
@@ -250,24 +308,24 @@ impl ForwardRequest {
         )
     }
 
-    /// The value of a coded string attribute; `None` when it is absent or null, and
-    /// always for `ssl_key_size` and `req_attribute`, which are not single strings. Only
-    /// the secret may be repeated: this is the first one, and a container has to compare
-    /// them all.
+    /// The [value](Attribute::value) of a coded string attribute; `None` when it is absent,
+    /// null or, but for the query, empty, and always for `ssl_key_size` and `req_attribute`,
+    /// which are not single strings. Only the secret may be repeated: this is the first one,
+    /// and a container has to compare them all.
     #[must_use]
     pub fn attribute(&self, code: AttributeCode) -> Option<&[u8]> {
         self.attributes().find_map(|attribute| match attribute {
-            Attribute::Coded { code: c, value } if c == code => value,
+            Attribute::Coded { code: c, .. } if c == code => attribute.value(),
             _ => None,
         })
     }
 
-    /// The value of a `req_attribute`, the last one if the name is repeated.
+    /// The [value](Attribute::value) of a `req_attribute`, the last one if the name is repeated.
     #[must_use]
     pub fn req_attribute(&self, name: &[u8]) -> Option<&[u8]> {
         self.attributes()
             .fold(None, |found, attribute| match attribute {
-                Attribute::Named { name: n, value } if n == name => value,
+                Attribute::Named { name: n, .. } if n == name => attribute.value(),
                 _ => found,
             })
     }
@@ -305,6 +363,12 @@ impl ForwardRequest {
     pub fn slice_ref(&self, part: &[u8]) -> Bytes {
         slice_ref(&self.payload, part)
     }
+}
+
+/// Present but empty is absent: some web servers write what they do not know as an empty
+/// string, others as null (protocol chapter "Strings").
+pub(super) fn filled(value: Option<&[u8]>) -> Option<&[u8]> {
+    value.filter(|value| !value.is_empty())
 }
 
 /// `Bytes::slice_ref` that copies instead of panicking when `part` is from elsewhere.

@@ -5,7 +5,7 @@ use super::code::{RESPONSE_HEADERS, response_header_code, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
 use super::limits::PacketSize;
-use super::packet::Direction;
+use super::packet::{Direction, HEADER_LEN};
 use super::reader::{Check, Reader, Span, check_payload_len};
 use super::request::slice_ref;
 use super::request_writer::write_header;
@@ -109,6 +109,31 @@ impl SendHeaders {
             None => Parts::exact(&payload)?,
         };
         Ok(Self { payload, parts })
+    }
+
+    /// Writes a response head and reads it back, for who needs one as a value. `write` adds
+    /// headers.
+    ///
+    /// # Errors
+    /// [`EncodeError`] of `write`, or when the status is out of range.
+    pub fn build(
+        size: PacketSize,
+        status: u16,
+        write: impl FnOnce(&mut SendHeadersWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let mut buffer = BytesMut::new();
+        let mut writer = SendHeadersWriter::new(&mut buffer, size, status)?;
+        write(&mut writer)?;
+        writer.finish();
+        let payload = buffer.split_off(HEADER_LEN).freeze();
+        // Only two Content-Lengths are written that cannot be read.
+        Self::parse(payload).map_err(|error| {
+            let rule = match error.rule() {
+                Rule::NotANumber => EncodeRule::NotANumber,
+                _ => EncodeRule::Duplicate,
+            };
+            EncodeError::new(error.field(), rule)
+        })
     }
 
     /// HTTP status, 100..=999.

@@ -214,7 +214,6 @@ pub(crate) fn name_len(name: &[u8]) -> Result<u8, EncodeError> {
 }
 
 /// A packet made of a payload that is known to be right.
-#[cfg(feature = "tokio-codec")]
 pub(crate) fn write_payload(
     buffer: &mut BytesMut,
     direction: Direction,

@@ -6,9 +6,9 @@ use super::observer::Packet;
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, CPING, CPONG, Direction, END_OF_BODY,
     END_RESPONSE_CLOSE, END_RESPONSE_REUSE, FLUSH, ForwardRequest, ForwardRequestWriter,
-    HEADER_LEN, Headers, PacketSize, RequestBody, RequestLine, SendHeaders, SendHeadersWriter,
-    get_body_chunk, method_code, request_header_code, response_header_code, split_packet,
-    write_body_chunk, write_request_body,
+    HEADER_LEN, Headers, PacketSize, RequestBody, SendHeaders, SendHeadersWriter, get_body_chunk,
+    method_code, request_header_code, response_header_code, split_packet, write_body_chunk,
+    write_request_body,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -83,17 +83,7 @@ fn write(packet: &Packet, size: PacketSize) -> (Direction, BytesMut) {
 }
 
 fn write_request(request: &ForwardRequest, buffer: &mut BytesMut, size: PacketSize) {
-    let line = RequestLine {
-        method: request.method(),
-        protocol: request.protocol(),
-        req_uri: request.req_uri(),
-        remote_addr: request.remote_addr(),
-        remote_host: request.remote_host(),
-        server_name: request.server_name(),
-        server_port: request.server_port(),
-        is_ssl: request.is_ssl(),
-    };
-    let mut writer = ForwardRequestWriter::new(buffer, size, &line).unwrap();
+    let mut writer = ForwardRequestWriter::new(buffer, size, &request.line()).unwrap();
     for header in request.headers() {
         writer.header(header.name, header.value).unwrap();
     }

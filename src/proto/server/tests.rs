@@ -137,19 +137,96 @@ fn idle_accepts_requests_and_probes_only() {
     ));
 }
 
+/// lighttpd sends one after a request without a body, nginx's AJP module after a chunked upload.
 #[test]
-fn one_stray_empty_packet_follows_a_bodyless_exchange() {
+fn one_empty_packet_may_follow_any_exchange() {
     let options = DecodeOptions::default();
+    let uploaded = |framing| {
+        let mut exchange = exchange(framing);
+        exchange.request_body();
+        exchange.receive(&body(b"hello")).unwrap();
+        if framing == BodyFraming::Chunked {
+            exchange.request_body().unwrap();
+            exchange.receive(&Bytes::new()).unwrap();
+        }
+        exchange
+    };
+    for ended in [
+        exchange(BodyFraming::Absent),
+        uploaded(BodyFraming::Length(5)),
+        uploaded(BodyFraming::Chunked),
+    ] {
+        for stray in [&[][..], &[0, 0]] {
+            let mut idle = Idle::new();
+            idle.exchange_ended(&ended);
+            let stray = Bytes::copy_from_slice(stray);
+            let event = idle.receive(stray.clone(), &options);
+            assert_eq!(event, IdleEvent::StrayEmpty);
+            let event = idle.receive(stray.clone(), &options);
+            assert!(matches!(event, IdleEvent::Close(_)), "not a second one");
+
+            idle.exchange_ended(&ended);
+            let cping = Bytes::from_static(&[10]);
+            assert_eq!(idle.receive(cping, &options), IdleEvent::CPing);
+            let event = idle.receive(stray, &options);
+            assert!(matches!(event, IdleEvent::Close(_)), "not any later");
+        }
+    }
+    let event = Idle::new().receive(Bytes::new(), &options);
+    assert!(matches!(event, IdleEvent::Close(_)), "nor at the beginning");
+}
+
+#[test]
+fn one_empty_packet_may_come_once_the_body_is_complete() {
+    let mut x = exchange(BodyFraming::Chunked);
+    x.request_body().unwrap();
+    x.receive(&body(b"hello")).unwrap();
+    let mut early = exchange(BodyFraming::Chunked);
+    assert!(
+        early.receive(&Bytes::new()).is_err(),
+        "before it is asked for it is no end"
+    );
+    x.request_body().unwrap();
+    x.receive(&Bytes::new()).unwrap();
+    assert_eq!(x.receive(&Bytes::new()), Ok(BodyEvent::StrayEmpty));
+    assert_eq!(x.finish(), Finish::End { reuse: false });
     let mut idle = Idle::new();
-    idle.exchange_ended(&exchange(BodyFraming::Absent));
-    assert_eq!(idle.receive(Bytes::new(), &options), IdleEvent::StrayEmpty);
-    assert!(matches!(
-        idle.receive(Bytes::new(), &options),
-        IdleEvent::Close(_)
-    ));
-    idle.exchange_ended(&exchange(BodyFraming::Length(5)));
-    assert!(matches!(
-        idle.receive(Bytes::new(), &options),
-        IdleEvent::Close(_)
-    ));
+    idle.exchange_ended(&x);
+    let event = idle.receive(Bytes::new(), &DecodeOptions::default());
+    assert!(matches!(event, IdleEvent::Close(_)), "one in all");
+    assert!(x.receive(&Bytes::new()).is_err());
+}
+
+#[test]
+fn packets_of_a_codec_mean_the_same_as_payloads() {
+    let data = Bytes::from_static(b"hello");
+    let packet = FromWebServer::Body(RequestBody::Data(data.clone()));
+    let end = FromWebServer::Body(RequestBody::End);
+    let mut x = exchange(BodyFraming::Chunked);
+    assert!(
+        exchange(BodyFraming::Chunked)
+            .receive_packet(packet.clone())
+            .is_err()
+    );
+    assert_eq!(
+        x.request_body_packet(),
+        Some(ToWebServer::GetBodyChunk { requested: 8186 })
+    );
+    assert_eq!(x.request_body_packet(), None, "one is owed");
+    assert_eq!(x.receive_packet(packet), Ok(BodyEvent::Data(data)));
+    x.request_body_packet().unwrap();
+    assert_eq!(x.end_packet(true), None, "it is to be received first");
+    let close = ToWebServer::EndResponse { reuse: false };
+    assert_eq!(x.end_packet(false), Some(close));
+    assert_eq!(x.receive_packet(end.clone()), Ok(BodyEvent::End));
+    let reuse = ToWebServer::EndResponse { reuse: true };
+    assert_eq!(x.end_packet(true), Some(reuse));
+
+    let mut idle = Idle::new();
+    idle.exchange_ended(&x);
+    assert_eq!(idle.receive_packet(end.clone()), IdleEvent::StrayEmpty);
+    assert!(matches!(idle.receive_packet(end), IdleEvent::Close(_)));
+    let cping = FromWebServer::Message(ToContainer::CPing);
+    assert_eq!(idle.receive_packet(cping.clone()), IdleEvent::CPing);
+    assert!(x.receive_packet(cping).is_err());
 }

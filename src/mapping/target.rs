@@ -1,0 +1,221 @@
+//! The request target: bytes in AJP, a `Uri` in HTTP. Whatever of it a URI may not hold is
+//! percent-encoded on the way, in both directions.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+#[cfg(feature = "server")]
+pub(super) use from_ajp::uri;
+#[cfg(feature = "server")]
+pub use from_ajp::{InvalidTarget, RawTarget};
+
+/// What is percent-encoded in a path: whatever `http::Uri` does not take in one or would take
+/// for the beginning of something else. A `%` stays, for it usually begins an encoded byte.
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// What is percent-encoded in a query, which ends with the target.
+const QUERY: &AsciiSet = &PATH.remove(b'?');
+
+/// A path with whatever is not ASCII percent-encoded. Containers decode it as bytes.
+#[cold]
+pub(super) fn encode_path(path: &str) -> Vec<u8> {
+    percent_encode(path.as_bytes(), PATH)
+        .collect::<String>()
+        .into()
+}
+
+/// A query with whatever is not ASCII percent-encoded.
+#[cold]
+pub(super) fn encode_query(query: &str) -> Vec<u8> {
+    percent_encode(query.as_bytes(), QUERY)
+        .collect::<String>()
+        .into()
+}
+
+#[cfg(feature = "server")]
+mod from_ajp {
+    use super::{PATH, QUERY, percent_encode};
+    use crate::wire::ForwardRequest;
+    use bytes::{BufMut, Bytes, BytesMut};
+    use http::uri::{PathAndQuery, Uri};
+    use std::fmt;
+
+    /// The request target of a Forward Request cannot be expressed as `http::Uri`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+    #[error("the request target is no valid URI")]
+    pub struct InvalidTarget;
+
+    /// The request target as the web server sent it. It is in the extensions of a request whose
+    /// target holds bytes that `http::Uri` does not take, such as `<`, or bytes from 0x80; in the
+    /// URI they are percent-encoded then, which an application decodes to the same bytes.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct RawTarget {
+        path: Bytes,
+        query: Option<Bytes>,
+    }
+
+    impl RawTarget {
+        /// The path as received.
+        #[must_use]
+        pub fn path(&self) -> &[u8] {
+            &self.path
+        }
+
+        /// The query as received, without `?`; `None` when there was no `?`.
+        #[must_use]
+        pub fn query(&self) -> Option<&[u8]> {
+            self.query.as_deref()
+        }
+    }
+
+    /// Leaves out the bytes, which may hold a session id.
+    impl fmt::Debug for RawTarget {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("RawTarget").finish_non_exhaustive()
+        }
+    }
+
+    /// The URI of a request, and the raw target if they differ.
+    pub(in crate::mapping) fn uri(
+        request: &ForwardRequest,
+    ) -> Result<(Uri, Option<RawTarget>), InvalidTarget> {
+        let (path, query) = (request.req_uri(), request.query_string());
+        let whole = match query {
+            None => request.slice_ref(path),
+            Some(query) => join(path, query),
+        };
+        let is_absolute = !matches!(path, [b'/', ..] | [b'*']);
+        let parse = |target: Bytes| {
+            if is_absolute {
+                Uri::from_maybe_shared(target)
+            } else {
+                PathAndQuery::from_maybe_shared(target).map(Uri::from)
+            }
+        };
+        // `?` and `#` may stand in a path that was decoded, and do not end it.
+        let is_whole = |uri: &Uri| {
+            if is_absolute {
+                !path.contains(&b'?') && !path.contains(&b'#')
+            } else {
+                uri.path().len() == path.len()
+                    && uri.query().map(str::len) == query.map(<[u8]>::len)
+            }
+        };
+        if whole.is_ascii() {
+            if let Some(uri) = parse(whole).ok().filter(is_whole) {
+                return Ok((uri, None));
+            }
+        }
+        let raw = RawTarget {
+            path: request.slice_ref(path),
+            query: query.map(|query| request.slice_ref(query)),
+        };
+        let path = percent_encode(path, PATH).collect::<String>();
+        let target = match query {
+            None => path.into(),
+            Some(query) => {
+                let query = percent_encode(query, QUERY).collect::<String>();
+                join(path.as_bytes(), query.as_bytes())
+            }
+        };
+        let uri = parse(target).map_err(|_| InvalidTarget)?;
+        Ok((uri, Some(raw)))
+    }
+
+    fn join(path: &[u8], query: &[u8]) -> Bytes {
+        let len = path.len().saturating_add(query.len()).saturating_add(1);
+        let mut whole = BytesMut::with_capacity(len);
+        whole.put_slice(path);
+        whole.put_u8(b'?');
+        whole.put_slice(query);
+        whole.freeze()
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::wire::{DecodeOptions, ForwardRequest};
+    use bytes::{BufMut, BytesMut};
+
+    /// A request with any path and query, also those that the writer refuses.
+    fn request(path: &[u8], query: Option<&[u8]>) -> ForwardRequest {
+        let mut payload = BytesMut::from(&[2, 2][..]);
+        let string = |payload: &mut BytesMut, text: &[u8]| {
+            payload.put_u16(u16::try_from(text.len()).unwrap());
+            payload.put_slice(text);
+            payload.put_u8(0);
+        };
+        string(&mut payload, b"HTTP/1.1");
+        string(&mut payload, path);
+        // No addresses and names, port 80, no TLS, no headers.
+        payload.put_slice(&[0xff; 6]);
+        payload.put_slice(&[0, 80, 0, 0, 0]);
+        if let Some(query) = query {
+            payload.put_u8(5);
+            string(&mut payload, query);
+        }
+        payload.put_u8(0xff);
+        let options = DecodeOptions::default()
+            .with_lenient_uri(true)
+            .with_absolute_uri(true);
+        ForwardRequest::parse_with(payload.freeze(), &options).unwrap()
+    }
+
+    #[test]
+    fn what_a_uri_takes_is_passed_as_it_is() {
+        for (path, query, expected) in [
+            ("/a;b=c/d", None, "/a;b=c/d"),
+            ("/a", Some(""), "/a?"),
+            ("/%41%zz|[\\]", Some("a=?/|"), "/%41%zz|[\\]?a=?/|"),
+            ("*", None, "*"),
+            ("http://b/c", Some("d"), "http://b/c?d"),
+        ] {
+            let (uri, raw) = uri(&request(path.as_bytes(), query.map(str::as_bytes))).unwrap();
+            assert_eq!((uri.to_string().as_str(), raw), (expected, None));
+        }
+    }
+
+    #[test]
+    fn what_a_uri_does_not_take_is_percent_encoded() {
+        for (path, query, expected) in [
+            (
+                &b"/a"[..],
+                Some(&b"q=\xc3\xa9&r=\xe9"[..]),
+                "/a?q=%C3%A9&r=%E9",
+            ),
+            (b"/caf\xc3\xa9", None, "/caf%C3%A9"),
+            (b"/a b", Some(b"c d"), "/a%20b?c%20d"),
+            (
+                b"/a",
+                Some(b"<b>&\"c\"&{d}&|e|&^`"),
+                "/a?%3Cb%3E&%22c%22&%7Bd%7D&|e|&%5E%60",
+            ),
+            (b"/what?", None, "/what%3F"),
+            (b"/what?", Some(b"a?b"), "/what%3F?a?b"),
+            (b"/no#1", Some(b"a"), "/no%231?a"),
+            (b"http://b/c?d#e", Some(b"f"), "http://b/c%3Fd%23e?f"),
+        ] {
+            let (uri, raw) = uri(&request(path, query)).unwrap();
+            assert_eq!(uri.to_string(), expected);
+            let raw = raw.unwrap();
+            assert_eq!((raw.path(), raw.query()), (path, query));
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_an_error() {
+        for (path, query) in [(&b"*"[..], Some(&b"a"[..])), (b"http://[/", None)] {
+            assert_eq!(uri(&request(path, query)), Err(InvalidTarget));
+        }
+    }
+}
