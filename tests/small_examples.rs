@@ -8,36 +8,47 @@
 
 mod support;
 
+use ajp::Secret;
 use ajp::client::{Address, Client, Pool, PoolConfig};
 use ajp::mapping::RequestFacts;
+use ajp::server::{ServerConfig, Trust, serve};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::TryStreamExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use support::example;
 use support::pattern::{bytes, sha256_hex};
 use tokio::net::TcpListener;
 
-/// A running example; dropped, it is killed.
-struct Running(Child);
+/// A running example; dropped, it is killed. What it prints is kept in the pipe.
+struct Running(Child, BufReader<ChildStdout>);
 
 impl Running {
     /// And the address that its first line tells.
     fn start(name: &str, arguments: &[&str]) -> (Self, Address) {
+        Self::with_secret(name, arguments, "")
+    }
+
+    /// With `AJP_SECRET`, unless it is empty.
+    fn with_secret(name: &str, arguments: &[&str], secret: &str) -> (Self, Address) {
+        let environment = (!secret.is_empty()).then_some(("AJP_SECRET", secret));
         let mut child = Command::new(example::binary(name))
             .args(arguments)
+            .envs(environment)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
-        let out = child.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
         let words = line.split_whitespace();
         let url = words.into_iter().find(|word| word.starts_with("ajp://"));
-        (Self(child), url.unwrap().parse().unwrap())
+        (Self(child, out), url.unwrap().parse().unwrap())
     }
 }
 
@@ -176,5 +187,61 @@ fn the_axum_example_prints_what_to_put_in_front() {
         "worker.app.secret=s3cr3t",
     ] {
         assert!(text.contains(line), "{text}");
+    }
+}
+
+/// Both relays between our client and our server, which is asked for a secret by one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relays_pass_on_whatever_is_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let container = listener.local_addr().unwrap().to_string();
+    let app = Router::new()
+        .fallback(told)
+        .route("/unread", axum::routing::any(async || "not read"));
+    let secret = "of-the-container";
+    let trust = Trust::Secrets(vec![Secret::new(secret).unwrap()]);
+    tokio::spawn(
+        serve(listener, app)
+            .with_config(ServerConfig::new(trust))
+            .into_future(),
+    );
+    for (relay, told_by_client) in [("relay_framed", None), ("relay_blocking", Some(secret))] {
+        let arguments = ["127.0.0.1:0", &container];
+        let (_relay, address) = Running::with_secret(relay, &arguments, secret);
+        let config = PoolConfig::default()
+            .with_max_connections(1)
+            .with_secret(told_by_client.map(|secret| Secret::new(secret).unwrap()));
+        let client = Client::new(Pool::new(address, config));
+        let ask = async |method: &str, path: &str, body: Full<Bytes>, length: bool| {
+            let request = http::Request::builder().method(method).uri(path);
+            let facts = RequestFacts::new().remote("192.0.2.7:1234".parse().unwrap());
+            let request = request.extension(facts);
+            let response = if length {
+                client.send(request.body(body).unwrap()).await
+            } else {
+                let body = StreamBody::new(body.into_data_stream().map_ok(Frame::data));
+                client.send(request.body(body).unwrap()).await
+            };
+            let response = response.unwrap();
+            let status = response.status();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        for length in [1, 8186, 8187, 100_000] {
+            let upload = bytes(length);
+            for known in [true, false] {
+                let (status, text) = ask("PATCH", "/a?b=c", Full::new(upload.clone()), known).await;
+                assert!(text.starts_with("PATCH /a?b=c\n"), "{status} {text}");
+                assert!(text.ends_with(&sha256_hex(&upload)), "{length} {known}");
+                let (_, text) = ask("POST", "/unread", Full::new(upload.clone()), known).await;
+                assert_eq!(text, "not read");
+            }
+        }
+        let (status, text) = ask("HEAD", "/a", Full::default(), true).await;
+        assert_eq!((status.as_u16(), text.as_str()), (200, ""));
+        let (_, text) = ask("GET", "/a", Full::default(), true).await;
+        assert!(text.starts_with("GET /a\n"), "{text}");
+        let stats = client.pool().stats();
+        assert_eq!(stats.created, 1, "{relay} keeps its connection: {stats:?}");
     }
 }
