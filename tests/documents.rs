@@ -180,7 +180,7 @@ async fn every_default_of_a_server_is_right() {
     }
     assert!(timeouts.contains("`last_call` 250 ms"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("{:?}", serve(listener, ()));
+    let server = format!("{:?}", serve(listener, axum::Router::<()>::new()));
     assert!(section.contains("| `drain_limit` | 30 s |"));
     assert!(server.contains("drain_limit: 30s"), "{server}");
 }

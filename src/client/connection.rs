@@ -3,6 +3,7 @@
 use super::error::{Error, ErrorKind};
 use super::transport::Transport;
 use crate::net::{Buffered, Deadline, ReadError, Silence, here};
+use crate::proto::ProtocolError;
 use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -118,5 +119,8 @@ pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> Error {
         ReadError::Io(error) => Error::io(kind, error),
         ReadError::Truncated => Error::new(kind, "the connection closed inside a packet"),
         ReadError::Frame(error) => Error::new(ErrorKind::Protocol, error),
+        ReadError::OtherProtocol(other) => {
+            Error::new(ErrorKind::Protocol, ProtocolError::OtherProtocol(other))
+        }
     }
 }

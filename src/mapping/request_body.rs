@@ -107,33 +107,47 @@ impl Body for RequestBody {
         let Some(shared) = &self.0 else {
             return Poll::Ready(None);
         };
-        let mut slot = shared.lock();
-        if let Some(data) = slot.data.take() {
-            slot.data = slot.more.pop_front();
-            slot.left = slot.left.map(|left| left.saturating_sub(data.len() as u64));
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+        let mut reader = None;
+        loop {
+            let mut slot = shared.lock();
+            if let Some(data) = slot.data.take() {
+                slot.data = slot.more.pop_front();
+                slot.left = slot.left.map(|left| left.saturating_sub(data.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if let Some(error) = slot.error {
+                return Poll::Ready(Some(Err(error)));
+            }
+            if slot.ended {
+                return Poll::Ready(None);
+            }
+            let is_known = slot
+                .reader
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()));
+            // Cloning and dropping a waker may run any code: never under the lock.
+            if !is_known && reader.is_none() {
+                drop(slot);
+                reader = Some(cx.waker().clone());
+                continue;
+            }
+            let mut former = None;
+            if !is_known {
+                former = std::mem::replace(&mut slot.reader, reader.take());
+            }
+            slot.reading = Reading::Waiting;
+            let driver = if slot.driving {
+                None
+            } else {
+                slot.driver.take()
+            };
+            drop(slot);
+            drop(former);
+            if let Some(driver) = driver {
+                driver.wake();
+            }
+            return Poll::Pending;
         }
-        if let Some(error) = slot.error {
-            return Poll::Ready(Some(Err(error)));
-        }
-        if slot.ended {
-            return Poll::Ready(None);
-        }
-        slot.reading = Reading::Waiting;
-        match &slot.reader {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => slot.reader = Some(cx.waker().clone()),
-        }
-        let driver = if slot.driving {
-            None
-        } else {
-            slot.driver.take()
-        };
-        drop(slot);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
@@ -183,7 +197,12 @@ impl Feed {
         slot.driving = true;
         match &slot.driver {
             Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => slot.driver = Some(cx.waker().clone()),
+            _ => {
+                drop(slot);
+                let driver = cx.waker().clone();
+                let former = self.0.lock().driver.replace(driver);
+                drop(former);
+            }
         }
     }
 

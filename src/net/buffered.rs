@@ -10,7 +10,9 @@
 
 use super::scratch;
 use super::segment::Segment;
-use crate::wire::{DecodeError, Direction, HEADER_LEN, PacketSize, packet_len, split_packet};
+use crate::wire::{
+    DecodeError, Direction, Field, HEADER_LEN, OtherProtocol, PacketSize, packet_len, split_packet,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::fmt;
@@ -41,6 +43,8 @@ pub(crate) enum ReadError {
     Truncated,
     /// The packet header is wrong.
     Frame(DecodeError),
+    /// The first bytes of the connection are those of another protocol.
+    OtherProtocol(OtherProtocol),
 }
 
 pub(crate) struct Buffered<S> {
@@ -134,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             match split_packet(&mut self.read, self.reads, self.size) {
                 Ok(Some(payload)) => return Poll::Ready(Ok(Some(payload))),
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(ReadError::Frame(error))),
+                Err(error) => return Poll::Ready(Err(self.frame_error(error))),
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) if self.read.is_empty() => return Poll::Ready(Ok(None)),
@@ -142,6 +146,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(ReadError::Io(error))),
             }
+        }
+    }
+
+    /// What a wrong packet header means: in the first packet of a connection it may show that
+    /// the peer speaks another protocol.
+    #[cold]
+    fn frame_error(&self, error: DecodeError) -> ReadError {
+        let is_first = self.bytes_in == self.read.len() as u64;
+        match OtherProtocol::guess(&self.read) {
+            Some(other) if is_first && error.field() == Field::Magic => {
+                ReadError::OtherProtocol(other)
+            }
+            _ => ReadError::Frame(error),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a peer did wrong. The blame is always the peer's.
 
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, OtherProtocol};
 
 /// A packet that is malformed or came at the wrong time. The connection must close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +9,9 @@ pub enum ProtocolError {
     /// The packet is malformed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The peer does not speak AJP but something that is known.
+    #[error("the peer speaks {0}, not AJP")]
+    OtherProtocol(OtherProtocol),
     /// A packet of a kind that is not allowed in this state.
     #[error("the peer sent {packet} {state}")]
     Unexpected {

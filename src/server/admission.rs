@@ -3,39 +3,30 @@
 
 use super::config::ServerConfig;
 use super::connection::Mode;
-use super::error::{Error, Refusal};
+use super::refusal::Refusal;
 use crate::wire::{BodyFraming, ForwardRequest};
 
-/// Whether the request may reach the application; otherwise its answer, and the error for
-/// the operator.
+/// Whether the request may reach the application.
+///
+/// # Errors
+/// The first rule that it does not pass.
 pub(super) fn admit(
     config: &ServerConfig,
     request: &ForwardRequest,
     mode: Mode,
-) -> Result<(), (Refusal, Error)> {
-    check(config, request, mode).map_err(|refusal| {
-        let Refusal { status, reason } = refusal;
-        let error = match config.attributes.rejected(request) {
-            Some(name) if refusal == Refusal::ATTRIBUTE => Error::AttributeRefused(name.into()),
-            _ => Error::Refused { status, reason },
-        };
-        (refusal, error)
-    })
-}
-
-fn check(config: &ServerConfig, request: &ForwardRequest, mode: Mode) -> Result<(), Refusal> {
+) -> Result<(), Refusal> {
     if !config.trust.admits(request) {
-        return Err(Refusal::SECRET);
+        return Err(Refusal::Secret);
     }
-    if config.attributes.rejected(request).is_some() {
-        return Err(Refusal::ATTRIBUTE);
+    if let Some(name) = config.attributes.rejected(request) {
+        return Err(Refusal::Attribute(name.into()));
     }
     check_host(request)?;
     match request.framing() {
         BodyFraming::Length(n) if config.max_body.is_some_and(|max| n > max) => {
-            Err(Refusal::BODY_TOO_LARGE)
+            Err(Refusal::BodyTooLarge)
         }
-        _ if mode.overloaded => Err(Refusal::BUSY),
+        _ if mode.overloaded => Err(Refusal::Overload),
         _ => Ok(()),
     }
 }
@@ -49,7 +40,7 @@ fn check_host(request: &ForwardRequest) -> Result<(), Refusal> {
         return Ok(());
     };
     if hosts.next().is_some() || !is_host(host.value) {
-        return Err(Refusal::HOST);
+        return Err(Refusal::Host);
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::connection::Connection;
 #[cfg(feature = "tracing")]
 use super::error::Chain;
-use super::error::{Error, Refusal};
+use super::error::Error;
+use super::refusal::OwnAnswer;
 use crate::proto::ServerExchange;
 use crate::trace::event;
 use crate::wire::{END_RESPONSE_CLOSE, SendHeadersWriter, write_body_chunk};
@@ -97,11 +98,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Queues Send Headers and a one-line body. Closing without an answer would make a
     /// proxy take the container for dead (section 6.7).
-    pub(crate) fn queue_refusal(&mut self, refusal: Refusal) {
+    pub(crate) fn queue_answer(&mut self, answer: OwnAnswer) {
         let size = self.io.size();
-        let body = format!("{} {}\n", refusal.status, refusal.reason);
+        let body = format!("{} {}\n", answer.status, answer.reason);
         let buffer = self.io.write_buffer();
-        let head = SendHeadersWriter::new(buffer, size, refusal.status).and_then(|mut writer| {
+        let head = SendHeadersWriter::new(buffer, size, answer.status).and_then(|mut writer| {
             writer.header(b"Content-Type", b"text/plain; charset=utf-8")?;
             writer.header(b"Content-Length", body.len().to_string().as_bytes())?;
             writer.finish();
@@ -118,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A fixed short text fits every packet size.
         debug_assert_eq!(chunk, Ok(()));
         if let Some(exchange) = &mut self.exchange {
-            exchange.headers_sent(refusal.status, None);
+            exchange.headers_sent(answer.status, None);
         }
     }
 }

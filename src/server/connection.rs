@@ -5,8 +5,9 @@ use super::closing::Closing;
 use super::config::ServerConfig;
 #[cfg(feature = "tracing")]
 use super::error::Chain;
-use super::error::{Error, Refusal, Step};
+use super::error::{Error, Step};
 use super::monitor::Meter;
+use super::refusal::OwnAnswer;
 use crate::net::{Buffered, Deadline, ReadError};
 use crate::proto::{Idle, IdleEvent, ServerExchange};
 use crate::trace::event;
@@ -152,7 +153,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 IdleEvent::StrayEmpty => {}
                 IdleEvent::Close(error) => return Poll::Ready(Err(error.into())),
                 IdleEvent::BadRequest(error) => {
-                    self.refuse(Refusal::MALFORMED, Error::BadRequest(error.into()));
+                    self.meter.malformed();
+                    self.refuse(OwnAnswer::MALFORMED, Error::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
                     let head = request.method() == b"HEAD";
@@ -160,9 +162,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let exchange = ServerExchange::new(request.framing(), head, self.io.size());
                     self.exchange = Some(exchange.with_body_requests(self.config.body_requests));
                     self.requests = self.requests.saturating_add(1);
-                    if let Err((refusal, error)) = admit(&self.config, &request, self.mode) {
-                        self.refuse(refusal, error);
-                        continue;
+                    if let Err(refusal) = admit(&self.config, &request, self.mode) {
+                        self.meter.refused(&refusal);
+                        if let Some(answer) = refusal.answer() {
+                            self.refuse(answer, Error::Refused(refusal));
+                            continue;
+                        }
+                        return Poll::Ready(Err(Error::Refused(refusal)));
                     }
                     self.unflushed = false;
                     self.meter.exchange_begins();
@@ -212,10 +218,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Answers a request without the application. The connection closes.
-    fn refuse(&mut self, refusal: Refusal, error: Error) {
+    fn refuse(&mut self, answer: OwnAnswer, error: Error) {
         event!(DEBUG, error = %Chain(&error), "AJP request refused");
-        self.meter.refused(refusal);
-        self.queue_refusal(refusal);
+        self.queue_answer(answer);
         self.close_with(Some(error));
     }
 
@@ -246,6 +251,7 @@ pub(super) fn read_error(error: ReadError) -> Error {
         ReadError::Io(error) => Error::Io(error),
         ReadError::Truncated => Error::Closed("a packet"),
         ReadError::Frame(error) => Error::Protocol(error.into()),
+        ReadError::OtherProtocol(other) => Error::OtherProtocol(other),
     }
 }
 

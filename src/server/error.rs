@@ -1,7 +1,8 @@
 //! Why a connection ended.
 
+use super::refusal::{OwnAnswer, Refusal};
 use crate::proto::ProtocolError;
-use crate::wire::EncodeError;
+use crate::wire::{EncodeError, OtherProtocol};
 use std::fmt;
 use std::io;
 
@@ -27,24 +28,24 @@ pub enum Error {
     /// begun.
     #[error("{0} took too long")]
     Timeout(Step),
-    /// A request was refused; it was answered with this status.
-    #[error("request refused with {status}: {reason}")]
-    Refused {
-        /// The HTTP status of the answer.
-        status: u16,
-        /// Why.
-        reason: &'static str,
-    },
-    /// A request was refused with 403 because of a `req_attribute` of this name
-    /// ([`AttributePolicy`](super::AttributePolicy)).
-    #[error("request refused with 403: attribute \"{}\" is not allowed", .0.escape_ascii())]
-    AttributeRefused(Box<[u8]>),
+    /// A request was refused by a rule of this server; [`Refusal`] says by which one and with
+    /// which status it was answered.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A request was malformed; it was answered with 400.
     #[error("request refused with 400")]
     BadRequest(#[source] ProtocolError),
-    /// The peer may not connect; it was closed without an answer.
-    #[error("the peer may not connect")]
-    PeerRefused,
+    /// Whoever connected does not speak AJP: a browser or a TLS client, for example, that was
+    /// pointed at the AJP port. It was closed without an answer.
+    #[error("this is {0}, not AJP: a web server's AJP connections belong on this port")]
+    OtherProtocol(OtherProtocol),
+    /// The handshake before the first AJP packet failed, with TLS for example.
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    /// A callback that was given to [`Serve`](super::Serve) panicked; the name is that of the
+    /// method or function that took it. The connection it was asked about was closed.
+    #[error("the callback given to `{0}` panicked")]
+    CallbackPanicked(&'static str),
     /// Too many connections are open; this one was closed without an answer.
     #[error("too many connections")]
     TooManyConnections,
@@ -77,16 +78,13 @@ impl From<ProtocolError> for Error {
 
 impl Error {
     /// What a web server that waits for a response is told.
-    pub(crate) fn answer(&self) -> Option<Refusal> {
+    pub(crate) fn answer(&self) -> Option<OwnAnswer> {
         match self {
-            Self::Protocol(_) => Some(Refusal::BODY),
-            Self::Timeout(Step::Body) => Some(Refusal::BODY_TIMEOUT),
-            Self::Refused { status, reason } => Some(Refusal {
-                status: *status,
-                reason,
-            }),
-            Self::Application(_) | Self::Panicked => Some(Refusal::FAILED),
-            Self::ResponseHead(_) => Some(Refusal::HEAD),
+            Self::Protocol(_) => Some(OwnAnswer::BROKEN_BODY),
+            Self::Timeout(Step::Body) => Some(OwnAnswer::BODY_TIMEOUT),
+            Self::Refused(refusal) => refusal.answer(),
+            Self::Application(_) | Self::Panicked => Some(OwnAnswer::FAILED),
+            Self::ResponseHead(_) => Some(OwnAnswer::HEAD),
             _ => None,
         }
     }
@@ -121,6 +119,8 @@ impl fmt::Display for Chain<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
+    /// The handshake before the first packet, with TLS for example.
+    Handshake,
     /// Receiving a request that had begun.
     Packet,
     /// Waiting for a body packet.
@@ -132,37 +132,10 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Handshake => "the handshake",
             Self::Packet => "receiving a request",
             Self::Body => "waiting for a body packet",
             Self::Write => "writing",
         })
     }
-}
-
-/// An answer that the container gives without the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) reason: &'static str,
-}
-
-impl Refusal {
-    const fn new(status: u16, reason: &'static str) -> Self {
-        Self { status, reason }
-    }
-
-    pub(crate) const MALFORMED: Self = Self::new(400, "malformed AJP request");
-    pub(crate) const SECRET: Self = Self::new(403, "secret missing or wrong");
-    pub(crate) const ATTRIBUTE: Self = Self::new(403, "request attribute not allowed");
-    pub(crate) const HOST: Self = Self::new(400, "bad Host header");
-    pub(crate) const BUSY: Self = Self::new(503, "too many connections");
-    pub(crate) const BODY_TOO_LARGE: Self = Self::new(413, "request body too large");
-}
-
-impl Refusal {
-    pub(crate) const BODY: Self = Self::new(400, "broken request body");
-    pub(crate) const BODY_TIMEOUT: Self = Self::new(408, "request body took too long");
-    pub(crate) const URI: Self = Self::new(400, "request target cannot be used");
-    pub(crate) const FAILED: Self = Self::new(500, "the application failed");
-    pub(crate) const HEAD: Self = Self::new(500, "the response head cannot be sent over AJP");
 }

@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Counts a request that was answered without the application after all.
-    pub(crate) fn count_refusal(&self, refusal: super::Refusal) {
+    pub(crate) fn count_refusal(&self, refusal: &super::Refusal) {
         self.meter.refused(refusal);
     }
 

@@ -1,9 +1,11 @@
 //! What a server accepts connections from.
 
+use crate::trace::event;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,17 +16,71 @@ use tokio::task::{unconstrained, yield_now};
 /// Connections taken over from a listener that closes: as many as its queue can hold.
 const BACKLOG: usize = 4096;
 
+/// What a [`Listener`] accepts: a byte stream, or something that becomes one by a handshake.
+///
+/// Everything that reads and writes is its own stream already. A listener whose connections
+/// begin with a handshake, such as TLS, accepts the raw connection in a type of its own and
+/// implements this for it: the handshake then runs in the connection's own task, beside all
+/// others, within [`ServerTimeouts::with_handshake`](super::ServerTimeouts::with_handshake).
+/// In [`Listener::accept`] itself handshakes would be done one after the other, and one slow
+/// peer would keep out all the rest.
+///
+/// ```
+/// use ajp::server::Accepted;
+/// use std::{future::Future, io};
+/// use tokio::io::AsyncReadExt;
+/// use tokio::net::TcpStream;
+///
+/// /// A connection that begins with a byte that nobody needs.
+/// struct AfterOneByte(TcpStream);
+///
+/// impl Accepted for AfterOneByte {
+///     type Stream = TcpStream;
+///
+///     async fn handshake(mut self) -> io::Result<TcpStream> {
+///         self.0.read_u8().await?;
+///         Ok(self.0)
+///     }
+/// }
+/// ```
+pub trait Accepted: Send + 'static {
+    /// The byte stream that AJP is spoken over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Makes the connection ready for its first AJP packet.
+    ///
+    /// # Errors
+    /// Whatever keeps the connection from being used; it ends this connection only and is
+    /// given to `on_error` as [`Error::Handshake`](super::Error::Handshake).
+    fn handshake(self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Accepted for T {
+    type Stream = T;
+
+    async fn handshake(self) -> io::Result<T> {
+        Ok(self)
+    }
+}
+
 /// A source of connections.
+///
+/// Implemented for tokio's listeners of TCP and Unix sockets, and with feature `rustls` for
+/// [`TlsListener`](../rustls/struct.TlsListener.html). For axum's wrappers of listeners:
+/// `tap_io` is [`ListenerExt::tap_io`], and
+/// [`max_connections`](super::ServerConfig::with_max_connections) limits connections, with an
+/// answer to those beyond.
 pub trait Listener: Send + 'static {
-    /// The byte stream of a connection.
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What is accepted: the byte stream of a connection, or what becomes one.
+    type Io: Accepted;
     /// Who connected.
     type Peer: fmt::Debug + Clone + Send + Sync + 'static;
 
     /// The next connection. Errors of single connections are the listener's to handle.
     ///
     /// # Cancel safety
-    /// Must be safe: a connection that was accepted may not be lost.
+    /// Must be safe: a connection that was accepted may not be lost. A server drops the future
+    /// when it is told to shut down.
     fn accept(&mut self) -> impl Future<Output = (Self::Io, Self::Peer)> + Send;
 
     /// Closes the listener. The result is what has connected by then and was not accepted:
@@ -55,6 +111,85 @@ pub trait Listener: Send + 'static {
             }
             waiting
         }
+    }
+}
+
+/// Listeners made from other listeners.
+pub trait ListenerExt: Listener + Sized {
+    /// Calls `tap` with every connection that is accepted, before anything is read from it:
+    /// to set socket options, for example.
+    ///
+    /// If `tap` panics, that connection is closed.
+    ///
+    /// ```no_run
+    /// use ajp::server::{ListenerExt, serve};
+    /// # async fn example(app: axum::Router) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8009").await?;
+    /// let listener = listener.tap_io(|stream| {
+    ///     let _ = stream.set_ttl(16);
+    /// });
+    /// serve(listener, app).trusted_network().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn tap_io<F>(self, tap: F) -> TapIo<Self, F>
+    where
+        F: FnMut(&mut Self::Io) + Send + 'static,
+    {
+        TapIo {
+            listener: self,
+            tap,
+        }
+    }
+}
+
+impl<L: Listener> ListenerExt for L {}
+
+/// The listener of [`ListenerExt::tap_io`].
+pub struct TapIo<L, F> {
+    listener: L,
+    tap: F,
+}
+
+impl<L: Listener, F: FnMut(&mut L::Io)> TapIo<L, F> {
+    /// False when `tap` panicked.
+    fn tap(tap: &mut F, io: &mut L::Io) -> bool {
+        // What the panic left half done goes with the connection.
+        let result = catch_unwind(AssertUnwindSafe(|| tap(io)));
+        if result.is_err() {
+            event!(ERROR, "the callback of `tap_io` panicked");
+        }
+        result.is_ok()
+    }
+}
+
+impl<L, F> Listener for TapIo<L, F>
+where
+    L: Listener,
+    F: FnMut(&mut L::Io) + Send + 'static,
+{
+    type Io = L::Io;
+    type Peer = L::Peer;
+
+    async fn accept(&mut self) -> (L::Io, L::Peer) {
+        loop {
+            let (mut io, peer) = self.listener.accept().await;
+            if Self::tap(&mut self.tap, &mut io) {
+                return (io, peer);
+            }
+        }
+    }
+
+    async fn close(mut self) -> Vec<(L::Io, L::Peer)> {
+        let mut waiting = self.listener.close().await;
+        waiting.retain_mut(|(io, _)| Self::tap(&mut self.tap, io));
+        waiting
+    }
+}
+
+impl<L: fmt::Debug, F> fmt::Debug for TapIo<L, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TapIo").field(&self.listener).finish()
     }
 }
 

@@ -18,6 +18,8 @@ mod exchange;
 mod listener;
 mod monitor;
 mod peers;
+mod refusal;
+mod shutdown;
 mod timeouts;
 mod trust;
 
@@ -26,13 +28,14 @@ pub use config::ServerConfig;
 pub use connection::Connection;
 #[cfg(feature = "tracing")]
 pub(crate) use error::Chain;
-pub(crate) use error::Refusal;
 pub use error::{Error, Step};
-pub use listener::Listener;
-pub use monitor::{Monitor, ServerStats};
+pub use listener::{Accepted, Listener, ListenerExt, TapIo};
+pub use monitor::{Monitor, Refusals, ServerStats};
 #[cfg(unix)]
 pub use peers::UnixPeer;
 pub use peers::{InvalidNetwork, Networks};
+pub use refusal::Refusal;
+pub use shutdown::shutdown_signal;
 pub use timeouts::ServerTimeouts;
 pub use trust::Trust;
 
@@ -40,6 +43,7 @@ pub use trust::Trust;
 pub use crate::mapping::request_body::{RequestBody, RequestBodyError};
 #[doc(inline)]
 pub use crate::tower::{
+    application::{AnswerBody, Answers, Application, Decided, IsBody, Never},
     connection::serve_connection,
     serve::{Serve, Undecided, serve, serve_with},
 };

@@ -1,7 +1,7 @@
 //! What a server counts.
 
-use super::error::Error;
-use super::error::Refusal;
+use super::error::{Error, Step};
+use super::refusal::Refusal;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,13 +28,61 @@ struct Counters {
     requests: AtomicU64,
     cpings: AtomicU64,
     malformed: AtomicU64,
-    refused: AtomicU64,
-    peers_refused: AtomicU64,
+    refusals: RefusalCounters,
     over_limit: AtomicU64,
+    other_protocol: AtomicU64,
+    failed_handshakes: AtomicU64,
     failed: AtomicU64,
     errors: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+}
+
+#[derive(Default)]
+struct RefusalCounters {
+    peer: AtomicU64,
+    secret: AtomicU64,
+    attribute: AtomicU64,
+    host: AtomicU64,
+    target: AtomicU64,
+    body_too_large: AtomicU64,
+    overload: AtomicU64,
+}
+
+impl RefusalCounters {
+    fn count(&self, refusal: &Refusal) {
+        let counter = match refusal {
+            Refusal::Peer => &self.peer,
+            Refusal::Secret => &self.secret,
+            Refusal::Attribute(_) => &self.attribute,
+            Refusal::Host => &self.host,
+            Refusal::Target => &self.target,
+            Refusal::BodyTooLarge => &self.body_too_large,
+            Refusal::Overload => &self.overload,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How often each rule of a server refused something; one number for each [`Refusal`]. All
+/// of them only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Connections closed because their peer may not connect.
+    pub peer: u64,
+    /// Requests without the secret, or with a wrong one.
+    pub secret: u64,
+    /// Requests with an attribute that is not accepted.
+    pub attribute: u64,
+    /// Requests with a Host header that cannot be used.
+    pub host: u64,
+    /// Requests whose target cannot be expressed as a URI.
+    pub target: u64,
+    /// Requests that announced a body longer than allowed.
+    pub body_too_large: u64,
+    /// Requests on connections beyond the limit.
+    pub overload: u64,
 }
 
 /// Numbers of a server at one moment. Those of type `u64` only grow.
@@ -53,13 +101,15 @@ pub struct ServerStats {
     pub cpings: u64,
     /// Requests answered with 400 because they are malformed.
     pub malformed: u64,
-    /// Well-formed requests answered without the application: secret, attributes, Host,
-    /// body size, too many connections.
-    pub refused: u64,
-    /// Connections closed because their peer may not connect.
-    pub peers_refused: u64,
+    /// Connections and well-formed requests that were refused, by rule.
+    pub refusals: Refusals,
     /// Connections beyond [`max_connections`](super::ServerConfig::with_max_connections).
     pub over_limit: u64,
+    /// Connections of peers that do not speak AJP, such as browsers.
+    pub other_protocol: u64,
+    /// Connections whose handshake failed or took too long, with TLS for example. They are
+    /// counted nowhere else but under `errors`.
+    pub failed_handshakes: u64,
     /// Requests that the application failed to answer completely: errors, panics, heads
     /// that do not fit, bodies that break off.
     pub failed: u64,
@@ -90,9 +140,18 @@ impl Monitor {
             requests: get(&c.requests),
             cpings: get(&c.cpings),
             malformed: get(&c.malformed),
-            refused: get(&c.refused),
-            peers_refused: get(&c.peers_refused),
+            refusals: Refusals {
+                peer: get(&c.refusals.peer),
+                secret: get(&c.refusals.secret),
+                attribute: get(&c.refusals.attribute),
+                host: get(&c.refusals.host),
+                target: get(&c.refusals.target),
+                body_too_large: get(&c.refusals.body_too_large),
+                overload: get(&c.refusals.overload),
+            },
             over_limit: get(&c.over_limit),
+            other_protocol: get(&c.other_protocol),
+            failed_handshakes: get(&c.failed_handshakes),
             failed: get(&c.failed),
             errors: get(&c.errors),
             bytes_in: get(&c.bytes_in),
@@ -102,8 +161,8 @@ impl Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn peer_refused(&self) {
-        self.0.peers_refused.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        self.0.refusals.count(refusal);
     }
 
     pub(crate) fn over_limit(&self) {
@@ -113,9 +172,13 @@ impl Monitor {
     /// A connection ended with this error.
     pub(crate) fn ended(&self, error: &Error) {
         self.0.errors.fetch_add(1, Ordering::Relaxed);
-        if error.is_applications() {
-            self.0.failed.fetch_add(1, Ordering::Relaxed);
-        }
+        let kind = match error {
+            Error::OtherProtocol(_) => &self.0.other_protocol,
+            Error::Handshake(_) | Error::Timeout(Step::Handshake) => &self.0.failed_handshakes,
+            error if error.is_applications() => &self.0.failed,
+            _ => return,
+        };
+        kind.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -157,13 +220,12 @@ impl Meter {
         self.monitor.0.cpings.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, refusal: Refusal) {
-        let counter = if refusal == Refusal::MALFORMED {
-            &self.monitor.0.malformed
-        } else {
-            &self.monitor.0.refused
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn malformed(&self) {
+        self.monitor.0.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        self.monitor.refused(refusal);
     }
 
     /// Takes what the connection has received and sent so far.

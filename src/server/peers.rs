@@ -1,5 +1,6 @@
 //! Who connects: address ranges, and the user behind a Unix socket.
 
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::str::FromStr;
 #[cfg(unix)]
@@ -20,15 +21,16 @@ use {
 ///
 /// With a server: `serve(listener, app).with_secret(secret).with_peers(move |peer| front.contains(peer.ip()))`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Networks(Vec<(IpAddr, u8)>);
+pub struct Networks(Vec<IpNet>);
 
 impl Networks {
     /// This machine: `127.0.0.0/8` and `::1`.
     #[must_use]
     pub fn loopback() -> Self {
+        let ipv4 = IpNet::new_assert([127, 0, 0, 0].into(), 8);
         Self(vec![
-            (IpAddr::from([127, 0, 0, 0]), 8),
-            (std::net::Ipv6Addr::LOCALHOST.into(), 128),
+            ipv4,
+            std::net::Ipv6Addr::LOCALHOST.to_canonical().into(),
         ])
     }
 
@@ -37,19 +39,7 @@ impl Networks {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0
-            .iter()
-            .any(|&(network, prefix)| match (network, address) {
-                (IpAddr::V4(network), IpAddr::V4(address)) => {
-                    let differing = network.to_bits() ^ address.to_bits();
-                    differing.leading_zeros() >= u32::from(prefix)
-                }
-                (IpAddr::V6(network), IpAddr::V6(address)) => {
-                    let differing = network.to_bits() ^ address.to_bits();
-                    differing.leading_zeros() >= u32::from(prefix)
-                }
-                _ => false,
-            })
+        self.0.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -59,32 +49,19 @@ impl FromStr for Networks {
     /// Addresses, and addresses with a prefix length, between commas.
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         text.split(',')
-            .map(|part| network(part.trim()))
+            .map(|part| network(part.trim()).ok_or_else(|| InvalidNetwork(part.trim().into())))
             .collect::<Result<_, _>>()
             .map(Self)
     }
 }
 
-fn network(text: &str) -> Result<(IpAddr, u8), InvalidNetwork> {
-    let invalid = || InvalidNetwork(text.into());
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| invalid())?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        None => bits,
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().map_err(|_| invalid())?
-        }
-        Some(_) => return Err(invalid()),
+fn network(text: &str) -> Option<IpNet> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().ok()?,
     };
     // An IPv4 address written as IPv6 would match nothing.
-    if prefix > bits || address != address.to_canonical() {
-        return Err(invalid());
-    }
-    Ok((address, prefix))
+    (network.addr() == network.addr().to_canonical()).then_some(network)
 }
 
 /// A text that is no IP address and no range of them.

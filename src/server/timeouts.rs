@@ -5,6 +5,7 @@ use std::time::Duration;
 /// How long each step may take. `None` switches a limit off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerTimeouts {
+    pub(crate) handshake: Option<Duration>,
     pub(super) first: Option<Duration>,
     pub(super) idle: Option<Duration>,
     pub(super) packet: Option<Duration>,
@@ -18,6 +19,7 @@ impl Default for ServerTimeouts {
     fn default() -> Self {
         let seconds = |n| Some(Duration::from_secs(n));
         Self {
+            handshake: seconds(10),
             first: seconds(20),
             idle: seconds(60),
             packet: seconds(10),
@@ -30,6 +32,14 @@ impl Default for ServerTimeouts {
 }
 
 impl ServerTimeouts {
+    /// The handshake of a new connection, with TLS for example
+    /// ([`Accepted`](super::Accepted)). Default 10 s.
+    #[must_use]
+    pub fn with_handshake(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.handshake = limit.into();
+        self
+    }
+
     /// Waiting for the first byte of a new connection. Default 20 s; web servers open a
     /// connection when they have a request for it.
     #[must_use]

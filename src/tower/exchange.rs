@@ -42,7 +42,9 @@ where
         packing: Packing::default(),
         span: &span,
     };
-    let answered = running.run(service, &request).await;
+    let answered = caught(running.run(service, &request)).await;
+    // Also what came before the body broke off.
+    let answered = answered.and(running.packing.send(running.connection));
     drop(running);
     drop(request);
     let ended = match answered {
@@ -54,6 +56,18 @@ where
     };
     span.ended(&ended, connection.consumed());
     ended
+}
+
+/// Runs what calls the application, its services and bodies. A panic would close the connection
+/// without an answer, which a proxy takes for the failure of the whole container; what it left
+/// half done is dropped with the connection.
+async fn caught<T>(running: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut running = pin!(running);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+        polled.unwrap_or(Poll::Ready(Err(Error::Panicked)))
+    })
+    .await
 }
 
 /// The end of an exchange that was answered. Asks about shutdown as late as possible: a
@@ -92,9 +106,9 @@ where
         .is_some_and(ServerExchange::is_responding);
     // The connection is lost either way, and `error` is what it is lost for.
     match error.answer() {
-        Some(refusal) if !responding => {
-            span.status(refusal.status);
-            connection.queue_refusal(refusal);
+        Some(answer) if !responding => {
+            span.status(answer.status);
+            connection.queue_answer(answer);
             let _ = connection.finish(false).await;
         }
         _ if error.is_applications() => {
@@ -120,9 +134,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     {
         let head_request = request.method() == b"HEAD";
         let Ok(parts) = request_parts(request, self.connection.config()) else {
-            self.connection.count_refusal(Refusal::URI);
-            let Refusal { status, reason } = Refusal::URI;
-            return Err(Error::Refused { status, reason });
+            self.connection.count_refusal(&Refusal::Target);
+            return Err(Error::Refused(Refusal::Target));
         };
         let (body, feed) = RequestBody::new(request.framing());
         self.feed = feed;
@@ -137,9 +150,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             self.drive(|cx| call.as_mut().poll(cx)).await?
         };
         let response = response.map_err(Error::Application)?;
-        let answered = self.respond(response, head_request).await;
-        // Also what came before the body broke off.
-        answered.and(self.packing.send(self.connection))
+        self.respond(response, head_request).await
     }
 
     /// Polls the application, and moves bytes in both directions meanwhile. Ends early
@@ -150,7 +161,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     ) -> Result<T, Error> {
         poll_fn(|cx| {
             loop {
-                let (result, demand) = self.poll_application(cx, &mut application)?;
+                let (result, demand) = self.poll_application(cx, &mut application);
                 if let Poll::Ready(result) = result {
                     return Poll::Ready(Ok(result));
                 }
@@ -167,20 +178,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         &self,
         cx: &mut Context<'_>,
         application: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Result<(Poll<T>, Demand), Error> {
+    ) -> (Poll<T>, Demand) {
         if let Some(feed) = &self.feed {
             feed.begin_drive(cx);
         }
-        // A panic would close the connection without an answer. What it left half done is
-        // dropped with the connection.
-        let result = self
-            .span
-            .in_scope(|| catch_unwind(AssertUnwindSafe(|| application(cx))));
+        let result = self.span.in_scope(|| application(cx));
         let demand = self.feed.as_ref().map_or(Demand::None, Feed::end_drive);
-        match result {
-            Ok(result) => Ok((result, demand)),
-            Err(_) => Err(Error::Panicked),
-        }
+        (result, demand)
     }
 
     /// Moves bytes; true when the application should be polled again.
@@ -289,8 +293,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                 let mut demand = Demand::None;
                 if !full || self.connection.poll_flush(cx)?.is_ready() {
                     let frame;
-                    (frame, demand) =
-                        self.poll_application(cx, |cx| body.as_mut().poll_frame(cx))?;
+                    (frame, demand) = self.poll_application(cx, |cx| body.as_mut().poll_frame(cx));
                     if let Poll::Ready(frame) = frame {
                         return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
                     }

@@ -6,10 +6,14 @@
 
 #[cfg(feature = "server")]
 mod accept;
+#[cfg(feature = "server")]
+pub(crate) mod application;
 #[cfg(feature = "balancer")]
 mod balancer;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "server")]
+mod complaints;
 #[cfg(feature = "server")]
 pub(crate) mod connection;
 #[cfg(feature = "server")]

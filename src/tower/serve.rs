@@ -1,22 +1,24 @@
 //! A server: a listener, a service, and whom to believe.
+//!
+//! [`Serve`] is a future itself and not `IntoFuture`, so that a server that may not run yet is
+//! told why by the compiler: with two ways to be awaited it could only say that neither fits.
 
-use super::accept::{Acceptor, accept_all};
-use super::connection::BoxError;
+use super::accept::{Setup, accept_all};
+use super::application::{AnswerBody, Application, Decided};
 use crate::Secret;
-use crate::mapping::request_body::RequestBody;
 use crate::server::{Error, Listener, Monitor, ServerConfig, Trust};
-use bytes::Buf;
-use http::{Request, Response};
-use http_body::Body;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tower_service::Service;
 
-pub(super) type ErrorHook = Arc<dyn Fn(&dyn fmt::Debug, &Error) + Send + Sync>;
+pub(super) type ErrorHook<P> = Arc<dyn Fn(&P, &Error) + Send + Sync>;
 pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Begins to serve, once everything else is known.
+type Start<P> = Box<dyn FnOnce(Setup<P>, Running) -> Running + Send>;
 
 /// Serves AJP connections from `listener` with a service over
 /// `http::Request<RequestBody>`, such as an axum `Router`. Every connection gets a clone.
@@ -32,13 +34,11 @@ pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
 /// # Ok(())
 /// # }
 /// ```
-pub fn serve<L, S>(
-    listener: L,
-    service: S,
-) -> Serve<L, impl FnMut(&L::Peer) -> S + Send + 'static, Undecided>
+pub fn serve<L, S, M, K>(listener: L, service: S) -> Serve<L::Peer, Undecided>
 where
     L: Listener,
-    S: Clone + Send + 'static,
+    S: Application<M> + Clone,
+    S::Body: AnswerBody<K>,
 {
     serve_with(listener, move |_: &L::Peer| service.clone())
 }
@@ -57,17 +57,21 @@ where
 /// # Ok(())
 /// # }
 /// ```
-pub fn serve_with<L, M, S>(listener: L, make_service: M) -> Serve<L, M, Undecided>
+pub fn serve_with<L, F, S, M, K>(listener: L, make_service: F) -> Serve<L::Peer, Undecided>
 where
     L: Listener,
-    M: FnMut(&L::Peer) -> S,
+    F: FnMut(&L::Peer) -> S + Send + 'static,
+    S: Application<M>,
+    S::Body: AnswerBody<K>,
 {
     Serve {
-        listener,
-        make_service,
+        start: Some(Box::new(move |setup, signal| {
+            Box::pin(accept_all(listener, make_service, setup, signal))
+        })),
+        running: None,
         trust: Undecided(()),
         peers: None,
-        signal: Box::pin(std::future::pending()),
+        signal: None,
         drain_limit: Duration::from_secs(30),
         on_error: None,
     }
@@ -77,35 +81,43 @@ where
 #[derive(Debug)]
 pub struct Undecided(());
 
-/// A server. Await it to run it; dropping its future cuts all connections.
+/// A server for peers that are told apart by `P`, such as a `SocketAddr`. Await it to run it;
+/// dropping its future cuts all connections.
+///
+/// A callback that panics, of [`with_peers`](Self::with_peers), [`serve_with`] or
+/// [`on_error`](Self::on_error), ends the connection it was called for and nothing else. One in
+/// the shutdown signal, or in a listener's own `accept`, is about no connection: it ends the
+/// server.
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<L: Listener, M, T = ServerConfig> {
-    listener: L,
-    make_service: M,
+pub struct Serve<P, T = ServerConfig> {
+    /// Taken when it begins to run.
+    start: Option<Start<P>>,
+    running: Option<Running>,
     trust: T,
-    peers: Option<PeerFilter<L::Peer>>,
-    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    peers: Option<PeerFilter<P>>,
+    /// When to shut down; `None` is never.
+    signal: Option<Running>,
     drain_limit: Duration,
-    on_error: Option<ErrorHook>,
+    on_error: Option<ErrorHook<P>>,
 }
 
-impl<L: Listener, M> Serve<L, M, Undecided> {
+impl<P> Serve<P, Undecided> {
     /// Believes requests that carry this secret.
-    pub fn with_secret(self, secret: Secret) -> Serve<L, M> {
+    pub fn with_secret(self, secret: Secret) -> Serve<P> {
         self.with_config(ServerConfig::new(Trust::Secrets(vec![secret])))
     }
 
     /// Believes whoever can connect. Right for loopback and Unix sockets, and for networks
     /// that only web servers can reach.
-    pub fn trusted_network(self) -> Serve<L, M> {
+    pub fn trusted_network(self) -> Serve<P> {
         self.with_config(ServerConfig::new(Trust::TrustedNetwork))
     }
 
     /// Uses these settings.
-    pub fn with_config(self, config: ServerConfig) -> Serve<L, M> {
+    pub fn with_config(self, config: ServerConfig) -> Serve<P> {
         Serve {
-            listener: self.listener,
-            make_service: self.make_service,
+            start: self.start,
+            running: self.running,
             trust: config,
             peers: self.peers,
             signal: self.signal,
@@ -115,7 +127,7 @@ impl<L: Listener, M> Serve<L, M, Undecided> {
     }
 }
 
-impl<L: Listener, M> Serve<L, M> {
+impl<P> Serve<P> {
     /// The counters of this server, to be kept while it runs.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
@@ -123,16 +135,17 @@ impl<L: Listener, M> Serve<L, M> {
     }
 }
 
-impl<L: Listener, M, T> Serve<L, M, T> {
+impl<P, T> Serve<P, T> {
     /// Serves only peers for which `allow` is true: an address of
     /// [`Networks`](crate::server::Networks), or the user behind a Unix socket. Others are
     /// closed without an answer. It comes before the secret and does not replace it.
-    pub fn with_peers(mut self, allow: impl Fn(&L::Peer) -> bool + Send + 'static) -> Self {
+    pub fn with_peers(mut self, allow: impl Fn(&P) -> bool + Send + 'static) -> Self {
         self.peers = Some(Box::new(allow));
         self
     }
 
-    /// When `signal` completes: accepts no more, lets running exchanges end with reuse 0,
+    /// When `signal` completes, for example [`shutdown_signal`](crate::server::shutdown_signal):
+    /// accepts no more, lets running exchanges end with reuse 0,
     /// closes idle connections after the
     /// [last call](crate::server::ServerTimeouts::with_last_call), and returns. Exchanges that
     /// run longer than the [drain limit](Self::with_drain_limit) are cut.
@@ -143,7 +156,7 @@ impl<L: Listener, M, T> Serve<L, M, T> {
         mut self,
         signal: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        self.signal = Box::pin(signal);
+        self.signal = Some(Box::pin(signal));
         self
     }
 
@@ -155,42 +168,37 @@ impl<L: Listener, M, T> Serve<L, M, T> {
 
     /// Calls `hook` with the peer and the error of every connection that ended badly. An
     /// exchange that failed ends its connection.
-    pub fn on_error(
-        mut self,
-        hook: impl Fn(&dyn fmt::Debug, &Error) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_error(mut self, hook: impl Fn(&P, &Error) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Arc::new(hook));
         self
     }
 }
 
-impl<L, M, S, B> IntoFuture for Serve<L, M>
-where
-    L: Listener,
-    M: FnMut(&L::Peer) -> S + Send + 'static,
-    S: Service<Request<RequestBody>, Response = Response<B>> + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
-{
+/// Runs the server.
+impl<P, T: Decided> Future for Serve<P, T> {
     type Output = ();
-    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        let acceptor = Acceptor::new(
-            self.make_service,
-            self.trust,
-            self.peers,
-            self.on_error,
-            self.drain_limit,
-        );
-        Box::pin(accept_all(self.listener, acceptor, self.signal))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Some(start) = this.start.take() {
+            let setup = Setup {
+                config: this.trust.config(),
+                peers: this.peers.take(),
+                on_error: this.on_error.take(),
+                drain_limit: this.drain_limit,
+            };
+            let signal = this.signal.take();
+            let signal = signal.unwrap_or_else(|| Box::pin(std::future::pending()));
+            this.running = Some(start(setup, signal));
+        }
+        match &mut this.running {
+            Some(running) => running.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
     }
 }
 
-impl<L: Listener, M, T> fmt::Debug for Serve<L, M, T> {
+impl<P, T> fmt::Debug for Serve<P, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("drain_limit", &self.drain_limit)

@@ -36,6 +36,7 @@ mod error;
 mod headers;
 mod limits;
 mod message;
+mod other_protocol;
 mod packet;
 mod quick;
 mod reader;
@@ -67,6 +68,7 @@ pub(crate) use headers::parse_content_length;
 pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{FromWebServer, ToContainer, ToWebServer};
+pub use other_protocol::OtherProtocol;
 #[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};

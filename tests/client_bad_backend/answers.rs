@@ -86,7 +86,18 @@ async fn the_wrong_packet_first() {
             BEFORE,
             "byte 0: magic has 0x12",
         ),
-        protocol("HTTP", b"HTTP/1.1 400 \r\n\r\n".to_vec(), BEFORE, "magic"),
+        protocol(
+            "HTTP",
+            b"HTTP/1.1 400 \r\n\r\n".to_vec(),
+            BEFORE,
+            "the peer speaks HTTP, not AJP",
+        ),
+        protocol(
+            "TLS",
+            b"\x15\x03\x03\0\x02\x02\x28".to_vec(),
+            BEFORE,
+            "the peer speaks TLS, not AJP",
+        ),
         protocol(
             "an announced length that is too long",
             vec![0x41, 0x42, 0x20, 0x01],

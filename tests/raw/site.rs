@@ -4,7 +4,7 @@ use super::app::{self, App};
 use super::packets::{Answer, answers, next_answer, request_with};
 use super::soon;
 use ajp::proto::ProtocolError;
-use ajp::server::{Error, ServerConfig, ServerTimeouts, Step, Trust, serve};
+use ajp::server::{Error, Refusal, ServerConfig, ServerTimeouts, Step, Trust, serve};
 use ajp::wire::{Attribute, AttributeCode, CPING, CPONG, DecodeError, Field, Rule, ToWebServer};
 use bytes::BytesMut;
 use std::io::ErrorKind;
@@ -36,8 +36,13 @@ impl From<&Error> for Seen {
         match error {
             Error::BadRequest(error) => Self::Bad(*error),
             Error::Protocol(error) => Self::Protocol(*error),
-            Error::Refused { status, reason } => Self::Refused(*status, reason),
-            Error::AttributeRefused(name) => Self::Attribute(name.escape_ascii().to_string()),
+            Error::Refused(Refusal::Attribute(name)) => {
+                Self::Attribute(name.escape_ascii().to_string())
+            }
+            Error::Refused(refusal) => match refusal.status() {
+                Some(status) => Self::Refused(status, refusal.reason()),
+                None => Self::Other(format!("{refusal:?}")),
+            },
             Error::Timeout(step) => Self::Timeout(*step),
             Error::Closed(place) => Self::Closed(place),
             Error::Io(error) => Self::Io(error.kind()),

@@ -10,18 +10,20 @@ use tokio::io::AsyncWriteExt;
 #[tokio::test]
 async fn other_protocols_are_closed_without_an_answer() {
     let tls = [&[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3][..], &[7; 194]].concat();
-    let cases: [(&[u8], usize, Rule); 6] = [
+    for (attack, name) in [
         (
-            b"GET / HTTP/1.1\r\nHost: localhost:8009\r\n\r\n",
-            0,
-            Rule::WrongMagic(0x47),
+            &b"GET / HTTP/1.1\r\nHost: localhost:8009\r\n\r\n"[..],
+            "Http",
         ),
-        (&tls, 0, Rule::WrongMagic(0x16)),
-        (
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            0,
-            Rule::WrongMagic(0x50),
-        ),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Http"),
+        (&tls, "Tls"),
+    ] {
+        let (answer, seen) = Site::open().await.attack(attack).await;
+        assert!(answer.is_empty(), "{attack:?}");
+        assert_eq!(seen, Seen::Other(format!("OtherProtocol({name})")));
+    }
+    let cases: [(&[u8], usize, Rule); 4] = [
+        (b"BREW / HTTP/1.1\r\n\r\n", 0, Rule::WrongMagic(0x42)),
         (b"AB\0\x01\x0a", 0, Rule::WrongMagic(0x41)),
         (&[0x12, 0x35, 0, 1, 10], 1, Rule::WrongMagic(0x35)),
         (&[0x12, 0x33, 0, 1, 10], 1, Rule::WrongMagic(0x33)),

@@ -3,7 +3,7 @@
 use crate::hall::{App, Guest};
 use crate::raw::packets::{refusal, request};
 use ajp::Secret;
-use ajp::server::{Connection, Error, ServerConfig, Trust, serve_connection};
+use ajp::server::{Connection, Error, Refusal, ServerConfig, Trust, serve_connection};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -59,7 +59,7 @@ async fn the_reason_is_not_lost_with_the_answer() {
     let get = request("GET", "/", &[]);
     let error = served(secret(), get.clone(), App::echo_path()).await;
     assert!(
-        matches!(error, Error::Refused { status: 403, .. }),
+        matches!(error, Error::Refused(Refusal::Secret)),
         "{error:?}"
     );
     let malformed = b"\x12\x34\0\x02\x02\x02".to_vec();
@@ -95,7 +95,7 @@ async fn a_refusal_is_continued_by_the_next_call() {
     };
     assert!(calls > 20, "{calls}");
     assert!(
-        matches!(error, Error::Refused { status: 403, .. }),
+        matches!(error, Error::Refused(Refusal::Secret)),
         "{error:?}"
     );
     drop(connection);
@@ -118,7 +118,7 @@ async fn a_refusal_nobody_reads_is_given_up() {
     let ended = serve_connection(theirs, App::echo_path(), secret(), std::future::pending()).await;
     assert!(matches!(
         ended.unwrap_err(),
-        Error::Refused { status: 403, .. }
+        Error::Refused(Refusal::Secret)
     ));
     let took = start.elapsed().as_secs();
     assert!(

@@ -2,12 +2,11 @@
 
 use crate::raw::packets::{Answer, answers, next_answer};
 use crate::raw::site::Seen;
-use ajp::server::{Listener, Monitor, RequestBody, ServerConfig, ServerStats, serve};
+use ajp::server::{Listener, Monitor, RequestBody, ServerConfig, ServerStats, Trust, serve};
 use ajp::wire::{CPING, CPONG, ToWebServer};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -64,8 +63,33 @@ impl Service<Request<RequestBody>> for App {
     }
 }
 
+/// Settings of a server that believes whoever connects.
+pub(crate) fn open() -> ServerConfig {
+    ServerConfig::new(Trust::TrustedNetwork)
+}
+
 /// Gives out what was put into the channel.
-struct Queue(mpsc::UnboundedReceiver<(DuplexStream, &'static str)>);
+pub(crate) struct Queue(mpsc::UnboundedReceiver<(DuplexStream, &'static str)>);
+
+impl Queue {
+    /// A listener, and what connects to it.
+    pub(crate) fn new() -> (Door, Self) {
+        let (door, queue) = mpsc::unbounded_channel();
+        (Door(door), Self(queue))
+    }
+}
+
+/// The other end of a [`Queue`].
+pub(crate) struct Door(mpsc::UnboundedSender<(DuplexStream, &'static str)>);
+
+impl Door {
+    /// A new connection; the pipe holds 64 KiB.
+    pub(crate) fn connect_as(&self, name: &'static str) -> Guest {
+        let (ours, theirs) = tokio::io::duplex(65_536);
+        self.0.send((theirs, name)).unwrap();
+        Guest::over(ours)
+    }
+}
 
 impl Listener for Queue {
     type Io = DuplexStream;
@@ -81,7 +105,7 @@ impl Listener for Queue {
 
 /// A running server.
 pub(crate) struct Hall {
-    door: mpsc::UnboundedSender<(DuplexStream, &'static str)>,
+    door: Door,
     monitor: Monitor,
     errors: Arc<Mutex<Vec<(String, Seen)>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -99,15 +123,15 @@ impl Hall {
         allow: impl Fn(&&'static str) -> bool + Send + 'static,
         drain_limit: Duration,
     ) -> Self {
-        let (door, queue) = mpsc::unbounded_channel();
+        let (door, queue) = Queue::new();
         let (stop, stopped) = oneshot::channel();
         let errors = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&errors);
-        let server = serve(Queue(queue), app)
+        let server = serve(queue, app)
             .with_config(config)
             .with_peers(allow)
             .with_drain_limit(drain_limit)
-            .on_error(move |peer: &dyn Debug, error| {
+            .on_error(move |peer, error| {
                 let peer = format!("{peer:?}");
                 sink.lock().unwrap().push((peer, Seen::from(error)));
             })
@@ -123,18 +147,12 @@ impl Hall {
         }
     }
 
-    /// A new connection; the pipe holds 64 KiB.
     pub(crate) fn connect(&self) -> Guest {
         self.connect_as("guest")
     }
 
     pub(crate) fn connect_as(&self, name: &'static str) -> Guest {
-        let (ours, theirs) = tokio::io::duplex(65_536);
-        self.door.send((theirs, name)).unwrap();
-        Guest {
-            stream: ours,
-            buffer: BytesMut::new(),
-        }
+        self.door.connect_as(name)
     }
 
     pub(crate) fn stats(&self) -> ServerStats {

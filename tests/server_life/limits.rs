@@ -164,7 +164,10 @@ async fn one_connection_too_many_is_told_so() {
     settle().await;
     assert_eq!(hall.errors(), [Seen::Refused(503, "too many connections")]);
     let stats = hall.stats();
-    assert_eq!((stats.over_limit, stats.open, stats.refused), (2, 2, 1));
+    assert_eq!(
+        (stats.over_limit, stats.open, stats.refusals.overload),
+        (2, 2, 1)
+    );
 
     // Nobody inside notices, and a place that is left is taken.
     first.probe().await;
@@ -230,11 +233,11 @@ async fn peers_that_may_not_connect_are_closed() {
     let mut stranger = hall.connect_as("stranger");
     assert_eq!(stranger.rest().await, (Vec::new(), Duration::ZERO));
     front.probe().await;
-    let expected = Seen::Other("PeerRefused".into());
+    let expected = Seen::Other("Peer".into());
     assert_eq!(hall.errors_by_peer(), [("\"stranger\"".into(), expected)]);
     let stats = hall.stats();
     assert_eq!(
-        (stats.accepted, stats.peers_refused, stats.errors),
+        (stats.accepted, stats.refusals.peer, stats.errors),
         (1, 1, 1)
     );
 }
@@ -294,7 +297,12 @@ async fn everything_is_counted() {
     settle().await;
     let stats = monitor.stats();
     assert_eq!(
-        (stats.malformed, stats.refused, stats.failed, stats.errors),
+        (
+            stats.malformed,
+            stats.refusals.body_too_large,
+            stats.failed,
+            stats.errors
+        ),
         (1, 1, 1, 5)
     );
     assert_eq!((stats.open, stats.running, stats.accepted), (0, 0, 5));

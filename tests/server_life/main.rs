@@ -15,7 +15,11 @@ mod raw;
 
 mod application;
 mod broken;
+mod callbacks;
 mod drain;
 mod hall;
+mod handshakes;
 mod limits;
+mod other_protocols;
+mod refusals;
 mod spans;

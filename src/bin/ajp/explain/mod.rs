@@ -158,7 +158,7 @@ impl ExplainArgs {
         };
         report.step("cping", text);
         if let Reply::Bytes(bytes) = &reply {
-            return Err(verdict::other_protocol(guess::protocol(bytes)));
+            return Err(verdict::other_protocol(guess::protocol(bytes).as_deref()));
         }
         Ok(reply)
     }
@@ -173,14 +173,14 @@ impl ExplainArgs {
                 "http",
                 format!("answered with \"{}\"", bytes.escape_ascii()),
             );
-            return Some(verdict::other_protocol(guess::protocol(bytes)));
+            return Some(verdict::other_protocol(guess::protocol(bytes).as_deref()));
         }
         report.step("http", "no answer");
         let stream = raw::connect(address, self.timeout).await.ok()?;
         let reply = raw::tls(stream, self.timeout).await;
         if let Reply::Bytes(bytes) = &reply {
             report.step("tls", "answered");
-            return Some(verdict::other_protocol(guess::protocol(bytes)));
+            return Some(verdict::other_protocol(guess::protocol(bytes).as_deref()));
         }
         report.step("tls", "no answer");
         None
