@@ -28,7 +28,7 @@ use ajp::client::Address;
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
 use config::{Backend, Config, Defaults, MethodName, argument};
-use front::{AccessLog, Maps, Site};
+use front::{AccessLog, Site};
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -156,7 +156,7 @@ async fn serve(args: GatewayArgs) -> Result<(), Box<dyn Error>> {
         tokio::spawn(async move { balancer.run().await });
     }
     let site = Arc::new(Site {
-        maps: Maps::new(config.maps),
+        sites: config.sites()?,
         max_body: config.max_body,
         trusted_proxies: config.trusted_proxies,
         log,
@@ -193,7 +193,7 @@ async fn configure(
         )?,
     };
     let mut own = None;
-    if config.maps.is_empty() {
+    if config.maps.is_empty() && config.named_sites.is_empty() {
         let secret = defaults.secret.clone();
         let (address, server) =
             start_container(secret, defaults.packet_size, stopping.clone()).await?;
@@ -224,19 +224,23 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// The one line that is printed when all is ready.
 fn greeting(address: SocketAddr, config: &Config, embedded: bool) -> String {
     let (to, path) = match (&config.balancers[..], &config.maps[..]) {
-        ([one], [map]) => (members(one), map.path()),
+        ([one], [map]) => (members(one), map.pattern.to_string()),
         (balancers, maps) => {
             let names: Vec<_> = balancers
                 .iter()
                 .map(|balancer| format!("balancer://{}", balancer.name()))
                 .collect();
-            (names.join(","), maps.first().map_or("/", |map| map.path()))
+            (
+                names.join(","),
+                maps.first()
+                    .map_or("/".to_owned(), |map| map.pattern.to_string()),
+            )
         }
     };
     let (kind, path) = if embedded {
         (" (embedded container)", "/hello")
     } else {
-        ("", path)
+        ("", path.as_str())
     };
     format!("gateway: http://{address} -> {to}{kind}; try: curl http://{address}{path}")
 }

@@ -21,7 +21,47 @@ pub(crate) struct File {
     pub(crate) trusted_proxies: Vec<Text<Network>>,
     pub(crate) manager: Option<Manager>,
     pub(crate) balancer: Vec<Balancer>,
+    pub(crate) order: Order,
+    pub(crate) paths: Paths,
     pub(crate) map: Vec<Map>,
+    pub(crate) site: Vec<Site>,
+}
+
+/// `[[site]]`: maps for some host names only.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Site {
+    pub(crate) hosts: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(crate) default: bool,
+    #[serde(default)]
+    pub(crate) order: Order,
+    #[serde(default)]
+    pub(crate) paths: Paths,
+    #[serde(default)]
+    pub(crate) map: Vec<Map>,
+}
+
+/// Which of several maps that fit a path is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// The most specific one.
+    #[default]
+    Longest,
+    /// The first in the file, as httpd does it.
+    File,
+}
+
+/// What becomes of paths that servers may read in several ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Paths {
+    /// One that could be of another map is refused with 400.
+    #[default]
+    Strict,
+    /// They are brought to their normal form, which is forwarded.
+    Normalise,
 }
 
 /// `[manager]`

@@ -3,8 +3,8 @@
 use super::error::Fault;
 use super::file::{self, CheckKind, File};
 use super::values::{Packets, Text, Whole};
-use super::{Config, Defaults, Manager};
-use crate::gateway::front::Mapping;
+use super::{Config, Defaults, Manager, NamedSite};
+use crate::gateway::front::{Action, HostName, Mapping, Order, Pattern, Rule};
 use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
@@ -30,18 +30,12 @@ pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
         }
         balancers.push(balancer(table, defaults)?);
     }
-    let mut maps: Vec<Mapping> = Vec::new();
-    for table in &file.map {
-        let mapping = map(table, &mut balancers, defaults)?;
-        if maps.iter().any(|known| known.path() == mapping.path()) {
-            return Err(Fault::at(
-                table.path.span(),
-                format!("{:?} is mapped twice", mapping.path()),
-            ));
-        }
-        maps.push(mapping);
+    let maps = rules(&file.map, &mut balancers, defaults)?;
+    let mut named_sites = Vec::new();
+    for table in &file.site {
+        named_sites.push(site(table, &mut balancers, defaults)?);
     }
-    if maps.is_empty() && !balancers.is_empty() {
+    if maps.is_empty() && named_sites.is_empty() && !balancers.is_empty() {
         return Err(Fault::whole(
             "there are balancers but no [[map]] that leads to one, such as path = \"/\", \
              to = \"balancer://name/\"",
@@ -59,7 +53,68 @@ pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
         manager: file.manager.map(manager).transpose()?,
         balancers,
         maps,
+        order: order(file.order),
+        normalise: file.paths == file::Paths::Normalise,
+        named_sites,
     })
+}
+
+fn order(order: file::Order) -> Order {
+    match order {
+        file::Order::Longest => Order::Longest,
+        file::Order::File => Order::File,
+    }
+}
+
+/// A site with names of its own.
+fn site(
+    table: &file::Site,
+    balancers: &mut Vec<Balancer>,
+    defaults: &Defaults,
+) -> Result<NamedSite, Fault> {
+    let names = table.hosts.get_ref();
+    if names.is_empty() && !table.default {
+        let text = "must name a host, or the site must have default = true";
+        return Err(Fault::at(table.hosts.span(), text));
+    }
+    let mut hosts = Vec::new();
+    for name in names {
+        let host = HostName::parse(name.get_ref());
+        hosts.push(host.map_err(|error| Fault::at(name.span(), error))?);
+    }
+    let maps = rules(&table.map, balancers, defaults)?;
+    if maps.is_empty() {
+        return Err(Fault::at(
+            table.hosts.span(),
+            "the site has no [[site.map]]",
+        ));
+    }
+    Ok(NamedSite {
+        hosts,
+        is_default: table.default,
+        maps,
+        order: order(table.order),
+        normalise: table.paths == file::Paths::Normalise,
+    })
+}
+
+/// The maps of one site.
+fn rules(
+    tables: &[file::Map],
+    balancers: &mut Vec<Balancer>,
+    defaults: &Defaults,
+) -> Result<Vec<Rule>, Fault> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for table in tables {
+        let rule = map(table, balancers, defaults)?;
+        let path = rule.pattern.to_string();
+        if rules.iter().any(|known| known.pattern.to_string() == path) {
+            let text = format!("{path:?} is mapped twice");
+            return Err(Fault::at(table.path.span(), text));
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
 }
 
 /// The manager, on loopback unless told otherwise.
@@ -267,12 +322,23 @@ fn map(
     table: &file::Map,
     balancers: &mut Vec<Balancer>,
     defaults: &Defaults,
-) -> Result<Mapping, Fault> {
+) -> Result<Rule, Fault> {
+    let pattern = Pattern::parse(table.path.get_ref())
+        .map_err(|error| Fault::at(table.path.span(), error.to_string()))?;
     let to = table.to.get_ref();
     let wrong = |message: String| Fault::at(table.to.span(), message);
+    let exclusion = match to.as_str() {
+        "none" => Some(Action::NotFound),
+        "deny" => Some(Action::Forbidden),
+        _ => None,
+    };
+    if let Some(action) = exclusion {
+        return Ok(Rule { pattern, action });
+    }
     let Some((scheme, rest)) = to.split_once("://") else {
         return Err(wrong(format!(
-            "{to:?} leads nowhere; allowed are balancer://name/path and ajp://host:port/path"
+            "{to:?} leads nowhere; allowed are balancer://name/path, ajp://host:port/path, \
+             none (404) and deny (403)"
         )));
     };
     let (place, path) = match rest.find('/') {
@@ -302,17 +368,15 @@ fn map(
             )));
         }
     };
-    let mapping = Mapping::new(table.path.get_ref(), balancer, path).map_err(|error| {
-        let place = if error.is_target {
-            &table.to
-        } else {
-            &table.path
-        };
-        Fault::at(place.span(), error.to_string())
-    })?;
-    Ok(mapping
+    let mapping =
+        Mapping::new(&pattern, balancer, path).map_err(|error| wrong(error.to_string()))?;
+    let mapping = mapping
         .location(table.location)
-        .cookie_path(table.cookie_path))
+        .cookie_path(table.cookie_path);
+    Ok(Rule {
+        pattern,
+        action: Action::Forward(mapping),
+    })
 }
 
 /// A balancer of one member for a map that leads to a container.

@@ -10,7 +10,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use values::{MethodName, argument};
 
-use crate::gateway::front::{Mapping, Network};
+use crate::gateway::front::{HostName, Maps, Network, Order, Rule, Sites};
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::wire::PacketSize;
@@ -27,7 +27,21 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) manager: Option<Manager>,
     pub(crate) balancers: Vec<Balancer>,
-    pub(crate) maps: Vec<Mapping>,
+    /// The maps of the site that is asked by no name of another one.
+    pub(crate) maps: Vec<Rule>,
+    pub(crate) order: Order,
+    pub(crate) normalise: bool,
+    pub(crate) named_sites: Vec<NamedSite>,
+}
+
+/// A site with names of its own.
+#[derive(Debug)]
+pub(crate) struct NamedSite {
+    pub(crate) hosts: Vec<HostName>,
+    pub(crate) is_default: bool,
+    pub(crate) maps: Vec<Rule>,
+    pub(crate) order: Order,
+    pub(crate) normalise: bool,
 }
 
 /// Where and how the balancers are managed.
@@ -50,6 +64,24 @@ pub(crate) struct Defaults {
 }
 
 impl Config {
+    /// The maps of every site.
+    ///
+    /// # Errors
+    ///
+    /// Two sites have a name, or the place of the default site, in common.
+    pub(crate) fn sites(&self) -> Result<Sites, String> {
+        let mut sites = Sites::default();
+        if !self.maps.is_empty() {
+            let maps = Maps::new(self.maps.clone(), self.order, self.normalise);
+            sites.add(&[], true, maps)?;
+        }
+        for site in &self.named_sites {
+            let maps = Maps::new(site.maps.clone(), site.order, site.normalise);
+            sites.add(&site.hosts, site.is_default, maps)?;
+        }
+        Ok(sites)
+    }
+
     /// Reads a configuration file.
     pub(crate) fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)

@@ -1,6 +1,7 @@
 //! Configurations that are right, and what is said of those that are not.
 
 use super::*;
+use crate::gateway::front::Found;
 use ajp::balancer::BalancerSnapshot;
 
 const EXAMPLE: &str = include_str!("../gateway.toml");
@@ -57,7 +58,11 @@ fn the_example_is_what_it_says() {
     );
     assert_eq!(direct.members.len(), 1);
     assert_eq!(direct.members[0].address, "ajp://127.0.0.1:8012");
-    let paths: Vec<_> = config.maps.iter().map(Mapping::path).collect();
+    let paths: Vec<_> = config
+        .maps
+        .iter()
+        .map(|map| map.pattern.to_string())
+        .collect();
     assert_eq!(paths, ["/cart", "/static"]);
 }
 
@@ -76,6 +81,7 @@ fn every_key_of_the_example_exists() {
         .map(|line| match line.strip_prefix("# ") {
             // The second way to write a key.
             Some(rest) if rest.starts_with("health") => "",
+            Some(rest) if rest.starts_with("[[") => rest,
             Some(rest) if is_key(rest) => {
                 keys += 1;
                 rest
@@ -85,7 +91,7 @@ fn every_key_of_the_example_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
-    assert_eq!(keys, 19, "{text}");
+    assert_eq!(keys, 25, "{text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
     assert_eq!(config.trusted_proxies.len(), 1);
@@ -121,8 +127,8 @@ fn an_http_check_and_one_container_for_several_maps() {
     assert_eq!(balancers[0].method, "leastoutstanding");
     assert_eq!(balancers[0].health_check.as_deref(), Some("GET /up"));
     assert!(balancers[0].sticky_force);
-    assert_eq!(config.maps[0].inward("/a/z").as_deref(), Some("/z"));
-    assert_eq!(config.maps[2].inward("/c/z").as_deref(), Some("/y/z"));
+    assert_eq!(inward(&config, 0, "/a/z").as_deref(), Some("/z"));
+    assert_eq!(inward(&config, 2, "/c/z").as_deref(), Some("/y/z"));
 }
 
 #[test]
@@ -309,7 +315,7 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
         (
             &map("\"/x\"", "\"/app\""),
-            "g.toml:11: to: \"/app\" leads nowhere; allowed are balancer://name/path and ajp://host:port/path",
+            "g.toml:11: to: \"/app\" leads nowhere; allowed are balancer://name/path, ajp://host:port/path, none (404) and deny (403)",
         ),
         (
             &map("\"/x\"", "\"ajp://a:b/\""),
@@ -376,7 +382,7 @@ fn backends_of_flags() {
     assert_eq!((first.weight.hundredths(), first.set), (250, 1));
     assert_eq!(first.flags.to_string(), "H");
     assert_eq!(balancer.members[1].address, "unix:/run/tomcat.sock");
-    assert_eq!(config.maps[0].path(), "/");
+    assert_eq!(config.maps[0].pattern.to_string(), "/");
     for (text, expected) in [
         ("", "has no host"),
         ("http://a", "must begin with ajp:// or unix:"),
@@ -394,4 +400,62 @@ fn backends_of_flags() {
     let twice = vec![read("a").unwrap(), read("a").unwrap()];
     let error = Config::of_backends(twice, None, None, &defaults()).unwrap_err();
     assert_eq!(error.to_string(), "member \"ajp://a:8009\" exists already");
+}
+
+/// The path at the members through one of the maps.
+fn inward(config: &Config, map: usize, path: &str) -> Option<String> {
+    let mapping = config.maps[map].mapping().unwrap();
+    mapping.inward(path).map(std::borrow::Cow::into_owned)
+}
+
+#[test]
+fn exclusions_patterns_and_sites() {
+    let config = read(
+        r#"
+        order = "file"
+        paths = "normalise"
+        [[map]]
+        path = "*.bak"
+        to = "none"
+        [[map]]
+        path = "~ \\.git(/|$)"
+        to = "deny"
+        [[map]]
+        path = "/"
+        to = "ajp://127.0.0.1:8009"
+        [[site]]
+        hosts = ["shop.example", "*.shop.example"]
+        [[site.map]]
+        path = "= /status"
+        to = "ajp://127.0.0.1:8010/server"
+        "#,
+    )
+    .unwrap();
+    let sites = config.sites().unwrap();
+    let lead = |host, path| match sites.find(host).unwrap().find(path) {
+        Found::Mapped(mapping, inward) => format!("{}{inward}", mapping.balancer().name()),
+        Found::Forbidden => "forbidden".to_owned(),
+        Found::Ambiguous(why) => why.to_owned(),
+        Found::Nothing => "nothing".to_owned(),
+    };
+    let (own, shop) = (Some("other.example"), Some("a.shop.example"));
+    assert_eq!(lead(own, "/x.bak"), "nothing");
+    assert_eq!(lead(own, "/.git/config"), "forbidden");
+    assert_eq!(lead(own, "//x/%41"), "ajp://127.0.0.1:8009/x/A");
+    assert_eq!(lead(shop, "/status"), "ajp://127.0.0.1:8010/server");
+    assert_eq!(lead(shop, "/"), "nothing");
+}
+
+#[test]
+fn sites_that_cannot_be() {
+    for (text, wanted) in [
+        ("[[site]]\nhosts = []", "must name a host"),
+        ("[[site]]\nhosts = [\"a b\"]", "is no host name"),
+        ("[[site]]\nhosts = [\"a\"]", "has no [[site.map]]"),
+        ("order = \"any\"", "expected `longest` or `file`"),
+        ("[[map]]\npath = \"~ (\"\nto = \"none\"", "unclosed group"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(wanted), "{error}");
+    }
 }

@@ -13,7 +13,7 @@ mod timer;
 pub(crate) use answer::wants_html;
 pub(crate) use listen::{Ends, serve};
 pub(crate) use log::AccessLog;
-pub(crate) use map::{Mapping, Maps};
+pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites};
 pub(crate) use network::Network;
 
 use ajp::balancer::ResponseBody;
@@ -28,7 +28,7 @@ use http_body_util::{Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use log::{Entry, Logged, Served};
-use map::Found;
+pub(crate) use map::Found;
 use origin::Origin;
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -41,7 +41,7 @@ type GatewayBody = Logged<Either<ResponseBody, Full<Bytes>>>;
 /// What is served, and how.
 #[derive(Debug, Default)]
 pub(crate) struct Site {
-    pub(crate) maps: Maps,
+    pub(crate) sites: Sites,
     /// Largest request body in bytes.
     pub(crate) max_body: Option<u64>,
     /// Proxies whose word about their clients is taken.
@@ -156,10 +156,10 @@ async fn forward(
                     attempts: served.failed.len().saturating_add(1),
                 }
             });
-            if site.maps.is_changing() {
+            if outgoing.maps.is_changing() {
                 let host = parts.headers.get(HOST);
                 let host = host.and_then(|host| host.to_str().ok());
-                reverse::headers(response.headers_mut(), mapping, &site.maps, host);
+                reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
             }
             Ok(response)
         }
@@ -182,6 +182,7 @@ async fn forward(
 struct Outgoing<'a> {
     body: Limited<Incoming>,
     mapping: &'a Mapping,
+    maps: &'a Maps,
     /// As the client has asked, if that is another one.
     uri: Option<Uri>,
     facts: Arc<RequestFacts>,
@@ -200,13 +201,16 @@ fn outgoing<'a>(
         let text = "the method is not supported";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
     }
-    let (mapping, inward) = match site.maps.find(parts.uri.path()) {
+    let nothing = || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address");
+    let maps = site.sites.find(asked_host(parts)).ok_or_else(nothing)?;
+    let (mapping, inward) = match maps.find(parts.uri.path()) {
         Found::Mapped(mapping, inward) => (mapping, inward),
-        Found::Ambiguous => return Err(bad("the path has dot segments")),
-        Found::Nothing => {
-            let text = "there is nothing at this address";
-            return Err(Refusal::new(StatusCode::NOT_FOUND, text));
+        Found::Ambiguous(why) => return Err(bad(why)),
+        Found::Forbidden => {
+            let text = "this address is not for visitors";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text));
         }
+        Found::Nothing => return Err(nothing()),
     };
     let length = body.size_hint().exact();
     if matches!((site.max_body, length), (Some(limit), Some(length)) if length > limit) {
@@ -231,9 +235,19 @@ fn outgoing<'a>(
     Ok(Outgoing {
         body,
         mapping,
+        maps,
         uri,
         facts: client.facts(origin),
     })
+}
+
+/// The host that the client asks for, which in an absolute target outdoes the header
+/// (RFC 9112 section 3.2.2).
+fn asked_host(parts: &request::Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(HOST)?.to_str().ok(),
+    }
 }
 
 /// The request's target at the members: the mapped path and the query as it was.

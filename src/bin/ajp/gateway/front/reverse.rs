@@ -152,6 +152,7 @@ fn is_same(host: &str, authority: &str, scheme: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::map::{Action, Order, Pattern, Rule};
     use super::*;
     use ajp::balancer::{Balancer, BalancerConfig};
 
@@ -161,12 +162,17 @@ mod tests {
             let words: Vec<_> = text.split(' ').collect();
             let (name, target) = words[1].split_at(words[1].find('/').unwrap());
             let balancer = Balancer::new(BalancerConfig::new(name));
-            Mapping::new(words[0], balancer, target)
+            let pattern = Pattern::parse(words[0]).unwrap();
+            let mapping = Mapping::new(&pattern, balancer, target)
                 .unwrap()
                 .location(!words.contains(&"-location"))
-                .cookie_path(!words.contains(&"-cookie"))
+                .cookie_path(!words.contains(&"-cookie"));
+            Rule {
+                pattern,
+                action: Action::Forward(mapping),
+            }
         };
-        Maps::new(table.iter().map(mapping).collect())
+        Maps::new(table.iter().map(mapping).collect(), Order::Longest, false)
     }
 
     /// The value of a header after the way back through the map of this path.
@@ -260,6 +266,19 @@ mod tests {
             "a=1; Path=/cart"
         );
         assert_eq!(back(&maps, "/", "location", "/site/x"), "/x");
+        for (value, expected) in [
+            ("/site//evil.example/x", "/evil.example/x"),
+            (
+                "http://shop.example:8080/site//evil.example/",
+                "http://shop.example:8080/evil.example/",
+            ),
+            ("/site/\\evil.example/x", "/evil.example/x"),
+        ] {
+            assert_eq!(back(&maps, "/", "location", value), expected);
+            assert_eq!(back(&maps, "/", "content-location", value), expected);
+            let refresh = back(&maps, "/", "refresh", &format!("1; url={value}"));
+            assert_eq!(refresh, format!("1; url={expected}"));
+        }
         assert_eq!(back(&maps, "/", "location", "/site"), "/");
         assert_eq!(
             back(&maps, "/", "set-cookie", "a=1; Path=/site"),

@@ -1,0 +1,211 @@
+//! One map: a pattern, and who serves what fits it.
+
+use super::pattern::{InvalidPattern, Pattern, below, fault, split_parameters};
+use super::readings::readings;
+use ajp::balancer::Balancer;
+use regex::Regex;
+use std::borrow::Cow;
+
+/// A pattern and what becomes of the paths that fit it.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) pattern: Pattern,
+    pub(crate) action: Action,
+}
+
+/// What becomes of a path.
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    /// The members of a balancer serve it.
+    Forward(Mapping),
+    /// Nobody serves it: 404.
+    NotFound,
+    /// Nobody may have it: 403.
+    Forbidden,
+}
+
+impl Rule {
+    /// Who serves it, if anybody does.
+    pub(crate) fn mapping(&self) -> Option<&Mapping> {
+        match &self.action {
+            Action::Forward(mapping) => Some(mapping),
+            Action::NotFound | Action::Forbidden => None,
+        }
+    }
+}
+
+/// A path of the site and the path at a balancer's members that stands for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Mapping {
+    balancer: Balancer,
+    target: Target,
+    /// As it stands in the configuration.
+    name: String,
+    pub(in super::super) location: bool,
+    pub(in super::super) cookie_path: bool,
+}
+
+/// How a path of the site becomes one at the members.
+#[derive(Debug, Clone)]
+enum Target {
+    /// `front` is replaced by `target`; both without slash at their end.
+    Prefix { front: String, target: String },
+    /// It is this path.
+    Path(String),
+    /// What the expression found is put into `template`. `base` is the part of it that is
+    /// always the same, up to a slash.
+    Template {
+        regex: Regex,
+        template: String,
+        base: String,
+    },
+}
+
+impl Mapping {
+    /// What fits `pattern` goes to `target` at the members of `balancer`.
+    pub(crate) fn new(
+        pattern: &Pattern,
+        balancer: Balancer,
+        target: &str,
+    ) -> Result<Self, InvalidPattern> {
+        let plain = |text: &str| match fault(text) {
+            None => Ok(text.to_owned()),
+            Some(why) => Err(InvalidPattern::new(target, why)),
+        };
+        let prefix = |front: &str| {
+            Ok(Target::Prefix {
+                front: front.to_owned(),
+                target: plain(target)?.trim_end_matches('/').to_owned(),
+            })
+        };
+        let target = match pattern {
+            Pattern::Below(front) | Pattern::Suffix { below: front, .. } => prefix(front)?,
+            Pattern::Exact(_) => Target::Path(plain(target)?),
+            // As with ProxyPassMatch: without a reference the path goes behind the target.
+            Pattern::Regex(_) if !target.contains('$') => prefix("")?,
+            Pattern::Regex(regex) => {
+                let fixed = target.split('$').next().unwrap_or_default();
+                let (base, _) = fixed
+                    .rsplit_once('/')
+                    .ok_or_else(|| InvalidPattern::new(target, "must begin with a slash"))?;
+                Target::Template {
+                    regex: regex.clone(),
+                    template: target.to_owned(),
+                    base: plain(&format!("{base}/"))?.trim_end_matches('/').to_owned(),
+                }
+            }
+        };
+        Ok(Self {
+            balancer,
+            target,
+            name: pattern.to_string(),
+            location: true,
+            cookie_path: true,
+        })
+    }
+
+    /// Whether URLs in `Location`, `Content-Location` and `Refresh` are mapped back.
+    pub(crate) fn location(mut self, on: bool) -> Self {
+        self.location = on;
+        self
+    }
+
+    /// Whether the paths of cookies are mapped back.
+    pub(crate) fn cookie_path(mut self, on: bool) -> Self {
+        self.cookie_path = on;
+        self
+    }
+
+    /// The pattern as it stands in the configuration.
+    pub(crate) fn path(&self) -> &str {
+        &self.name
+    }
+
+    /// Who serves it.
+    pub(crate) fn balancer(&self) -> &Balancer {
+        &self.balancer
+    }
+
+    /// The path at the members for a path of the site that fits; borrowed if it is the same.
+    pub(crate) fn inward<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
+        if path == "*" {
+            return self.is_whole_site().then_some(path.into());
+        }
+        match &self.target {
+            Target::Prefix { front, target } => {
+                let rest = below(path, front)?;
+                Some(if front == target {
+                    path.into()
+                } else {
+                    joined(target, rest).into()
+                })
+            }
+            Target::Path(target) => Some(format!("{target}{}", split_parameters(path).1).into()),
+            Target::Template {
+                regex, template, ..
+            } => {
+                let (plain, parameters) = split_parameters(path);
+                let found = regex.captures(plain)?;
+                let mut inward = String::new();
+                found.expand(template, &mut inward);
+                inward.push_str(parameters);
+                Some(inward.into())
+            }
+        }
+    }
+
+    /// Whether the members, however they read `inward`, stay below what is mapped.
+    pub(super) fn holds(&self, inward: &str) -> bool {
+        let base = match &self.target {
+            Target::Prefix { target, .. } => target,
+            Target::Path(path) => path,
+            Target::Template { base, .. } => base,
+        };
+        readings(inward).is_ok_and(|all| all.iter().all(|path| below(path, base).is_some()))
+    }
+
+    /// The path of the site for a path, with whatever follows it, at the members.
+    pub(crate) fn outward(&self, path: &str) -> Option<String> {
+        match &self.target {
+            Target::Prefix { front, target } => {
+                let outward = joined(front, below(path, target)?);
+                // `//name` and `/\\name` are other hosts to a browser.
+                let rest = outward.trim_start_matches(['/', '\\']);
+                let slashes = outward.len().saturating_sub(rest.len());
+                Some(if slashes > 1 {
+                    format!("/{rest}")
+                } else {
+                    outward
+                })
+            }
+            Target::Path(_) | Target::Template { .. } => None,
+        }
+    }
+
+    /// How much of a path at the members it explains.
+    pub(in super::super) fn depth(&self) -> usize {
+        match &self.target {
+            Target::Prefix { target, .. } => target.len(),
+            Target::Path(_) | Target::Template { .. } => 0,
+        }
+    }
+
+    /// Whether paths are the same on both sides.
+    pub(super) fn is_same(&self) -> bool {
+        matches!(&self.target, Target::Prefix { front, target } if front == target)
+    }
+
+    /// Whether site and members are one and the same.
+    fn is_whole_site(&self) -> bool {
+        matches!(&self.target, Target::Prefix { front, target } if front.is_empty() && target.is_empty())
+    }
+}
+
+pub(super) fn joined(prefix: &str, rest: &str) -> String {
+    let slash = if prefix.is_empty() && !rest.starts_with('/') {
+        "/"
+    } else {
+        ""
+    };
+    format!("{prefix}{slash}{rest}")
+}
