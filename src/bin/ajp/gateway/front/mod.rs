@@ -165,7 +165,11 @@ async fn forward(
         }
         Err(error) => {
             let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
-            eprintln!("gateway: {method} {uri}: {}", answer::chain(&error));
+            let map = mapping.path();
+            eprintln!(
+                "gateway: {method} {uri} (map {map}): {}",
+                answer::chain(&error)
+            );
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
             entry.served(|| Served {
