@@ -9,8 +9,8 @@ mod cases;
 mod support;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
-use ajp::mapping::{RequestFacts, TlsFacts};
+use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, RequestFacts, Timeouts};
+use ajp::mapping::TlsFacts;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
@@ -30,7 +30,7 @@ fn config() -> PoolConfig {
 }
 
 fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
-    Client::new(Pool::new(Address::from(tomcat.ajp_addr()), config))
+    Client::for_own_requests(Pool::new(Address::from(tomcat.ajp_addr()), config))
 }
 
 /// A gateway to the container at this address. Tomcat neither ends nor closes an aborted
@@ -121,11 +121,11 @@ async fn facts_reach_the_servlet() {
         .with_cipher("TLS_AES_256_GCM_SHA384", 256)
         .with_protocol("TLSv1.3")
         .with_session_id("0a0b");
-    let facts = RequestFacts::new()
-        .remote("192.0.2.10:51234".parse().unwrap())
-        .server("shop.example", 8443)
-        .user("bob", "Basic")
-        .tls_facts(tls);
+    let facts = RequestFacts::new("192.0.2.10".parse().unwrap())
+        .with_remote_port(51234)
+        .with_server("shop.example", 8443)
+        .with_user("bob", "Basic")
+        .with_tls_facts(tls);
     let mut request = Request::get("/app/echo/a%20b?q=%C3%A9")
         .header("host", "shop.example:8443")
         .header(

@@ -34,6 +34,7 @@ labels!(ErrorKind {
     UriTooLong "uri_too_long"
     HeadTooLarge "head_too_large"
     InvalidRequest "invalid_request"
+    MissingFacts "missing_facts"
     UnsupportedTransferEncoding "unsupported_transfer_encoding"
     UpgradeNotSupported "upgrade_not_supported"
     BodySource "body_source"

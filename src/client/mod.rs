@@ -62,6 +62,7 @@ pub use crate::mapping::{
     client::Client,
     repeat::Idempotent,
     replay_body::{ReplayBody, ReplayError},
+    request_facts::RequestFacts,
     response_body::ResponseBody,
     send_error::SendError,
 };

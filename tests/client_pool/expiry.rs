@@ -231,7 +231,7 @@ async fn closed_sockets_are_evicted() {
         streams.remove(0);
         streams
     });
-    let client = Client::new(Pool::new(address, config()));
+    let client = Client::for_own_requests(Pool::new(address, config()));
     fill(&client, 3).await;
     assert_eq!(client.pool().evict_expired(), 0);
     close.send(()).unwrap();
