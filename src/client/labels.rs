@@ -61,7 +61,7 @@ labels!(CloseCause {
     Reset "reset"
     StrayData "stray_data"
     CPing "cping"
-    Suspect "suspect"
+    Unresponsive "unresponsive"
     Stale "stale"
     NoReuse "no_reuse"
     Unclean "unclean"
@@ -70,6 +70,7 @@ labels!(CloseCause {
     Timeout "timeout"
     Request "request"
     Dropped "dropped"
+    Separate "separate"
     PoolShut "pool_shut"
 });
 

@@ -306,7 +306,7 @@ fn begun(
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<ResponseBody, Error> {
-    let secret = pool.config().secret.as_ref();
+    let secret = pool.config().secret();
     let exchange = lease.begin_at_once(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret)
     })?;
@@ -330,7 +330,7 @@ fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
         .uri
         .path_and_query()
         .map_or(0, |uri| uri.as_str().len());
-    let size = pool.config().packet_size.bytes();
+    let size = pool.config().packet_size().bytes();
     if len < size {
         return Ok(());
     }
