@@ -33,8 +33,9 @@
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
 //!
+//! The protocol itself, packet by packet and peer by peer, is described in [`docs::protocol`].
 //! Chapters about security, sizes, timeouts, failover, attributes, TLS and moving from httpd
-//! are in `docs`.
+//! are in [`docs`].
 //!
 //! # A client and a server
 //!
@@ -48,12 +49,7 @@
 pub mod balancer;
 #[cfg(feature = "client")]
 pub mod client;
-#[cfg(all(
-    any(doc, doctest),
-    feature = "balancer",
-    feature = "server",
-    feature = "retry"
-))]
+#[cfg(any(doc, doctest))]
 pub mod docs;
 pub mod dump;
 #[cfg(any(feature = "client", feature = "server"))]

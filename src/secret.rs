@@ -65,7 +65,7 @@ impl Secret {
     }
 
     /// The bytes, for the one place that writes them to the wire.
-    #[cfg(feature = "client")]
+    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }

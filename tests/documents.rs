@@ -20,7 +20,14 @@ fn read(path: &str) -> String {
 /// Every document of the project.
 fn documents() -> Vec<PathBuf> {
     let mut all = Vec::new();
-    for dir in ["", "src/docs", "benches", "fuzz", "tests/fixtures/captures"] {
+    for dir in [
+        "",
+        "src/docs",
+        "src/docs/protocol",
+        "benches",
+        "fuzz",
+        "tests/fixtures/captures",
+    ] {
         for entry in std::fs::read_dir(root().join(dir)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -59,6 +66,8 @@ fn links_lead_somewhere() {
             }
             // Those to items are checked by rustdoc.
             if link.starts_with("crate::")
+                || link.starts_with("self::")
+                || link.starts_with("super::")
                 || link.starts_with("std::")
                 || link.starts_with("http::")
             {
@@ -119,6 +128,22 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
         }
     }
     assert_eq!(chapters.len(), 11);
+    let (index, first) = (
+        read("src/docs/protocol/mod.rs"),
+        read("src/docs/protocol/overview.md"),
+    );
+    let mut chapters = 0;
+    for entry in std::fs::read_dir(root().join("src/docs/protocol")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(name) = file.strip_suffix(".md").filter(|&name| name != "overview") {
+            assert!(index.contains(&format!(
+                "#[doc = include_str!(\"{file}\")]\npub mod {name} {{}}"
+            )));
+            assert!(first.contains(&format!("- [`{name}`]")), "{name}");
+            chapters += 1;
+        }
+    }
+    assert_eq!(chapters, 8);
     // The table of timeouts, against the code.
     let table = read("src/docs/timeouts.md");
     let shown = format!(

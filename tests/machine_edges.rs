@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 const SIZE: PacketSize = PacketSize::DEFAULT;
 
-/// Section 4.12: sent after End Response, the packet would be read as a message.
+/// Protocol chapter "reuse": sent after End Response, the packet would be read as a message.
 #[test]
 fn a_body_packet_that_is_late_makes_no_connection_reusable() {
     for framing in [BodyFraming::Length(5), BodyFraming::Chunked] {
@@ -54,7 +54,7 @@ fn a_refused_chunk_takes_nothing_from_the_announced_length() {
     assert_eq!(exchange.response_left(), Some(816));
 }
 
-/// Section 3.4: a container refuses them.
+/// Protocol chapter "codes": a container refuses them.
 #[test]
 fn well_known_attributes_are_written_once() {
     let named = |name| Attribute::Named {

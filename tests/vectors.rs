@@ -1,4 +1,4 @@
-//! The test vectors of protocol section 9: 24 positive and 41 negative ones decode or fail as
+//! The test vectors: 24 positive and 41 negative ones decode or fail as
 //! stated, whole and fed byte by byte.
 //!
 //! A positive vector goes through both state machines; all facts that the fixture states are
@@ -320,7 +320,7 @@ fn positive_vectors_are_written_as_stated_or_in_the_canonical_form() {
     );
 }
 
-/// Section 9.2: a cut inside a complete packet is an error, except where the shorter bytes
+/// A cut inside a complete packet is an error, except where the shorter bytes
 /// are a packet of their own: no payload is end of body, a chunk may lack its terminator.
 #[test]
 fn shortened_payloads_of_positive_vectors_are_errors() {
@@ -394,7 +394,7 @@ type Outcome = (&'static str, Option<DecodeError>);
 fn to_idle_container(bytes: &[u8]) -> Outcome {
     let payload = match take(bytes, Direction::ToContainer) {
         Ok(payload) => payload,
-        // Section 4.16: right magic and too long is a 400, anything else is no AJP.
+        // Protocol chapter "exchange": right magic and too long is a 400, anything else is no AJP.
         Err(error) if error.field() == Field::PayloadLength => return ("bad_request", Some(error)),
         Err(error) => return ("close", Some(error)),
     };

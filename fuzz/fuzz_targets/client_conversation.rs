@@ -23,7 +23,7 @@ enum Phase {
     Failed,
 }
 
-/// Section 4.15, with plain counters.
+/// Protocol chapter "exchange", with plain counters.
 #[derive(Debug, Clone)]
 struct Model {
     size: PacketSize,
@@ -79,7 +79,8 @@ impl Model {
         self.length.map(|length| length - self.sent)
     }
 
-    /// The rule of section 4.3: min(k, P-6, left), and nothing after the end of the exchange.
+    /// The rule of protocol chapter "exchange": min(k, P-6, left), and nothing after the end of the
+    /// exchange.
     fn credit(&self) -> Option<usize> {
         if !self.is_open() || self.owed == self.answered {
             return None;
@@ -156,7 +157,7 @@ impl Model {
         }
     }
 
-    /// Section 4.11, conditions 1 to 6.
+    /// Protocol chapter "reuse".
     fn is_reusable(&self) -> bool {
         self.phase == (Phase::Ended { reuse: true })
             && self.owed == self.answered

@@ -345,7 +345,7 @@ fn offer_attribute(
             (shadow::Attribute::Coded(a, _), shadow::Attribute::Coded(b, _)) => a == b,
             (shadow::Attribute::KeySize(_), shadow::Attribute::KeySize(_)) => true,
             (shadow::Attribute::Named(a, _), shadow::Attribute::Named(b, _)) => {
-                // Section 3.4: a container refuses them.
+                // Protocol chapter "codes": a container refuses them.
                 a == b && shadow::WELL_KNOWN.iter().any(|name| name.as_bytes() == a)
             }
             _ => false,

@@ -1,5 +1,5 @@
 //! The container's side of a connection. Against any web server, with a model written from
-//! section 4.16 of the document; and both machines back to back over one connection that is
+//! protocol chapter "exchange"; and both machines back to back over one connection that is
 //! reused, where nothing may hang, get lost or be left over.
 
 #![no_main]
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// An exchange by section 4.16, with plain counters.
+/// An exchange by protocol chapter "exchange", with plain counters.
 #[derive(Debug, Clone)]
 struct Model {
     framing: BodyFraming,

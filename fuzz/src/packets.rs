@@ -22,7 +22,7 @@ pub enum Stop {
     TooLong,
 }
 
-/// By hand, from section 1.1 and the receiver's rule of section 1.4.2.
+/// By hand, from protocol chapter "packets" and the receiver's rule of protocol chapter "packets".
 #[must_use]
 pub fn split_by_hand(
     mut bytes: &[u8],

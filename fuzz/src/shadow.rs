@@ -178,7 +178,7 @@ pub enum Body {
     End,
 }
 
-// Byte classes of section 6.4.
+// Byte classes of protocol chapter "packets".
 
 #[must_use]
 pub fn token_byte(b: u8) -> bool {
@@ -226,7 +226,7 @@ pub fn pem_byte(b: u8) -> bool {
     b == 0x0a || b == 0x0d || (0x20..=0x7e).contains(&b)
 }
 
-/// Section 6.5, rule 1.
+/// Protocol chapter "framing".
 #[must_use]
 pub fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
@@ -255,7 +255,7 @@ impl Payload<'_> {
         Some(u16::from(high) << 8 | u16::from(low))
     }
 
-    /// Section 1.3. The outer `None` is malformed, the inner one null.
+    /// Protocol chapter "packets". The outer `None` is malformed, the inner one null.
     fn string(&mut self, allowed: impl Fn(u8) -> bool) -> Option<Text> {
         let len = self.integer()?;
         if len == 0xffff {
@@ -292,7 +292,7 @@ impl Payload<'_> {
         Some(Header { code, name, value })
     }
 
-    /// Section 3.5.1.
+    /// Protocol chapter "codes".
     fn key_size(&mut self) -> Option<u16> {
         let number = self.integer()?;
         let digits = usize::from(number);
@@ -348,7 +348,7 @@ fn same_kind(a: &Attribute, b: &Attribute) -> bool {
     }
 }
 
-/// Sections 4.2 to 4.5 and 6.5.
+/// Protocol chapters "framing" and "exchange".
 #[must_use]
 pub fn body_framing(headers: &[Header]) -> Option<BodyFraming> {
     let named = |name: &'static str| {
@@ -367,7 +367,7 @@ pub fn body_framing(headers: &[Header]) -> Option<BodyFraming> {
     }
 }
 
-/// Section 2.2.
+/// Protocol chapter "packets".
 fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
     let method_code = payload.byte()?;
     let method = match method_code {
@@ -456,7 +456,7 @@ pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer> {
     Some(message)
 }
 
-/// Section 2.8.
+/// Protocol chapter "packets".
 fn response(payload: &mut Payload<'_>) -> Option<Response> {
     let status = payload.integer()?;
     if !(100..=999).contains(&status) {
@@ -497,7 +497,7 @@ pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
     let message = match payload.byte()? {
         3 => {
             let len = usize::from(payload.integer()?);
-            // Section 2.7: the terminator may have any value or be missing.
+            // Protocol chapter "packets": the terminator may have any value or be missing.
             if bytes.len() != len + 3 && bytes.len() != len + 4 {
                 return None;
             }
@@ -505,7 +505,7 @@ pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
             ToWebServer::Chunk(bytes[3..3 + len].to_vec())
         }
         4 => ToWebServer::Head(response(&mut payload)?),
-        // Section 5, D-39: only 1 is reuse.
+        // Protocol chapter "peers": only 1 is reuse.
         5 => ToWebServer::End {
             reuse: payload.byte()? == 1,
         },
@@ -520,7 +520,7 @@ pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
     Some(message)
 }
 
-/// Sections 2.3 and 4.6, with the tolerance of section 4.16.
+/// Protocol chapters "packets" and "exchange", with the tolerance of protocol chapter "exchange".
 #[must_use]
 pub fn body(payload: &[u8]) -> Option<Body> {
     let (len, data) = match payload {

@@ -16,8 +16,9 @@ enum State {
     Trial { serial: u64, since: Instant },
 }
 
-/// `mod_jk`'s states OK, ERROR, RECOVER and PROBE (protocol section 8.8): open turns into
-/// half open by time alone, and exactly one request probes.
+/// `mod_jk`'s states OK, ERROR, RECOVER and PROBE (protocol chapter
+/// [balancing](crate::docs::protocol::balancing#mod_jk-members)): open turns into half open by time
+/// alone, and exactly one request probes.
 #[derive(Debug, Clone)]
 pub(super) struct Circuit {
     state: State,

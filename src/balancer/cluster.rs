@@ -13,8 +13,9 @@ use super::sticky::Session;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Members, and which of them serves a request (protocol section 8). Give it the same
-/// calls, times and random numbers and it chooses the same members.
+/// Members, and which of them serves a request (protocol chapter
+/// [balancing](crate::docs::protocol::balancing)). Give it the same calls, times and random numbers
+/// and it chooses the same members.
 ///
 /// ```
 /// use ajp::balancer::{Ask, Cluster, ClusterConfig, Member, Outcome, Seeded};

@@ -140,7 +140,9 @@ impl Failover {
     }
 }
 
-/// What an error says of the member (protocol sections 6.7 and 8.10).
+/// What an error says of the member (protocol chapters
+/// [security](crate::docs::protocol::security#taking-a-container-out) and
+/// [balancing](crate::docs::protocol::balancing)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing: the request or its source is at fault.

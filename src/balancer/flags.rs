@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::BitOr;
 use std::str::FromStr;
 
-/// What an operator has said about a member (protocol section 8.3). No flag: active.
+/// What an operator has said about a member (protocol chapter
+/// [balancing](crate::docs::protocol::balancing#httpd-members)). No flag: active.
 ///
 /// As text it is httpd's `status`: letters, each switched on by `+` or off by `-` before
 /// it.

@@ -207,6 +207,5 @@ pub(super) fn is_overload(kind: ErrorKind) -> bool {
 
 /// Whether waiting for a place explains that there was no answer.
 pub(super) fn is_full(pool: &Pool) -> bool {
-    let stats = pool.stats();
-    stats.in_use >= stats.max_connections
+    pool.stats().in_use >= pool.config().max_connections
 }

@@ -9,10 +9,11 @@
 //! | [`Balancer`] | a cluster with a [`Pool`](crate::client::Pool) for each member: picks, health checks, management |
 //! | [`Balancer::send`] | requests, with failover |
 //!
-//! It does what `mod_proxy_balancer` and `mod_jk` do (protocol section 8), with these
-//! differences: a member that failed is tried by one request and not by all; a failure
-//! counts against a member only if it is the member's; session names are compared whole; a
-//! member that returns is not flooded; nothing is sent twice that may do harm twice.
+//! It does what `mod_proxy_balancer` and `mod_jk` do (protocol chapter
+//! [balancing](crate::docs::protocol::balancing)), with these differences: a member that failed is
+//! tried by one request and not by all; a failure counts against a member only if it is the
+//! member's; session names are compared whole; a member that returns is not flooded; nothing is
+//! sent twice that may do harm twice.
 //!
 //! What may not live here: HTTP types (see [`crate::mapping`]), packets.
 

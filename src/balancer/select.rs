@@ -1,5 +1,5 @@
 //! Who can serve a request, and in which order: sessions, sets, spares, standbys (protocol
-//! sections 8.1, 8.2, 8.6 and 8.7).
+//! chapter [balancing](crate::docs::protocol::balancing#httpd-methods)).
 
 use super::Flags;
 use super::circuit::Phase;

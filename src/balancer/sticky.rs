@@ -1,6 +1,6 @@
-//! Which member a session lives on, read from cookies and path parameters (protocol
-//! sections 8.2 and 8.7). Names are compared whole and case-sensitively, never searched
-//! for.
+//! Which member a session lives on, read from cookies and path parameters (protocol chapter
+//! [balancing](crate::docs::protocol::balancing#httpd-sessions)). Names are compared whole and
+//! case-sensitively, never searched for.
 
 use super::failover::Fault;
 use super::route_cookie::RouteCookie;

@@ -28,12 +28,13 @@ pub enum CloseCause {
     CPing,
     /// Another one that was not idle for longer did not answer `CPing` in the time that the
     /// pool gives ([`Timeouts::with_cping`](super::Timeouts::with_cping)).
-    Unresponsive,
+    Suspect,
     /// It was idle and closed under the next request, before any answer.
     Stale,
     /// The container ended a response with reuse 0.
     NoReuse,
-    /// A response ended and something could be left over (section 4.11).
+    /// A response ended and something could be left over (protocol chapter
+    /// [reuse](crate::docs::protocol::reuse#conditions)).
     Unclean,
     /// The container broke the protocol.
     Protocol,
@@ -45,9 +46,6 @@ pub enum CloseCause {
     Request,
     /// The caller dropped the exchange or the lease.
     Dropped,
-    /// It was opened beside the pool with
-    /// [`Pool::acquire_separate`](super::Pool::acquire_separate), and its exchange is over.
-    Separate,
     /// The pool was shut down or is gone.
     PoolShut,
 }

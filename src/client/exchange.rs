@@ -1,6 +1,5 @@
 //! One request and its response, driven by whoever polls it.
 
-mod begin;
 mod ending;
 
 use super::cause::CloseCause;
@@ -30,9 +29,9 @@ const HIGH_WATER: usize = 262_144;
 /// with [`send_body`](Self::send_body) or end the body with
 /// [`send_end_of_body`](Self::send_end_of_body).
 ///
-/// After [`ClientEvent::End`] the connection went back to the pool if all seven conditions
-/// of protocol section 4.11 hold; otherwise, and when the exchange is dropped before,
-/// it is closed.
+/// After [`ClientEvent::End`] the connection went back to the pool if all seven conditions of
+/// protocol chapter [reuse](crate::docs::protocol::reuse#conditions) hold; otherwise, and when the
+/// exchange is dropped before, it is closed.
 #[derive(Debug)]
 pub struct Exchange {
     lease: Lease,
@@ -74,7 +73,7 @@ impl Exchange {
         let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
             (connection.io.traffic(), connection.io.queued())
         });
-        let span = ExchangeSpan::new(&lease.shared.id, lease.reused);
+        let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
         let start = if lease.reused {

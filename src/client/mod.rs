@@ -1,10 +1,11 @@
 //! The web server's role: a pool of connections to one container, and one exchange at a
 //! time on each of them.
 //!
-//! The task that calls drives the socket: nothing is spawned, no channel lies between.
-//! An [`Exchange`] owns its connection; it gives it back to its [`Pool`] only from the one
-//! state in which nothing can be left over (protocol section 4.11), and closes it in
-//! every other case, also when it is dropped.
+//! The task that calls drives the socket: nothing is spawned, no channel lies between. An
+//! [`Exchange`] owns its connection; it gives it back to its [`Pool`] only from the one state in
+//! which nothing can be left over (protocol chapter
+//! [reuse](crate::docs::protocol::reuse#conditions)), and closes it in every other case, also when
+//! it is dropped.
 //!
 //! | question | answer |
 //! |---|---|
@@ -25,17 +26,15 @@ mod cping;
 mod error;
 mod exchange;
 mod idle;
-mod idle_order;
 mod keep_alive;
 mod labels;
 mod lease;
 mod limits;
 mod local_resources;
-mod maintain;
 mod observer;
-mod permits;
 mod phases;
 mod pool;
+mod queue;
 mod shared;
 mod span;
 mod stats;
@@ -46,13 +45,12 @@ mod waits;
 
 pub use address::{Address, InvalidAddress};
 pub use cause::CloseCause;
-pub use config::{InvalidPacketSize, PoolConfig};
+pub use config::PoolConfig;
 pub use cping::CPingMode;
 pub use error::{Blame, Error, ErrorKind, Retry};
 pub use exchange::Exchange;
-pub use idle_order::IdleOrder;
 pub use lease::Lease;
-pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome, PoolId};
+pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome};
 pub use phases::Phases;
 pub use pool::Pool;
 pub use stats::{PoolStats, TimeoutCounts};
@@ -65,7 +63,6 @@ pub use crate::mapping::{
     client::Client,
     repeat::Idempotent,
     replay_body::{ReplayBody, ReplayError},
-    request_facts::RequestFacts,
     response_body::ResponseBody,
     send_error::SendError,
 };

@@ -85,8 +85,9 @@ impl Timeouts {
         self
     }
 
-    /// From one packet of the container to the next. Tomcat neither ends nor closes an
-    /// aborted response, so this is the only way to notice (section 11).
+    /// From one packet of the container to the next. Tomcat neither ends nor closes an aborted
+    /// response, so this is the only way to notice (protocol chapter
+    /// [peers](crate::docs::protocol::peers)).
     #[must_use]
     pub fn with_between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.between_packets = limit.into();

@@ -1,5 +1,7 @@
-//! Chapters for who runs this: what to set, what to watch, what goes wrong and why.
+//! Chapters for who runs this: what to set, what to watch, what goes wrong and why; and the
+//! protocol itself.
 //!
+//! - [`protocol`]: AJP/1.3 as it is spoken, packet by packet and peer by peer.
 //! - [`security`]: Ghostcat, secrets, attributes, smuggling.
 //! - [`pool_size`]: one formula.
 //! - [`timeouts`]: every name of mod_jk and mod_proxy, and ours.
@@ -14,36 +16,56 @@
 //!
 //! Only text: nothing in here is compiled into a program. All code in it is tested.
 #![allow(clippy::doc_markdown, reason = "names of other programs")]
+#![cfg_attr(
+    not(all(feature = "balancer", feature = "server", feature = "retry")),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "a build without these parts has no chapters about them"
+    )
+)]
 
-#[doc = include_str!("security.md")]
-pub mod security {}
+pub mod protocol;
 
-#[doc = include_str!("pool_size.md")]
-pub mod pool_size {}
+/// Chapters that need the parts they are about.
+macro_rules! chapters {
+    ($($file:literal pub mod $name:ident {})*) => {$(
+        #[cfg(all(feature = "balancer", feature = "server", feature = "retry"))]
+        #[doc = include_str!($file)]
+        pub mod $name {}
+    )*};
+}
 
-#[doc = include_str!("timeouts.md")]
-pub mod timeouts {}
+chapters! {
+    "security.md"
+    pub mod security {}
 
-#[doc = include_str!("failover.md")]
-pub mod failover {}
+    "pool_size.md"
+    pub mod pool_size {}
 
-#[doc = include_str!("packet_size.md")]
-pub mod packet_size {}
+    "timeouts.md"
+    pub mod timeouts {}
 
-#[doc = include_str!("attributes.md")]
-pub mod attributes {}
+    "failover.md"
+    pub mod failover {}
 
-#[doc = include_str!("tls.md")]
-pub mod tls {}
+    "packet_size.md"
+    pub mod packet_size {}
 
-#[doc = include_str!("text.md")]
-pub mod text {}
+    "attributes.md"
+    pub mod attributes {}
 
-#[doc = include_str!("observability.md")]
-pub mod observability {}
+    "tls.md"
+    pub mod tls {}
 
-#[doc = include_str!("websocket.md")]
-pub mod websocket {}
+    "text.md"
+    pub mod text {}
 
-#[doc = include_str!("migration.md")]
-pub mod migration {}
+    "observability.md"
+    pub mod observability {}
+
+    "websocket.md"
+    pub mod websocket {}
+
+    "migration.md"
+    pub mod migration {}
+}

@@ -136,7 +136,7 @@ impl Conversation {
                 Direction::ToContainer
             }
             ToWebServer::EndResponse { .. } => {
-                // A packet that is still due would be read as a message (section 4.12).
+                // A packet that is still due would be read as a message (protocol chapter "reuse").
                 self.owed = 0;
                 Direction::ToContainer
             }

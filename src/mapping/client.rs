@@ -1,8 +1,8 @@
 //! HTTP requests over a pool of AJP connections.
 
+use super::facts::RequestFacts;
 use super::repeat::{self, Idempotent, Repeat};
-use super::request_encode::{ContainerFacts, write_request};
-use super::request_facts::{OWN_REQUEST, RequestFacts};
+use super::request_encode::{Told, write_request};
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
@@ -25,23 +25,14 @@ static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
 
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
-/// A container believes what it is told about the HTTP client of a request, such as its address.
-/// So every request needs [`RequestFacts`], in its extensions or as an argument of
-/// [`send_parts`](Self::send_parts); a request without is refused with
-/// [`ErrorKind::MissingFacts`].
-///
-/// It is a `tower_service::Service<http::Request<B>>`.
+/// It is also a [`tower_service::Service`] for `http::Request<B>`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use ajp::client::{Address, Client, Pool, PoolConfig, RequestFacts};
+/// use ajp::client::{Address, Client, Pool, PoolConfig};
 /// let address: Address = "ajp://127.0.0.1:8009".parse()?;
 /// let client = Client::new(Pool::new(address, PoolConfig::default()));
-/// // As a web server knows them of the connection that the request came over.
-/// let (remote, local) = (([192, 0, 2, 10], 51234).into(), ([192, 0, 2, 1], 80).into());
-/// let request = http::Request::get("http://app.example/hello")
-///     .extension(RequestFacts::from_connection(remote, local))
-///     .body(http_body_util::Empty::<bytes::Bytes>::new())?;
+/// let request = http::Request::get("http://app.example/hello").body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = client.send(request).await?;
 /// assert_eq!(response.status(), 200);
 /// # Ok(())
@@ -50,31 +41,13 @@ static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool,
-    own_requests: bool,
 }
 
 impl Client {
-    /// A client over this pool, for requests that somebody has sent: each of them needs
-    /// [`RequestFacts`].
+    /// A client over this pool.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        Self {
-            pool,
-            own_requests: false,
-        }
-    }
-
-    /// A client over this pool, for requests that this program makes itself: those without
-    /// [`RequestFacts`] are sent with [`RequestFacts::own_request`].
-    ///
-    /// Never pass a request on with it that somebody has sent: the container would take this
-    /// machine for its client.
-    #[must_use]
-    pub fn for_own_requests(pool: Pool) -> Self {
-        Self {
-            pool,
-            own_requests: true,
-        }
+        Self { pool }
     }
 
     /// The pool.
@@ -85,12 +58,12 @@ impl Client {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. Trailers of
-    /// the request body are left out, as AJP has none (RFC 9110 section 6.5.1 allows it). The
+    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. The
     /// request body is only polled when the container waits for data; an announced length is
-    /// enforced. A connection that turns out stale before the request is written is replaced once by a
-    /// fresh one; after that only idempotent requests ([`Idempotent`], or else the method) of which no
-    /// body was taken are sent again (protocol section 4.17).
+    /// enforced. A connection that turns out stale before the request is written is replaced once
+    /// by a fresh one; after that only idempotent requests ([`Idempotent`], or else the method) of
+    /// which no body was taken are sent again (protocol chapter
+    /// [exchange](crate::docs::protocol::exchange#sending-a-request-again)).
     ///
     /// # Errors
     /// [`Error`]: which step failed, how far it got, and whether a retry is safe.
@@ -107,10 +80,7 @@ impl Client {
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let source = FactsSource::Extensions {
-            own_requests: self.own_requests,
-        };
-        send_with(&self.pool, parts, source, body)
+        send_with(&self.pool, parts, Told::default(), body)
     }
 
     /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
@@ -119,7 +89,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: ajp::client::Client, request: http::Request<http_body_util::Empty<bytes::Bytes>>,
-    /// #     facts: ajp::client::RequestFacts) -> Result<(), ajp::client::Error> {
+    /// #     facts: ajp::mapping::RequestFacts) -> Result<(), ajp::client::Error> {
     /// let (parts, body) = request.into_parts();
     /// let response = client.send_parts(&parts, &facts, body).await?;
     /// println!("{} {}: {}", parts.method, parts.uri, response.status());
@@ -141,7 +111,7 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        send_with(&self.pool, parts, FactsSource::Given(facts.into()), body)
+        send_with(&self.pool, parts, Some(facts).into(), body)
     }
 
     /// As [`send`](Self::send), with the request in the error as long as its body was not
@@ -181,10 +151,7 @@ impl Client {
             let sent = match begun {
                 Ok((framing, begun)) => {
                     upload = begun;
-                    let source = FactsSource::Extensions {
-                        own_requests: self.own_requests,
-                    };
-                    exchange(&self.pool, &parts, source, framing, &mut upload).await
+                    exchange(&self.pool, &parts, Told::default(), framing, &mut upload).await
                 }
                 Err(error) => Err(error),
             };
@@ -196,48 +163,11 @@ impl Client {
     }
 }
 
-/// Where the facts of a request are.
-#[derive(Clone, Copy)]
-pub(super) enum FactsSource<'a> {
-    /// In its extensions. If there are none, the request is one of this program's own, or it is
-    /// refused.
-    Extensions { own_requests: bool },
-    /// The caller has them.
-    Given(ContainerFacts<'a>),
-}
-
-impl<'a> FactsSource<'a> {
-    fn find(self, parts: &'a request::Parts) -> Result<ContainerFacts<'a>, Error> {
-        match self {
-            Self::Given(facts) => Ok(facts),
-            Self::Extensions { own_requests } => {
-                find_facts(parts, own_requests).map(ContainerFacts::from)
-            }
-        }
-    }
-}
-
-/// The facts in the extensions of a request, or those of a request of this program's own.
-pub(super) fn find_facts(
-    parts: &request::Parts,
-    own_requests: bool,
-) -> Result<&RequestFacts, Error> {
-    match parts.extensions.get() {
-        Some(facts) => Ok(facts),
-        None if own_requests => Ok(&OWN_REQUEST),
-        None => Err(Error::new(
-            ErrorKind::MissingFacts,
-            "put `RequestFacts` into its extensions, or send a request of your own with \
-             `Client::for_own_requests` or `BalancerConfig::with_own_requests`",
-        )),
-    }
-}
-
-/// Sends to the container of a pool.
+/// Sends to the container of a pool. What is told comes before the facts of the extensions.
 pub(super) fn send_with<B>(
     pool: &Pool,
     parts: impl Borrow<request::Parts> + Send,
-    source: FactsSource<'_>,
+    told: Told<'_>,
     body: B,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
 where
@@ -246,7 +176,7 @@ where
     let begun = begin(parts.borrow(), &mut Some(body));
     async move {
         let (framing, mut upload) = begun?;
-        exchange(pool, parts.borrow(), source, framing, &mut upload).await
+        exchange(pool, parts.borrow(), told, framing, &mut upload).await
     }
 }
 
@@ -254,18 +184,18 @@ where
 async fn exchange(
     pool: &Pool,
     parts: &request::Parts,
-    source: FactsSource<'_>,
+    mut told: Told<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<Response<ResponseBody>, Error> {
     check_uri_length(pool, parts)?;
-    let facts = source.find(parts)?;
+    told.facts = told.facts.or_else(|| parts.extensions.get());
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
     let mut lease = pool.acquire_with(timeouts).await?;
     let mut first = Progress::NotSent;
     loop {
         let reused = lease.is_reused();
-        let begun = begun(pool, lease, parts, facts, framing, upload);
+        let begun = begun(pool, lease, parts, told, framing, upload);
         let mut body = begun.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
@@ -302,13 +232,13 @@ fn begun(
     pool: &Pool,
     lease: Lease,
     parts: &request::Parts,
-    facts: ContainerFacts<'_>,
+    told: Told<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<ResponseBody, Error> {
-    let secret = pool.config().secret();
+    let secret = pool.config().secret.as_ref();
     let exchange = lease.begin_at_once(parts.method == Method::HEAD, |buffer, size| {
-        write_request(buffer, size, parts, facts, framing, secret)
+        write_request(buffer, size, parts, told, framing, secret)
     })?;
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }
@@ -330,7 +260,7 @@ fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
         .uri
         .path_and_query()
         .map_or(0, |uri| uri.as_str().len());
-    let size = pool.config().packet_size().bytes();
+    let size = pool.config().packet_size.bytes();
     if len < size {
         return Ok(());
     }
@@ -400,7 +330,8 @@ fn is_real_upgrade(protocol: &[u8]) -> bool {
     !name.is_empty() && !name.eq_ignore_ascii_case(b"h2c") && !name.eq_ignore_ascii_case(b"http")
 }
 
-/// How the request announces its body (section 6.5).
+/// How the request announces its body (protocol chapter
+/// [framing](crate::docs::protocol::framing#requests)).
 fn framing<B: Body>(announced: &Announced<'_>, body: Option<&B>) -> Result<BodyFraming, Error> {
     let exact = body.map_or(Some(0), |body| body.size_hint().exact());
     match (announced.coding, announced.length) {

@@ -49,11 +49,11 @@ pub(super) enum Kind {
     Coded(u8),
     /// Written with its name spelled out.
     Spelled,
-    #[cfg(feature = "client")]
     Expect,
     ContentLength,
     Connection,
-    /// Concerns one HTTP connection only and must not be passed on (protocol section 4.10).
+    /// Concerns one HTTP connection only and must not be passed on (protocol chapter
+    /// [framing](crate::docs::protocol::framing#headers-that-stay-on-their-connection)).
     HopByHop,
 }
 
@@ -80,7 +80,6 @@ macro_rules! kind {
 }
 
 /// The kind of a name in a request.
-#[cfg(feature = "client")]
 #[inline]
 pub(super) fn request_kind(name: &str) -> Kind {
     kind!(name,
@@ -117,8 +116,8 @@ pub(super) fn response_kind(name: &str) -> Kind {
     )
 }
 
-/// Whether a header concerns one HTTP connection only and must not be passed on
-/// (protocol section 4.10).
+/// Whether a header concerns one HTTP connection only and must not be passed on (protocol chapter
+/// [framing](crate::docs::protocol::framing#headers-that-stay-on-their-connection)).
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     is_hop_by_hop_name(name.as_str())
 }
@@ -141,24 +140,17 @@ pub(super) fn nominates(value: &HeaderValue) -> bool {
 }
 
 /// Whether a `Connection` header names `name` as belonging to this connection.
-///
-/// A header that HTTP defines for the recipient of the message does not belong to a connection,
-/// whatever a peer writes (RFC 9110 section 7.6.1): otherwise a client could take `Host` or
-/// `Cookie` away from a request. The callers keep those that have a code; this function keeps
-/// those that have none.
-pub(crate) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let is_end_to_end = name.as_str().starts_with("content-") || *name == header::CACHE_CONTROL;
-    !is_end_to_end
-        && headers.get_all(header::CONNECTION).iter().any(|value| {
-            value.as_bytes().split(|&b| b == b',').any(|option| {
-                option
-                    .trim_ascii()
-                    .eq_ignore_ascii_case(name.as_str().as_bytes())
-            })
+pub(super) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|&b| b == b',').any(|option| {
+            option
+                .trim_ascii()
+                .eq_ignore_ascii_case(name.as_str().as_bytes())
         })
+    })
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::{

@@ -38,9 +38,13 @@ pub fn write_send_headers(
             .headers
             .iter()
             .map_while(|(name, value)| {
-                let text = name.as_str();
-                let code = match response_kind(text) {
+                if nominated && is_nominated(&parts.headers, name) {
+                    return Some(None);
+                }
+                let name = name.as_str();
+                let code = match response_kind(name) {
                     Kind::Coded(code) => Some(code),
+                    Kind::Spelled | Kind::Expect => None,
                     Kind::HopByHop | Kind::Connection => return Some(None),
                     Kind::ContentLength if matches!(status, 204 | 205) => return Some(None),
                     Kind::ContentLength => {
@@ -54,10 +58,8 @@ pub fn write_send_headers(
                         }
                         response_header_code(b"content-length")
                     }
-                    _ if nominated && is_nominated(&parts.headers, name) => return Some(None),
-                    _ => None,
                 };
-                Some(Some((code, text, value.as_bytes())))
+                Some(Some((code, name, value.as_bytes())))
             })
             .flatten(),
     )?;

@@ -1,4 +1,5 @@
-//! The web server's side of one exchange (protocol section 4.15).
+//! The web server's side of one exchange (protocol chapter
+//! [exchange](crate::docs::protocol::exchange)).
 
 use super::error::ProtocolError;
 use crate::wire::{
@@ -171,8 +172,9 @@ impl ClientExchange {
     /// Most data bytes the next body packet may carry, `None` when none is due.
     /// `Some(0)` means that end of body is due ([`send_end`](Self::send_end)).
     ///
-    /// Never more than was asked for, than fits, or than Content-Length leaves. After the end
-    /// of the exchange nothing is due: the container would read it as a message (section 4.12).
+    /// Never more than was asked for, than fits, or than Content-Length leaves. After the end of
+    /// the exchange nothing is due: the container would read it as a message (protocol chapter
+    /// [reuse](crate::docs::protocol::reuse#early-end)).
     #[must_use]
     pub fn credit(&self) -> Option<usize> {
         if matches!(self.phase, Phase::Ended { .. } | Phase::Failed) {
@@ -233,8 +235,9 @@ impl ClientExchange {
         Ok(FromWebServer::Body(RequestBody::End))
     }
 
-    /// Uses the credit for an end-of-body packet. It means "complete": a body that is cut
-    /// short must close the connection instead (section 4.6).
+    /// Uses the credit for an end-of-body packet. It means "complete": a body that is cut short
+    /// must close the connection instead (protocol chapter
+    /// [exchange](crate::docs::protocol::exchange#the-end-of-a-body)).
     ///
     /// # Errors
     /// [`ProtocolError::RequestTooShort`] when Content-Length promised more, and
@@ -316,7 +319,8 @@ impl ClientExchange {
     fn head(&mut self, head: SendHeaders) -> Result<ClientEvent, ProtocolError> {
         self.progress = Progress::Responding;
         match head.status() {
-            // Section 4.8: nobody is known to send these; waiting for the final head is safe.
+            // Protocol chapter "exchange": nobody is known to send these; waiting for the final
+            // head is safe.
             100 | 102 | 103 => return Ok(ClientEvent::Ignored),
             status @ 101..=199 => return Err(ProtocolError::InformationalStatus(status)),
             204 | 205 | 304 => self.no_body = true,
@@ -363,9 +367,10 @@ impl ClientExchange {
         matches!(self.phase, Phase::Ended { .. })
     }
 
-    /// Whether the machine's conditions of section 4.11 hold: End Response with reuse 1
-    /// and no body packet due. The caller must add its own: everything that was sent has
-    /// reached the kernel and no byte is unread.
+    /// Whether the machine's conditions of protocol chapter
+    /// [reuse](crate::docs::protocol::reuse#conditions) hold: End Response with reuse 1 and no body
+    /// packet due. The caller must add its own: everything that was sent has reached the kernel and
+    /// no byte is unread.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         self.phase == (Phase::Ended { reuse: true })
@@ -373,9 +378,10 @@ impl ClientExchange {
             && self.progress >= Progress::RequestSent
     }
 
-    /// Whether the container answered 403 and closes: Tomcat does so when the secret is
-    /// missing or wrong, or when a request attribute is not allowed (section 6.1). A 403 of
-    /// an application keeps the connection.
+    /// Whether the container answered 403 and closes: Tomcat does so when the secret is missing or
+    /// wrong, or when a request attribute is not allowed (protocol chapter
+    /// [security](crate::docs::protocol::security#ghostcat)). A 403 of an application keeps the
+    /// connection.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.status == 403 && self.phase == (Phase::Ended { reuse: false })

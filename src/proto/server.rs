@@ -1,5 +1,5 @@
 //! The container's side of a connection: what an idle connection may receive, and one
-//! exchange (protocol section 4.16).
+//! exchange (protocol chapter [exchange](crate::docs::protocol::exchange)).
 
 use super::error::ProtocolError;
 use crate::wire::{

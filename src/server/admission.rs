@@ -1,5 +1,5 @@
-//! The checks between a well-formed request and the application, in the order of the
-//! protocol's checklist A.3.
+//! The checks between a well-formed request and the application: first whether the web server
+//! is believed, then what it says.
 
 use super::config::ServerConfig;
 use super::connection::Mode;

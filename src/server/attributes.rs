@@ -22,9 +22,9 @@ pub enum AttributeAction {
 
 /// What happens to a `req_attribute` by its name.
 ///
-/// `AJP_REMOTE_PORT`, `AJP_LOCAL_ADDR`, `AJP_SSL_PROTOCOL` and `JK_LB_ACTIVATION` are
-/// accepted, any other name is rejected, until it is said otherwise: a peer that can set
-/// arbitrary attributes was Ghostcat (protocol section 6.1).
+/// `AJP_REMOTE_PORT`, `AJP_LOCAL_ADDR`, `AJP_SSL_PROTOCOL` and `JK_LB_ACTIVATION` are accepted, any
+/// other name is rejected, until it is said otherwise: a peer that can set arbitrary attributes was
+/// Ghostcat (protocol chapter [security](crate::docs::protocol::security#ghostcat)).
 ///
 /// ```
 /// use ajp::server::{AttributeAction, AttributePolicy};

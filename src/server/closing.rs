@@ -20,7 +20,7 @@ const LINGER_BYTES: usize = 0x2_0000;
 
 /// A connection on its way out: its last bytes, the end of the write side, and what the
 /// peer may still send. If we closed with that unread, a reset could cost our answer
-/// (protocol section 4.18).
+/// (protocol chapter [exchange](crate::docs::protocol::exchange#errors)).
 #[derive(Debug)]
 pub(super) struct Closing {
     phase: Phase,
@@ -96,8 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Queues Send Headers and a one-line body. Closing without an answer would make a
-    /// proxy take the container for dead (section 6.7).
+    /// Queues Send Headers and a one-line body. Closing without an answer would make a proxy take
+    /// the container for dead (protocol chapter
+    /// [security](crate::docs::protocol::security#taking-a-container-out)).
     pub(crate) fn queue_answer(&mut self, answer: OwnAnswer) {
         let size = self.io.size();
         let body = format!("{} {}\n", answer.status, answer.reason);

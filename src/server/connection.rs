@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.mode.overloaded = true;
     }
 
-    /// The next request that passed all checks of protocol checklist A.3; `None` when the
+    /// The next request that passed all checks (secret, attributes, Host, body length); `None` when the
     /// web server closed or stayed idle too long, and when the connection is not to be
     /// used any more. CPing is answered on the way.
     ///

@@ -8,9 +8,10 @@ use std::io;
 
 /// A connection ended otherwise than by the peer closing it between requests.
 ///
-/// Where the web server could still take an answer, it got one: a proxy takes a bare close
-/// for the failure of the whole container (protocol section 6.7). Whether the answer
-/// arrived is not known.
+/// Where the web server could still take an answer, it got one: a proxy takes a bare close for the
+/// failure of the whole container (protocol chapter
+/// [security](crate::docs::protocol::security#taking-a-container-out)). Whether the answer arrived
+/// is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -3,8 +3,9 @@
 use crate::Secret;
 use crate::wire::{Attribute, AttributeCode, ForwardRequest};
 
-/// Why requests on this listener are believed. There is no default: an AJP peer decides
-/// about client addresses, users and TLS facts (protocol section 6.1).
+/// Why requests on this listener are believed. There is no default: an AJP peer decides about
+/// client addresses, users and TLS facts (protocol chapter
+/// [security](crate::docs::protocol::security#ghostcat)).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Trust {

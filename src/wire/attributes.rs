@@ -1,5 +1,6 @@
-//! Attributes of a Forward Request (protocol section 3.4): reading them once with all
-//! checks, and again lazily.
+//! Attributes of a Forward Request (protocol chapter
+//! [codes](crate::docs::protocol::codes#attributes)): reading them once with all checks, and again
+//! lazily.
 
 use super::class::Class;
 use super::code::AttributeCode;
@@ -8,7 +9,8 @@ use super::headers::parse_content_length;
 use super::reader::{Check, Reader, checked_nullable, checked_string};
 use super::request::filled;
 
-/// The `req_attribute` names that may occur only once (section 3.4), a bit for each.
+/// The `req_attribute` names that may occur only once (protocol chapter
+/// [codes](crate::docs::protocol::codes#attributes)), a bit for each.
 pub(super) fn well_known(name: &[u8]) -> u8 {
     match name {
         b"AJP_REMOTE_PORT" => 1,
@@ -105,7 +107,7 @@ fn other_attribute<C: Check>(
 
 /// `ssl_key_size`: an integer, or the string form that some peers send by mistake. A
 /// key size of 1..=5 does not exist and a digit is no attribute code, so the two cannot
-/// be confused (section 3.5.1).
+/// be confused (protocol chapter [codes](crate::docs::protocol::codes#attributes)).
 fn key_size<C: Check>(r: &mut Reader<'_, C>) -> Result<u16, C::Error> {
     let field = Field::Attribute(AttributeCode::SslKeySize);
     let at = r.position();

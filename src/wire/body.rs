@@ -1,6 +1,6 @@
-//! Body packets of both directions (protocol sections 2.3 and 2.7). The data is never
-//! copied on the way in; on the way out callers may write header, data and terminator
-//! as separate slices.
+//! Body packets of both directions (protocol chapter
+//! [packets](crate::docs::protocol::packets#request-body)). The data is never copied on the way in;
+//! on the way out callers may write header, data and terminator as separate slices.
 
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
 use super::limits::PacketSize;
@@ -10,7 +10,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 pub(crate) const SEND_BODY_CHUNK: u8 = 3;
 
-/// End of the request body, the form to send (form A of section 4.6).
+/// End of the request body, the form to send (form A of protocol chapter
+/// [exchange](crate::docs::protocol::exchange#the-end-of-a-body)).
 pub const END_OF_BODY: [u8; 6] = [0x12, 0x34, 0, 2, 0, 0];
 
 /// A Send Body Chunk of length 0: asks the web server to flush.
@@ -113,7 +114,7 @@ impl RequestBody {
     ///
     /// # Errors
     /// [`DecodeError`] when the inner length does not agree with the payload. One NUL
-    /// after the data is tolerated (section 4.16).
+    /// after the data is tolerated (protocol chapter [exchange](crate::docs::protocol::exchange)).
     pub fn parse(payload: &Bytes) -> Result<Self, DecodeError> {
         if payload.is_empty() {
             return Ok(Self::End);
@@ -144,7 +145,8 @@ impl RequestBody {
 
 /// The data of a Send Body Chunk payload (code byte included); empty means flush.
 ///
-/// The terminator may have any value or be missing (section 2.7).
+/// The terminator may have any value or be missing (protocol chapter
+/// [packets](crate::docs::protocol::packets#send-body-chunk)).
 pub(crate) fn parse_body_chunk(payload: &Bytes) -> Result<Bytes, DecodeError> {
     let mut r = Reader::new(payload);
     r.u8(Field::MessageCode)?;

@@ -1,5 +1,7 @@
-//! Byte classes of protocol section 6.4. Each scan is branch-free over the whole string
-//! so that the compiler can vectorise it; only a failed scan looks for the first bad byte.
+//! Byte classes of protocol chapter
+//! [packets](crate::docs::protocol::packets#what-a-string-may-hold). Each scan is branch-free over
+//! the whole string so that the compiler can vectorise it; only a failed scan looks for the first
+//! bad byte.
 
 #![allow(clippy::needless_bitwise_bool, reason = "branch-free scans vectorise")]
 

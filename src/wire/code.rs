@@ -1,6 +1,7 @@
-//! The code tables of protocol section 3, both ways, without hashing or allocation.
+//! The code tables of protocol chapter [codes](crate::docs::protocol::codes), both ways, without
+//! hashing or allocation.
 
-/// Methods 1..=27 in code order (section 3.1).
+/// Methods 1..=27 in code order (protocol chapter [codes](crate::docs::protocol::codes#methods)).
 const METHODS: [&str; 27] = [
     "OPTIONS",
     "GET",
@@ -31,7 +32,8 @@ const METHODS: [&str; 27] = [
     "MKACTIVITY",
 ];
 
-/// Request header names `A001..=A00E` in code order (section 3.2).
+/// Request header names `A001..=A00E` in code order (protocol chapter
+/// [codes](crate::docs::protocol::codes#request-headers)).
 pub(super) static REQUEST_HEADERS: [&str; 14] = [
     "accept",
     "accept-charset",
@@ -49,7 +51,8 @@ pub(super) static REQUEST_HEADERS: [&str; 14] = [
     "user-agent",
 ];
 
-/// Response header names `A001..=A00B` in code order (section 3.3).
+/// Response header names `A001..=A00B` in code order (protocol chapter
+/// [codes](crate::docs::protocol::codes#response-headers)).
 pub(super) static RESPONSE_HEADERS: [&str; 11] = [
     "content-type",
     "content-language",
@@ -166,8 +169,9 @@ fn pick(candidates: &[u8], name: &[u8], lookup: fn(u8) -> Option<&'static str>) 
         .find(|&code| lookup(code).is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(name)))
 }
 
-/// Attribute codes of a Forward Request (section 3.4). The list is closed: a code that
-/// is not known cannot be skipped, because its length is not known either.
+/// Attribute codes of a Forward Request (protocol chapter
+/// [codes](crate::docs::protocol::codes#attributes)). The list is closed: a code that is not known
+/// cannot be skipped, because its length is not known either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol closed this list")]
@@ -248,8 +252,9 @@ impl AttributeCode {
         }
     }
 
-    /// Whether `name` is the name of a coded attribute. Such a name is refused as the
-    /// name of a `req_attribute`: Undertow would take it for the coded one (section 3.6).
+    /// Whether `name` is the name of a coded attribute. Such a name is refused as the name of a
+    /// `req_attribute`: Undertow would take it for the coded one (protocol chapter
+    /// [codes](crate::docs::protocol::codes#request-attributes)).
     #[must_use]
     pub fn is_coded_name(name: &[u8]) -> bool {
         // Most attributes have longer names, such as AJP_REMOTE_PORT.
@@ -271,7 +276,8 @@ impl std::fmt::Display for AttributeCode {
 
 /// The standard reason phrase of a status, empty when there is none.
 ///
-/// Tomcat sends the digits as reason (section 11); a gateway writes this instead.
+/// Tomcat sends the digits as reason (protocol chapter [peers](crate::docs::protocol::peers)); a
+/// gateway writes this instead.
 #[must_use]
 pub fn standard_reason(status: u16) -> &'static str {
     match status {

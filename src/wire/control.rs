@@ -1,6 +1,7 @@
 //! The packets that carry a number or nothing.
 
-/// CPing: `12 34 00 01 0A`. Only an idle connection may carry it (section 4.13).
+/// CPing: `12 34 00 01 0A`. Only an idle connection may carry it (protocol chapter
+/// [exchange](crate::docs::protocol::exchange#cping-and-cpong)).
 pub const CPING: [u8; 5] = [0x12, 0x34, 0, 1, 10];
 
 /// `CPong`: `41 42 00 01 09`.

@@ -67,7 +67,8 @@ pub(crate) fn header_count<C: Check>(r: &mut Reader<'_, C>, limit: u16) -> Resul
     Ok(count)
 }
 
-/// A Content-Length by section 6.5: digits only, at most 19, at most 2^63-1.
+/// A Content-Length by protocol chapter [framing](crate::docs::protocol::framing#requests): digits
+/// only, at most 19, at most 2^63-1.
 pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;

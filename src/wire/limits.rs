@@ -56,8 +56,9 @@ impl PacketSize {
         self.bytes().saturating_sub(8)
     }
 
-    /// Longest payload to accept from a peer: four bytes more than a sender may use,
-    /// because some peers count the packet size without the header (section 1.4.2).
+    /// Longest payload to accept from a peer: four bytes more than a sender may use, because some
+    /// peers count the packet size without the header (protocol chapter
+    /// [packets](crate::docs::protocol::packets#packet-size)).
     #[must_use]
     pub const fn max_accepted_payload(self) -> usize {
         let bytes = self.bytes();
@@ -71,8 +72,9 @@ impl Default for PacketSize {
     }
 }
 
-/// How a request announces the length of its body. Both sides derive from it who owes
-/// which body packet (protocol sections 4.2 to 4.5).
+/// How a request announces the length of its body. Both sides derive from it who owes which body
+/// packet (protocol chapters [framing](crate::docs::protocol::framing#requests) and
+/// [exchange](crate::docs::protocol::exchange#the-first-body-packet)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,

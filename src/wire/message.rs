@@ -32,9 +32,9 @@ impl ToContainer {
     /// Checks a payload that arrived on an idle connection.
     ///
     /// # Errors
-    /// [`DecodeError`]. When [`DecodeError::field`] is [`Field::MessageCode`] the type is
-    /// unknown and the connection closes without an answer; otherwise the request is
-    /// malformed and gets a 400 (section 4.17).
+    /// [`DecodeError`]. When [`DecodeError::field`] is [`Field::MessageCode`] the type is unknown
+    /// and the connection closes without an answer; otherwise the request is malformed and gets a
+    /// 400 (protocol chapter [exchange](crate::docs::protocol::exchange#errors)).
     pub fn parse(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
         let message = match payload.first() {
             Some(&FORWARD_REQUEST) => {
@@ -112,7 +112,8 @@ impl ToWebServer {
                 let mut r = after_code(&payload)?;
                 let flag = r.u8(Field::Reuse)?;
                 r.finish()?;
-                // Nobody sends anything but 0 and 1; doubt means no reuse (section 4.11).
+                // Nobody sends anything but 0 and 1; doubt means no reuse (protocol chapter
+                // "reuse").
                 Ok(Self::EndResponse { reuse: flag == 1 })
             }
             Some(&GET_BODY_CHUNK) => {

@@ -44,9 +44,9 @@ impl Direction {
 /// ```
 ///
 /// # Errors
-/// [`Rule::WrongMagic`] as soon as a byte of the magic is wrong, [`Rule::TooLong`] when
-/// the announced length exceeds the limit. Both end the connection: bytes are never
-/// skipped to find the next packet (section 1.1).
+/// [`Rule::WrongMagic`] as soon as a byte of the magic is wrong, [`Rule::TooLong`] when the
+/// announced length exceeds the limit. Both end the connection: bytes are never skipped to find the
+/// next packet (protocol chapter [packets](crate::docs::protocol::packets#packet-header)).
 pub fn split_packet(
     buffer: &mut BytesMut,
     direction: Direction,

@@ -1,4 +1,5 @@
-//! Forward Request as a view over one payload (protocol section 2.2).
+//! Forward Request as a view over one payload (protocol chapter
+//! [packets](crate::docs::protocol::packets#forward-request)).
 
 use super::attributes::{Attribute, Attributes, check_attributes};
 use super::class::Class;
@@ -148,8 +149,10 @@ impl ForwardRequest {
     /// Checks a payload with the default options.
     ///
     /// # Errors
-    /// [`DecodeError`] at the first byte that breaks a rule of protocol sections 2.2, 3,
-    /// 6.4 and 6.5. A container answers 400 and closes.
+    /// [`DecodeError`] at the first byte that breaks a rule of protocol chapters
+    /// [packets](crate::docs::protocol::packets#forward-request),
+    /// [codes](crate::docs::protocol::codes) and
+    /// [framing](crate::docs::protocol::framing#requests). A container answers 400 and closes.
     pub fn parse(payload: Bytes) -> Result<Self, DecodeError> {
         Self::parse_with(payload, &DecodeOptions::default())
     }
@@ -336,7 +339,8 @@ impl ForwardRequest {
         self.attribute(AttributeCode::QueryString)
     }
 
-    /// `ssl_key_size` in bits. The string form of some peers is understood (section 3.5.1).
+    /// `ssl_key_size` in bits. The string form of some peers is understood (protocol chapter
+    /// [codes](crate::docs::protocol::codes#attributes)).
     #[must_use]
     pub fn ssl_key_size(&self) -> Option<u16> {
         self.attributes().find_map(|attribute| match attribute {
@@ -366,7 +370,7 @@ impl ForwardRequest {
 }
 
 /// Present but empty is absent: some web servers write what they do not know as an empty
-/// string, others as null (protocol chapter "Strings").
+/// string, others as null (protocol chapter [packets](crate::docs::protocol::packets#strings)).
 pub(super) fn filled(value: Option<&[u8]>) -> Option<&[u8]> {
     value.filter(|value| !value.is_empty())
 }

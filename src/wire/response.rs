@@ -1,4 +1,5 @@
-//! Send Headers (protocol section 2.8): view and writer.
+//! Send Headers (protocol chapter [packets](crate::docs::protocol::packets#send-headers)): view and
+//! writer.
 
 use super::class::Class;
 use super::code::{RESPONSE_HEADERS, response_header_code, standard_reason};
@@ -93,8 +94,10 @@ impl SendHeaders {
     /// ([`reason`](Self::reason)).
     ///
     /// # Errors
-    /// [`DecodeError`] at the first byte that breaks a rule of protocol sections 2.8, 3.3
-    /// and 6.4: a web server answers 502 and closes the connection.
+    /// [`DecodeError`] at the first byte that breaks a rule of protocol chapters
+    /// [packets](crate::docs::protocol::packets#send-headers) and
+    /// [codes](crate::docs::protocol::codes#response-headers): a web server answers 502 and closes
+    /// the connection.
     pub fn parse(payload: Bytes) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
         let parts = match Parts::quick(&payload) {
@@ -148,8 +151,9 @@ impl SendHeaders {
         self.parts.reason.get(&self.payload)
     }
 
-    /// The standard phrase of the status. What the container sent is not used: Tomcat
-    /// sends the digits, and a hostile phrase would split the HTTP response (section 6.4).
+    /// The standard phrase of the status. What the container sent is not used: Tomcat sends the
+    /// digits, and a hostile phrase would split the HTTP response (protocol chapter
+    /// [packets](crate::docs::protocol::packets#what-a-string-may-hold)).
     #[must_use]
     pub fn reason(&self) -> &'static str {
         standard_reason(self.parts.status)

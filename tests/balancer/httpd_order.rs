@@ -1,4 +1,4 @@
-//! httpd's selection, written down a second time from protocol sections 8.1 to 8.4, and
+//! httpd's selection, written down a second time from protocol chapter "balancing", and
 //! the cluster beside it: the same member for each of 10 000 requests.
 //!
 //! Where the cluster means to differ the scenarios stay out of the way: a trial request has
@@ -451,7 +451,7 @@ fn by_traffic() {
     }
 }
 
-/// The table of section 8.1.
+/// The table of protocol chapter "balancing".
 #[test]
 fn the_documented_example() {
     let now = Instant::now();

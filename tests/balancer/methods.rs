@@ -28,8 +28,9 @@ fn every_name_is_a_method() {
     assert!(method("bylottery").is_none());
 }
 
-/// `mod_jk`'s method `Session` (section 8.6) with exact multipliers. Its scan begins at
-/// another member each time, which only matters among equals; here it begins at the first.
+/// `mod_jk`'s method `Session` (protocol chapter "balancing") with exact multipliers. Its scan
+/// begins at another member each time, which only matters among equals; here it begins at the
+/// first.
 #[test]
 fn by_sessions_beside_mod_jk() {
     fn gcd(a: u64, b: u64) -> u64 {

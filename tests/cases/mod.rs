@@ -19,7 +19,7 @@ pub struct Pair {
     /// The gateway keeps the container's Content-Length (httpd does not).
     pub keeps_length: bool,
     /// The gateway shows the client that a response broke off. `mod_jk` sends the request
-    /// again instead and delivers both parts as one (protocol section 11).
+    /// again instead and delivers both parts as one (protocol chapter "peers").
     pub shows_truncation: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Answers that come before the request body was taken (section 4.12).
+//! Answers that come before the request body was taken (protocol chapter "reuse").
 
 use crate::raw::backend::{Backend, config, token};
 use crate::raw::packets::{chunk, head, response};

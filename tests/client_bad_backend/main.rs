@@ -1,5 +1,5 @@
 //! A client of ours and containers that break the protocol, close, or fall silent
-//! (protocol sections 4.11, 4.15, 4.17 and 6).
+//! (protocol chapters "reuse", "exchange" and "security").
 //!
 //! Every case asks for the error's kind, progress and retry advice, that no connection is
 //! kept that could hold something left over, and that the next request gets its own answer.

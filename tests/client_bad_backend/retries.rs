@@ -1,4 +1,4 @@
-//! A reused connection that dies under the next request (section 4.17).
+//! A reused connection that dies under the next request (protocol chapter "exchange").
 
 use crate::raw::backend::{Backend, Conn, Failure, config};
 use crate::raw::packets::{head, response};

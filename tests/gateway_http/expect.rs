@@ -1,5 +1,5 @@
 //! `Expect: 100-continue` through a gateway: the HTTP client is told to go on when somebody
-//! wants its body, and not before (section 4.7).
+//! wants its body, and not before (protocol chapter "exchange").
 
 use crate::raw::backend::{Backend, Conn, config};
 use crate::raw::packets::response;

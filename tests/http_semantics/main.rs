@@ -1,4 +1,4 @@
-//! What HTTP means, kept across AJP (protocol sections 3.7, 4.2 to 4.10 and 6.5).
+//! What HTTP means, kept across AJP (protocol chapters "codes" and "framing").
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,5 +15,4 @@ mod raw;
 mod bytes_through;
 mod heads;
 mod packing;
-mod passed_on;
 mod streaming;

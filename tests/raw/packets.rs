@@ -148,7 +148,7 @@ pub(crate) fn response(text: &str, reuse: u8) -> Vec<u8> {
     out
 }
 
-/// The whole answer of a container that refuses a request (section 4.17).
+/// The whole answer of a container that refuses a request (protocol chapter "exchange").
 pub(crate) fn refusal(status: u16, reason: &str) -> Vec<u8> {
     let text = format!("{status} {reason}\n");
     let length = text.len().to_string();

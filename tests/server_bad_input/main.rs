@@ -1,4 +1,4 @@
-//! A server under attack over raw TCP (protocol sections 4.17, 4.18 and 6).
+//! A server under attack over raw TCP (protocol chapters "exchange" and "security").
 //!
 //! Every case asks for the exact answer, the typed error that reaches `on_error`, and
 //! that honest connections, one opened before and one after, notice nothing.

@@ -1,5 +1,5 @@
 //! Well-formed requests that are refused, also those that owe an eager packet
-//! (section 4.18).
+//! (protocol chapter "exchange").
 
 use crate::raw::packets::{
     Answer, answers, body, crude_attributes, refusal, request, request_with, string,

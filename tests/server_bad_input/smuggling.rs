@@ -1,4 +1,4 @@
-//! Bytes that must never become a second request (section 6.2).
+//! Bytes that must never become a second request (protocol chapter "security").
 
 use crate::raw::packets::{Answer, answers, body, packet, refusal, request, smuggled};
 use crate::raw::site::{Seen, Site, patient};

@@ -43,7 +43,7 @@ fn differs(name: &'static str, stream: Vec<u8>, expected: &'static str, why: &'s
 }
 
 // Why the two differ. Sections are those of the protocol reference.
-const BYTES: &str = "Tomcat passes any bytes on; section 6.4 names those that may stand in a field";
+const BYTES: &str = "Tomcat passes any bytes on; the protocol chapter \"packets\" names those that may stand in a field";
 const TERMINATOR: &str =
     "Tomcat skips the terminator unseen; a wrong one means a wrong length (1.3)";
 const TRAILING: &str = "Tomcat stops at the end mark; nothing may follow it (2.2)";

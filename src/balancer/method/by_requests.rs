@@ -1,4 +1,5 @@
-//! httpd's `byrequests` and `bybusyness` (protocol section 8.1).
+//! httpd's `byrequests` and `bybusyness` (protocol chapter
+//! [balancing](crate::docs::protocol::balancing#httpd-methods)).
 
 use super::{Candidate, Candidates, Method};
 use crate::balancer::random::Random;

@@ -1,4 +1,5 @@
-//! `mod_jk`'s `Next` (protocol section 8.6).
+//! `mod_jk`'s `Next` (protocol chapter
+//! [balancing](crate::docs::protocol::balancing#mod_jk-methods)).
 
 use super::{Candidates, Method};
 use crate::balancer::random::Random;

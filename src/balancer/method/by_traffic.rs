@@ -1,4 +1,5 @@
-//! httpd's `bytraffic` (protocol section 8.1).
+//! httpd's `bytraffic` (protocol chapter
+//! [balancing](crate::docs::protocol::balancing#httpd-methods)).
 
 use super::{Candidate, Candidates, Method};
 use crate::balancer::random::Random;

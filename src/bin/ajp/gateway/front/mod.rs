@@ -17,7 +17,7 @@ pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Site
 pub(crate) use network::Network;
 
 use ajp::balancer::ResponseBody;
-use ajp::client::RequestFacts;
+use ajp::mapping::RequestFacts;
 use answer::Refusal;
 use bytes::Bytes;
 use http::header::HOST;
@@ -83,21 +83,28 @@ impl Client {
 }
 
 fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
-    let mut facts = RequestFacts::new(origin.client);
     // The port of a client behind a proxy is not known.
-    if origin.is_direct {
-        facts = facts.with_remote_port(ends.peer.port());
-    }
+    let port = if origin.is_direct {
+        ends.peer.port()
+    } else {
+        0
+    };
+    let mut facts = RequestFacts::new().remote((origin.client, port).into());
     if let Some(local) = ends.local {
-        facts = facts.with_local_addr(local);
+        facts = facts.local(local);
     }
     if origin.is_tls {
-        facts = facts.with_tls(true);
+        facts = facts.tls_on();
     }
     for (name, value) in origin.headers() {
         facts = facts.with_header(name, value);
     }
-    facts
+    // Behind a proxy hardly two requests come from the same client.
+    if origin.is_direct {
+        facts.prepared()
+    } else {
+        facts
+    }
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.
@@ -158,11 +165,7 @@ async fn forward(
         }
         Err(error) => {
             let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
-            let map = mapping.path();
-            eprintln!(
-                "gateway: {method} {uri} (map {map}): {}",
-                answer::chain(&error)
-            );
+            eprintln!("gateway: {method} {uri}: {}", answer::chain(&error));
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
             entry.served(|| Served {
