@@ -6,6 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::explain::{self, ExplainArgs};
 use crate::generate::{self, CompletionsArgs, ManArgs};
 use crate::import::{self, ImportArgs};
+use crate::lint::{self, LintArgs};
 use crate::ping::{self, PingArgs};
 use crate::record::{self, RecordArgs};
 use crate::replay::{self, ReplayArgs};
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Reads a configuration of httpd or mod_jk and writes one of the gateway
     #[command(after_help = import::after_help())]
     Import(ImportArgs),
+    /// Finds configuration files of web servers and containers that disagree
+    #[command(after_help = lint::after_help())]
+    Lint(LintArgs),
     /// Writes completions for a shell
     #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -73,6 +77,7 @@ impl Command {
             Self::Serve(args) => block_on(args.run()),
             Self::Bench(args) => block_on(args.run()),
             Self::Import(args) => args.run(),
+            Self::Lint(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         };

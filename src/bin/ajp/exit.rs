@@ -11,7 +11,8 @@ pub(crate) const CODES: &str = "\
 Exit code:
    0  done
    1  done, and the answer is no: bytes that cannot be decoded, answers that differ, lost
-      pings, failed requests of a load, settings without an equal
+      pings, failed requests of a load, settings without an equal,
+      findings of lint
    2  wrong usage, or a file that cannot be read or written
    3  no connection
    4  no answer in time

@@ -48,6 +48,8 @@ mod guess;
 #[cfg(feature = "cli")]
 mod import;
 #[cfg(feature = "cli")]
+mod lint;
+#[cfg(feature = "cli")]
 mod peer;
 #[cfg(feature = "cli")]
 mod ping;

@@ -23,8 +23,6 @@ pub(crate) struct Element {
     pub(crate) namespace: String,
     pub(crate) attributes: BTreeMap<String, Value>,
     pub(crate) children: Vec<Element>,
-    /// The text in it, without that of its children.
-    pub(crate) text: String,
     pub(crate) place: Place,
 }
 
@@ -88,7 +86,6 @@ fn element(
             .filter(roxmltree::Node::is_element)
             .map(|child| element(child, at, properties))
             .collect(),
-        text: node.text().unwrap_or_default().trim().to_owned(),
         place: at(node.range().start),
     }
 }

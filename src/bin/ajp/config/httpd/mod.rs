@@ -7,4 +7,4 @@ mod lines;
 mod tree;
 
 pub(crate) use lines::{Defined, Directive, directives};
-pub(crate) use tree::{Item, Section, Tree};
+pub(crate) use tree::{Item, Tree};

@@ -1,0 +1,43 @@
+//! AJP0xx: files that cannot be read as a whole.
+
+use crate::lint::rule::{Findings, Rule, Severity};
+
+pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING];
+
+const BROKEN: Rule = Rule {
+    code: "AJP001",
+    name: "unreadable-file",
+    severity: Severity::Error,
+    title: "the file cannot be understood",
+    reason: "a file that is no XML or no TOML keeps its program from starting, and nothing in it could be checked",
+    sees: "the program does not start",
+    front_log: "",
+    container_log: "Failed to parse server.xml",
+    advice: "correct the line",
+    affects: "all",
+    source: "the parser's message",
+};
+
+const MISSING: Rule = Rule {
+    code: "AJP002",
+    name: "missing-file",
+    severity: Severity::Warning,
+    title: "a file that is named does not exist",
+    reason: "Include, JkWorkersFile and JkMountFile need the file: httpd does not start without it, and what is in it could not be checked here",
+    sees: "httpd does not start",
+    front_log: "Could not open configuration file",
+    container_log: "",
+    advice: "give the file to ajp lint as well, or correct its path; relative paths begin at ServerRoot",
+    affects: "all httpd and mod_jk",
+    source: "httpd manual, core: Include; mod_jk reference, apache: JkWorkersFile",
+};
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let farm = findings.farm;
+    for (place, why) in &farm.broken {
+        findings.add(&BROKEN, place, why.clone());
+    }
+    for (place, name) in &farm.missing {
+        findings.add(&MISSING, place, format!("{name} is not there"));
+    }
+}
