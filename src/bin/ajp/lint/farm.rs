@@ -57,7 +57,7 @@ pub(super) struct Link {
     /// All settings by their names in lower case.
     pub(super) settings: BTreeMap<String, At<String>>,
     /// The virtual host, if the way was written for one.
-    pub(super) site: Option<Place>,
+    pub(super) site: Option<usize>,
 }
 
 impl Link {
@@ -96,7 +96,7 @@ pub(super) struct Map {
     pub(super) target: Target,
     /// The path there; empty when the URL ends before it.
     pub(super) inner: String,
-    pub(super) site: Option<Place>,
+    pub(super) site: Option<usize>,
     /// Whether earlier lines go before it: not so in a `Location`.
     pub(super) is_in_order: bool,
 }

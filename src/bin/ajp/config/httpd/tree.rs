@@ -30,6 +30,8 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) args: Vec<String>,
     pub(crate) place: Place,
+    /// Differs from that of every other section, also of those that a macro wrote on one line.
+    pub(crate) id: usize,
 }
 
 /// A directive and the sections around it, the outermost first.
@@ -53,9 +55,14 @@ impl Item {
         self.args.get(index).map_or("", String::as_str)
     }
 
-    /// Where the virtual host begins that this belongs to.
+    /// The virtual host that this belongs to.
     pub(crate) fn virtual_host(&self) -> Option<&Section> {
         self.open("virtualhost")
+    }
+
+    /// What tells its virtual host from the others.
+    pub(crate) fn site(&self) -> Option<usize> {
+        self.virtual_host().map(|section| section.id)
     }
 }
 
@@ -110,6 +117,8 @@ struct Reader {
     tree: Tree,
     defined: Defined,
     sections: Vec<Section>,
+    /// How many were opened so far.
+    opened: usize,
     /// Names of the sections that are open and not read.
     skipped: Vec<String>,
     macros: BTreeMap<String, Macro>,
@@ -215,7 +224,14 @@ impl Reader {
             }
             _ => {
                 let name = name.to_owned();
-                self.sections.push(Section { name, args, place });
+                let id = self.opened;
+                self.opened = id.saturating_add(1);
+                self.sections.push(Section {
+                    name,
+                    args,
+                    place,
+                    id,
+                });
                 return;
             }
         };

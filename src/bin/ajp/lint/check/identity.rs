@@ -177,13 +177,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for pair in farm.pairs() {
         for name in sent(findings, pair.link) {
-            attribute(
-                findings,
-                pair.link,
-                pair.container.kind,
-                pair.connector,
-                &name,
-            );
+            attribute(findings, pair.container.kind, pair.connector, &name);
         }
         if pair.container.kind == Kind::Tomcat {
             user(findings, pair.link, pair.connector);
@@ -217,6 +211,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             }
         }
     }
+    options(findings);
     if farm.links.is_empty() {
         return;
     }
@@ -254,7 +249,13 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             );
         }
     }
-    let Some(tree) = &farm.httpd else { return };
+}
+
+/// Options of mod_jk.
+fn options(findings: &mut Findings<'_>) {
+    let Some(tree) = &findings.farm.httpd else {
+        return;
+    };
     for item in tree.named("jkoptions") {
         for arg in &item.args {
             let is_compat = ["ForwardURICompat", "ForwardURICompatUnparsed"]
@@ -274,12 +275,12 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
     };
     let paths = paths(findings, link);
     let of_site = |item: &Item| {
-        let site = item.virtual_host().map(|section| &section.place);
+        let site = item.site();
         let is_of_path = item.open("location").is_none_or(|section| {
             let guarded = section.args.join(" ");
             covers(&paths, guarded.trim_end_matches('/'))
         });
-        is_of_path && (site.is_none() || link.site.is_none() || site == link.site.as_ref())
+        is_of_path && (site.is_none() || link.site.is_none() || site == link.site)
     };
     let names = tree
         .items
@@ -329,13 +330,7 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
         .collect()
 }
 
-fn attribute(
-    findings: &mut Findings<'_>,
-    link: &Link,
-    kind: Kind,
-    connector: &Connector,
-    name: &At<String>,
-) {
+fn attribute(findings: &mut Findings<'_>, kind: Kind, connector: &Connector, name: &At<String>) {
     let pattern = connector.settings.get("allowedRequestAttributesPattern");
     let is_allowed = match pattern {
         None => false,

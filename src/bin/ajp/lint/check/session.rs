@@ -348,9 +348,9 @@ fn path(findings: &mut Findings<'_>, map: &Map) {
     let Some(tree) = &farm.httpd else { return };
     let is_mapped = |name: &str, is_inner: bool| {
         tree.named(name).any(|item| {
-            let site = item.virtual_host().map(|section| &section.place);
+            let site = item.site();
             let args = &item.args;
-            let of_site = site.is_none() || site == map.site.as_ref();
+            let of_site = site.is_none() || site == map.site;
             of_site
                 && args
                     .iter()

@@ -6,7 +6,6 @@ use crate::lint::rule::{Findings, Rule, Severity};
 pub(super) const RULES: &[&Rule] = &[
     &CONTAINER_SMALLER,
     &CONTAINER_LARGER,
-    &NO_EFFECT,
     &OUT_OF_RANGE,
     &LONG_HEADS,
     &CERTIFICATES,
@@ -18,8 +17,8 @@ const CONTAINER_SMALLER: Rule = Rule {
     severity: Severity::Error,
     title: "the web server sends longer packets than the container takes",
     reason: "the packet size is not negotiated; long cookies and uploads fill packets of the larger size",
-    sees: "400 Bad Request for users with long cookies, 500 on uploads; everything else works",
-    front_log: "can't receive header",
+    sees: "400 or 500 for users with long cookies, 500 on uploads; everything else works",
+    front_log: "",
     container_log: "received but the packetSize is only",
     advice: "write the same size on both sides",
     affects: "all",
@@ -35,23 +34,9 @@ const CONTAINER_LARGER: Rule = Rule {
     sees: "pages longer than 8 KB are cut off or empty, with status 200",
     front_log: "incoming message is too big",
     container_log: "",
-    advice: "write the same size on both sides: ProxyIOBufferSize in httpd, worker.NAME.max_packet_size in mod_jk",
+    advice: "write the same size on both sides: ProxyIOBufferSize, or iobuffersize= of the worker, in httpd; worker.NAME.max_packet_size in mod_jk",
     affects: "all",
     source: "Tomcat, config/ajp.html: packetSize; seen with httpd 2.4.71 and Tomcat 10.1.60",
-};
-
-const NO_EFFECT: Rule = Rule {
-    code: "AJP203",
-    name: "iobuffersize-ignored",
-    severity: Severity::Warning,
-    title: "iobuffersize of a worker does not change the packet size of AJP",
-    reason: "mod_proxy_ajp reads the directive ProxyIOBufferSize alone, though the manual names the parameter",
-    sees: "as if it were not there: pages are cut when the container's packetSize was raised to it",
-    front_log: "incoming message is too big",
-    container_log: "",
-    advice: "write ProxyIOBufferSize into the server's configuration instead",
-    affects: "httpd 2.4, up to 2.4.71 at least",
-    source: "httpd, mod_proxy_ajp.c: io_buffer_size of the server; seen with httpd 2.4.71",
 };
 
 const OUT_OF_RANGE: Rule = Rule {
@@ -144,10 +129,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             .setting("iobuffersize")
             .filter(|_| link.front == Front::ProxyAjp)
         {
-            let text = format!("iobuffersize={} of {} has no effect", set.value, link.name);
-            findings
-                .at(&NO_EFFECT, set, text)
-                .write(format!("write ProxyIOBufferSize {} instead", set.value));
+            out_of_range(findings, &set.value, &set.place, "iobuffersize");
         }
         if let Some(set) = link.setting("max_packet_size") {
             out_of_range(findings, &set.value, &set.place, "max_packet_size");
@@ -183,8 +165,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     for item in tree.named("sslverifyclient") {
         let asks = matches!(item.arg(0), "optional" | "require" | "optional_no_ca");
         let of_site = |link: &&crate::lint::farm::Link| {
-            let site = item.virtual_host().map(|section| &section.place);
-            link.front != Front::Gateway && (link.site.is_none() || link.site.as_ref() == site)
+            let site = item.site();
+            link.front != Front::Gateway && (link.site.is_none() || link.site == site)
         };
         if asks && largest == 8192 && farm.links.iter().any(|link| of_site(&link)) {
             findings.add(

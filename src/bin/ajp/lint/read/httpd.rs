@@ -53,7 +53,7 @@ impl Reader<'_> {
             ([url, settings @ ..], Some(path)) if is_path(&path) => (path, url, settings),
             _ => return,
         };
-        let site = item.virtual_host().map(|section| section.place.clone());
+        let site = item.site();
         let mut map = Map {
             front: Front::ProxyAjp,
             place: item.place.clone(),
@@ -137,7 +137,7 @@ impl Reader<'_> {
         if host.contains("${") {
             return None;
         }
-        let site = item.virtual_host().map(|section| section.place.clone());
+        let site = item.site();
         self.farm.links.push(Link {
             front: Front::ProxyAjp,
             name: url.to_owned(),
@@ -220,7 +220,6 @@ impl Reader<'_> {
 
 /// What settings mean when all are known.
 fn settle(tree: &Tree, set_apart: Vec<(String, Settings)>, farm: &mut Farm) {
-    // The worker's own iobuffersize never reaches mod_proxy_ajp.
     let size = tree.named("proxyiobuffersize").last();
     let size = size.and_then(|item| Some((item.arg(0).parse().ok()?, item.place.clone())));
     for link in farm
@@ -241,6 +240,12 @@ fn settle(tree: &Tree, set_apart: Vec<(String, Settings)>, farm: &mut Farm) {
         if let Some((bytes, place)) = &size {
             link.packet_size = packet_size(*bytes);
             link.packet_place = Some(place.clone());
+        }
+        // What the worker says goes before the directive.
+        let own = link.setting("iobuffersize").cloned();
+        if let Some(own) = own.filter(|own| own.value.parse::<u64>().is_ok()) {
+            link.packet_size = packet_size(own.value.parse().unwrap_or(0));
+            link.packet_place = Some(own.place);
         }
         link.secret = link.setting("secret").cloned();
         link.route = link.setting("route").cloned();

@@ -67,7 +67,7 @@ pub(super) fn of_httpd(tree: &Tree, base: &Path, given: &[&Text], farm: &mut Far
                     inner: path.clone(),
                     path,
                     target,
-                    site: item.virtual_host().map(|section| section.place.clone()),
+                    site: item.site(),
                     is_in_order: false,
                 });
             }

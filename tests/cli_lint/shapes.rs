@@ -1,0 +1,231 @@
+//! Files as projects ship them, and in the shapes that real farms use.
+
+use super::{findings, write};
+use std::path::Path;
+
+#[test]
+fn files_of_debian_have_only_what_they_deserve() {
+    let existing = |paths: &[&str]| -> Vec<String> {
+        let known = paths.iter().filter(|path| Path::new(path).exists());
+        known.map(|path| (*path).to_owned()).collect()
+    };
+    let tomcat = existing(&["/etc/tomcat10/server.xml", "/etc/tomcat10/context.xml"]);
+    assert_eq!(findings(&tomcat, &[]), []);
+    let modules = existing(&[
+        "/etc/apache2/mods-available/proxy.conf",
+        "/etc/apache2/mods-available/proxy_html.conf",
+        "/etc/apache2/mods-available/status.conf",
+        "/etc/apache2/sites-available/000-default.conf",
+    ]);
+    assert_eq!(findings(&modules, &[]), []);
+    let workers = existing(&["/etc/libapache2-mod-jk/workers.properties"]);
+    assert_eq!(findings(&workers, &[]), []);
+    // It mounts workers that its workers.properties does not list, and they answer 500.
+    let jk = existing(&["/etc/apache2/mods-available/jk.conf"]);
+    let codes: Vec<_> = findings(&jk, &[])
+        .into_iter()
+        .map(|(code, ..)| code)
+        .collect();
+    assert_eq!(codes, ["AJP703", "AJP703"]);
+}
+
+#[test]
+fn files_of_this_project_are_clean() {
+    for file in [
+        "examples/axum_behind_httpd/proxy_ajp.conf",
+        "examples/axum_behind_httpd/mod_jk.conf",
+    ] {
+        assert_eq!(findings(&[file], &[]), [], "{file}");
+    }
+}
+
+/// A farm in the shape of its files, and exactly what is found.
+#[track_caller]
+fn shape(files: &[(&str, &str)], expected: &[(&str, &str, u64)]) {
+    let dir = tempfile::tempdir().unwrap();
+    let found = findings(&write(&dir, files), &[]);
+    let found: Vec<_> = found
+        .iter()
+        .map(|(code, file, line)| (&**code, &**file, *line))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+const TOMCAT: &str = "<Server port=\"8005\">\n<Service name=\"Catalina\">\n\
+    <Connector port=\"8080\" protocol=\"HTTP/1.1\" connectionTimeout=\"20000\" redirectPort=\"8443\"/>\n\
+    <Connector protocol=\"AJP/1.3\" address=\"::1\" port=\"8009\" secret=\"k41f\" redirectPort=\"443\"/>\n\
+    <Engine name=\"Catalina\" defaultHost=\"localhost\" jvmRoute=\"jvm1\">\n<Host name=\"localhost\"/>\n</Engine>\n</Service>\n</Server>\n";
+
+#[test]
+fn one_site_and_one_container() {
+    shape(
+        &[
+            (
+                "site.conf",
+                "<VirtualHost *:443>\nServerName a.example\nProxyPass / ajp://[::1]:8009/ secret=k41f\nProxyPassReverse / ajp://[::1]:8009/\n</VirtualHost>\n",
+            ),
+            ("server.xml", TOMCAT),
+        ],
+        &[],
+    );
+    // What goes wrong first: the address, and the secret of an older guide.
+    shape(
+        &[
+            (
+                "site.conf",
+                "<VirtualHost *:443>\nProxyPass / ajp://127.0.0.1:8009/\n</VirtualHost>\n",
+            ),
+            ("server.xml", TOMCAT),
+        ],
+        &[("AJP101", "site.conf", 2), ("AJP152", "site.conf", 2)],
+    );
+}
+
+#[test]
+fn a_farm_of_mod_proxy() {
+    let conf = "\
+        <Proxy balancer://shop>\n\
+        BalancerMember ajp://[::1]:8009 route=jvm1 loadfactor=2 secret=k41f ping=1\n\
+        BalancerMember ajp://[::1]:8109 route=jvm2 secret=k41f ping=1\n\
+        BalancerMember ajp://[::1]:8209 route=jvm3 secret=k41f ping=1 status=+H\n\
+        ProxySet lbmethod=byrequests stickysession=JSESSIONID|jsessionid\n\
+        </Proxy>\n\
+        ProxyPass /server-status !\n\
+        ProxyPass /shop balancer://shop/shop\n";
+    shape(&[("farm.conf", conf), ("server.xml", TOMCAT)], &[]);
+    let wrong = conf.replace("route=jvm1", "route=node1");
+    shape(
+        &[("farm.conf", &wrong), ("server.xml", TOMCAT)],
+        &[("AJP501", "farm.conf", 2)],
+    );
+}
+
+#[test]
+fn a_farm_of_mod_jk() {
+    let workers = "\
+        worker.list=balance\n\
+        worker.base.type=ajp13\n\
+        worker.base.secret=k41f\n\
+        worker.base.socket_timeout=300\n\
+        worker.base.ping_mode=A\n\
+        worker.base.recovery_options=7\n\
+        worker.node1.reference=worker.base\n\
+        worker.node1.host=::1\n\
+        worker.node1.route=jvm1\n\
+        worker.node2.reference=worker.base\n\
+        worker.node2.host=::1\n\
+        worker.node2.port=8109\n\
+        worker.balance.type=lb\n\
+        worker.balance.balance_workers=node1,node2\n";
+    let map = "/docs|/*=balance\n!/docs/private/*=balance\n";
+    shape(
+        &[
+            ("workers.properties", workers),
+            ("uriworkermap.properties", map),
+            ("server.xml", TOMCAT),
+        ],
+        &[],
+    );
+    // The worker's name is its route when it has none.
+    let wrong = workers.replace("worker.node1.route=jvm1\n", "");
+    shape(
+        &[
+            ("workers.properties", &wrong),
+            ("uriworkermap.properties", map),
+            ("server.xml", TOMCAT),
+        ],
+        &[("AJP501", "workers.properties", 8)],
+    );
+}
+
+#[test]
+fn sites_of_a_macro() {
+    let conf = "\
+        <Macro Site $name $port $secret>\n\
+        <VirtualHost *:443>\n\
+        ServerName $name.example\n\
+        ProxyPass / ajp://[::1]:$port/ secret=$secret\n\
+        </VirtualHost>\n\
+        </Macro>\n\
+        Use Site one 8009 k41f\n\
+        Use Site two 8009 old\n";
+    shape(
+        &[("sites.conf", conf), ("server.xml", TOMCAT)],
+        &[("AJP102", "sites.conf", 4)],
+    );
+}
+
+#[test]
+fn the_gateway_before_two_containers() {
+    let toml = "\
+        listen = \"127.0.0.1:8080\"\n\
+        [[balancer]]\n\
+        name = \"app\"\n\
+        sticky = \"JSESSIONID|jsessionid\"\n\
+        secret_file = \"ajp.secret\"\n\
+        packet_size = 65536\n\
+        max_connections = 300\n\
+        [[balancer.member]]\n\
+        url = \"ajp://[::1]:8009\"\n\
+        route = \"jvm1\"\n\
+        [[balancer.member]]\n\
+        url = \"ajp://[::1]:8109\"\n\
+        route = \"jvm2\"\n\
+        [[map]]\n\
+        path = \"/app\"\n\
+        to = \"balancer://app/app\"\n";
+    shape(
+        &[("gateway.toml", toml), ("server.xml", TOMCAT)],
+        &[("AJP201", "gateway.toml", 6), ("AJP301", "server.xml", 4)],
+    );
+}
+
+#[test]
+fn wildfly_behind_httpd() {
+    let xml = "\
+        <server xmlns=\"urn:jboss:domain:20.0\">\n<profile>\n\
+        <subsystem xmlns=\"urn:jboss:domain:undertow:14.0\" instance-id=\"wf1\">\n<server name=\"s\">\n\
+        <ajp-listener name=\"ajp\" socket-binding=\"ajp\" max-ajp-packet-size=\"65536\" no-request-timeout=\"30000\"/>\n\
+        </server>\n</subsystem>\n</profile>\n\
+        <interfaces>\n<interface name=\"public\">\n<any-address/>\n</interface>\n</interfaces>\n\
+        <socket-binding-group name=\"g\" default-interface=\"public\" port-offset=\"${jboss.socket.binding.port-offset:100}\">\n\
+        <socket-binding name=\"ajp\" port=\"8009\"/>\n</socket-binding-group>\n</server>\n";
+    shape(
+        &[
+            (
+                "site.conf",
+                "ProxyPass /app ajp://10.0.0.7:8109/app secret=k41f\n",
+            ),
+            ("standalone.xml", xml),
+        ],
+        &[
+            ("AJP104", "site.conf", 1),
+            ("AJP202", "site.conf", 1),
+            ("AJP401", "site.conf", 1),
+            ("AJP105", "standalone.xml", 5),
+        ],
+    );
+}
+
+#[test]
+fn shibboleth_and_a_user_of_httpd() {
+    let conf = "\
+        <VirtualHost *:443>\n\
+        <Location /app>\n\
+        AuthType shibboleth\n\
+        ShibRequestSetting requireSession 1\n\
+        ShibRequestSetting attributePrefix AJP_\n\
+        Require valid-user\n\
+        </Location>\n\
+        ProxyPass /app ajp://[::1]:8009/app secret=k41f\n\
+        </VirtualHost>\n";
+    shape(
+        &[("shib.conf", conf), ("server.xml", TOMCAT)],
+        &[("AJP603", "shib.conf", 3), ("AJP601", "shib.conf", 5)],
+    );
+    let xml = TOMCAT.replace(
+        "secret=\"k41f\"",
+        "secret=\"k41f\" tomcatAuthentication=\"false\" allowedRequestAttributesPattern=\"Shib-.*|eppn\"",
+    );
+    shape(&[("shib.conf", conf), ("server.xml", &xml)], &[]);
+}
