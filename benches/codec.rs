@@ -13,7 +13,7 @@
 
 mod work;
 
-use ajp::mapping::RequestFacts;
+use ajp::client::RequestFacts;
 use ajp::wire::{PacketSize, body_packet_header, request_header_code};
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -43,7 +43,7 @@ fn decode(c: &mut Criterion) {
 
 fn encode(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode");
-    let facts = RequestFacts::new();
+    let facts = RequestFacts::own_request();
     let mut buffer = BytesMut::with_capacity(8192);
     let coded = |name: &str| request_header_code(name.as_bytes()).is_some();
     for (suffix, parts) in [("", work::parts(|_| true)), ("-coded", work::parts(coded))] {

@@ -10,7 +10,7 @@
 
 mod work;
 
-use ajp::mapping::RequestFacts;
+use ajp::client::RequestFacts;
 use ajp::wire::{PacketSize, request_header_code};
 use bytes::BytesMut;
 use std::hint::black_box;
@@ -51,7 +51,7 @@ fn pieces() -> Vec<(&'static str, Piece)> {
             work::parts(coded),
         ),
     ] {
-        let facts = RequestFacts::new();
+        let facts = RequestFacts::own_request();
         let ajp = move |buffer: &mut BytesMut, parts: &_| work::encode_ajp(buffer, parts, &facts);
         let encoders: [Encode; 3] = [
             Box::new(ajp),

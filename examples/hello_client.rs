@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .parse()?;
     let path = args.next().unwrap_or("/".into());
     let config = PoolConfig::default().with_secret(ajp::Secret::from_env("AJP_SECRET").ok());
-    let client = Client::new(Pool::new(tomcat, config));
+    let client = Client::for_own_requests(Pool::new(tomcat, config));
     let request = http::Request::get(path)
         .header("host", "localhost")
         .body(Empty::<bytes::Bytes>::new())?;

@@ -10,7 +10,7 @@
 //! client's are dropped, since the application is to believe them.
 
 use ajp::Secret;
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use clap::Parser;
@@ -135,7 +135,7 @@ fn outgoing(args: &Args, request: Request<RequestBody>) -> Result<Request<Reques
     let (mut parts, body) = request.into_parts();
     let facts = parts
         .extensions
-        .remove::<RequestFacts>()
+        .remove::<RequestClaims>()
         .unwrap_or_default();
     let mut uri = args.to.clone().into_parts();
     uri.path_and_query = Some(
@@ -157,7 +157,7 @@ fn outgoing(args: &Args, request: Request<RequestBody>) -> Result<Request<Reques
     if let Some(address) = facts.remote_addr() {
         headers.insert("x-forwarded-for", HeaderValue::from_str(address)?);
     }
-    let scheme = if facts.is_ssl() { "https" } else { "http" };
+    let scheme = if facts.is_tls() { "https" } else { "http" };
     headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
     if let Some(name) = &args.user_header {
         headers.remove(name);

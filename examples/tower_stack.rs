@@ -53,13 +53,14 @@ async fn main() -> Result<(), BoxError> {
                 .with_retries(2)
                 .with_pause(Duration::from_millis(50)),
         )
-        .service(Client::new(pool));
+        .service(Client::for_own_requests(pool));
     let (status, text) = ask(one, "/").await?;
     println!("one container: {status}: {text}");
 
     // Several: the balancer retries by itself, on other members, within its own budget.
     let balancer = Balancer::new(
         BalancerConfig::new("stack")
+            .with_own_requests(true)
             .with_cluster(ClusterConfig::default().with_retry(Duration::from_secs(5)))
             .with_failover(Failover::default().with_budget(RetryBudget::default())),
     );

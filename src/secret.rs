@@ -65,7 +65,7 @@ impl Secret {
     }
 
     /// The bytes, for the one place that writes them to the wire.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "client")]
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }

@@ -13,8 +13,9 @@
 
 mod packets;
 
+use ajp::client::RequestFacts;
 use ajp::dump::{Content, Dump};
-use ajp::mapping::{RequestFacts, write_forward_request, write_send_headers};
+use ajp::mapping::{write_forward_request, write_send_headers};
 use ajp::wire::{
     Attribute, BodyFraming, CPING, DecodeOptions, Direction, ForwardRequest, PacketSize,
     RequestBody, SendHeaders, ToContainer, ToWebServer, split_packet,
@@ -171,7 +172,7 @@ fn a_buffer_full_of_packets_is_shared_by_one_allocation() {
         buffer.extend_from_slice(&CPING);
         let mut packet = BytesMut::new();
         let (size, framing) = (PacketSize::DEFAULT, BodyFraming::Length(0));
-        let facts = RequestFacts::new();
+        let facts = RequestFacts::own_request();
         write_forward_request(&mut packet, size, &request(), &facts, framing, None).unwrap();
         buffer.extend_from_slice(&packet);
     }
@@ -205,7 +206,7 @@ fn request() -> http::request::Parts {
 
 #[test]
 fn heads_are_written_without_a_message_in_between() {
-    let (parts, facts) = (request(), RequestFacts::new());
+    let (parts, facts) = (request(), RequestFacts::own_request());
     let (response, ()) = http::Response::builder()
         .header("content-type", "text/html")
         .header("set-cookie", "JSESSIONID=0123.jvm1; Path=/app; HttpOnly")
@@ -246,8 +247,8 @@ async fn futures_are_small() {
     use ajp::balancer::{Balancer, BalancerConfig};
     use ajp::client::{Address, Client, Pool, PoolConfig, RequestTimeouts};
     let pool = Pool::new(Address::tcp("127.0.0.1", 1), PoolConfig::default());
-    let client = Client::new(pool.clone());
-    let balancer = Balancer::new(BalancerConfig::new("b"));
+    let client = Client::for_own_requests(pool.clone());
+    let balancer = Balancer::new(BalancerConfig::new("b").with_own_requests(true));
     let timeouts = RequestTimeouts::new();
     let request = || http::Request::new(http_body_util::Empty::<Bytes>::new());
     for (what, size, most) in [

@@ -9,8 +9,8 @@ mod cases;
 mod support;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, Timeouts};
-use ajp::mapping::{RequestFacts, TlsFacts};
+use ajp::client::{Address, Client, ErrorKind, Pool, PoolConfig, RequestFacts, Timeouts};
+use ajp::mapping::TlsFacts;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
@@ -19,6 +19,7 @@ use std::time::Duration;
 use support::gateway::Gateway;
 use support::http1::Body;
 use support::pattern::{bytes, sha256_hex};
+use support::random::Random;
 use support::tomcat::{SECRET, Tomcat};
 
 /// Short, because Tomcat neither ends nor closes an aborted response.
@@ -29,7 +30,7 @@ fn config() -> PoolConfig {
 }
 
 fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
-    Client::new(Pool::new(Address::from(tomcat.ajp_addr()), config))
+    Client::for_own_requests(Pool::new(Address::from(tomcat.ajp_addr()), config))
 }
 
 /// A gateway to the container at this address. Tomcat neither ends nor closes an aborted
@@ -120,11 +121,11 @@ async fn facts_reach_the_servlet() {
         .with_cipher("TLS_AES_256_GCM_SHA384", 256)
         .with_protocol("TLSv1.3")
         .with_session_id("0a0b");
-    let facts = RequestFacts::new()
-        .remote("192.0.2.10:51234".parse().unwrap())
-        .server("shop.example", 8443)
-        .user("bob", "Basic")
-        .tls_facts(tls);
+    let facts = RequestFacts::new("192.0.2.10".parse().unwrap())
+        .with_remote_port(51234)
+        .with_server("shop.example", 8443)
+        .with_user("bob", "Basic")
+        .with_tls_facts(tls);
     let mut request = Request::get("/app/echo/a%20b?q=%C3%A9")
         .header("host", "shop.example:8443")
         .header(
@@ -252,4 +253,90 @@ async fn a_restarted_tomcat_is_noticed_before_the_request_is_lost() {
     tomcat.kill_9();
     let error = client.send(get("/app/hello")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
+}
+
+/// Every way to write a path that is excluded, from the ones that are known to random ones:
+/// none of them reaches Tomcat as that path.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_excluded_path_is_excluded_however_it_is_written() {
+    let tomcat = Tomcat::shared().await;
+    let (secret, to) = ("secret_file = \"secret\"", tomcat.ajp_addr());
+    let config = format!(
+        "[[balancer]]\nname = \"tomcat\"\n{secret}\n[[balancer.member]]\nurl = \"ajp://{to}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://tomcat/\"\n\
+         [[map]]\npath = \"/app/echo/secret\"\nto = \"none\"\n\
+         [[map]]\npath = \"/app/private\"\nto = \"deny\"\n"
+    );
+    let gateway = Gateway::start_with(&[("secret", SECRET)], &config).await;
+    let mut client = gateway.client();
+    for (path, status) in [
+        ("/app/echo/x", 200),
+        ("/app/echo/x/../y", 200),
+        ("/app/echo/secret", 404),
+        ("/app/echo/secret;v=1/x", 404),
+        ("/app/private/x", 403),
+        ("/app/echo/%73ecret/x", 400),
+        ("/app/echo//secret/x", 400),
+        ("//app/echo/secret/x", 400),
+        ("/app/echo/./secret/x", 400),
+        ("/app/x/../echo/secret/x", 400),
+        ("/app/%2e%2e/app/private/x", 400),
+        ("/;x/app/private/x", 400),
+        ("/app/echo/..;/private/x", 400),
+        ("/app/echo/x/..%2f..%2fprivate/x", 400),
+        ("/app/echo/secret%00", 400),
+        ("/../app/echo/x", 400),
+    ] {
+        assert_eq!(client.get(path).await.status, status, "{path}");
+    }
+    // A backslash is in no URI that a client library makes.
+    let line = b"GET /app\\private/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = support::http1::raw(gateway.http, line).await;
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
+
+    let mut random = Random::new(20_261_128);
+    let pieces = [
+        "app",
+        "echo",
+        "private",
+        "%61pp",
+        "ech%6F",
+        "secret",
+        "%73ecret",
+        "secre%74",
+        "a",
+        "..",
+        ".",
+        "%2e",
+        "%2E%2e",
+        ".%2e",
+        "..;x",
+        ".;",
+        ";x",
+        "",
+        "secret;v=1",
+        "%3B",
+        "%25",
+    ];
+    let mut reached = 0;
+    for _ in 0..4_000 {
+        let mut path =
+            String::from(random.pick(&["/app/echo", "/app/echo/a", "", "//app", "/app"]));
+        for _ in 0..1 + random.below(4) {
+            path.push('/');
+            path.push_str(random.pick(&pieces));
+        }
+        let answer = client.get(&path).await;
+        if answer.status == 200 {
+            let seen = answer.json();
+            reached += 1;
+            let info = seen["pathInfo"].as_str().unwrap_or_default();
+            let hidden = info == "/secret" || info.starts_with("/secret/");
+            assert!(
+                !hidden && seen["servletPath"] != "/private",
+                "{path}: {seen}"
+            );
+        }
+    }
+    assert!(reached > 100, "only {reached} paths reached the servlet");
 }

@@ -3,10 +3,11 @@
 #![cfg(all(feature = "client", feature = "server"))]
 
 use ajp::Secret;
+use ajp::client::RequestFacts;
 use ajp::client::{
     Address, CPingMode, Client, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
 };
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::PacketSize;
 use axum::Router;
@@ -73,7 +74,7 @@ impl Server {
     }
 
     fn client(&self, config: PoolConfig) -> Client {
-        Client::new(Pool::new(Address::from(self.address), config))
+        Client::for_own_requests(Pool::new(Address::from(self.address), config))
     }
 
     /// Shuts it down; gives what reached `on_error`.
@@ -161,14 +162,14 @@ fn app() -> Router {
 }
 
 async fn facts(request: Request<Body>) -> String {
-    let facts = request.extensions().get::<RequestFacts>().unwrap();
+    let facts = request.extensions().get::<RequestClaims>().unwrap();
     format!(
         "{} {} {:?} {:?} {:?} {:?} {}",
         request.method(),
         request.uri(),
         facts.remote_ip(),
         facts.remote_port(),
-        facts.asserted_user(),
+        facts.claimed_user(),
         facts.remote_user(),
         request.headers().len(),
     )
@@ -314,9 +315,9 @@ async fn repeated_headers_stay_repeated() {
 async fn facts_cross_the_wire() {
     let server = Server::start(trusted()).await;
     let client = server.client(PoolConfig::default());
-    let facts = RequestFacts::new()
-        .remote("192.0.2.10:51234".parse().unwrap())
-        .user("bob", "Basic");
+    let facts = RequestFacts::new("192.0.2.10".parse().unwrap())
+        .with_remote_port(51234)
+        .with_user("bob", "Basic");
     let mut request = no_body("/facts?a=1&b=%20");
     request.extensions_mut().insert(facts);
     let seen = text(client.send(request).await.unwrap()).await;
@@ -606,7 +607,7 @@ async fn a_service_of_ones_own_gets_the_request_body() {
         Ok::<_, String>(Response::new(Full::new(body.to_bytes())))
     });
     tokio::spawn(serve(listener, service).trusted_network().into_future());
-    let client = Client::new(Pool::new(Address::from(address), PoolConfig::default()));
+    let client = Client::for_own_requests(Pool::new(Address::from(address), PoolConfig::default()));
     let request = Request::put("/")
         .body(Full::new(Bytes::from_static(b"hello")))
         .unwrap();

@@ -9,7 +9,8 @@
     reason = "in a test a panic is the report, and no length comes from a stranger"
 )]
 
-use ajp::mapping::{RequestFacts, write_forward_request, write_send_headers};
+use ajp::client::RequestFacts;
+use ajp::mapping::{write_forward_request, write_send_headers};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, Direction, EncodeRule, Field, ForwardRequest,
     ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, SendHeadersWriter, split_packet,
@@ -76,7 +77,7 @@ fn what_does_not_fit_is_named_with_the_sizes() {
             &mut buffer,
             size,
             &parts,
-            &RequestFacts::new(),
+            &RequestFacts::own_request(),
             framing,
             None,
         )
@@ -106,7 +107,7 @@ fn what_does_not_fit_is_named_with_the_sizes() {
             parts
                 .headers
                 .insert("x-token", value[..kept].parse().unwrap());
-            let facts = RequestFacts::new();
+            let facts = RequestFacts::own_request();
             let written = write_forward_request(&mut buffer, size, &parts, &facts, framing, None);
             assert_eq!(written.is_ok(), fits, "{written:?}");
             let whole = buffer.len() - "before".len();

@@ -18,10 +18,12 @@
 mod raw;
 
 use ajp::Secret;
+use ajp::client::RequestFacts;
 use ajp::client::{Address, Client, Pool, PoolConfig, ReplayBody, RetryPolicy};
 use ajp::dump::Dump;
-use ajp::mapping::{RequestFacts, TlsFacts, write_forward_request};
+use ajp::mapping::{TlsFacts, write_forward_request};
 use ajp::proto::{BodyEvent, ClientEvent, Idle};
+use ajp::server::RequestClaims;
 use ajp::server::{AttributePolicy, RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, DecodeOptions, Direction, ForwardRequest, PacketSize,
@@ -158,7 +160,7 @@ async fn container(seen: &Seen, config: ServerConfig) -> Address {
     let (note, report) = (seen.clone(), seen.clone());
     let app = tower::service_fn(move |request: Request<RequestBody>| {
         note.debug(&request);
-        note.debug(&request.extensions().get::<RequestFacts>());
+        note.debug(&request.extensions().get::<RequestClaims>());
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(
             "ok",
         ))))
@@ -186,19 +188,19 @@ async fn on_no_path_of_client_and_server() {
     };
 
     // Right, wrong in both directions, by request, and beside an attribute that is refused.
-    let right = Client::new(pool(config().with_secret(secret())));
+    let right = Client::for_own_requests(pool(config().with_secret(secret())));
     assert_eq!(outcome(&seen, &right, get()).await, Some(200));
     let wrong = Secret::new(format!("{SECRET}!")).unwrap();
-    let wrong = Client::new(pool(config().with_secret(wrong)));
+    let wrong = Client::for_own_requests(pool(config().with_secret(wrong)));
     assert_eq!(outcome(&seen, &wrong, get()).await, Some(403));
     let mut request = get();
-    let facts = RequestFacts::new().with_secret(secret());
+    let facts = RequestFacts::own_request().with_secret(secret());
     seen.debug(&facts);
     request.extensions_mut().insert(facts.clone());
     assert_eq!(outcome(&seen, &wrong, request).await, Some(200));
     let mut request = get();
     let refused = facts.with_attribute("SOME_PASSWORD", SECRET);
-    let refused = refused.tls_facts(TlsFacts::new().with_session_id(SECRET));
+    let refused = refused.with_tls_facts(TlsFacts::new().with_session_id(SECRET));
     seen.debug(&refused);
     request.extensions_mut().insert(refused);
     assert_eq!(outcome(&seen, &wrong, request).await, Some(403));
@@ -208,13 +210,13 @@ async fn on_no_path_of_client_and_server() {
     );
     let elsewhere = Pool::new(elsewhere.await, config().with_secret(secret()));
     assert_eq!(
-        outcome(&seen, &Client::new(elsewhere), get()).await,
+        outcome(&seen, &Client::for_own_requests(elsewhere), get()).await,
         Some(403)
     );
 
     // No room for it.
     let long = Secret::new(format!("{SECRET}{}", "x".repeat(4000))).unwrap();
-    let full = Client::new(pool(config().with_secret(long)));
+    let full = Client::for_own_requests(pool(config().with_secret(long)));
     let mut request = get();
     let value = http::HeaderValue::try_from("h".repeat(5000)).unwrap();
     request.headers_mut().insert("x-big", value);
@@ -225,7 +227,7 @@ async fn on_no_path_of_client_and_server() {
     seen.debug(&lease);
     let (parts, ()) = Request::get("/x").body(()).unwrap().into_parts();
     let exchange = lease.begin(false, |buffer, size| {
-        let facts = RequestFacts::new();
+        let facts = RequestFacts::own_request();
         let framing = BodyFraming::Length(0);
         let written = write_forward_request(buffer, size, &parts, &facts, framing, Some(&secret()));
         seen.debug(&buffer.len());
@@ -235,7 +237,7 @@ async fn on_no_path_of_client_and_server() {
     let retrying = ServiceBuilder::new()
         .map_request(|request: Request<Empty<Bytes>>| request.map(|b| ReplayBody::new(b, 1)))
         .retry(RetryPolicy::new().with_pause(Duration::ZERO))
-        .service(Client::new(Pool::new(
+        .service(Client::for_own_requests(Pool::new(
             Address::unix("/nonexistent/ajp"),
             config().with_secret(secret()),
         )));
@@ -402,9 +404,9 @@ fn not_in_what_is_decoded() {
         .unwrap()
         .into_parts();
     let tls = TlsFacts::new().with_session_id(SECRET);
-    let facts = RequestFacts::new()
+    let facts = RequestFacts::own_request()
         .with_attribute("MY_SECRET", SECRET)
-        .tls_facts(tls);
+        .with_tls_facts(tls);
     let mut buffer = BytesMut::new();
     let size = PacketSize::DEFAULT;
     let framing = BodyFraming::Length(20);

@@ -9,8 +9,7 @@
 mod support;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, Pool, PoolConfig};
-use ajp::mapping::RequestFacts;
+use ajp::client::{Address, Client, Pool, PoolConfig, RequestFacts};
 use ajp::server::{ServerConfig, Trust, serve};
 use axum::Router;
 use axum::extract::Request;
@@ -124,12 +123,12 @@ async fn http_bridge_speaks_for_the_web_server() {
         "x-user",
     ];
     let (_bridge, address) = Running::start("http_bridge", &arguments);
-    let client = Client::new(Pool::new(address, PoolConfig::default()));
+    let client = Client::for_own_requests(Pool::new(address, PoolConfig::default()));
     let upload = bytes(100_000);
-    let facts = RequestFacts::new()
-        .remote("192.0.2.7:1234".parse().unwrap())
-        .tls_on()
-        .user("bob", "Basic");
+    let facts = RequestFacts::new("192.0.2.7".parse().unwrap())
+        .with_remote_port(1234)
+        .with_tls(true)
+        .with_user("bob", "Basic");
     let request = http::Request::post("/a/b?c=d")
         .header("host", "www.example")
         .header("x-forwarded-for", "10.0.0.1")
@@ -214,7 +213,7 @@ async fn the_relays_pass_on_whatever_is_asked() {
         let client = Client::new(Pool::new(address, config));
         let ask = async |method: &str, path: &str, body: Full<Bytes>, length: bool| {
             let request = http::Request::builder().method(method).uri(path);
-            let facts = RequestFacts::new().remote("192.0.2.7:1234".parse().unwrap());
+            let facts = RequestFacts::new("192.0.2.7".parse().unwrap()).with_remote_port(1234);
             let request = request.extension(facts);
             let response = if length {
                 client.send(request.body(body).unwrap()).await

@@ -79,7 +79,7 @@ impl AnyClient {
                     .with_max_connections(10_000)
                     .with_max_idle(10_000);
                 let address: Address = address.parse().unwrap();
-                Self::Ajp(Client::new(Pool::new(address, config)))
+                Self::Ajp(Client::for_own_requests(Pool::new(address, config)))
             }
             Protocol::Http1 => {
                 let mut connector = HttpConnector::new();

@@ -4,7 +4,8 @@
 //! nothing else that a proxy must do.
 
 use super::parent_gone;
-use ajp::mapping::{RequestFacts, response_parts, write_forward_request};
+use ajp::client::RequestFacts;
+use ajp::mapping::{response_parts, write_forward_request};
 use ajp::wire::{
     BodyFraming, Direction, END_RESPONSE_REUSE, PacketSize, ToWebServer, split_packet,
 };
@@ -102,7 +103,6 @@ where
 async fn codec_relay(front: TcpStream, back: TcpStream) {
     let facts =
         RequestFacts::from_connection(front.peer_addr().unwrap(), front.local_addr().unwrap());
-    let facts = facts.prepared();
     let back = Mutex::new((back, BytesMut::new(), BytesMut::new()));
     let service = service_fn(|request: Request<Incoming>| async {
         let (back, out, buffer) = &mut *back.lock().await;
@@ -143,7 +143,7 @@ async fn until(from: &mut TcpStream, buffer: &mut [u8], end: &[u8]) -> bool {
 fn forward_request() -> BytesMut {
     let request = http::Request::get("/small").header("host", "127.0.0.1:8080");
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    let (mut buffer, facts) = (BytesMut::new(), RequestFacts::new());
+    let (mut buffer, facts) = (BytesMut::new(), RequestFacts::own_request());
     let framing = BodyFraming::Length(0);
     write_forward_request(
         &mut buffer,

@@ -1,7 +1,8 @@
 //! The work that the benches time and the instruction counts count, each piece beside the
 //! piece of HTTP/1.1 it is compared with. The request is a browser's, 15 headers.
 
-use ajp::mapping::{RequestFacts, request_parts, write_forward_request};
+use ajp::client::RequestFacts;
+use ajp::mapping::{request_parts, write_forward_request};
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, ForwardRequest, ForwardRequestWriter, PacketSize,

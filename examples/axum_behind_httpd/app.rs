@@ -1,7 +1,8 @@
 //! The application. Nothing in it knows of AJP but the request facts.
 
 use crate::session::Sessions;
-use ajp::mapping::{RequestFacts, TlsFacts, text};
+use ajp::mapping::{TlsFacts, text};
+use ajp::server::RequestClaims;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -95,14 +96,14 @@ async fn events(Query(pace): Query<Pace>) -> Sse<impl Stream<Item = Result<Event
 }
 
 /// What the web server tells about the client's TLS connection.
-async fn tls(Extension(facts): Extension<RequestFacts>) -> Html<String> {
+async fn tls(Extension(facts): Extension<RequestClaims>) -> Html<String> {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str| {
         let value = value.replace('&', "&amp;").replace('<', "&lt;");
         rows.extend(["<tr><th>", name, "<td><pre>", &value, "</pre>"]);
     };
-    match facts.tls() {
-        None if facts.is_ssl() => row("TLS", "yes, and nothing is told about it"),
+    match facts.tls_facts() {
+        None if facts.is_tls() => row("TLS", "yes, and nothing is told about it"),
         None => row("TLS", "no"),
         Some(tls) => {
             row("Protocol", &tls.protocol().unwrap_or("not told".into()));
@@ -120,11 +121,14 @@ async fn tls(Extension(facts): Extension<RequestFacts>) -> Html<String> {
 }
 
 /// Who the web server says that the client is.
-async fn whoami(Extension(facts): Extension<RequestFacts>) -> Json<Value> {
+async fn whoami(Extension(facts): Extension<RequestClaims>) -> Json<Value> {
     let tls = facts
-        .tls()
+        .tls_facts()
         .map(|tls| json!({ "protocol": tls.protocol(), "cipher": tls.cipher() }));
-    let certificate = facts.tls().and_then(TlsFacts::certificate_pem).map(text);
+    let certificate = facts
+        .tls_facts()
+        .and_then(TlsFacts::certificate_pem)
+        .map(text);
     Json(json!({
         "address": facts.remote_ip(),
         "port": facts.remote_port(),

@@ -28,6 +28,7 @@ pub struct BalancerConfig {
     pub(super) sticky: Option<Sticky>,
     pub(super) failover: Failover,
     pub(super) health: Option<Health>,
+    pub(super) own_requests: bool,
 }
 
 impl BalancerConfig {
@@ -66,6 +67,16 @@ impl BalancerConfig {
         self.health = health.into();
         self
     }
+
+    /// Whether the balancer is for requests that this program makes itself: then those without
+    /// [`RequestFacts`](crate::client::RequestFacts) are sent with
+    /// [`RequestFacts::own_request`](crate::client::RequestFacts::own_request). Default not:
+    /// they are refused, as the members would take this machine for their client.
+    #[must_use]
+    pub fn with_own_requests(mut self, on: bool) -> Self {
+        self.own_requests = on;
+        self
+    }
 }
 
 /// Several containers that serve the same application. Cloning gives another handle to the
@@ -77,7 +88,7 @@ impl BalancerConfig {
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use ajp::balancer::{Balancer, BalancerConfig, Member, Sticky};
-/// use ajp::client::{Address, Pool, PoolConfig};
+/// use ajp::client::{Address, Pool, PoolConfig, RequestFacts};
 ///
 /// let config = BalancerConfig::new("app").with_sticky(Sticky::new("JSESSIONID|jsessionid")?);
 /// let balancer = Balancer::new(config);
@@ -87,7 +98,11 @@ impl BalancerConfig {
 /// }
 /// let health = balancer.clone();
 /// tokio::spawn(async move { health.run().await });
-/// let request = http::Request::get("http://app.example/").body(http_body_util::Empty::<bytes::Bytes>::new())?;
+/// // As a web server knows them of the connection that the request came over.
+/// let (remote, local) = (([192, 0, 2, 10], 51234).into(), ([192, 0, 2, 1], 80).into());
+/// let request = http::Request::get("http://app.example/")
+///     .extension(RequestFacts::from_connection(remote, local))
+///     .body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = balancer.send(request).await?;
 /// # Ok(())
 /// # }
@@ -100,6 +115,7 @@ pub struct Balancer {
 struct Shared {
     name: String,
     health: Option<Health>,
+    own_requests: bool,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -181,6 +197,7 @@ impl Balancer {
             shared: Arc::new(Shared {
                 name: config.name,
                 health: config.health,
+                own_requests: config.own_requests,
                 state: Mutex::new(state),
                 changed: Notify::new(),
             }),
@@ -204,6 +221,11 @@ impl Balancer {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Whether requests without facts about a client are this program's own.
+    pub(crate) fn is_for_own_requests(&self) -> bool {
+        self.shared.own_requests
     }
 
     /// Adds a member; it is reached through `pool`.

@@ -207,5 +207,6 @@ pub(super) fn is_overload(kind: ErrorKind) -> bool {
 
 /// Whether waiting for a place explains that there was no answer.
 pub(super) fn is_full(pool: &Pool) -> bool {
-    pool.stats().in_use >= pool.config().max_connections
+    let stats = pool.stats();
+    stats.in_use >= stats.max_connections
 }

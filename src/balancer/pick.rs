@@ -182,7 +182,7 @@ impl Pick {
         }
         let probe = async {
             // A container that does not know CPing can only be connected to.
-            if pool.config().cping == CPingMode::NEVER {
+            if pool.config().cping() == CPingMode::NEVER {
                 let timeouts = RequestTimeouts::default();
                 pool.acquire_fresh(&timeouts).await.map(drop)
             } else {

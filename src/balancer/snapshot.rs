@@ -167,7 +167,7 @@ impl From<&Pool> for PoolSnapshot {
     fn from(pool: &Pool) -> Self {
         let stats = pool.stats();
         Self {
-            max: pool.config().max_connections,
+            max: pool.stats().max_connections,
             in_use: stats.in_use,
             idle: stats.idle,
             created: stats.created,

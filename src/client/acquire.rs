@@ -1,13 +1,13 @@
-//! From a request for a connection to a connection in hand.
+//! How a request gets its connection: a permit first, then an idle connection that is fit,
+//! and if there is none, a new one.
 
 use super::cause::CloseCause;
 use super::connection::Connection;
 use super::error::{Blame, Error, ErrorKind};
-use super::idle::Doomed;
 use super::lease::Lease;
 use super::limits::{Limits, Step};
 use super::local_resources;
-use super::queue::NoPlace;
+use super::permits::NoPermit;
 use super::shared::Shared;
 use crate::net::Silence;
 use crate::proto::Progress;
@@ -15,263 +15,212 @@ use crate::trace::event;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// A place, an idle connection if one is fit, else a new one.
+/// Which connection a caller takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// An idle one that is fit, or else a new one.
+    Any,
+    /// A new one, whatever is idle.
+    New,
+}
+
+/// The whole way to a connection in hand, counted and told to the observer.
 ///
-/// With a free place and a socket that is fit this waits for nothing; so what waiting needs is
-/// allocated when it comes to that, and the futures of all callers stay small.
+/// Most requests find a free permit and an idle connection of which the kernel says that it
+/// is fit: they wait for nothing. What waiting needs is allocated when it comes to that, so
+/// that the futures of all callers stay small.
 pub(super) async fn acquire(
     shared: &Arc<Shared>,
     limits: Limits,
-    fresh: bool,
+    wanted: Wanted,
 ) -> Result<Lease, Error> {
     let started = limits.started;
-    let result = match at_once(shared, limits, fresh) {
-        Start::Ready(lease) => Ok(lease),
-        Start::Fill(lease, known) => Box::pin(lease.fill(known, fresh)).await,
-        Start::Enter(limits) => Box::pin(enter_and_fill(shared, limits, fresh)).await,
-        Start::Late => Err(shared.error(ErrorKind::RequestTimeout)),
+    let result = match Lease::new(shared, limits).ready_without_waiting(wanted) {
+        Attempt::Ready(lease) => Ok(lease),
+        Attempt::Unready(lease) => Box::pin(lease.ready(wanted)).await,
     };
-    conclude(shared, started, result)
+    record(shared, started, result)
 }
 
-/// How far an acquire gets without waiting.
-enum Start {
-    /// To the end.
+/// How far a lease got without waiting.
+enum Attempt {
     Ready(Lease),
-    /// A place; perhaps a connection too, of which the kernel said this.
-    Fill(Lease, Option<Silence>),
-    /// No place is free.
-    Enter(Limits),
-    /// The request is over.
-    Late,
-}
-
-fn at_once(shared: &Arc<Shared>, limits: Limits, fresh: bool) -> Start {
-    let now = limits.started;
-    if limits.is_over(now) {
-        return Start::Late;
-    }
-    let mut lease = match shared.queue.try_enter() {
-        Ok(place) => {
-            place.forget();
-            Lease::new(shared, limits)
-        }
-        Err(_) => return Start::Enter(limits),
-    };
-    if fresh {
-        return Start::Fill(lease, None);
-    }
-    let Some(connection) = lease.pop(now) else {
-        return Start::Fill(lease, None);
-    };
-    let known = connection.kernel_silence();
-    let asks = lease.asks_first(&connection);
-    lease.connection = Some(connection);
-    if known == Some(Silence::Kept) && !asks {
-        lease.reused = true;
-        return Start::Ready(lease);
-    }
-    Start::Fill(lease, known)
-}
-
-async fn enter_and_fill(shared: &Arc<Shared>, limits: Limits, fresh: bool) -> Result<Lease, Error> {
-    enter(shared, limits).await?.fill(None, fresh).await
-}
-
-/// Counts and tells how an acquire ended.
-fn conclude(
-    shared: &Arc<Shared>,
-    started: Instant,
-    result: Result<Lease, Error>,
-) -> Result<Lease, Error> {
-    let peer = &shared.peer;
-    match &result {
-        Ok(lease) => {
-            if lease.reused {
-                shared.counters.reused();
-            }
-            let waited = lease.stopwatch.phases.acquire;
-            let observer = &shared.config.observer;
-            observer.tell(|observer| observer.acquired(peer, waited, lease.reused));
-        }
-        Err(error) => {
-            let kind = error.kind();
-            shared.counters.failed(kind);
-            event!(DEBUG, peer = &**peer, error = %kind, "no AJP connection");
-            shared.config.observer.tell(|observer| {
-                observer.acquire_failed(peer, started.elapsed(), kind);
-            });
-        }
-    }
-    result
-}
-
-/// Waits for a place.
-async fn enter(shared: &Arc<Shared>, limits: Limits) -> Result<Lease, Error> {
-    let queue = &shared.queue;
-    let mut waited = None;
-    let entered = match queue.try_enter() {
-        Err(NoPlace::Taken) => {
-            let start = Instant::now();
-            let turn = limits.step(Step::Place, &shared.config.timeouts, queue.wait());
-            let place = turn.await.map_err(|limit| shared.limit_reached(limit))?;
-            waited = Some(start.elapsed());
-            place
-        }
-        other => other,
-    };
-    match entered {
-        Ok(place) => place.forget(),
-        Err(NoPlace::Shut) => return Err(shared.error(ErrorKind::PoolShut)),
-        Err(NoPlace::Taken | NoPlace::QueueFull) => {
-            return Err(shared.error(ErrorKind::QueueFull));
-        }
-    }
-    let mut lease = Lease::new(shared, limits);
-    lease.stopwatch.phases.acquire = waited.unwrap_or_default();
-    Ok(lease)
-}
-
-/// A place without waiting, if one is free.
-pub(super) fn try_enter(shared: &Arc<Shared>, limits: Limits) -> Option<Lease> {
-    shared.queue.try_enter().ok()?.forget();
-    Some(Lease::new(shared, limits))
+    /// Perhaps with a permit, and perhaps with an idle connection that was not looked at yet.
+    Unready(Lease),
 }
 
 impl Lease {
-    /// `known` is what the kernel said of the connection in hand.
-    async fn fill(mut self, known: Option<Silence>, fresh: bool) -> Result<Self, Error> {
-        if fresh || !self.reuse(known).await? {
+    /// The part of the way that waits for nothing.
+    fn ready_without_waiting(mut self, wanted: Wanted) -> Attempt {
+        let now = self.limits.started;
+        if self.limits.is_over(now) || !self.try_permit() || wanted == Wanted::New {
+            return Attempt::Unready(self);
+        }
+        let Some(connection) = self.pop_idle(now) else {
+            return Attempt::Unready(self);
+        };
+        let is_fit =
+            !self.asks_first(&connection) && connection.kernel_silence() == Some(Silence::Kept);
+        self.connection = Some(connection);
+        self.reused = is_fit;
+        if is_fit {
+            Attempt::Ready(self)
+        } else {
+            Attempt::Unready(self)
+        }
+    }
+
+    /// The rest of the way, from wherever [`ready_without_waiting`](Self::ready_without_waiting) got.
+    async fn ready(mut self, wanted: Wanted) -> Result<Self, Error> {
+        if self.limits.is_over(self.limits.started) {
+            return Err(self.shared.error(ErrorKind::RequestTimeout));
+        }
+        if !self.has_permit {
+            self.wait_for_permit().await?;
+        }
+        if wanted == Wanted::New || !self.reuse_idle().await? {
             self.open().await?;
         }
         Ok(self)
     }
 
-    /// Takes the newest idle connection that is fit; all others that were looked at are
-    /// closed. `CPing` is not tried for long: all probes share the time of one, and after
-    /// one that timed out no other connection is asked. If they were given all the time that
-    /// the pool gives, those that became idle before are closed unasked. So a container
-    /// that is stuck, or behind a path that is cut, costs one limit and not one for every
-    /// idle connection; and a request in a hurry condemns nothing.
+    /// Takes a permit if one is free.
+    pub(super) fn try_permit(&mut self) -> bool {
+        if let Ok(permit) = self.shared.permits.try_acquire() {
+            permit.forget();
+            self.has_permit = true;
+        }
+        self.has_permit
+    }
+
+    async fn wait_for_permit(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        let shared = &self.shared;
+        let turn = self.limits.step(
+            Step::Permit,
+            &shared.config.timeouts,
+            shared.permits.acquire(),
+        );
+        let permit = turn.await.map_err(|limit| shared.limit_reached(limit))?;
+        match permit {
+            Ok(permit) => permit.forget(),
+            Err(NoPermit::Shut) => return Err(shared.error(ErrorKind::PoolShut)),
+            Err(NoPermit::AllTaken | NoPermit::QueueFull) => {
+                return Err(shared.error(ErrorKind::QueueFull));
+            }
+        }
+        self.has_permit = true;
+        self.stopwatch.phases.acquire = start.elapsed();
+        Ok(())
+    }
+
+    fn pop_idle(&self, now: Instant) -> Option<Box<Connection>> {
+        let (connection, expired) = self.shared.idle.pop(now);
+        self.shared.close_all(expired);
+        connection
+    }
+
+    /// Takes the first idle connection that is fit; all others that were looked at are closed.
+    ///
+    /// `CPing` is not tried for long: all probes share the time of one, and after one that
+    /// timed out no other connection is asked. If they were given all the time that the pool
+    /// gives, those that became idle before are closed unasked. So a container that is stuck,
+    /// or behind a path that is cut, costs one limit and not one for every idle connection;
+    /// and a request in a hurry closes nothing that it did not ask.
     ///
     /// # Errors
     /// [`ErrorKind::RequestTimeout`] when the whole request is over.
-    async fn reuse(&mut self, mut known: Option<Silence>) -> Result<bool, Error> {
-        let waited = self.stopwatch.phases.acquire;
-        let mut now = if waited.is_zero() {
-            self.limits.started
-        } else {
-            Instant::now()
-        };
-        let mut probes_by = None;
-        let mut probing = None;
-        while let Some(connection) = self.connection.take().or_else(|| self.pop(now)) {
-            let (since, asked) = (connection.idle_since, self.asks_first(&connection));
-            let connection = self.connection.insert(connection);
-            let silence = match known.take() {
-                Some(silence) => silence,
-                None => connection.silence().await,
+    async fn reuse_idle(&mut self) -> Result<bool, Error> {
+        let mut probes = None;
+        loop {
+            let now = Instant::now();
+            let next = self.connection.take().or_else(|| self.pop_idle(now));
+            let Some(connection) = next else {
+                return Ok(false);
             };
+            let (heard, asks) = (connection.heard, self.asks_first(&connection));
+            let silence = self.connection.insert(connection).silence().await;
             if let Some(cause) = CloseCause::of(silence) {
-                self.shared.idle.noticed(silence, since, now);
+                self.shared.idle.learn(silence, heard, now);
                 self.close(cause);
                 continue;
             }
-            if !asked {
-                self.reused = true;
-                return Ok(true);
-            }
-            now = Instant::now();
-            let pool = &self.shared.config.timeouts;
-            let (enough, began) = (pool.cping, *probing.get_or_insert(now));
-            if began == now {
-                probes_by = self.limits.probes_by(pool, now);
-            }
-            match self.ping(now, probes_by).await {
-                Ok(()) => {
-                    self.reused = true;
-                    return Ok(true);
-                }
-                Err(error) => {
-                    self.shared.idle.noticed(Silence::Failed, since, now);
+            if asks {
+                let pool = &self.shared.config.timeouts;
+                let probes = probes.get_or_insert_with(|| Probes::begin(&self.limits, pool));
+                if let Err(error) = self.ping(Instant::now(), probes.by).await {
+                    self.shared.idle.learn(Silence::Failed, heard, now);
                     self.close(CloseCause::CPing);
-                    if error.kind() == ErrorKind::RequestTimeout {
-                        return Err(error);
-                    }
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::CPingTimeout | ErrorKind::CPingCutShort
-                    ) {
-                        self.shared.counters.probe_timed_out();
-                        if enough.is_some_and(|limit| began.elapsed() >= limit) {
-                            self.close_suspects(now);
+                    match error.kind() {
+                        ErrorKind::RequestTimeout => return Err(error),
+                        ErrorKind::CPingTimeout | ErrorKind::CPingCutShort => {
+                            self.unanswered(probes);
+                            return Ok(false);
                         }
-                        break;
+                        _ => continue,
                     }
                 }
             }
-            now = Instant::now();
+            self.reused = true;
+            return Ok(true);
         }
-        Ok(false)
     }
 
-    /// Whether this connection was idle for so long that it has to answer a `CPing`.
+    /// Whether the container was not heard on a connection for so long that it has to answer
+    /// a `CPing`.
     fn asks_first(&self, connection: &Connection) -> bool {
         let idle = connection.idle_before.zip(self.shared.config.cping.idle);
         idle.is_some_and(|(idle, limit)| idle >= limit)
     }
 
-    /// Closes what is idle since then or longer.
-    fn close_suspects(&self, since: Instant) {
-        let mut doomed = Doomed::new();
-        self.shared.idle.drop_suspects(since, &mut doomed);
-        self.shared.close_all(doomed);
+    /// An idle connection did not answer `CPing` in the time that there was.
+    fn unanswered(&self, probes: &Probes) {
+        self.shared.counters.probe_timed_out();
+        let enough = self.shared.config.timeouts.cping;
+        if enough.is_some_and(|limit| probes.began.elapsed() >= limit) {
+            self.shared.close_unresponsive(probes.began);
+        }
     }
 
-    fn pop(&self, now: Instant) -> Option<Box<Connection>> {
-        let mut doomed = Doomed::new();
-        let connection = self.shared.idle.pop(now, &mut doomed);
-        self.shared.close_all(doomed);
-        connection
-    }
-
-    /// Opens a new connection for this place.
+    /// Opens a new connection, within the cap of the pool.
     pub(super) async fn open(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        shared.make_room();
+        let limits = &self.limits;
+        if self.has_permit {
+            let room = limits.step(Step::Permit, &shared.config.timeouts, shared.make_room());
+            room.await.map_err(|limit| shared.limit_reached(limit))?;
+        }
         let start = Instant::now();
         let connecting = shared.connector.connect();
-        let opened = self
-            .limits
+        let connected = limits
             .step(Step::Connect, &shared.config.timeouts, connecting)
             .await;
-        let opened = match opened {
-            Ok(Ok(transport)) => Ok(transport),
-            Ok(Err(error)) => {
-                let kind = if local_resources::is_cause_of(&error) {
-                    ErrorKind::LocalResources
-                } else {
-                    ErrorKind::Connect
-                };
-                Err(Error::io(kind, error).at(Progress::NotSent, &shared.peer))
-            }
-            Err(limit) => Err(shared.limit_reached(limit)),
-        };
         let took = start.elapsed();
         self.stopwatch.connected(took);
-        let transport = opened.inspect_err(|error| {
-            if error.blame() == Blame::Container {
-                shared.idle.unreachable(Instant::now());
+        let transport = match connected {
+            Ok(Ok(transport)) => transport,
+            Ok(Err(error)) if local_resources::is_cause_of(&error) => {
+                let error = Error::io(ErrorKind::LocalResources, error);
+                return Err(error.at(Progress::NotSent, &shared.peer));
             }
-        })?;
+            Ok(Err(error)) => {
+                shared.idle.unreachable(Instant::now());
+                let error = Error::io(ErrorKind::Connect, error);
+                return Err(error.at(Progress::NotSent, &shared.peer));
+            }
+            Err(limit) => {
+                let error = shared.limit_reached(limit);
+                if error.blame() == Blame::Container {
+                    shared.idle.unreachable(Instant::now());
+                }
+                return Err(error);
+            }
+        };
         let size = shared.config.packet_size;
         let connection = Connection::new(transport, size, shared.lifetime());
         self.connection = Some(Box::new(connection));
         self.reused = false;
-        shared.counters.created();
-        event!(DEBUG, peer = &*shared.peer, "AJP connection opened");
-        let observer = &shared.config.observer;
-        observer.tell(|observer| observer.connection_opened(&shared.peer, took));
+        shared.opened(took);
         if shared.config.cping.on_connect {
             if let Err(error) = self.ping(Instant::now(), None).await {
                 self.close(CloseCause::CPing);
@@ -281,7 +230,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Asks the connection in hand with `CPing`, from `start` to `by` or for as long as one
+    /// Asks the connection in hand with `CPing`, from `start` to `by`, or for as long as one
     /// may take.
     pub(super) async fn ping(&mut self, start: Instant, by: Option<Instant>) -> Result<(), Error> {
         let cping = self.timeouts().cping;
@@ -307,25 +256,62 @@ impl Lease {
             Ok(Err(error)) => Err(error.at(Progress::NotSent, &shared.peer)),
             Err(limit) => Err(shared.limit_reached(limit)),
         };
-        if result.is_ok() {
-            shared.counters.cping(took);
-        } else {
-            event!(DEBUG, peer = &*shared.peer, "AJP connection failed CPing");
-        }
-        shared.config.observer.tell(|observer| match &result {
-            Ok(()) => observer.cping(&shared.peer, took),
-            Err(error) => observer.cping_failed(&shared.peer, took, error.kind()),
-        });
+        shared.pinged(took, result.as_ref().err());
         result
     }
 
-    /// Opens a new connection instead of one that turned out to be stale. The place was
+    /// Opens a new connection instead of one that turned out to be stale. The permit was
     /// kept, so this waits for nobody.
     pub(crate) async fn reopen(mut self) -> Result<Self, Error> {
         let shared = Arc::clone(&self.shared);
         self.limits.acquire_again(&shared.config.timeouts);
         let started = Instant::now();
         let result = self.open().await.map(|()| self);
-        conclude(&shared, started, result)
+        record(&shared, started, result)
     }
+}
+
+/// The probes of one acquire, which share the time of one.
+struct Probes {
+    began: Instant,
+    by: Option<Instant>,
+}
+
+impl Probes {
+    fn begin(limits: &Limits, pool: &super::timeouts::Timeouts) -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            by: limits.probes_by(pool, began),
+        }
+    }
+}
+
+/// Counts how an acquire ended, and tells the observer.
+fn record(
+    shared: &Arc<Shared>,
+    started: Instant,
+    result: Result<Lease, Error>,
+) -> Result<Lease, Error> {
+    match &result {
+        Ok(lease) => {
+            if lease.reused {
+                shared.counters.reused();
+            }
+            let waited = lease.stopwatch.phases.acquire;
+            shared
+                .config
+                .observer
+                .tell(|observer| observer.acquired(&shared.id, waited, lease.reused));
+        }
+        Err(error) => {
+            let kind = error.kind();
+            shared.counters.failed(kind);
+            event!(DEBUG, pool = shared.id.name(), peer = &*shared.peer, error = %kind, "no AJP connection");
+            shared.config.observer.tell(|observer| {
+                observer.acquire_failed(&shared.id, started.elapsed(), kind);
+            });
+        }
+    }
+    result
 }

@@ -28,7 +28,7 @@ pub enum CloseCause {
     CPing,
     /// Another one that was not idle for longer did not answer `CPing` in the time that the
     /// pool gives ([`Timeouts::with_cping`](super::Timeouts::with_cping)).
-    Suspect,
+    Unresponsive,
     /// It was idle and closed under the next request, before any answer.
     Stale,
     /// The container ended a response with reuse 0.
@@ -46,6 +46,9 @@ pub enum CloseCause {
     Request,
     /// The caller dropped the exchange or the lease.
     Dropped,
+    /// It was opened beside the pool with
+    /// [`Pool::acquire_separate`](super::Pool::acquire_separate), and its exchange is over.
+    Separate,
     /// The pool was shut down or is gone.
     PoolShut,
 }

@@ -1,7 +1,8 @@
 //! Settings of a pool and its connections.
 
 use super::cping::CPingMode;
-use super::observer::{Observer, Watcher};
+use super::idle_order::IdleOrder;
+use super::observer::{Observer, ObserverSlot};
 use super::timeouts::Timeouts;
 use crate::Secret;
 use crate::wire::PacketSize;
@@ -17,34 +18,42 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
-    pub(crate) packet_size: PacketSize,
-    pub(crate) secret: Option<Secret>,
-    pub(crate) max_connections: usize,
+    pub(super) name: Option<Box<str>>,
+    pub(super) packet_size: PacketSize,
+    pub(super) secret: Option<Secret>,
+    pub(super) max_connections: usize,
     pub(super) max_waiting: usize,
     pub(super) max_idle: usize,
     pub(super) min_idle: usize,
+    pub(super) idle_order: IdleOrder,
     pub(super) idle_timeout: Option<Duration>,
+    pub(super) idle_ping_interval: Option<Duration>,
+    pub(super) maintenance_interval: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) learn_keep_alive: bool,
     pub(super) max_lifetime: Option<Duration>,
     pub(super) jitter_seed: Option<u64>,
     pub(super) max_requests: Option<u64>,
-    pub(crate) cping: CPingMode,
+    pub(super) cping: CPingMode,
     pub(super) timeouts: Timeouts,
     pub(super) body_requests: u16,
-    pub(super) observer: Watcher,
+    pub(super) observer: ObserverSlot,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
+            name: None,
             packet_size: PacketSize::DEFAULT,
             secret: None,
             max_connections: 100,
             max_waiting: 1000,
             max_idle: usize::MAX,
             min_idle: 0,
+            idle_order: IdleOrder::default(),
             idle_timeout: Some(Duration::from_secs(30)),
+            idle_ping_interval: None,
+            maintenance_interval: Duration::from_secs(5),
             keep_alive: None,
             learn_keep_alive: true,
             max_lifetime: Some(Duration::from_secs(1800)),
@@ -53,17 +62,42 @@ impl Default for PoolConfig {
             cping: CPingMode::default(),
             timeouts: Timeouts::default(),
             body_requests: 1,
-            observer: Watcher::default(),
+            observer: ObserverSlot::default(),
         }
     }
 }
 
 impl PoolConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the pool is called in [`PoolStats`](super::PoolStats), spans and events and by the
+    /// [`Observer`]. Give two pools to one container names that differ. Default: the address
+    /// of the container.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
     /// Packet size of both directions; must be the container's. Default 8192.
     #[must_use]
     pub fn with_packet_size(mut self, size: PacketSize) -> Self {
         self.packet_size = size;
         self
+    }
+
+    /// As [`with_packet_size`](Self::with_packet_size), with a number of bytes.
+    ///
+    /// # Errors
+    /// [`InvalidPacketSize`] outside 8192 to 65536.
+    pub fn try_with_packet_size(self, bytes: usize) -> Result<Self, InvalidPacketSize> {
+        let size = u32::try_from(bytes).ok().and_then(PacketSize::new);
+        size.map(|size| self.with_packet_size(size))
+            .ok_or(InvalidPacketSize(bytes))
     }
 
     /// The secret sent with every request. Default none.
@@ -74,14 +108,17 @@ impl PoolConfig {
     }
 
     /// Most connections at a time, idle ones included, at least 1. Default 100. Keep the sum
-    /// over all web servers below the container's `maxThreads`.
+    /// over all web servers below the container's `maxThreads`. [`Pool::resize`] changes it
+    /// later.
+    ///
+    /// [`Pool::resize`]: super::Pool::resize
     #[must_use]
     pub fn with_max_connections(mut self, count: usize) -> Self {
         self.max_connections = count.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Most callers that wait for a place while all connections are in use; 0 lets nobody
+    /// Most callers that wait for a connection while all connections are in use; 0 lets nobody
     /// wait. Who comes after them fails at once with
     /// [`ErrorKind::QueueFull`](super::ErrorKind::QueueFull). Default 1000.
     #[must_use]
@@ -98,18 +135,49 @@ impl PoolConfig {
         self
     }
 
-    /// How many idle connections [`Pool::replenish`](super::Pool::replenish) opens. Nothing
-    /// keeps them between two calls of it. Default 0.
+    /// How many idle connections are kept ready: [`Pool::maintain`](super::Pool::maintain) and
+    /// [`Pool::replenish`](super::Pool::replenish) open them, and
+    /// [`idle_timeout`](Self::with_idle_timeout) closes none of the last so many. Default 0.
     #[must_use]
     pub fn with_min_idle(mut self, count: usize) -> Self {
         self.min_idle = count;
         self
     }
 
-    /// A connection that was idle for this long is closed instead of reused. Default 30 s.
+    /// Which idle connection the next request gets. Default [`IdleOrder::Lifo`].
+    #[must_use]
+    pub fn with_idle_order(mut self, order: IdleOrder) -> Self {
+        self.idle_order = order;
+        self
+    }
+
+    /// A connection that served no request for this long is closed. Default 30 s. The pool
+    /// does so when a connection is taken or put back; without traffic it takes
+    /// [`Pool::maintain`](super::Pool::maintain).
     #[must_use]
     pub fn with_idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = limit.into();
+        self
+    }
+
+    /// [`Pool::maintain`](super::Pool::maintain) asks idle connections with `CPing` on which
+    /// the container was not heard for this long, and closes those that do not answer: what
+    /// `connection_ping_interval` is in `mod_jk`. So a container that hangs is noticed between
+    /// requests, and a firewall on the way sees traffic. Default never.
+    #[must_use]
+    pub fn with_idle_ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.idle_ping_interval = interval.into();
+        self
+    }
+
+    /// How often [`Pool::maintain`](super::Pool::maintain) looks at the pool, at most: it does
+    /// so more often where a quarter of [`idle_timeout`](Self::with_idle_timeout) or of
+    /// [`idle_ping_interval`](Self::with_idle_ping_interval) is shorter. Default 5 s, at least
+    /// 10 ms.
+    #[must_use]
+    pub fn with_maintenance_interval(mut self, interval: Duration) -> Self {
+        // Not a busy loop.
+        self.maintenance_interval = interval.max(Duration::from_millis(10));
         self
     }
 
@@ -193,7 +261,129 @@ impl PoolConfig {
     /// Who is told what happens in the pool. Default nobody.
     #[must_use]
     pub fn with_observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Watcher::new(observer);
+        self.observer = ObserverSlot::new(observer);
         self
     }
 }
+
+/// What is set.
+impl PoolConfig {
+    /// See [`with_name`](Self::with_name).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// See [`with_packet_size`](Self::with_packet_size).
+    #[must_use]
+    pub fn packet_size(&self) -> PacketSize {
+        self.packet_size
+    }
+
+    /// See [`with_secret`](Self::with_secret).
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+
+    /// See [`with_max_connections`](Self::with_max_connections).
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// See [`with_max_waiting`](Self::with_max_waiting).
+    #[must_use]
+    pub fn max_waiting(&self) -> usize {
+        self.max_waiting
+    }
+
+    /// See [`with_max_idle`](Self::with_max_idle).
+    #[must_use]
+    pub fn max_idle(&self) -> usize {
+        self.max_idle
+    }
+
+    /// See [`with_min_idle`](Self::with_min_idle).
+    #[must_use]
+    pub fn min_idle(&self) -> usize {
+        self.min_idle
+    }
+
+    /// See [`with_idle_order`](Self::with_idle_order).
+    #[must_use]
+    pub fn idle_order(&self) -> IdleOrder {
+        self.idle_order
+    }
+
+    /// See [`with_idle_timeout`](Self::with_idle_timeout).
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// See [`with_idle_ping_interval`](Self::with_idle_ping_interval).
+    #[must_use]
+    pub fn idle_ping_interval(&self) -> Option<Duration> {
+        self.idle_ping_interval
+    }
+
+    /// See [`with_maintenance_interval`](Self::with_maintenance_interval).
+    #[must_use]
+    pub fn maintenance_interval(&self) -> Duration {
+        self.maintenance_interval
+    }
+
+    /// See [`with_container_keep_alive`](Self::with_container_keep_alive).
+    #[must_use]
+    pub fn container_keep_alive(&self) -> Option<Duration> {
+        self.keep_alive
+    }
+
+    /// See [`with_learn_keep_alive`](Self::with_learn_keep_alive).
+    #[must_use]
+    pub fn learn_keep_alive(&self) -> bool {
+        self.learn_keep_alive
+    }
+
+    /// See [`with_max_lifetime`](Self::with_max_lifetime).
+    #[must_use]
+    pub fn max_lifetime(&self) -> Option<Duration> {
+        self.max_lifetime
+    }
+
+    /// See [`with_jitter_seed`](Self::with_jitter_seed).
+    #[must_use]
+    pub fn jitter_seed(&self) -> Option<u64> {
+        self.jitter_seed
+    }
+
+    /// See [`with_max_requests`](Self::with_max_requests).
+    #[must_use]
+    pub fn max_requests(&self) -> Option<u64> {
+        self.max_requests
+    }
+
+    /// See [`with_cping`](Self::with_cping).
+    #[must_use]
+    pub fn cping(&self) -> CPingMode {
+        self.cping
+    }
+
+    /// See [`with_timeouts`](Self::with_timeouts).
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// See [`with_body_requests`](Self::with_body_requests).
+    #[must_use]
+    pub fn body_requests(&self) -> u16 {
+        self.body_requests
+    }
+}
+
+/// A packet size that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a packet of {0} bytes does not exist in AJP: 8192 to 65536 do")]
+pub struct InvalidPacketSize(usize);

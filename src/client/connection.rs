@@ -20,9 +20,14 @@ pub(super) struct Connection {
     pub(super) opened: Instant,
     /// When its lifetime is over.
     expires: Option<Instant>,
-    /// When it was opened or put back last.
+    /// When its last exchange ended, or else when it was opened.
     pub(super) idle_since: Instant,
-    /// How long it was idle before the exchange that it serves now; `None` when it was new.
+    /// When the container was heard on it last: at the end of an exchange or of a `CPing`.
+    pub(super) heard: Instant,
+    /// Its place in the order of the idle connections.
+    pub(super) turn: u64,
+    /// For how long the container was not heard before the exchange that it serves now;
+    /// `None` when it was new.
     pub(super) idle_before: Option<Duration>,
     /// Exchanges begun.
     pub(super) exchanges: u64,
@@ -45,6 +50,8 @@ impl Connection {
             // A lifetime beyond what the clock can express has no end.
             expires: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             idle_since: now,
+            heard: now,
+            turn: 0,
             idle_before: None,
             exchanges: 0,
             largest: (0, 0),

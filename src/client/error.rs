@@ -58,6 +58,10 @@ pub enum ErrorKind {
     HeadTooLarge,
     /// The request cannot be expressed in AJP, or breaks a rule of HTTP.
     InvalidRequest,
+    /// The request says nothing about its client: it has no
+    /// [`RequestFacts`](super::RequestFacts) in its extensions, and the client was not made for
+    /// requests of its own.
+    MissingFacts,
     /// A transfer coding other than `chunked`.
     UnsupportedTransferEncoding,
     /// WebSocket and other upgrades do not exist in AJP.
@@ -145,6 +149,7 @@ impl ErrorKind {
             | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::InvalidRequest
+            | Self::MissingFacts
             | Self::UnsupportedTransferEncoding
             | Self::UpgradeNotSupported
             | Self::BodySource
@@ -248,6 +253,7 @@ impl Error {
                 ErrorKind::UriTooLong
                 | ErrorKind::HeadTooLarge
                 | ErrorKind::InvalidRequest
+                | ErrorKind::MissingFacts
                 | ErrorKind::UnsupportedTransferEncoding
                 | ErrorKind::UpgradeNotSupported
                 | ErrorKind::BodySource
@@ -280,6 +286,8 @@ impl Error {
             | ErrorKind::CPingCutShort => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::UriTooLong => StatusCode::URI_TOO_LONG,
             ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            // The program that sends the request is wrong, not whoever asked it.
+            ErrorKind::MissingFacts => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::InvalidRequest | ErrorKind::BodySource | ErrorKind::BodyLength => {
                 StatusCode::BAD_REQUEST
             }
@@ -316,6 +324,7 @@ impl fmt::Display for ErrorKind {
             Self::UriTooLong => "the path and query of the request do not fit the packet size",
             Self::HeadTooLarge => "the request head does not fit the packet size",
             Self::InvalidRequest => "the request cannot be sent",
+            Self::MissingFacts => "the request says nothing about its client",
             Self::UnsupportedTransferEncoding => "the transfer coding is not supported",
             Self::UpgradeNotSupported => "AJP cannot upgrade a connection",
             Self::BodySource => "the request body failed",

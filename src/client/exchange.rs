@@ -1,5 +1,6 @@
 //! One request and its response, driven by whoever polls it.
 
+mod begin;
 mod ending;
 
 use super::cause::CloseCause;
@@ -73,7 +74,7 @@ impl Exchange {
         let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
             (connection.io.traffic(), connection.io.queued())
         });
-        let span = ExchangeSpan::new(&lease.shared.peer, lease.reused);
+        let span = ExchangeSpan::new(&lease.shared.id, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
         let start = if lease.reused {

@@ -34,6 +34,7 @@ labels!(ErrorKind {
     UriTooLong "uri_too_long"
     HeadTooLarge "head_too_large"
     InvalidRequest "invalid_request"
+    MissingFacts "missing_facts"
     UnsupportedTransferEncoding "unsupported_transfer_encoding"
     UpgradeNotSupported "upgrade_not_supported"
     BodySource "body_source"
@@ -60,7 +61,7 @@ labels!(CloseCause {
     Reset "reset"
     StrayData "stray_data"
     CPing "cping"
-    Suspect "suspect"
+    Unresponsive "unresponsive"
     Stale "stale"
     NoReuse "no_reuse"
     Unclean "unclean"
@@ -69,6 +70,7 @@ labels!(CloseCause {
     Timeout "timeout"
     Request "request"
     Dropped "dropped"
+    Separate "separate"
     PoolShut "pool_shut"
 });
 

@@ -1,37 +1,33 @@
-//! One place in a pool, with its connection.
+//! A connection of a pool in the hands of a caller.
 
 use super::cause::CloseCause;
 use super::connection::Connection;
-use super::error::{Error, ErrorKind};
-use super::exchange::Exchange;
 use super::limits::Limits;
 use super::phases::Stopwatch;
 use super::shared::Shared;
 use super::timeouts::Timeouts;
-use crate::proto::{ClientExchange, Progress};
-use crate::wire::{BodyFraming, EncodeError, PacketSize};
-use bytes::BytesMut;
 use std::fmt;
 use std::sync::Arc;
 
-/// One place in a [`Pool`](super::Pool) with its connection, clean and idle. Dropping it
-/// closes the connection.
+/// A connection of a [`Pool`](super::Pool) in the hands of its caller, clean and idle, with the
+/// permit to have it. Dropping it closes the connection.
 pub struct Lease {
     pub(super) connection: Option<Box<Connection>>,
     pub(super) shared: Arc<Shared>,
-    has_place: bool,
+    /// Whether it holds one of the pool's permits. A connection beside the pool has none.
+    pub(super) has_permit: bool,
     pub(super) reused: bool,
     pub(super) limits: Limits,
     pub(super) stopwatch: Stopwatch,
 }
 
 impl Lease {
-    /// Owns a place that was just entered.
+    /// Without a permit and without a connection.
     pub(super) fn new(shared: &Arc<Shared>, limits: Limits) -> Self {
         Self {
             connection: None,
             shared: Arc::clone(shared),
-            has_place: true,
+            has_permit: false,
             reused: false,
             limits,
             stopwatch: Stopwatch::new(),
@@ -50,93 +46,46 @@ impl Lease {
         &self.shared.peer
     }
 
-    /// Begins an exchange. `encode` appends one Forward Request to the buffer and
-    /// returns what [`ForwardRequestWriter::finish`](crate::wire::ForwardRequestWriter::finish)
-    /// told; `head_request` says whether the method is HEAD. Nothing is sent before the
-    /// exchange is polled.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UriTooLong`], [`ErrorKind::HeadTooLarge`] and
-    /// [`ErrorKind::InvalidRequest`] when `encode` fails;
-    /// the connection goes back to the pool unharmed.
-    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, Error>
-    where
-        F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
-    {
-        let mut exchange = self.begin_at_once(head_request, encode)?;
-        exchange.distrust();
-        Ok(exchange)
-    }
-
-    /// As [`begin`](Self::begin), of a lease that was acquired just now.
-    pub(crate) fn begin_at_once<F>(
-        mut self,
-        head_request: bool,
-        encode: F,
-    ) -> Result<Exchange, Error>
-    where
-        F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
-    {
-        let Some(connection) = &mut self.connection else {
-            return Err(self.shared.error(ErrorKind::Closed));
-        };
-        let size = connection.io.size();
-        match encode(connection.io.write_buffer(), size) {
-            Ok(framing) => {
-                connection.exchanges = connection.exchanges.saturating_add(1);
-                connection.sends(connection.io.queued());
-                let machine = ClientExchange::new(framing, head_request, size)
-                    .with_body_requests(self.shared.config.body_requests);
-                Ok(Exchange::new(self, machine))
-            }
-            Err(error) => {
-                let error = Error::encode(error).at(Progress::NotSent, &self.shared.peer);
-                self.shared.counters.failed(error.kind());
-                if connection.io.queued() == 0 {
-                    self.put_back();
-                } else {
-                    self.release(CloseCause::Request);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Puts a clean connection back and gives up the place. Only for callers that have
+    /// Puts a clean connection back and gives up the permit. Only for callers that have
     /// proven it clean.
     pub(super) fn put_back(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.shared.put_back(connection);
+            if self.has_permit {
+                self.shared.put_back(connection);
+            } else {
+                self.shared.close(connection, CloseCause::Separate);
+            }
         }
-        self.leave();
+        self.release_permit();
     }
 
-    /// Closes the connection and gives up the place.
+    /// Closes the connection and gives up the permit.
     pub(super) fn release(&mut self, cause: CloseCause) {
         self.close(cause);
-        self.leave();
+        self.release_permit();
     }
 
-    /// Closes the connection now and keeps the place.
+    /// Closes the connection now and keeps the permit.
     pub(super) fn close(&mut self, cause: CloseCause) {
         if let Some(connection) = self.connection.take() {
             self.shared.close(connection, cause);
         }
     }
 
-    /// Gives up the place.
-    pub(super) fn leave(&mut self) {
-        if std::mem::take(&mut self.has_place) {
-            self.shared.queue.leave();
+    /// Gives up the permit. The connection must be closed or put back before.
+    pub(super) fn release_permit(&mut self) {
+        if std::mem::take(&mut self.has_permit) && self.shared.permits.release() {
+            // The pool was made smaller: what was put back may be one too many.
+            self.shared.trim_idle();
         }
     }
 
-    /// Moves the place out of an exchange that has failed.
+    /// Moves the permit out of an exchange that has failed.
     pub(super) fn take(&mut self) -> Self {
         Self {
             connection: self.connection.take(),
             shared: Arc::clone(&self.shared),
-            has_place: std::mem::take(&mut self.has_place),
+            has_permit: std::mem::take(&mut self.has_permit),
             reused: self.reused,
             limits: self.limits.take(),
             stopwatch: Stopwatch::new(),
@@ -151,7 +100,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // The connection is closed before its place is free.
+        // The connection is closed before its permit is free.
         self.release(CloseCause::Dropped);
     }
 }

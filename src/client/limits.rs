@@ -123,8 +123,8 @@ impl Limits {
 /// What an acquire may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A place in the pool.
-    Place,
+    /// A permit to have one of the pool's connections.
+    Permit,
     /// A new connection.
     Connect,
     /// The answer to `CPing`.
@@ -132,10 +132,10 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// The limit of its own. The one for a place is that of the acquire itself.
+    /// The limit of its own. The one for a permit is that of the acquire itself.
     fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
         match self {
-            Self::Place => timeouts.acquire,
+            Self::Permit => timeouts.acquire,
             Self::Connect => timeouts.connect,
             Self::CPing => timeouts.cping,
         }
@@ -144,7 +144,7 @@ impl Step {
     /// The error when the step had all the time that the pool gives it.
     fn timeout(self) -> ErrorKind {
         match self {
-            Self::Place => ErrorKind::AcquireTimeout,
+            Self::Permit => ErrorKind::AcquireTimeout,
             Self::Connect => ErrorKind::ConnectTimeout,
             Self::CPing => ErrorKind::CPingTimeout,
         }
@@ -154,7 +154,7 @@ impl Step {
     /// a hurry, or the time went by before.
     fn cut_short(self) -> ErrorKind {
         match self {
-            Self::Place => ErrorKind::AcquireTimeout,
+            Self::Permit => ErrorKind::AcquireTimeout,
             Self::Connect => ErrorKind::ConnectCutShort,
             Self::CPing => ErrorKind::CPingCutShort,
         }
@@ -164,7 +164,7 @@ impl Step {
 /// A limit that ended a step of an acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} ran out while waiting for {}", match step {
-    Step::Place => "a place in the pool",
+    Step::Permit => "a free connection of the pool",
     Step::Connect => "a new connection",
     Step::CPing => "CPong",
 })]
@@ -261,7 +261,7 @@ mod tests {
         }
         let limits = limits(1, 1);
         let pool = Timeouts::default();
-        assert_eq!(limits.step(Step::Place, &pool, async { 5 }).await, Ok(5));
+        assert_eq!(limits.step(Step::Permit, &pool, async { 5 }).await, Ok(5));
     }
 
     #[tokio::test(start_paused = true)]

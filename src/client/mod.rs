@@ -26,15 +26,17 @@ mod cping;
 mod error;
 mod exchange;
 mod idle;
+mod idle_order;
 mod keep_alive;
 mod labels;
 mod lease;
 mod limits;
 mod local_resources;
+mod maintain;
 mod observer;
+mod permits;
 mod phases;
 mod pool;
-mod queue;
 mod shared;
 mod span;
 mod stats;
@@ -45,12 +47,13 @@ mod waits;
 
 pub use address::{Address, InvalidAddress};
 pub use cause::CloseCause;
-pub use config::PoolConfig;
+pub use config::{InvalidPacketSize, PoolConfig};
 pub use cping::CPingMode;
 pub use error::{Blame, Error, ErrorKind, Retry};
 pub use exchange::Exchange;
+pub use idle_order::IdleOrder;
 pub use lease::Lease;
-pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome};
+pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome, PoolId};
 pub use phases::Phases;
 pub use pool::Pool;
 pub use stats::{PoolStats, TimeoutCounts};
@@ -63,6 +66,7 @@ pub use crate::mapping::{
     client::Client,
     repeat::Idempotent,
     replay_body::{ReplayBody, ReplayError},
+    request_facts::RequestFacts,
     response_body::ResponseBody,
     send_error::SendError,
 };

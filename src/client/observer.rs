@@ -37,34 +37,34 @@ use std::time::Duration;
 /// ```
 pub trait Observer: Send + Sync + 'static {
     /// A connection was opened, after this long.
-    fn connection_opened(&self, peer: &str, took: Duration) {
-        let _ = (peer, took);
+    fn connection_opened(&self, pool: &PoolId, took: Duration) {
+        let _ = (pool, took);
     }
 
     /// A connection was closed.
-    fn connection_closed(&self, peer: &str, report: &ConnectionReport) {
-        let _ = (peer, report);
+    fn connection_closed(&self, pool: &PoolId, report: &ConnectionReport) {
+        let _ = (pool, report);
     }
 
     /// A connection is in hand after `waited` for a place in the pool.
-    fn acquired(&self, peer: &str, waited: Duration, reused: bool) {
-        let _ = (peer, waited, reused);
+    fn acquired(&self, pool: &PoolId, waited: Duration, reused: bool) {
+        let _ = (pool, waited, reused);
     }
 
     /// No connection is in hand after `took`.
-    fn acquire_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
-        let _ = (peer, took, error);
+    fn acquire_failed(&self, pool: &PoolId, took: Duration, error: ErrorKind) {
+        let _ = (pool, took, error);
     }
 
     /// `CPing` was answered after this long.
-    fn cping(&self, peer: &str, round_trip: Duration) {
-        let _ = (peer, round_trip);
+    fn cping(&self, pool: &PoolId, round_trip: Duration) {
+        let _ = (pool, round_trip);
     }
 
     /// `CPing` was not answered as it should be. When an idle connection was asked, another
     /// is taken and the request does not fail.
-    fn cping_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
-        let _ = (peer, took, error);
+    fn cping_failed(&self, pool: &PoolId, took: Duration, error: ErrorKind) {
+        let _ = (pool, took, error);
     }
 
     /// An exchange is over, in whichever way.
@@ -74,32 +74,65 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 impl<O: Observer + ?Sized> Observer for Arc<O> {
-    fn connection_opened(&self, peer: &str, took: Duration) {
-        (**self).connection_opened(peer, took);
+    fn connection_opened(&self, pool: &PoolId, took: Duration) {
+        (**self).connection_opened(pool, took);
     }
 
-    fn connection_closed(&self, peer: &str, report: &ConnectionReport) {
-        (**self).connection_closed(peer, report);
+    fn connection_closed(&self, pool: &PoolId, report: &ConnectionReport) {
+        (**self).connection_closed(pool, report);
     }
 
-    fn acquired(&self, peer: &str, waited: Duration, reused: bool) {
-        (**self).acquired(peer, waited, reused);
+    fn acquired(&self, pool: &PoolId, waited: Duration, reused: bool) {
+        (**self).acquired(pool, waited, reused);
     }
 
-    fn acquire_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
-        (**self).acquire_failed(peer, took, error);
+    fn acquire_failed(&self, pool: &PoolId, took: Duration, error: ErrorKind) {
+        (**self).acquire_failed(pool, took, error);
     }
 
-    fn cping(&self, peer: &str, round_trip: Duration) {
-        (**self).cping(peer, round_trip);
+    fn cping(&self, pool: &PoolId, round_trip: Duration) {
+        (**self).cping(pool, round_trip);
     }
 
-    fn cping_failed(&self, peer: &str, took: Duration, error: ErrorKind) {
-        (**self).cping_failed(peer, took, error);
+    fn cping_failed(&self, pool: &PoolId, took: Duration, error: ErrorKind) {
+        (**self).cping_failed(pool, took, error);
     }
 
     fn exchange_finished(&self, report: &ExchangeReport<'_>) {
         (**self).exchange_finished(report);
+    }
+}
+
+/// Which pool something happened in: what time series are labelled with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolId {
+    name: Arc<str>,
+    peer: Arc<str>,
+}
+
+impl PoolId {
+    pub(super) fn new(name: Option<&str>, peer: &Arc<str>) -> Self {
+        Self {
+            name: name.map_or_else(|| Arc::clone(peer), Arc::from),
+            peer: Arc::clone(peer),
+        }
+    }
+
+    /// The name of the pool ([`PoolConfig::with_name`](super::PoolConfig::with_name)), or
+    /// [`peer`](Self::peer) if it was given none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The container as named in errors.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 }
 
@@ -123,8 +156,8 @@ pub struct ConnectionReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExchangeReport<'a> {
-    /// The container as named in errors.
-    pub peer: &'a str,
+    /// The pool it went over.
+    pub pool: &'a PoolId,
     /// How it ended.
     pub outcome: Outcome,
     /// Status of the response, if it came.
@@ -167,9 +200,9 @@ impl Outcome {
 
 /// The observer of a pool, if it has one.
 #[derive(Clone, Default)]
-pub(super) struct Watcher(Option<Arc<dyn Observer>>);
+pub(super) struct ObserverSlot(Option<Arc<dyn Observer>>);
 
-impl Watcher {
+impl ObserverSlot {
     pub(super) fn new(observer: impl Observer) -> Self {
         Self(Some(Arc::new(observer)))
     }
@@ -187,7 +220,7 @@ impl Watcher {
     }
 }
 
-impl fmt::Debug for Watcher {
+impl fmt::Debug for ObserverSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_there() { "Some" } else { "None" })
     }

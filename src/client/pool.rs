@@ -1,30 +1,34 @@
-//! Connections to one container: a hard cap with a bounded fair queue, the newest idle one
-//! first, nothing reused that is not proven clean. No background task.
+//! Connections to one container: a hard cap with a bounded fair queue, and nothing reused
+//! that is not proven clean. No background task, but [`Pool::maintain`] for one of the
+//! caller's.
 
-use super::acquire::{acquire, try_enter};
+use super::acquire::{Wanted, acquire};
+use super::address::{Address, InvalidAddress};
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::error::Error;
 #[cfg(doc)]
 use super::error::ErrorKind;
-use super::idle::Doomed;
 use super::lease::Lease;
 use super::limits::Limits;
+use super::maintain;
 use super::shared::Shared;
 use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// A pool of connections to one container. Cloning gives another handle to the same pool.
 ///
 /// Several runtimes may share a pool, such as one for each core: its limits and numbers are
 /// those of all of them together, and an idle connection is used only in the runtime that
-/// opened it, which alone drives it. Where all places but those of idle connections of
-/// others are taken, the oldest of these is closed.
+/// opened it, which alone drives it. Where only idle connections of other runtimes are left
+/// below the cap, the oldest of these is closed for a new one.
 ///
 /// When the last handle is dropped the idle connections are closed; exchanges go on, and
 /// their connections are closed at the end.
@@ -52,14 +56,37 @@ impl Pool {
         }
     }
 
+    /// A pool for the container at this address, such as `"ajp://127.0.0.1:8009"` or
+    /// `"unix:/run/tomcat.sock"`.
+    ///
+    /// ```
+    /// use ajp::client::{Pool, PoolConfig};
+    /// let pool = Pool::for_address("ajp://tomcat.example", PoolConfig::new())?;
+    /// assert_eq!(pool.peer(), "ajp://tomcat.example:8009");
+    /// assert!(Pool::for_address("http://tomcat.example", PoolConfig::new()).is_err());
+    /// # Ok::<(), ajp::client::InvalidAddress>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidAddress`] when the text is not an [`Address`].
+    pub fn for_address(address: &str, config: PoolConfig) -> Result<Self, InvalidAddress> {
+        Ok(Self::new(address.parse::<Address>()?, config))
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.0
     }
 
-    /// The settings.
+    /// The settings that it was made with.
     #[must_use]
     pub fn config(&self) -> &PoolConfig {
         &self.shared().config
+    }
+
+    /// The name that it was given ([`PoolConfig::with_name`]), or [`peer`](Self::peer).
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared().id.name()
     }
 
     /// The container as named in errors.
@@ -74,7 +101,7 @@ impl Pool {
         self.shared().stats()
     }
 
-    /// Takes the newest idle connection that is still clean, or opens one.
+    /// Takes an idle connection that is still clean, or opens one.
     ///
     /// # Errors
     /// [`ErrorKind::AcquireTimeout`] when all connections stay in use,
@@ -86,7 +113,7 @@ impl Pool {
     /// [`shut_down`](Self::shut_down). A stale idle connection is never an error.
     ///
     /// # Cancel safety
-    /// Safe: the place in the queue and any connection in hand are given up.
+    /// Safe: the turn in the queue and any connection in hand are given up.
     pub async fn acquire(&self) -> Result<Lease, Error> {
         self.acquire_with(&RequestTimeouts::new()).await
     }
@@ -100,7 +127,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
-        acquire(self.shared(), self.limits(timeouts), false).await
+        acquire(self.shared(), self.limits(timeouts), Wanted::Any).await
     }
 
     /// Opens a new connection whatever is idle. The oldest idle one is closed if the new one
@@ -112,7 +139,23 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
-        acquire(self.shared(), self.limits(timeouts), true).await
+        acquire(self.shared(), self.limits(timeouts), Wanted::New).await
+    }
+
+    /// Opens a connection beside those of the pool: it does not count against
+    /// [`max_connections`](PoolConfig::with_max_connections), waits for nobody, and is closed
+    /// when its exchange is over. For questions that must not wait behind requests, such as
+    /// health checks. [`PoolStats::created`] and [`PoolStats::closed`] count it.
+    ///
+    /// # Errors
+    /// As [`acquire_with`](Self::acquire_with), but for those of waiting.
+    ///
+    /// # Cancel safety
+    /// Safe, as [`acquire`](Self::acquire).
+    pub async fn acquire_separate(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
+        let mut lease = Lease::new(self.shared(), self.limits(timeouts));
+        lease.open().await?;
+        Ok(lease)
     }
 
     fn limits(&self, own: &RequestTimeouts) -> Limits {
@@ -140,10 +183,51 @@ impl Pool {
         Ok(time)
     }
 
-    /// Opens connections until [`min_idle`](PoolConfig::with_min_idle) are idle or no place is
-    /// free, and tells how many. For the start, and for a timer of the caller's: the pool
-    /// has none. Expired ones are closed first. One connection is opened after the other;
-    /// requests of the same runtime may take those that are open already.
+    /// Keeps the pool in order between requests, until it is shut down or its last handle is
+    /// dropped: run it in a task of each runtime that uses the pool. The future holds no
+    /// handle.
+    ///
+    /// Again and again ([`PoolConfig::with_maintenance_interval`]) it
+    /// - closes idle connections that have expired or that the container has closed,
+    /// - asks those with `CPing` that were quiet for
+    ///   [`idle_ping_interval`](PoolConfig::with_idle_ping_interval), if that is set,
+    /// - opens new ones until [`min_idle`](PoolConfig::with_min_idle) are idle.
+    ///
+    /// Without it all but the last two happen too, whenever a connection is taken or put back;
+    /// but a pool without traffic then keeps its connections open. `Balancer::run` does this
+    /// for the pools of its members.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), ajp::client::InvalidAddress> {
+    /// use ajp::client::{Pool, PoolConfig};
+    /// let pool = Pool::for_address("ajp://127.0.0.1:8009", PoolConfig::new().with_min_idle(2))?;
+    /// tokio::spawn(pool.maintain());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future ends it. It needs a tokio runtime with time.
+    pub fn maintain(&self) -> impl Future<Output = ()> + Send + use<> {
+        maintain::maintain(Arc::clone(self.shared()))
+    }
+
+    /// Changes how many connections may exist at a time, to at least 1. When there shall be
+    /// fewer, idle ones that are too many are closed at once, and those in use as they come
+    /// back; when there may be more, callers that wait get them.
+    pub fn resize(&self, max_connections: usize) {
+        let shared = self.shared();
+        shared
+            .permits
+            .resize(max_connections.clamp(1, Semaphore::MAX_PERMITS));
+        shared.trim_idle();
+    }
+
+    /// Opens connections until [`min_idle`](PoolConfig::with_min_idle) are idle or the cap is
+    /// reached, and tells how many. For the start, and for a timer of the caller's;
+    /// [`maintain`](Self::maintain) does it by itself. Expired ones are closed first. One
+    /// connection is opened after the other; requests of the same runtime may take those that
+    /// are open already.
     ///
     /// # Errors
     /// What keeps a connection from being opened, as in [`acquire`](Self::acquire). Those
@@ -153,37 +237,16 @@ impl Pool {
     /// Safe: those that were opened stay.
     pub async fn replenish(&self) -> Result<usize, Error> {
         self.evict_expired();
-        let shared = self.shared();
-        let wanted = shared.config.min_idle.min(shared.config.max_idle);
-        let mut opened = 0usize;
-        while opened < wanted && shared.idle.len() < wanted {
-            let limits = self.limits(&RequestTimeouts::new());
-            let Some(mut lease) = try_enter(shared, limits) else {
-                break;
-            };
-            if shared.is_full() {
-                break;
-            }
-            if let Err(error) = lease.open().await {
-                shared.counters.failed(error.kind());
-                return Err(error);
-            }
-            lease.put_back();
-            opened = opened.saturating_add(1);
-        }
-        Ok(opened)
+        self.shared().replenish().await
     }
 
     /// Closes the idle connections that have expired, and the sockets among them that the
-    /// container has closed; tells how many. The pool does this for itself whenever a
-    /// connection is taken or put back, but a pool without traffic does nothing: call it from
-    /// a timer if that matters. It waits for nothing and costs one system call for each idle
-    /// connection.
+    /// container has closed; tells how many. [`maintain`](Self::maintain) does it by itself,
+    /// and the pool whenever a connection is taken or put back. It waits for nothing and costs
+    /// one system call for each idle connection, none of them under a lock.
     #[allow(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn evict_expired(&self) -> usize {
-        let mut doomed = Doomed::new();
-        self.shared().idle.drop_unfit(Instant::now(), &mut doomed);
-        self.shared().close_all(doomed)
+        self.shared().close_unfit()
     }
 
     /// Closes the idle connections and hands out no more: callers that wait and those to
@@ -197,7 +260,8 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("peer", &self.shared().peer)
+            .field("name", &self.name())
+            .field("peer", &self.peer())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

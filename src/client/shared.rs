@@ -4,54 +4,58 @@ use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::connection::Connection;
 use super::error::{Error, ErrorKind};
-use super::idle::{Doomed, IdleList};
+use super::idle::{Closing, IdleList};
 use super::limits::LimitReached;
-use super::observer::ConnectionReport;
-use super::queue::Queue;
+use super::observer::{ConnectionReport, PoolId};
+use super::permits::Permits;
 use super::stats::{Counters, PoolStats};
 use super::transport::Connect;
+use crate::net::Silence;
 use crate::proto::Progress;
 use crate::trace::event;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
-
-/// The step of `SplitMix64`.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(super) struct Shared {
     pub(super) connector: Box<dyn Connect>,
     pub(super) peer: Arc<str>,
+    pub(super) id: PoolId,
     pub(super) config: PoolConfig,
-    pub(super) queue: Queue,
+    pub(super) permits: Permits,
     pub(super) idle: IdleList,
     pub(super) counters: Counters,
-    random: AtomicU64,
+    /// Wakes who keeps the pool in order, when there is no pool any more.
+    pub(super) is_shut: Notify,
+    lifetimes: Mutex<fastrand::Rng>,
 }
 
 impl Shared {
     pub(super) fn new(connector: impl Connect, config: PoolConfig) -> Self {
-        let seed = config
+        let lifetimes = config
             .jitter_seed
-            .unwrap_or_else(|| RandomState::new().hash_one(0));
+            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let peer = connector.describe().into();
         Self {
-            peer: connector.describe().into(),
+            id: PoolId::new(config.name.as_deref(), &peer),
+            peer,
             connector: Box::new(connector),
-            queue: Queue::new(config.max_connections, config.max_waiting),
+            permits: Permits::new(config.max_connections, config.max_waiting),
             idle: IdleList::new(&config),
             counters: Counters::new(),
-            random: AtomicU64::new(seed),
+            is_shut: Notify::new(),
+            lifetimes: Mutex::new(lifetimes),
             config,
         }
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        let mut stats = self.counters.snapshot();
-        stats.in_use = self.queue.in_use();
+        let mut stats = self.counters.snapshot(self.id.shared_name());
+        stats.max_connections = self.permits.total();
+        stats.in_use = self.permits.in_use();
         stats.idle = self.idle.len();
-        stats.waiting = self.queue.waiting();
+        stats.waiting = self.permits.waiting();
         stats.keep_alive_learned = self.idle.learned(Instant::now());
         stats
     }
@@ -65,21 +69,47 @@ impl Shared {
         Error::new(limit.kind(), limit).at(Progress::NotSent, &self.peer)
     }
 
-    /// How long the next connection may live. The random numbers are `SplitMix64`'s: its
-    /// state is a counter, so one atomic step is enough.
+    /// How long the next connection may live: from 80 % to 100 % of what is set.
     pub(super) fn lifetime(&self) -> Option<Duration> {
         let limit = self.config.max_lifetime?;
-        let mut n = self
-            .random
-            .fetch_add(STEP, Ordering::Relaxed)
-            .wrapping_add(STEP);
-        n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        n ^= n >> 31;
-        let fifth = limit.checked_div(5).unwrap_or_default();
-        let high = u32::try_from(n >> 32).unwrap_or(0);
-        let shorter = fifth.mul_f64(f64::from(high) / f64::from(u32::MAX));
+        let mut random = self
+            .lifetimes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let shorter = limit.mul_f64(random.f64() / 5.0);
         Some(limit.saturating_sub(shorter))
+    }
+
+    /// A connection was opened.
+    pub(super) fn opened(&self, took: Duration) {
+        self.counters.created();
+        event!(
+            DEBUG,
+            pool = self.id.name(),
+            peer = &*self.peer,
+            "AJP connection opened"
+        );
+        let observer = &self.config.observer;
+        observer.tell(|observer| observer.connection_opened(&self.id, took));
+    }
+
+    /// `CPing` was answered, or not.
+    pub(super) fn pinged(&self, took: Duration, error: Option<&Error>) {
+        match error {
+            None => self.counters.cping(took),
+            Some(_) => {
+                event!(
+                    DEBUG,
+                    pool = self.id.name(),
+                    peer = &*self.peer,
+                    "AJP connection failed CPing"
+                );
+            }
+        }
+        self.config.observer.tell(|observer| match error {
+            None => observer.cping(&self.id, took),
+            Some(error) => observer.cping_failed(&self.id, took, error.kind()),
+        });
     }
 
     /// Puts an idle and clean connection into the list, unless it has served its time.
@@ -93,9 +123,8 @@ impl Shared {
         } else if connection.is_past_lifetime(now) {
             self.close(connection, CloseCause::Lifetime);
         } else {
-            let mut doomed = Doomed::new();
-            self.idle.push(connection, now, &mut doomed);
-            self.close_all(doomed);
+            let surplus = self.idle.push(connection, now);
+            self.close_all(surplus);
         }
     }
 
@@ -104,33 +133,68 @@ impl Shared {
         self.idle.len() > self.room_for_idle()
     }
 
-    /// Closes idle connections until a new one can be opened.
-    pub(super) fn make_room(&self) {
-        let mut doomed = Doomed::new();
-        self.idle.trim(self.room_for_idle(), &mut doomed);
-        self.close_all(doomed);
-    }
-
-    /// Connections that can exist beside those that have a place.
-    fn room_for_idle(&self) -> usize {
-        let max = self.config.max_connections;
-        max.saturating_sub(self.queue.in_use())
-    }
-
-    /// Nothing is kept and nobody gets a place any more.
-    pub(super) fn shut(&self) {
-        self.queue.shut();
-        let mut doomed = Doomed::new();
-        self.idle.shut(&mut doomed);
-        self.close_all(doomed);
-    }
-
-    pub(super) fn close_all(&self, doomed: Doomed) -> usize {
-        let count = doomed.len();
-        for (connection, cause) in doomed {
-            self.close(connection, cause);
+    /// Closes idle connections until one more can be opened within the cap. Those that others
+    /// are just closing are waited for: they exist until their sockets are closed.
+    pub(super) async fn make_room(&self) {
+        loop {
+            // Before the look, so that nothing that happens after it is missed.
+            let fewer_out = self.idle.fewer_out();
+            if self.trim_idle() {
+                return;
+            }
+            fewer_out.await;
         }
-        count
+    }
+
+    /// Closes idle connections that are too many beside those that have a permit. Tells
+    /// whether all that exist are within the cap then.
+    pub(super) fn trim_idle(&self) -> bool {
+        let (surplus, fits) = self.idle.shrink_to(self.room_for_idle());
+        self.close_all(surplus);
+        fits
+    }
+
+    /// Connections that can exist beside those that have a permit.
+    fn room_for_idle(&self) -> usize {
+        let max = self.permits.total();
+        max.saturating_sub(self.permits.in_use())
+    }
+
+    /// Closes what has been idle since then or longer, because the container did not answer.
+    pub(super) fn close_unresponsive(&self, since: Instant) {
+        self.close_all(self.idle.remove_unresponsive(since));
+    }
+
+    /// Closes the idle connections that have expired, and the sockets among them that the
+    /// container has closed or sent something over. Tells how many.
+    pub(super) fn close_unfit(&self) -> usize {
+        let now = Instant::now();
+        let mut closed = self.close_all(self.idle.remove_expired(now));
+        let (mut turn, end) = (0, self.idle.next_turn());
+        // One at a time is out of the list, so that requests find the others.
+        while let Some(connection) = self.idle.take_to_look_at(turn, end) {
+            turn = connection.turn.saturating_add(1);
+            // Only the kernel is asked: what a transport does could take long.
+            let silence = connection.kernel_silence().unwrap_or(Silence::Kept);
+            self.idle.learn(silence, connection.heard, now);
+            let closing = match CloseCause::of(silence) {
+                Some(cause) => self.idle.close_one(connection, cause),
+                None => self.idle.put_back(connection),
+            };
+            closed = closed.saturating_add(self.close_all(closing));
+        }
+        closed
+    }
+
+    /// Nothing is kept and nobody gets a permit any more.
+    pub(super) fn shut(&self) {
+        self.permits.shut();
+        self.close_all(self.idle.shut());
+        self.is_shut.notify_waiters();
+    }
+
+    pub(super) fn close_all(&self, closing: Closing<'_>) -> usize {
+        closing.close_each(|connection, cause| self.close(connection, cause))
     }
 
     pub(super) fn close(&self, mut connection: Box<Connection>, cause: CloseCause) {
@@ -141,6 +205,7 @@ impl Shared {
         self.counters.closed(cause);
         event!(
             DEBUG,
+            pool = self.id.name(),
             peer = &*self.peer,
             cause = cause.label(),
             "AJP connection closed"
@@ -153,7 +218,7 @@ impl Shared {
                 bytes_in,
                 bytes_out,
             };
-            observer.connection_closed(&self.peer, &report);
+            observer.connection_closed(&self.id, &report);
         });
     }
 }

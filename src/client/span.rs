@@ -1,7 +1,7 @@
 //! The span of an exchange, for feature `tracing`; nothing without it. Never secrets,
 //! cookies, queries or bodies: there is nothing of them in what is recorded.
 
-use super::observer::ExchangeReport;
+use super::observer::{ExchangeReport, PoolId};
 #[cfg(feature = "tracing")]
 use std::time::Duration;
 
@@ -19,11 +19,12 @@ impl Default for ExchangeSpan {
 
 #[cfg(feature = "tracing")]
 impl ExchangeSpan {
-    pub(super) fn new(peer: &str, reused: bool) -> Self {
+    pub(super) fn new(pool: &PoolId, reused: bool) -> Self {
         use tracing::field::Empty;
         Self(tracing::debug_span!(
             "ajp.exchange",
-            peer,
+            pool = pool.name(),
+            peer = pool.peer(),
             reused,
             outcome = Empty,
             status = Empty,
@@ -79,7 +80,7 @@ pub(super) struct ExchangeSpan;
 #[cfg(not(feature = "tracing"))]
 #[allow(clippy::unused_self, reason = "as with the feature")]
 impl ExchangeSpan {
-    pub(super) fn new(_: &str, _: bool) -> Self {
+    pub(super) fn new(_: &PoolId, _: bool) -> Self {
         Self
     }
 

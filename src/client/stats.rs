@@ -4,6 +4,7 @@ use super::cause::CloseCause;
 use super::connection::Connection;
 use super::error::ErrorKind;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -14,14 +15,18 @@ const CAUSES: usize = CloseCause::ALL.len();
 ///
 /// They are read one after the other while the pool goes on, so they may disagree by what
 /// happened in between.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Places taken: connections serving an exchange, being probed or being opened.
+    /// The name of the pool: see [`PoolConfig::with_name`](super::PoolConfig::with_name).
+    pub name: Arc<str>,
+    /// How many connections may exist at a time, as set last.
+    pub max_connections: usize,
+    /// Permits held: connections serving an exchange, being probed or being opened.
     pub in_use: usize,
     /// Connections that wait for a request.
     pub idle: usize,
-    /// Callers that wait for a place.
+    /// Callers that wait for a permit.
     pub waiting: usize,
     /// Connections opened.
     pub created: u64,
@@ -59,7 +64,7 @@ pub struct PoolStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeoutCounts {
-    /// Waiting for a place.
+    /// Waiting for a permit.
     pub acquire: u64,
     /// Opening a connection, those included that were cut short by another limit.
     pub connect: u64,
@@ -94,6 +99,8 @@ impl fmt::Debug for PoolStats {
         let closed_by = CloseCause::ALL.iter().map(|&c| (c, self.closed_by(c)));
         let failed_with = ErrorKind::ALL.iter().map(|&k| (k, self.failed_with(k)));
         f.debug_struct("PoolStats")
+            .field("name", &self.name)
+            .field("max_connections", &self.max_connections)
             .field("in_use", &self.in_use)
             .field("idle", &self.idle)
             .field("waiting", &self.waiting)
@@ -214,13 +221,16 @@ impl Counters {
         raise(&self.largest_out, connection.largest.1);
     }
 
-    /// All but what others know: `in_use`, `idle`, `waiting` and `keep_alive_learned`.
-    pub(super) fn snapshot(&self) -> PoolStats {
+    /// All but what others know: `max_connections`, `in_use`, `idle`, `waiting` and
+    /// `keep_alive_learned`.
+    pub(super) fn snapshot(&self, name: Arc<str>) -> PoolStats {
         let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
         let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
         let sum = |counts: &[u64]| counts.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
         let nanos = |n: u64| (n > 0).then(|| Duration::from_nanos(n));
         let mut stats = PoolStats {
+            name,
+            max_connections: 0,
             in_use: 0,
             idle: 0,
             waiting: 0,

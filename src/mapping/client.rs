@@ -1,8 +1,8 @@
 //! HTTP requests over a pool of AJP connections.
 
-use super::facts::RequestFacts;
 use super::repeat::{self, Idempotent, Repeat};
-use super::request_encode::{Told, write_request};
+use super::request_encode::{ContainerFacts, write_request};
+use super::request_facts::{OWN_REQUEST, RequestFacts};
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
@@ -25,14 +25,23 @@ static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
 
 /// Sends HTTP requests to one container. Cheap to clone; clones share the pool.
 ///
-/// It is also a [`tower_service::Service`] for `http::Request<B>`.
+/// A container believes what it is told about the HTTP client of a request, such as its address.
+/// So every request needs [`RequestFacts`], in its extensions or as an argument of
+/// [`send_parts`](Self::send_parts); a request without is refused with
+/// [`ErrorKind::MissingFacts`].
+///
+/// It is a `tower_service::Service<http::Request<B>>`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use ajp::client::{Address, Client, Pool, PoolConfig};
+/// use ajp::client::{Address, Client, Pool, PoolConfig, RequestFacts};
 /// let address: Address = "ajp://127.0.0.1:8009".parse()?;
 /// let client = Client::new(Pool::new(address, PoolConfig::default()));
-/// let request = http::Request::get("http://app.example/hello").body(http_body_util::Empty::<bytes::Bytes>::new())?;
+/// // As a web server knows them of the connection that the request came over.
+/// let (remote, local) = (([192, 0, 2, 10], 51234).into(), ([192, 0, 2, 1], 80).into());
+/// let request = http::Request::get("http://app.example/hello")
+///     .extension(RequestFacts::from_connection(remote, local))
+///     .body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = client.send(request).await?;
 /// assert_eq!(response.status(), 200);
 /// # Ok(())
@@ -41,13 +50,31 @@ static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool,
+    own_requests: bool,
 }
 
 impl Client {
-    /// A client over this pool.
+    /// A client over this pool, for requests that somebody has sent: each of them needs
+    /// [`RequestFacts`].
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            own_requests: false,
+        }
+    }
+
+    /// A client over this pool, for requests that this program makes itself: those without
+    /// [`RequestFacts`] are sent with [`RequestFacts::own_request`].
+    ///
+    /// Never pass a request on with it that somebody has sent: the container would take this
+    /// machine for its client.
+    #[must_use]
+    pub fn for_own_requests(pool: Pool) -> Self {
+        Self {
+            pool,
+            own_requests: true,
+        }
     }
 
     /// The pool.
@@ -58,7 +85,8 @@ impl Client {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. The
+    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. Trailers of
+    /// the request body are left out, as AJP has none (RFC 9110 section 6.5.1 allows it). The
     /// request body is only polled when the container waits for data; an announced length is
     /// enforced. A connection that turns out stale before the request is written is replaced once
     /// by a fresh one; after that only idempotent requests ([`Idempotent`], or else the method) of
@@ -80,7 +108,10 @@ impl Client {
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        send_with(&self.pool, parts, Told::default(), body)
+        let source = FactsSource::Extensions {
+            own_requests: self.own_requests,
+        };
+        send_with(&self.pool, parts, source, body)
     }
 
     /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
@@ -89,7 +120,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: ajp::client::Client, request: http::Request<http_body_util::Empty<bytes::Bytes>>,
-    /// #     facts: ajp::mapping::RequestFacts) -> Result<(), ajp::client::Error> {
+    /// #     facts: ajp::client::RequestFacts) -> Result<(), ajp::client::Error> {
     /// let (parts, body) = request.into_parts();
     /// let response = client.send_parts(&parts, &facts, body).await?;
     /// println!("{} {}: {}", parts.method, parts.uri, response.status());
@@ -111,7 +142,7 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        send_with(&self.pool, parts, Some(facts).into(), body)
+        send_with(&self.pool, parts, FactsSource::Given(facts.into()), body)
     }
 
     /// As [`send`](Self::send), with the request in the error as long as its body was not
@@ -151,7 +182,10 @@ impl Client {
             let sent = match begun {
                 Ok((framing, begun)) => {
                     upload = begun;
-                    exchange(&self.pool, &parts, Told::default(), framing, &mut upload).await
+                    let source = FactsSource::Extensions {
+                        own_requests: self.own_requests,
+                    };
+                    exchange(&self.pool, &parts, source, framing, &mut upload).await
                 }
                 Err(error) => Err(error),
             };
@@ -163,11 +197,48 @@ impl Client {
     }
 }
 
-/// Sends to the container of a pool. What is told comes before the facts of the extensions.
+/// Where the facts of a request are.
+#[derive(Clone, Copy)]
+pub(super) enum FactsSource<'a> {
+    /// In its extensions. If there are none, the request is one of this program's own, or it is
+    /// refused.
+    Extensions { own_requests: bool },
+    /// The caller has them.
+    Given(ContainerFacts<'a>),
+}
+
+impl<'a> FactsSource<'a> {
+    fn find(self, parts: &'a request::Parts) -> Result<ContainerFacts<'a>, Error> {
+        match self {
+            Self::Given(facts) => Ok(facts),
+            Self::Extensions { own_requests } => {
+                find_facts(parts, own_requests).map(ContainerFacts::from)
+            }
+        }
+    }
+}
+
+/// The facts in the extensions of a request, or those of a request of this program's own.
+pub(super) fn find_facts(
+    parts: &request::Parts,
+    own_requests: bool,
+) -> Result<&RequestFacts, Error> {
+    match parts.extensions.get() {
+        Some(facts) => Ok(facts),
+        None if own_requests => Ok(&OWN_REQUEST),
+        None => Err(Error::new(
+            ErrorKind::MissingFacts,
+            "put `RequestFacts` into its extensions, or send a request of your own with \
+             `Client::for_own_requests` or `BalancerConfig::with_own_requests`",
+        )),
+    }
+}
+
+/// Sends to the container of a pool.
 pub(super) fn send_with<B>(
     pool: &Pool,
     parts: impl Borrow<request::Parts> + Send,
-    told: Told<'_>,
+    source: FactsSource<'_>,
     body: B,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
 where
@@ -176,7 +247,7 @@ where
     let begun = begin(parts.borrow(), &mut Some(body));
     async move {
         let (framing, mut upload) = begun?;
-        exchange(pool, parts.borrow(), told, framing, &mut upload).await
+        exchange(pool, parts.borrow(), source, framing, &mut upload).await
     }
 }
 
@@ -184,18 +255,18 @@ where
 async fn exchange(
     pool: &Pool,
     parts: &request::Parts,
-    mut told: Told<'_>,
+    source: FactsSource<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<Response<ResponseBody>, Error> {
     check_uri_length(pool, parts)?;
-    told.facts = told.facts.or_else(|| parts.extensions.get());
+    let facts = source.find(parts)?;
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
     let mut lease = pool.acquire_with(timeouts).await?;
     let mut first = Progress::NotSent;
     loop {
         let reused = lease.is_reused();
-        let begun = begun(pool, lease, parts, told, framing, upload);
+        let begun = begun(pool, lease, parts, facts, framing, upload);
         let mut body = begun.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
@@ -232,13 +303,13 @@ fn begun(
     pool: &Pool,
     lease: Lease,
     parts: &request::Parts,
-    told: Told<'_>,
+    facts: ContainerFacts<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
 ) -> Result<ResponseBody, Error> {
-    let secret = pool.config().secret.as_ref();
+    let secret = pool.config().secret();
     let exchange = lease.begin_at_once(parts.method == Method::HEAD, |buffer, size| {
-        write_request(buffer, size, parts, told, framing, secret)
+        write_request(buffer, size, parts, facts, framing, secret)
     })?;
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }
@@ -260,7 +331,7 @@ fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
         .uri
         .path_and_query()
         .map_or(0, |uri| uri.as_str().len());
-    let size = pool.config().packet_size.bytes();
+    let size = pool.config().packet_size().bytes();
     if len < size {
         return Ok(());
     }

@@ -1,8 +1,9 @@
 //! AJP to and from the types of the `http` crate. The only place where names and
 //! semantics of HTTP are converted.
 //!
-//! [`RequestFacts`] is the request extension for everything that `http::Request` has no
-//! place for: a container finds it in the extensions, a web server puts it there.
+//! What `http::Request` has no place for stands in the request's extensions: in a container
+//! what the web server claims (`server::RequestClaims`), in a web server what the container is
+//! told (`client::RequestFacts`).
 //!
 //! What may not live here: sockets, timers, accept loops, `tower`.
 
@@ -10,9 +11,7 @@
 pub(crate) mod balancer;
 #[cfg(feature = "client")]
 pub(crate) mod client;
-mod facts;
-mod names;
-mod prepared;
+pub(crate) mod names;
 #[cfg(feature = "client")]
 pub(crate) mod repeat;
 #[cfg(feature = "client")]
@@ -20,8 +19,13 @@ pub(crate) mod replay_body;
 #[cfg(feature = "server")]
 pub(crate) mod request_body;
 #[cfg(feature = "server")]
+pub(crate) mod request_claims;
+#[cfg(feature = "server")]
 mod request_decode;
+#[cfg(feature = "client")]
 mod request_encode;
+#[cfg(feature = "client")]
+pub(crate) mod request_facts;
 #[cfg(feature = "client")]
 pub(crate) mod response_body;
 mod response_decode;
@@ -29,16 +33,18 @@ mod response_encode;
 #[cfg(feature = "client")]
 pub(crate) mod send_error;
 mod target;
+mod text;
 mod tls_facts;
 #[cfg(feature = "client")]
 mod upload;
 
-pub use facts::{RequestFacts, text};
 #[cfg(feature = "server")]
 pub use request_decode::request_parts;
+#[cfg(feature = "client")]
 pub use request_encode::write_forward_request;
 pub use response_decode::response_parts;
 pub use response_encode::write_send_headers;
 #[cfg(feature = "server")]
 pub use target::{InvalidTarget, RawTarget};
+pub use text::text;
 pub use tls_facts::TlsFacts;

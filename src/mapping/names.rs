@@ -49,6 +49,7 @@ pub(super) enum Kind {
     Coded(u8),
     /// Written with its name spelled out.
     Spelled,
+    #[cfg(feature = "client")]
     Expect,
     ContentLength,
     Connection,
@@ -80,6 +81,7 @@ macro_rules! kind {
 }
 
 /// The kind of a name in a request.
+#[cfg(feature = "client")]
 #[inline]
 pub(super) fn request_kind(name: &str) -> Kind {
     kind!(name,
@@ -140,17 +142,24 @@ pub(super) fn nominates(value: &HeaderValue) -> bool {
 }
 
 /// Whether a `Connection` header names `name` as belonging to this connection.
-pub(super) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|&b| b == b',').any(|option| {
-            option
-                .trim_ascii()
-                .eq_ignore_ascii_case(name.as_str().as_bytes())
+///
+/// A header that HTTP defines for the recipient of the message does not belong to a connection,
+/// whatever a peer writes (RFC 9110 section 7.6.1): otherwise a client could take `Host` or
+/// `Cookie` away from a request. The callers keep those that have a code; this function keeps
+/// those that have none.
+pub(crate) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let is_end_to_end = name.as_str().starts_with("content-") || *name == header::CACHE_CONTROL;
+    !is_end_to_end
+        && headers.get_all(header::CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|&b| b == b',').any(|option| {
+                option
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(name.as_str().as_bytes())
+            })
         })
-    })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests {
     use super::*;
     use crate::wire::{

@@ -69,6 +69,7 @@ pub(crate) fn after_error(error: &Error, idempotent: bool, whole_body: bool) -> 
 
 /// Whether a request that was answered may be sent to another container as well, in the hope
 /// of a better answer.
+#[cfg(feature = "balancer")]
 pub(crate) fn after_answer(idempotent: bool, whole_body: bool) -> bool {
     idempotent && whole_body
 }

@@ -1,7 +1,7 @@
 //! A Forward Request as `http::Request`, without its body.
 
-use super::facts::RequestFacts;
 use super::names::request_name;
+use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
@@ -9,7 +9,7 @@ use crate::wire::{Attribute, AttributeCode, ForwardRequest};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 
-/// Builds an `http::Request` with [`RequestFacts`] in its extensions.
+/// Builds an `http::Request` with [`RequestClaims`] in its extensions.
 ///
 /// Paths and header values are slices of the packet, which they keep alive. What `http::Uri`
 /// does not take is percent-encoded; [`RawTarget`](super::RawTarget) in the extensions has it as
@@ -33,7 +33,7 @@ pub fn request_parts(
         _ => Version::HTTP_11,
     };
     *out.headers_mut() = headers(request);
-    out.extensions_mut().insert(facts(request, config));
+    out.extensions_mut().insert(claims(request, config));
     if let Some(raw_target) = raw_target {
         out.extensions_mut().insert(raw_target);
     }
@@ -59,25 +59,30 @@ fn headers(request: &ForwardRequest) -> HeaderMap {
     map
 }
 
-fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
-    let bytes = |part: Option<&[u8]>| part.map(|part| request.slice_ref(part));
-    let mut facts = RequestFacts {
+fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
+    // A claim that is present but empty says nothing: web servers send an empty user, route or
+    // certificate where they have none.
+    let bytes = |part: Option<&[u8]>| {
+        let part = part.filter(|part| !part.is_empty())?;
+        Some(request.slice_ref(part))
+    };
+    let mut claims = RequestClaims {
         remote_addr: bytes(request.remote_addr()),
         remote_host: bytes(request.remote_host()),
         server_name: bytes(request.server_name()),
         // Two values that senders use for "unknown" (protocol chapter "codes").
         server_port: Some(request.server_port()).filter(|port| !matches!(port, 0 | 0xffff)),
-        is_ssl: request.is_ssl(),
-        user_trusted: config.trust_remote_user,
-        ..RequestFacts::default()
+        is_tls: request.is_ssl(),
+        trust_user: config.trust_remote_user,
+        ..RequestClaims::default()
     };
     let mut tls = TlsFacts::default();
     for attribute in request.attributes() {
         match attribute {
             Attribute::Coded { code, .. } => match code {
-                AttributeCode::RemoteUser => facts.remote_user = bytes(attribute.value()),
-                AttributeCode::AuthType => facts.auth_type = bytes(attribute.value()),
-                AttributeCode::Route => facts.route = bytes(attribute.value()),
+                AttributeCode::RemoteUser => claims.remote_user = bytes(attribute.value()),
+                AttributeCode::AuthType => claims.auth_type = bytes(attribute.value()),
+                AttributeCode::Route => claims.route = bytes(attribute.value()),
                 AttributeCode::SslCert => tls.certificate = bytes(attribute.value()),
                 AttributeCode::SslCipher => tls.cipher = bytes(attribute.value()),
                 AttributeCode::SslSession => tls.session_id = bytes(attribute.value()),
@@ -93,23 +98,23 @@ fn facts(request: &ForwardRequest, config: &ServerConfig) -> RequestFacts {
                 }
                 match name {
                     b"AJP_REMOTE_PORT" => {
-                        facts.remote_port = std::str::from_utf8(value)
+                        claims.remote_port = std::str::from_utf8(value)
                             .ok()
                             .and_then(|port| port.parse().ok());
                     }
-                    b"AJP_LOCAL_ADDR" => facts.local_addr = bytes(Some(value)),
+                    b"AJP_LOCAL_ADDR" => claims.local_addr = bytes(Some(value)),
                     b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
-                    b"JK_LB_ACTIVATION" => facts.activation = bytes(Some(value)),
+                    b"JK_LB_ACTIVATION" => claims.activation = bytes(Some(value)),
                     name => {
                         let (name, value) = (request.slice_ref(name), request.slice_ref(value));
-                        facts.attributes.push((name, value));
+                        claims.attributes.push((name, value));
                     }
                 }
             }
         }
     }
     if tls != TlsFacts::default() {
-        facts.tls = Some(Box::new(tls));
+        claims.tls = Some(Box::new(tls));
     }
-    facts
+    claims
 }

@@ -1,7 +1,7 @@
 //! `http::request::Parts` straight into a Forward Request, without a message in between.
 
-use super::facts::RequestFacts;
 use super::names::{Kind, is_nominated, nominates, request_kind};
+use super::request_facts::RequestFacts;
 use super::target;
 use crate::Secret;
 use crate::wire::{
@@ -14,29 +14,25 @@ use http::{Version, request};
 
 /// The code of `Host`.
 const HOST: u8 = 0x0b;
+/// The code of `Cookie`.
+const COOKIE: u8 = 0x09;
 
-/// What a container is told beside the request.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Told<'a> {
-    pub(super) facts: Option<&'a RequestFacts>,
-    /// In place of those of the facts: what a balancer alone knows.
+/// What a container is told beside the HTTP request.
+#[derive(Clone, Copy)]
+pub(super) struct ContainerFacts<'a> {
+    pub(super) request: &'a RequestFacts,
+    /// The session's route as a balancer found it, in place of that of the facts.
     pub(super) route: Option<&'a str>,
+    /// The state that a balancer gives the container, in place of that of the facts.
     pub(super) activation: Option<&'a str>,
 }
 
-impl<'a> Told<'a> {
-    fn facts(self) -> &'a RequestFacts {
-        /// For requests without facts.
-        static NO_FACTS: RequestFacts = RequestFacts::NONE;
-        self.facts.unwrap_or(&NO_FACTS)
-    }
-}
-
-impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
-    fn from(facts: Option<&'a RequestFacts>) -> Self {
+impl<'a> From<&'a RequestFacts> for ContainerFacts<'a> {
+    fn from(request: &'a RequestFacts) -> Self {
         Self {
-            facts,
-            ..Self::default()
+            request,
+            route: None,
+            activation: None,
         }
     }
 }
@@ -47,16 +43,22 @@ impl<'a> From<Option<&'a RequestFacts>> for Told<'a> {
 /// `Transfer-Encoding` are replaced by it, and `BodyFraming::Absent` becomes `content-length: 0`,
 /// the only announcement that all containers understand alike (protocol chapter
 /// [framing](crate::docs::protocol::framing#requests)). Hop-by-hop headers and `Expect` are left
-/// out. An authority in the URI takes the place of the `Host` header (RFC 9112 section 3.2.2); what
-/// `facts` do not say about the virtual host is taken from it. `secret` is sent unless `facts` have
+/// out, as are headers that `Connection` names, but for those that HTTP itself defines for the
+/// recipient, such as `Host`, `Cookie` and `Content-Type`. Several `Cookie` headers become one (RFC
+/// 9113 section 8.2.3). An authority in the URI takes the place of the `Host` header (RFC 9112
+/// section 3.2.2); what `facts` do not say about the virtual host is taken from it. Whether the
+/// HTTP client's connection is TLS is what `facts` say, whatever the URI's scheme is; only
+/// [`RequestFacts::own_request`] leaves it to the scheme. `secret` is sent unless `facts` have
 /// another one.
 ///
 /// ```
-/// use ajp::mapping::{RequestFacts, write_forward_request};
+/// use ajp::client::RequestFacts;
+/// use ajp::mapping::write_forward_request;
 /// use ajp::wire::{BodyFraming, PacketSize};
+/// let facts = RequestFacts::new([192, 0, 2, 10].into());
 /// let (parts, ()) = http::Request::get("http://app.example/a?b=c").body(()).unwrap().into_parts();
 /// let mut buffer = bytes::BytesMut::new();
-/// write_forward_request(&mut buffer, PacketSize::DEFAULT, &parts, &RequestFacts::new(), BodyFraming::Length(0), None)?;
+/// write_forward_request(&mut buffer, PacketSize::DEFAULT, &parts, &facts, BodyFraming::Length(0), None)?;
 /// assert_eq!(&buffer[..2], [0x12, 0x34]);
 /// # Ok::<(), ajp::wire::EncodeError>(())
 /// ```
@@ -71,19 +73,19 @@ pub fn write_forward_request(
     framing: BodyFraming,
     secret: Option<&Secret>,
 ) -> Result<BodyFraming, EncodeError> {
-    write_request(buffer, size, parts, Some(facts).into(), framing, secret)
+    write_request(buffer, size, parts, facts.into(), framing, secret)
 }
 
-/// As [`write_forward_request`], with what a balancer tells too.
+/// As [`write_forward_request`], with what only a balancer knows.
 pub(super) fn write_request(
     buffer: &mut BytesMut,
     size: PacketSize,
     parts: &request::Parts,
-    told: Told<'_>,
+    container: ContainerFacts<'_>,
     framing: BodyFraming,
     secret: Option<&Secret>,
 ) -> Result<BodyFraming, EncodeError> {
-    let facts = told.facts();
+    let facts = container.request;
     let headers = &parts.headers;
     // It usually comes first, which saves looking for it.
     let host_header = match headers.iter().next() {
@@ -94,7 +96,10 @@ pub(super) fn write_request(
     let authority = parts.uri.authority();
     let authority = authority.map(|authority| strip_userinfo(authority.as_str()).as_bytes());
     let host = authority.or(host_header);
-    let is_ssl = facts.is_ssl || parts.uri.scheme_str() == Some("https");
+    let is_tls = match facts.is_tls {
+        Some(is_tls) => is_tls,
+        None => parts.uri.scheme_str() == Some("https"),
+    };
     let (host_name, host_port) = split_host(host.unwrap_or_default());
     let server_name = match &facts.server_name {
         Some(name) => name.as_ref(),
@@ -109,14 +114,14 @@ pub(super) fn write_request(
         method: parts.method.as_str().as_bytes(),
         protocol: protocol(parts.version),
         req_uri: path.as_bytes(),
-        remote_addr: Some(facts.remote_addr.as_deref().unwrap_or(b"127.0.0.1")),
+        remote_addr: Some(&facts.remote_addr),
         remote_host: facts.remote_host.as_deref(),
         server_name: Some(server_name),
         server_port: facts
             .server_port
             .or(host_port)
-            .unwrap_or(if is_ssl { 443 } else { 80 }),
-        is_ssl,
+            .unwrap_or(if is_tls { 443 } else { 80 }),
+        is_ssl: is_tls,
     };
     let secret = facts.secret.as_ref().or(secret);
     let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
@@ -125,11 +130,9 @@ pub(super) fn write_request(
             writer.header(b"host", host)?;
         }
         write_headers(&mut writer, headers, authority.is_some())?;
-        if !facts.prepared.write_headers(&mut writer) {
-            write_own_headers(&mut writer, facts)?;
-        }
+        write_own_headers(&mut writer, facts)?;
         writer.announce(framing)?;
-        write_attributes(&mut writer, parts, told, is_ssl, secret)?;
+        write_attributes(&mut writer, parts, container, is_tls, secret)?;
         writer.finish()
     };
     let error = match ForwardRequestWriter::new(buffer, size, &line) {
@@ -144,6 +147,8 @@ pub(super) fn write_request(
     rest(ForwardRequestWriter::new(buffer, size, &line)?)
 }
 
+/// Writes the headers of the request. Hardly any request has a `Connection` header that names
+/// others, or several `Cookie` headers; when one does, its headers are written a second time.
 fn write_headers(
     writer: &mut ForwardRequestWriter<'_, '_>,
     headers: &HeaderMap,
@@ -151,11 +156,15 @@ fn write_headers(
 ) -> Result<(), EncodeError> {
     let start = writer.mark();
     let mut nominated = false;
+    let mut cookies = 0usize;
     writer.checked_headers(headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
         let code = match request_kind(name) {
             Kind::Coded(HOST) if skip_host => return None,
-            Kind::Coded(code) => Some(code),
+            Kind::Coded(code) => {
+                cookies = cookies.wrapping_add(usize::from(code == COOKIE));
+                Some(code)
+            }
             Kind::Spelled => None,
             Kind::Connection => {
                 nominated |= nominates(value);
@@ -165,27 +174,38 @@ fn write_headers(
         };
         Some((code, name, value.as_bytes()))
     }))?;
-    if nominated {
-        // Rare enough to begin again.
-        writer.take_back(start);
-        let kept = headers
-            .iter()
-            .filter(|(name, _)| !is_nominated(headers, name));
-        writer.checked_headers(kept.filter_map(|(name, value)| {
-            let name = name.as_str();
-            let code = match request_kind(name) {
-                Kind::Coded(HOST) if skip_host => return None,
-                Kind::Coded(code) => Some(code),
-                Kind::Spelled => None,
-                _ => return None,
-            };
-            Some((code, name, value.as_bytes()))
-        }))?;
+    if !nominated && cookies < 2 {
+        return Ok(());
     }
-    Ok(())
+    writer.take_back(start);
+    let cookie = (cookies > 1).then(|| joined_cookies(headers));
+    let mut is_first_cookie = true;
+    writer.checked_headers(headers.iter().filter_map(|(name, value)| {
+        let text = name.as_str();
+        match request_kind(text) {
+            Kind::Coded(HOST) if skip_host => None,
+            Kind::Coded(COOKIE) if cookie.is_some() => {
+                let is_first = std::mem::take(&mut is_first_cookie);
+                let joined = cookie.as_deref().filter(|_| is_first)?;
+                Some((Some(COOKIE), text, joined))
+            }
+            Kind::Coded(code) => Some((Some(code), text, value.as_bytes())),
+            Kind::Spelled if !is_nominated(headers, name) => Some((None, text, value.as_bytes())),
+            _ => None,
+        }
+    }))
 }
 
-pub(super) fn write_own_headers(
+/// HTTP/2 may send the cookies as several headers; outside of it they are one (RFC 9113 section
+/// 8.2.3).
+pub(super) fn joined_cookies(headers: &HeaderMap) -> Vec<u8> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let cookies: Vec<_> = cookies.map(header::HeaderValue::as_bytes).collect();
+    cookies.join(&b"; "[..])
+}
+
+/// Writes the headers of the facts.
+fn write_own_headers(
     writer: &mut ForwardRequestWriter<'_, '_>,
     facts: &RequestFacts,
 ) -> Result<(), EncodeError> {
@@ -206,11 +226,11 @@ pub(super) fn write_own_headers(
 fn write_attributes(
     writer: &mut ForwardRequestWriter<'_, '_>,
     parts: &request::Parts,
-    told: Told<'_>,
-    is_ssl: bool,
+    container: ContainerFacts<'_>,
+    is_tls: bool,
     secret: Option<&Secret>,
 ) -> Result<(), EncodeError> {
-    let facts = told.facts();
+    let facts = container.request;
     let mut coded = |code, value: Option<&[u8]>| match value {
         Some(value) => writer.attribute(Attribute::Coded {
             code,
@@ -232,9 +252,9 @@ fn write_attributes(
         }
         query => coded(AttributeCode::QueryString, query.map(str::as_bytes))?,
     }
-    let route = told.route.map(str::as_bytes);
+    let route = container.route.map(str::as_bytes);
     coded(AttributeCode::Route, route.or(facts.route.as_deref()))?;
-    if let Some(tls) = facts.tls.as_deref().filter(|_| is_ssl) {
+    if let Some(tls) = facts.tls.as_deref().filter(|_| is_tls) {
         coded(AttributeCode::SslCert, tls.certificate.as_deref())?;
         coded(AttributeCode::SslCipher, tls.cipher.as_deref())?;
         coded(AttributeCode::SslSession, tls.session_id.as_deref())?;
@@ -243,19 +263,6 @@ fn write_attributes(
         }
         named(writer, b"AJP_SSL_PROTOCOL", tls.protocol.as_deref())?;
     }
-    if !facts.prepared.write_attributes(writer) {
-        write_named_attributes(writer, facts)?;
-    }
-    let activation = told.activation.map(str::as_bytes);
-    let activation = activation.or(facts.activation.as_deref());
-    named(writer, b"JK_LB_ACTIVATION", activation)
-}
-
-/// Those of the last attributes that are the same for all requests with these facts.
-pub(super) fn write_named_attributes(
-    writer: &mut ForwardRequestWriter<'_, '_>,
-    facts: &RequestFacts,
-) -> Result<(), EncodeError> {
     let mut digits = [0u8; 20];
     let port = facts
         .remote_port
@@ -265,7 +272,9 @@ pub(super) fn write_named_attributes(
     for (name, value) in &facts.attributes {
         named(writer, name, Some(value))?;
     }
-    Ok(())
+    let activation = container.activation.map(str::as_bytes);
+    let activation = activation.or(facts.activation.as_deref());
+    named(writer, b"JK_LB_ACTIVATION", activation)
 }
 
 fn named(

@@ -38,13 +38,9 @@ pub fn write_send_headers(
             .headers
             .iter()
             .map_while(|(name, value)| {
-                if nominated && is_nominated(&parts.headers, name) {
-                    return Some(None);
-                }
-                let name = name.as_str();
-                let code = match response_kind(name) {
+                let text = name.as_str();
+                let code = match response_kind(text) {
                     Kind::Coded(code) => Some(code),
-                    Kind::Spelled | Kind::Expect => None,
                     Kind::HopByHop | Kind::Connection => return Some(None),
                     Kind::ContentLength if matches!(status, 204 | 205) => return Some(None),
                     Kind::ContentLength => {
@@ -58,8 +54,10 @@ pub fn write_send_headers(
                         }
                         response_header_code(b"content-length")
                     }
+                    _ if nominated && is_nominated(&parts.headers, name) => return Some(None),
+                    _ => None,
                 };
-                Some(Some((code, name, value.as_bytes())))
+                Some(Some((code, text, value.as_bytes())))
             })
             .flatten(),
     )?;

@@ -27,6 +27,7 @@ const QUERY: &AsciiSet = &PATH.remove(b'?');
 
 /// A path with whatever is not ASCII percent-encoded. Containers decode it as bytes.
 #[cold]
+#[cfg(feature = "client")]
 pub(super) fn encode_path(path: &str) -> Vec<u8> {
     percent_encode(path.as_bytes(), PATH)
         .collect::<String>()
@@ -35,6 +36,7 @@ pub(super) fn encode_path(path: &str) -> Vec<u8> {
 
 /// A query with whatever is not ASCII percent-encoded.
 #[cold]
+#[cfg(feature = "client")]
 pub(super) fn encode_query(query: &str) -> Vec<u8> {
     percent_encode(query.as_bytes(), QUERY)
         .collect::<String>()

@@ -1,6 +1,6 @@
 //! What is known of the HTTP client's TLS connection.
 
-use super::facts::{owned, text};
+use super::text::{non_empty, text};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -74,7 +74,7 @@ impl TlsFacts {
     /// Sets the client certificate, or chain, as PEM text.
     #[must_use]
     pub fn with_certificate_pem(mut self, pem: impl Into<Bytes>) -> Self {
-        self.certificate = Some(pem.into());
+        self.certificate = Some(pem.into()).filter(|pem| !pem.is_empty());
         self
     }
 
@@ -98,17 +98,17 @@ impl TlsFacts {
     #[must_use]
     pub fn with_cipher_suite(mut self, name: &str) -> Self {
         self.key_size = key_size_of(name);
-        self.cipher = Some(match name.strip_prefix("TLS13_") {
-            Some(rest) => owned(format!("TLS_{rest}")),
-            None => owned(name),
-        });
+        self.cipher = match name.strip_prefix("TLS13_") {
+            Some(rest) => non_empty(format!("TLS_{rest}")),
+            None => non_empty(name),
+        };
         self
     }
 
     /// Sets the cipher suite and the size of its key in bits.
     #[must_use]
     pub fn with_cipher(mut self, cipher: impl Into<String>, key_size: u16) -> Self {
-        self.cipher = Some(owned(cipher));
+        self.cipher = non_empty(cipher);
         self.key_size = Some(key_size);
         self
     }
@@ -116,14 +116,14 @@ impl TlsFacts {
     /// Sets the session id.
     #[must_use]
     pub fn with_session_id(mut self, id: impl Into<String>) -> Self {
-        self.session_id = Some(owned(id));
+        self.session_id = non_empty(id);
         self
     }
 
     /// Sets the protocol version, such as `TLSv1.3`.
     #[must_use]
     pub fn with_protocol(mut self, version: impl Into<String>) -> Self {
-        self.protocol = Some(owned(version));
+        self.protocol = non_empty(version);
         self
     }
 }

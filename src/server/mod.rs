@@ -42,6 +42,8 @@ pub use trust::Trust;
 #[doc(inline)]
 pub use crate::mapping::request_body::{RequestBody, RequestBodyError};
 #[doc(inline)]
+pub use crate::mapping::request_claims::RequestClaims;
+#[doc(inline)]
 pub use crate::tower::{
     application::{AnswerBody, Answers, Application, Decided, IsBody, Never},
     connection::serve_connection,

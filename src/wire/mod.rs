@@ -75,8 +75,6 @@ pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
 #[cfg(any(feature = "client", feature = "server"))]
-pub(crate) use request_writer::PreparedAttributes;
-#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use request_writer::decimal;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};

@@ -36,14 +36,6 @@ pub struct RequestLine<'a> {
     pub is_ssl: bool,
 }
 
-/// Named attributes as they stand in a packet.
-#[cfg(any(feature = "client", feature = "server"))]
-pub(crate) struct PreparedAttributes {
-    bytes: Box<[u8]>,
-    /// Those that may stand there once.
-    well_known: u8,
-}
-
 impl Default for RequestLine<'_> {
     fn default() -> Self {
         Self {
@@ -148,7 +140,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
 
     /// Adds headers that say nothing about the body, with values that hold only what they
     /// may and names in lower case, each with its code if it has one.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "client")]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,
@@ -162,7 +154,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 
     /// Adds the header that announces the body, the only one that does.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "client")]
     pub(crate) fn announce(&mut self, framing: BodyFraming) -> Result<(), EncodeError> {
         let mut digits = [0u8; 20];
         let (code, name, value) = match framing {
@@ -196,59 +188,17 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 
     /// How much is written, for [`take_back`](Self::take_back).
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "client")]
     pub(crate) fn mark(&self) -> (usize, u16) {
         (self.packet.len(), self.num_headers)
     }
 
     /// Takes back the headers written since [`mark`](Self::mark), none of which may say
     /// anything about the body.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[cfg(feature = "client")]
     pub(crate) fn take_back(&mut self, (len, num_headers): (usize, u16)) {
         self.packet.truncate(len);
         self.num_headers = num_headers;
-    }
-
-    /// The headers written since [`mark`](Self::mark), and how many they are.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn since(&self, (len, num_headers): (usize, u16)) -> (Box<[u8]>, u16) {
-        let count = self.num_headers.saturating_sub(num_headers);
-        (self.packet.since(len).into(), count)
-    }
-
-    /// Adds headers that another writer has written; none if there is no room for all.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn prepared_headers(&mut self, headers: &[u8], count: u16) -> bool {
-        let Some(all) = self.num_headers.checked_add(count) else {
-            return false;
-        };
-        let fits = self.packet.written(headers);
-        if fits {
-            self.num_headers = all;
-        }
-        fits
-    }
-
-    /// The named attributes written since [`mark`](Self::mark), the first ones of the packet.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn attributes_since(&self, (len, _): (usize, u16)) -> PreparedAttributes {
-        PreparedAttributes {
-            bytes: self.packet.since(len).into(),
-            well_known: self.well_known_seen,
-        }
-    }
-
-    /// Adds attributes that another writer has written; none if there is no room for all, or
-    /// if one of them is there already.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn prepared_attributes(&mut self, attributes: &PreparedAttributes) -> bool {
-        let is_new = self.well_known_seen & attributes.well_known == 0;
-        let fits = is_new && self.packet.written(&attributes.bytes);
-        if fits {
-            self.in_attributes = true;
-            self.well_known_seen |= attributes.well_known;
-        }
-        fits
     }
 
     /// Adds an attribute. `stored_method` is written by [`finish`](Self::finish) when the

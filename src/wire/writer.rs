@@ -44,23 +44,6 @@ impl<'b> PacketWriter<'b> {
         self.buffer.truncate(self.start.wrapping_add(len));
     }
 
-    /// What was written beyond a length of the packet.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn since(&self, len: usize) -> &[u8] {
-        let from = self.start.wrapping_add(len);
-        self.buffer.get(from..).unwrap_or_default()
-    }
-
-    /// Adds what another writer has written, if it fits.
-    #[cfg(any(feature = "client", feature = "server"))]
-    pub(crate) fn written(&mut self, bytes: &[u8]) -> bool {
-        let fits = self.check_room(|| Field::End, bytes.len()).is_ok();
-        if fits {
-            self.buffer.extend_from_slice(bytes);
-        }
-        fits
-    }
-
     /// Whether so many bytes more fit the packet.
     #[inline]
     fn check_room(&self, field: impl FnOnce() -> Field, bytes: usize) -> Result<(), EncodeError> {

@@ -259,7 +259,7 @@ impl Farm {
 
     pub(crate) fn with_pools(count: usize, config: BalancerConfig, pool: PoolConfig) -> Self {
         let mut farm = Self {
-            balancer: Balancer::with_random(config, Seeded::new(1)),
+            balancer: Balancer::with_random(config.with_own_requests(true), Seeded::new(1)),
             containers: Vec::new(),
             pool,
         };

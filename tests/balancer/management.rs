@@ -285,7 +285,7 @@ async fn as_a_service() {
 #[test]
 fn picks_from_many_threads_all_end() {
     const EACH: u64 = 5000;
-    let balancer = Balancer::new(BalancerConfig::new("farm"));
+    let balancer = Balancer::new(BalancerConfig::new("farm").with_own_requests(true));
     let pool = || Pool::new(Address::tcp("127.0.0.1", 9), PoolConfig::default());
     for n in 0..5 {
         balancer.add(Member::new(format!("m{n}")), pool()).unwrap();

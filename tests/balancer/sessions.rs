@@ -4,8 +4,8 @@ use super::farm::{Answer, Farm, Mood};
 use ajp::balancer::{
     Affinity, BalancerConfig, Error, Failover, Member, Reason, RouteCookie, Sticky,
 };
+use ajp::client::RequestFacts;
 use ajp::client::{PoolConfig, Timeouts};
-use ajp::mapping::RequestFacts;
 use http::Request;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ async fn what_the_caller_knows_of_the_request_is_kept() {
     let mut request = Request::get("/")
         .header("cookie", "JSESSIONID=1.a")
         .body(String::new());
-    let facts = RequestFacts::new().with_attribute("JK_LB_ACTIVATION", "XXX");
+    let facts = RequestFacts::own_request().with_attribute("JK_LB_ACTIVATION", "XXX");
     request.as_mut().unwrap().extensions_mut().insert(facts);
     farm.send(request.unwrap()).await.unwrap();
     let seen = farm.of("a").seen();

@@ -1,7 +1,7 @@
 //! A container of ours in a thread of its own.
 
 use ajp::Secret;
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use ajp::server::{ServerConfig, Trust};
 use axum::Router;
 use axum::body::Body;
@@ -99,7 +99,7 @@ fn app() -> Router {
 /// What is known of the request, one fact on a line.
 async fn facts(request: Request) -> String {
     let (parts, body) = request.into_parts();
-    let facts = parts.extensions.get::<RequestFacts>().unwrap();
+    let facts = parts.extensions.get::<RequestClaims>().unwrap();
     let mut text = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
         writeln!(text, "{name}: {}", ajp::mapping::text(value.as_bytes())).unwrap();
@@ -123,13 +123,13 @@ async fn facts(request: Request) -> String {
     writeln!(
         text,
         "user {:?} {:?} route {:?}",
-        facts.asserted_user(),
+        facts.claimed_user(),
         facts.auth_type(),
         facts.route()
     )
     .unwrap();
-    if facts.is_ssl() {
-        let tls = facts.tls();
+    if facts.is_tls() {
+        let tls = facts.tls_facts();
         writeln!(
             text,
             "tls {:?} {:?} {:?} {:?} {}",

@@ -121,7 +121,7 @@ async fn what_the_runtime_has_not_noticed_yet() {
             assert_eq!(first.read(&mut bytes).unwrap_or(0), 0);
             assert_eq!(second.read(&mut bytes).unwrap(), 0);
         });
-        let client = Client::new(Pool::new(Address::from(address), config()));
+        let client = Client::for_own_requests(Pool::new(Address::from(address), config()));
         let backend = Backend::around(client);
         backend.well("first").await;
         assert_eq!(backend.idle(), 1);

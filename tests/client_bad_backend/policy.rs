@@ -137,7 +137,7 @@ async fn a_post_is_never_sent_again() {
     for (unsent, attempts) in [(false, 1), (true, 3)] {
         let nobody = Refusing::default();
         let tried = Arc::clone(&nobody.0);
-        let client = Client::new(Pool::new(nobody, config()));
+        let client = Client::for_own_requests(Pool::new(nobody, config()));
         let service = retrying(&client, policy().with_unsent_of_any_method(unsent));
         let error = send(service, request(Method::POST, "body"))
             .await
@@ -157,7 +157,7 @@ async fn a_body_that_was_not_kept_is_not_sent_again() {
 
     // Nothing of it was read: it need not have been kept.
     let backend = failing(0, take_all).await;
-    let client = Client::new(Pool::new(OnceRefused::to(&backend), config()));
+    let client = Client::for_own_requests(Pool::new(OnceRefused::to(&backend), config()));
     let sent = Bytes::from(vec![b'p'; 100_000]);
     let got = send(
         retrying(&client, policy()),
@@ -205,7 +205,7 @@ async fn overload_is_not_answered_with_more() {
 async fn retries_are_bounded_for_all_requests_together() {
     let nobody = Refusing::default();
     let tried = Arc::clone(&nobody.0);
-    let client = Client::new(Pool::new(nobody, config()));
+    let client = Client::for_own_requests(Pool::new(nobody, config()));
     // One a second, for 60 seconds.
     let budget = TpsBudget::new(Duration::from_secs(60), 1, 0.0);
     let service = retrying(&client, policy().with_budget(budget));
@@ -221,7 +221,7 @@ async fn retries_are_bounded_for_all_requests_together() {
 
 #[tokio::test(start_paused = true)]
 async fn pauses_double() {
-    let client = Client::new(Pool::new(Refusing::default(), config()));
+    let client = Client::for_own_requests(Pool::new(Refusing::default(), config()));
     let service = retrying(&client, RetryPolicy::new().with_retries(3));
     for _ in 0..2 {
         let start = tokio::time::Instant::now();

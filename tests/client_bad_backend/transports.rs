@@ -86,7 +86,7 @@ impl Connect for ToBuffering {
 
 #[tokio::test]
 async fn what_a_transport_has_taken_is_flushed_to_the_end() {
-    let client = Client::new(Pool::new(ToBuffering, crate::raw::backend::config()));
+    let client = Client::for_own_requests(Pool::new(ToBuffering, crate::raw::backend::config()));
     for _ in 0..3 {
         let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
         let response = soon("a response", client.send(request)).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_write_that_fails_ends_the_wait_for_an_answer() {
     let limits =
         crate::raw::backend::limits().with_response_head(std::time::Duration::from_millis(100));
     let config = crate::raw::backend::config().with_timeouts(limits);
-    let client = Client::new(Pool::new(ToDeaf, config));
+    let client = Client::for_own_requests(Pool::new(ToDeaf, config));
     let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
     let error = soon("an error", client.send(request)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Write);

@@ -116,7 +116,7 @@ async fn breaking_after(room: usize) -> (Backend, Backend) {
         opened: AtomicUsize::new(0),
     };
     let left = Arc::clone(&first.room);
-    let client = Backend::around(Client::new(Pool::new(first, config())));
+    let client = Backend::around(Client::for_own_requests(Pool::new(first, config())));
     assert_eq!(client.get("").await, Ok((200, String::new())));
     assert_eq!(client.idle(), 1);
     left.store(room, Ordering::SeqCst);
@@ -205,7 +205,7 @@ fn kind<T>(refused: Result<T, Error>) -> ErrorKind {
 
 #[tokio::test]
 async fn a_request_that_found_no_connection_comes_back_whole() {
-    let nobody = Client::new(Pool::new(Address::unix("/nonexistent/ajp"), config()));
+    let nobody = Client::for_own_requests(Pool::new(Address::unix("/nonexistent/ajp"), config()));
     let request = post(Pinned(Some(Bytes::from_static(b"kept")), PhantomPinned));
     let error = failing(&nobody, request).await;
     assert_eq!(error.error().kind(), ErrorKind::Connect);

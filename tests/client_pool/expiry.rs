@@ -3,7 +3,7 @@
 use crate::memory::{Container, SECOND, fill, get, settle, well};
 use crate::raw::backend::{config, token};
 use crate::raw::packets::response;
-use ajp::client::{CPingMode, Client, CloseCause, Pool, PoolConfig};
+use ajp::client::{CPingMode, Client, CloseCause, IdleOrder, Pool, PoolConfig};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, advance, sleep};
@@ -50,6 +50,24 @@ async fn the_newest_is_used_and_the_oldest_expires() {
     assert_eq!((stats.idle, stats.created), (1, 3));
     assert_eq!(stats.closed_by(CloseCause::IdleTimeout), 2);
     assert_eq!(container.open(), 1);
+}
+
+/// On request in turn, so that each stays in use.
+#[tokio::test(start_paused = true)]
+async fn all_are_used_in_turn_where_the_oldest_is_used_first() {
+    let (container, notes) = noting();
+    let config = plain()
+        .with_idle_order(IdleOrder::Fifo)
+        .with_idle_timeout(SECOND * 10);
+    let client = container.client(config);
+    fill(&client, 3).await;
+    notes.lock().unwrap().clear();
+    for _ in 0..9 {
+        sleep(SECOND * 3).await;
+        well(&client, "again").await;
+    }
+    assert_eq!(*notes.lock().unwrap(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    assert_eq!(client.pool().stats().created, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,11 +188,15 @@ async fn min_idle_is_opened_on_request() {
     assert_eq!((stats.idle, stats.in_use, stats.created), (4, 0, 4));
     well(&client, "warm").await;
     assert_eq!(client.pool().stats().reused, 1);
+    // Those that are to be kept ready outlive the idle timeout; others do not.
     advance(SECOND * 10).await;
-    assert_eq!(client.pool().replenish().await.unwrap(), 4);
+    assert_eq!(client.pool().replenish().await.unwrap(), 0);
+    fill(&client, 5).await;
+    advance(SECOND * 10).await;
+    assert_eq!(client.pool().evict_expired(), 1);
     let stats = client.pool().stats();
-    assert_eq!((stats.idle, stats.created), (4, 8));
-    assert_eq!(stats.closed_by(CloseCause::IdleTimeout), 4);
+    assert_eq!((stats.idle, stats.created), (4, 5));
+    assert_eq!(stats.closed_by(CloseCause::IdleTimeout), 1);
 
     // Never beyond the cap, never waiting, never more than may be idle.
     let client = container.client(config.clone().with_max_connections(2));
@@ -231,7 +253,7 @@ async fn closed_sockets_are_evicted() {
         streams.remove(0);
         streams
     });
-    let client = Client::new(Pool::new(address, config()));
+    let client = Client::for_own_requests(Pool::new(address, config()));
     fill(&client, 3).await;
     assert_eq!(client.pool().evict_expired(), 0);
     close.send(()).unwrap();

@@ -15,13 +15,16 @@
 mod raw;
 
 mod cancel;
+mod cap;
 mod deadlines;
 mod expiry;
 mod keep_alive;
+mod maintain;
 mod memory;
 mod observing;
 mod probes;
 mod queue;
 mod runtimes;
 mod spans;
+mod stress;
 mod tokens;

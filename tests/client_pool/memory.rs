@@ -70,7 +70,7 @@ impl Container {
     }
 
     pub(crate) fn client(&self, config: PoolConfig) -> Client {
-        Client::new(Pool::new(Door(Arc::clone(&self.0)), config))
+        Client::for_own_requests(Pool::new(Door(Arc::clone(&self.0)), config))
     }
 
     pub(crate) fn refuse(&self, refusing: bool) {

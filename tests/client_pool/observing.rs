@@ -5,7 +5,7 @@ use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
     CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeReport, Observer, Outcome,
-    PoolConfig, Timeouts,
+    PoolConfig, PoolId, Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{CPONG, DecodeOptions, ToContainer};
@@ -35,11 +35,12 @@ fn ms(time: Duration) -> u128 {
 }
 
 impl Observer for Notes {
-    fn connection_opened(&self, peer: &str, took: Duration) {
-        self.note(format!("{peer} opened {}", ms(took)));
+    fn connection_opened(&self, pool: &PoolId, took: Duration) {
+        let (name, peer) = (pool.name(), pool.peer());
+        self.note(format!("{name} at {peer} opened {}", ms(took)));
     }
 
-    fn connection_closed(&self, _: &str, report: &ConnectionReport) {
+    fn connection_closed(&self, _: &PoolId, report: &ConnectionReport) {
         let ConnectionReport {
             cause,
             age,
@@ -55,19 +56,19 @@ impl Observer for Notes {
         ));
     }
 
-    fn acquired(&self, _: &str, waited: Duration, reused: bool) {
+    fn acquired(&self, _: &PoolId, waited: Duration, reused: bool) {
         self.note(format!("acquired {} {reused}", ms(waited)));
     }
 
-    fn acquire_failed(&self, _: &str, took: Duration, error: ErrorKind) {
+    fn acquire_failed(&self, _: &PoolId, took: Duration, error: ErrorKind) {
         self.note(format!("failed {} {}", ms(took), error.label()));
     }
 
-    fn cping(&self, _: &str, round_trip: Duration) {
+    fn cping(&self, _: &PoolId, round_trip: Duration) {
         self.note(format!("cping {}", ms(round_trip)));
     }
 
-    fn cping_failed(&self, _: &str, took: Duration, error: ErrorKind) {
+    fn cping_failed(&self, _: &PoolId, took: Duration, error: ErrorKind) {
         self.note(format!("cping {} {}", ms(took), error.label()));
     }
 
@@ -115,7 +116,7 @@ async fn leisurely(mut end: End) {
 
 fn watched(container: &Container, config: PoolConfig) -> (Client, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
-    let client = container.client(config.with_observer(Arc::clone(&notes)));
+    let client = container.client(config.with_name("shop").with_observer(Arc::clone(&notes)));
     (client, notes)
 }
 
@@ -132,7 +133,7 @@ async fn the_time_of_an_exchange_is_told_phase_by_phase() {
     let sent = pool.stats().bytes_out - 5;
     let received = pool.stats().bytes_in - 5;
     let expected = [
-        "memory opened 500".to_owned(),
+        "shop at memory opened 500".to_owned(),
         "cping 10".to_owned(),
         "acquired 0 false".to_owned(),
         format!("completed Some(200) Responding false: 0 500 10 0 100 1610; {received}/{sent}"),
@@ -194,7 +195,11 @@ async fn failures_are_told_once_each() {
     let told = notes.take();
     assert_eq!(
         told[..3],
-        ["memory opened 0", "acquired 0 false", "failed 0 queue_full"]
+        [
+            "shop at memory opened 0",
+            "acquired 0 false",
+            "failed 0 queue_full"
+        ]
     );
     assert!(told[3].starts_with("closed dropped 1000 x1 "), "{told:?}");
     assert!(told[4].starts_with("dropped Some(200) Responding false: 0 0 - 0 0 1000; "));
@@ -333,23 +338,23 @@ async fn the_round_trip_is_averaged() {
 struct Hysterical;
 
 impl Observer for Hysterical {
-    fn connection_opened(&self, _: &str, _: Duration) {
+    fn connection_opened(&self, _: &PoolId, _: Duration) {
         panic!("opened");
     }
 
-    fn connection_closed(&self, _: &str, _: &ConnectionReport) {
+    fn connection_closed(&self, _: &PoolId, _: &ConnectionReport) {
         panic!("closed");
     }
 
-    fn acquired(&self, _: &str, _: Duration, _: bool) {
+    fn acquired(&self, _: &PoolId, _: Duration, _: bool) {
         panic!("acquired");
     }
 
-    fn acquire_failed(&self, _: &str, _: Duration, _: ErrorKind) {
+    fn acquire_failed(&self, _: &PoolId, _: Duration, _: ErrorKind) {
         panic!("failed");
     }
 
-    fn cping(&self, _: &str, _: Duration) {
+    fn cping(&self, _: &PoolId, _: Duration) {
         panic!("cping");
     }
 
@@ -388,7 +393,7 @@ async fn an_observer_may_ask_for_the_statistics() {
     struct Curious(Mutex<Option<ajp::client::Pool>>, Mutex<Vec<Outcome>>);
 
     impl Observer for Curious {
-        fn connection_closed(&self, _: &str, report: &ConnectionReport) {
+        fn connection_closed(&self, _: &PoolId, report: &ConnectionReport) {
             let stats = self.0.lock().unwrap().as_ref().unwrap().stats();
             assert!(stats.closed_by(report.cause) > 0);
         }

@@ -124,7 +124,7 @@ async fn one_probe_that_times_out_condemns_the_older_ones() {
     assert_eq!(start.elapsed(), SECOND * 5);
     let stats = client.pool().stats();
     assert_eq!(stats.closed_by(CloseCause::CPing), 1);
-    assert_eq!(stats.closed_by(CloseCause::Suspect), 19);
+    assert_eq!(stats.closed_by(CloseCause::Unresponsive), 19);
     assert_eq!((stats.timeouts.cping, stats.failed), (1, 0));
     assert_eq!((stats.idle, dying.container.open()), (1, 1));
 }
@@ -163,7 +163,7 @@ async fn a_connection_that_came_back_meanwhile_is_no_suspect() {
     assert_eq!(client.pool().stats().idle, 2);
     slow.await.unwrap();
     let stats = client.pool().stats();
-    assert_eq!(stats.closed_by(CloseCause::Suspect), 1, "{stats:?}");
+    assert_eq!(stats.closed_by(CloseCause::Unresponsive), 1, "{stats:?}");
     assert_eq!(stats.closed_by(CloseCause::CPing), 1);
     assert_eq!(stats.idle, 2);
 }
@@ -184,7 +184,7 @@ async fn all_probes_together_take_no_longer_than_one() {
     assert_eq!(start.elapsed(), SECOND * 5);
     let stats = client.pool().stats();
     assert_eq!(stats.closed_by(CloseCause::CPing), 3);
-    assert_eq!(stats.closed_by(CloseCause::Suspect), 17);
+    assert_eq!(stats.closed_by(CloseCause::Unresponsive), 17);
     assert_eq!(stats.timeouts.cping, 1);
 }
 
@@ -241,7 +241,7 @@ async fn probes_leave_time_for_a_new_connection() {
     assert_eq!(start.elapsed(), SECOND * 3);
     // Two seconds are no proof: the others stay for those who have more time.
     let stats = client.pool().stats();
-    assert_eq!(stats.closed_by(CloseCause::Suspect), 0);
+    assert_eq!(stats.closed_by(CloseCause::Unresponsive), 0);
     assert_eq!((stats.closed_by(CloseCause::CPing), stats.idle), (1, 3));
 }
 

@@ -87,7 +87,7 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     };
     let span = closed(&all);
     for part in [
-        "ajp.exchange{peer=\"memory\" reused=false outcome=\"completed\" status=200 progress=Responding ",
+        "ajp.exchange{pool=\"memory\" peer=\"memory\" reused=false outcome=\"completed\" status=200 progress=Responding ",
         " acquire_us=0 connect_us=500000 write_us=0 first_packet_us=100000 total_us=600000 ",
         " bytes_in=",
         " bytes_out=",
@@ -131,15 +131,16 @@ async fn a_span_tells_the_phases_and_no_secrets() {
 async fn the_life_of_a_connection_is_told() {
     let (log, _guard) = listen();
     let container = Container::well();
-    let client = container.client(PoolConfig::default().with_max_requests(1));
+    let client = container.client(PoolConfig::new().with_name("shop").with_max_requests(1));
     well(&client, "x").await;
     let lines = log.lines().join("\n");
     assert!(
-        lines.contains("AJP connection opened peer=\"memory\""),
+        lines.contains("AJP connection opened pool=\"shop\" peer=\"memory\""),
         "{lines}"
     );
     assert!(
-        lines.contains("AJP connection closed peer=\"memory\" cause=\"max_requests\""),
+        lines
+            .contains("AJP connection closed pool=\"shop\" peer=\"memory\" cause=\"max_requests\""),
         "{lines}"
     );
 }

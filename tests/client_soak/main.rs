@@ -69,7 +69,7 @@ async fn nothing_grows_and_nothing_is_mixed_up() {
         .with_max_connections(CONNECTIONS)
         .with_max_requests(50);
     let pool = Pool::new(Address::from(tomcat.ajp_addr()), config);
-    let client = Client::new(pool);
+    let client = Client::for_own_requests(pool);
     let sockets_before = open_sockets();
     let run = Arc::new(Run::default());
     let mut workers = JoinSet::new();

@@ -29,7 +29,7 @@ fn config() -> PoolConfig {
 }
 
 fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
-    Client::new(Pool::new(Address::from(tomcat.ajp_addr()), config))
+    Client::for_own_requests(Pool::new(Address::from(tomcat.ajp_addr()), config))
 }
 
 fn request(method: &Method, uri: &str, body: Bytes) -> Request<Full<Bytes>> {

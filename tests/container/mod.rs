@@ -8,7 +8,7 @@
     reason = "generated data; the module is also used by tests"
 )]
 
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -45,7 +45,7 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
     let (parts, body) = request.into_parts();
     let facts = parts
         .extensions
-        .get::<RequestFacts>()
+        .get::<RequestClaims>()
         .cloned()
         .unwrap_or_default();
     let headers: Vec<_> = parts
@@ -67,7 +67,7 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
             )
         })
         .collect();
-    let tls = facts.tls().map(|tls| {
+    let tls = facts.tls_facts().map(|tls| {
         json!({
             "protocol": tls.protocol(),
             "cipher": tls.cipher(),
@@ -90,10 +90,10 @@ async fn echo(request: Request) -> Result<Json<Value>, StatusCode> {
         "local_addr": facts.local_addr(),
         "server_name": facts.server_name(),
         "server_port": facts.server_port(),
-        "is_ssl": facts.is_ssl(),
+        "is_ssl": facts.is_tls(),
         "tls": tls,
         "remote_user": facts.remote_user(),
-        "asserted_user": facts.asserted_user(),
+        "claimed_user": facts.claimed_user(),
         "auth_type": facts.auth_type(),
         "route": facts.route(),
         "activation": facts.activation(),

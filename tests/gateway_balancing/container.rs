@@ -1,7 +1,7 @@
 //! Containers that say who they are and do what the query asks for.
 
 use ajp::client::Address;
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use axum::extract::{Query, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -70,7 +70,7 @@ pub(crate) fn member(url: &str, route: &str, more: &str) -> String {
 async fn answer(
     name: &str,
     Query(query): Query<HashMap<String, String>>,
-    Extension(facts): Extension<RequestFacts>,
+    Extension(facts): Extension<RequestClaims>,
     request: Request,
 ) -> Response {
     static SESSIONS: AtomicU32 = AtomicU32::new(0);
@@ -92,7 +92,7 @@ async fn answer(
         "query": parts.uri.query(),
         "headers": headers,
         "remote": facts.remote_addr(),
-        "tls": facts.is_ssl(),
+        "tls": facts.is_tls(),
         "route": facts.route(),
         "body": body.len(),
     });

@@ -1,7 +1,9 @@
 //! Bytes that are not ASCII, from our client through our server and back.
 
+use ajp::client::RequestFacts;
 use ajp::client::{Address, Client, Pool, PoolConfig};
-use ajp::mapping::{RequestFacts, text};
+use ajp::mapping::text;
+use ajp::server::RequestClaims;
 use ajp::server::{RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -10,11 +12,11 @@ use std::convert::Infallible;
 
 /// The header `x-bytes` goes back, and what the facts and the target say is the body.
 async fn echo(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let facts = request.extensions().get::<RequestFacts>().unwrap();
+    let facts = request.extensions().get::<RequestClaims>().unwrap();
     let seen = format!(
         "{} {} {}",
         request.uri(),
-        facts.asserted_user().unwrap_or_default(),
+        facts.claimed_user().unwrap_or_default(),
         facts.attribute("SHIB_name").unwrap_or_default(),
     );
     let mut response = Response::new(Full::from(seen));
@@ -31,7 +33,7 @@ async fn client() -> Client {
     let config = ServerConfig::new(Trust::TrustedNetwork).with_attributes(attributes);
     let server = serve(listener, tower::service_fn(echo)).with_config(config);
     tokio::spawn(server.into_future());
-    Client::new(Pool::new(address, PoolConfig::default()))
+    Client::for_own_requests(Pool::new(address, PoolConfig::default()))
 }
 
 #[tokio::test]
@@ -64,8 +66,8 @@ async fn targets_are_escaped_and_facts_are_not_changed() {
     let mut request = Request::get("/caf\u{e9}/%C3%A9/%e9?q=\u{fc}&r=%FC")
         .body(Empty::<Bytes>::new())
         .unwrap();
-    let facts = RequestFacts::new()
-        .user("J\u{fc}rgen", "Basic")
+    let facts = RequestFacts::own_request()
+        .with_user("J\u{fc}rgen", "Basic")
         .with_attribute("SHIB_name", "\u{65e5}\u{672c}");
     request.extensions_mut().insert(facts);
     let response = client.send(request).await.unwrap();

@@ -15,4 +15,5 @@ mod raw;
 mod bytes_through;
 mod heads;
 mod packing;
+mod passed_on;
 mod streaming;

@@ -44,7 +44,7 @@ fn sending(packets: Vec<(u64, Vec<u8>)>) -> Client {
         }
         let _ = stream.read(&mut [0; 8192]).await;
     });
-    Client::new(Pool::new(InMemory(opened), config()))
+    Client::for_own_requests(Pool::new(InMemory(opened), config()))
 }
 
 fn get() -> Request<Empty<Bytes>> {
@@ -167,7 +167,7 @@ async fn events_of_our_own_container() {
     let server =
         serve(Accepting(accepted), app).with_config(ServerConfig::new(Trust::TrustedNetwork));
     tokio::spawn(server.into_future());
-    let client = Client::new(Pool::new(InMemory(opened), config()));
+    let client = Client::for_own_requests(Pool::new(InMemory(opened), config()));
     for _ in 0..2 {
         assert_eq!(times(&client, get()).await, expected());
     }

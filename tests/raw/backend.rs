@@ -160,7 +160,7 @@ impl Backend {
             }
         });
         Self {
-            client: Client::new(Pool::new(address, config)),
+            client: Client::for_own_requests(Pool::new(address, config)),
             url,
             accepted,
         }

@@ -35,7 +35,7 @@ async fn garbage_disturbs_nobody() {
             peer.read_to_end().await
         }));
     }
-    let client = Client::new(Pool::new(
+    let client = Client::for_own_requests(Pool::new(
         Address::from(site.address),
         PoolConfig::default(),
     ));

@@ -46,7 +46,7 @@ impl Site {
     /// So many clients with a connection each, at work until the sum is asked for.
     pub(crate) fn honest(&self, clients: usize) -> Honest {
         let config = PoolConfig::default().with_max_connections(clients);
-        let client = Client::new(Pool::new(Address::from(self.address), config));
+        let client = Client::for_own_requests(Pool::new(Address::from(self.address), config));
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let tasks = (0..clients)

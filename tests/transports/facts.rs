@@ -3,8 +3,10 @@
 use super::over_tls::{acceptor, connector};
 use super::support::tls::Certificates;
 use super::{client, container};
+use ajp::client::RequestFacts;
 use ajp::client::{Address, Client};
-use ajp::mapping::{RequestFacts, TlsFacts};
+use ajp::mapping::TlsFacts;
+use ajp::server::RequestClaims;
 use axum::Router;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request as AxumRequest, State};
@@ -20,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::{ProtocolVersion, ServerConnection};
 
-async fn backend() -> (Client, mpsc::UnboundedReceiver<RequestFacts>) {
+async fn backend() -> (Client, mpsc::UnboundedReceiver<RequestClaims>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::from(listener.local_addr().unwrap());
     (client(address), container(listener))
@@ -82,7 +84,7 @@ async fn from_connect_info_of_axum() {
         assert_eq!(facts.local_addr(), Some(ip));
         assert_eq!(facts.server_name(), Some("app.example"));
         assert_eq!(facts.server_port(), Some(port));
-        assert!(!facts.is_ssl());
+        assert!(!facts.is_tls());
     }
 }
 
@@ -113,8 +115,8 @@ async fn from_a_tls_connection_with_a_client_certificate() {
     tokio::spawn(async move {
         let (tcp, remote) = listener.accept().await.unwrap();
         let stream = tls.accept(tcp).await.unwrap();
-        let facts =
-            RequestFacts::from_connection(remote, address).tls_facts(tls_facts(stream.get_ref().1));
+        let facts = RequestFacts::from_connection(remote, address)
+            .with_tls_facts(tls_facts(stream.get_ref().1));
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(facts.clone());
             client.send(request)
@@ -135,8 +137,8 @@ async fn from_a_tls_connection_with_a_client_certificate() {
     assert_eq!(http.send_request(request).await.unwrap().status(), 200);
 
     let facts = seen.recv().await.unwrap();
-    assert!(facts.is_ssl());
-    let tls = facts.tls().unwrap();
+    assert!(facts.is_tls());
+    let tls = facts.tls_facts().unwrap();
     assert_eq!(tls.protocol().as_deref(), Some("TLSv1.3"));
     let cipher = tls.cipher().unwrap();
     assert!(cipher.starts_with("TLS_"), "{cipher}");

@@ -15,7 +15,7 @@ mod facts;
 mod over_tls;
 
 use ajp::client::{Client, Connect, Pool, PoolConfig};
-use ajp::mapping::RequestFacts;
+use ajp::server::RequestClaims;
 use ajp::server::{Listener, RequestBody, ServerConfig, Trust, serve};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,7 +24,7 @@ use std::convert::Infallible;
 use tokio::sync::mpsc;
 
 /// A container of ours that sends back the body it was sent and hands on the facts it got.
-fn container(listener: impl Listener) -> mpsc::UnboundedReceiver<RequestFacts> {
+fn container(listener: impl Listener) -> mpsc::UnboundedReceiver<RequestClaims> {
     let (seen, facts) = mpsc::unbounded_channel();
     let app = tower::service_fn(move |request: Request<RequestBody>| {
         let _ = seen.send(request.extensions().get().cloned().unwrap());
@@ -39,7 +39,7 @@ fn container(listener: impl Listener) -> mpsc::UnboundedReceiver<RequestFacts> {
 }
 
 fn client(connector: impl Connect) -> Client {
-    Client::new(Pool::new(connector, PoolConfig::default()))
+    Client::for_own_requests(Pool::new(connector, PoolConfig::default()))
 }
 
 /// One exchange each way: a body that takes many packets, and none.

@@ -5,8 +5,8 @@ use crate::peer::{FactsArgs, PeerArgs};
 use crate::target::Target;
 use crate::ui;
 use crate::values::{self, Header, millis};
+use ajp::client::RequestFacts;
 use ajp::client::{Client, Error, Pool};
-use ajp::mapping::RequestFacts;
 use bytes::Bytes;
 use clap::Args;
 use hdrhistogram::Histogram;
@@ -123,7 +123,7 @@ impl BenchArgs {
             .pool_config()?
             .with_max_connections(most)
             .with_max_idle(most);
-        let client = Client::new(Pool::new(self.target.address.clone(), config));
+        let client = Client::for_own_requests(Pool::new(self.target.address.clone(), config));
         let begun = Arc::new(AtomicU64::new(0));
         let done = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));

@@ -3,7 +3,8 @@
 
 use crate::ui;
 use crate::values;
-use ajp::mapping::{RequestFacts, text};
+use ajp::mapping::text;
+use ajp::server::RequestClaims;
 use ajp::server::{RequestBody, RequestBodyError};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -187,7 +188,7 @@ fn described(parts: &http::request::Parts, length: u64) -> String {
     line("protocol", &format_args!("{:?}", parts.version));
     let facts = parts
         .extensions
-        .get::<RequestFacts>()
+        .get::<RequestClaims>()
         .cloned()
         .unwrap_or_default();
     let mut fact = |name: &str, value: Option<String>| {
@@ -207,14 +208,14 @@ fn described(parts: &http::request::Parts, length: u64) -> String {
         facts.server_port().map(|port| port.to_string()),
     );
     fact("local address", facts.local_addr().map(str::to_owned));
-    fact("user", facts.asserted_user().map(|value| value.to_string()));
+    fact("user", facts.claimed_user().map(|value| value.to_string()));
     fact(
         "authentication",
         facts.auth_type().map(|value| value.to_string()),
     );
     fact("route", facts.route().map(|value| value.to_string()));
-    fact("tls", facts.is_ssl().then(|| "yes".to_owned()));
-    if let Some(tls) = facts.tls() {
+    fact("tls", facts.is_tls().then(|| "yes".to_owned()));
+    if let Some(tls) = facts.tls_facts() {
         fact(
             "tls protocol",
             tls.protocol().map(|value| value.to_string()),

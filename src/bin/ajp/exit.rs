@@ -97,6 +97,7 @@ pub(crate) fn exit_of(error: &Error) -> Exit {
         ErrorKind::UriTooLong
         | ErrorKind::HeadTooLarge
         | ErrorKind::InvalidRequest
+        | ErrorKind::MissingFacts
         | ErrorKind::UnsupportedTransferEncoding
         | ErrorKind::UpgradeNotSupported
         | ErrorKind::BodyLength => Exit::Request,

@@ -3,8 +3,9 @@
 use crate::exit::Failure;
 use crate::values::{self, Attribute, Server};
 use ajp::Secret;
+use ajp::client::RequestFacts;
 use ajp::client::{PoolConfig, Timeouts};
-use ajp::mapping::{RequestFacts, TlsFacts};
+use ajp::mapping::TlsFacts;
 use ajp::wire::PacketSize;
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
@@ -180,18 +181,20 @@ impl FactsArgs {
     }
 
     pub(crate) fn facts_without_attributes(&self) -> Result<RequestFacts, Failure> {
-        let mut facts = RequestFacts::new();
+        let mut facts = RequestFacts::own_request();
         if let Some(address) = self.remote_addr {
-            facts = facts.remote(address);
+            facts = facts
+                .with_remote_ip(address.ip())
+                .with_remote_port(address.port());
         }
         if let Some(name) = &self.remote_host {
             facts = facts.with_remote_host(name);
         }
         if let Some(user) = &self.remote_user {
-            facts = facts.user(user, &self.auth_type);
+            facts = facts.with_user(user, &self.auth_type);
         }
         if let Some(address) = self.local_addr {
-            facts = facts.local(address);
+            facts = facts.with_local_addr(address);
         }
         if let Some(route) = &self.route {
             facts = facts.with_route(route);
@@ -199,11 +202,11 @@ impl FactsArgs {
         let tls = self.tls_facts()?;
         let is_tls = self.tls || tls != TlsFacts::new();
         if is_tls {
-            facts = facts.tls_facts(tls);
+            facts = facts.with_tls_facts(tls);
         }
         if let Some(server) = &self.server_name {
             let port = server.port.unwrap_or(if is_tls { 443 } else { 80 });
-            facts = facts.server(&*server.name, port);
+            facts = facts.with_server(&*server.name, port);
         }
         Ok(facts)
     }

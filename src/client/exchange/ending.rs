@@ -67,7 +67,7 @@ impl Exchange {
         let stale = self.lease.reused && self.unanswered;
         self.lease.close(closing(error.kind(), stale));
         if !stale {
-            self.lease.leave();
+            self.lease.release_permit();
         }
         self.lease.shared.counters.failed(error.kind());
         event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
@@ -96,7 +96,7 @@ impl Exchange {
             return;
         };
         let report = ExchangeReport {
-            peer: &self.lease.shared.peer,
+            pool: &self.lease.shared.id,
             outcome,
             status: self.status,
             progress: self.progress(),

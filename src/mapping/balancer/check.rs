@@ -84,7 +84,7 @@ impl HttpCheck {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let response = Client::new(pool.clone()).send(request).await?;
+        let response = Client::for_own_requests(pool.clone()).send(request).await?;
         let status = response.status().as_u16();
         if !self.statuses.contains(&status) {
             return Err(CheckError::Failed(format!("status {status}")));

@@ -6,10 +6,10 @@ use super::upload::Original;
 use crate::balancer::{
     Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
 };
-use crate::client::{self, Idempotent};
-use crate::mapping::client::send_with;
+use crate::client::{self, Idempotent, RequestFacts};
+use crate::mapping::client::{FactsSource, find_facts, send_with};
 use crate::mapping::repeat;
-use crate::mapping::{RequestFacts, request_encode::Told};
+use crate::mapping::request_encode::ContainerFacts;
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Request, Response, request};
@@ -85,7 +85,7 @@ impl Balancer {
     fn send_with<B>(
         &self,
         parts: impl Borrow<request::Parts> + Send,
-        told: Option<&RequestFacts>,
+        given: Option<&RequestFacts>,
         body: B,
     ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
     where
@@ -96,6 +96,11 @@ impl Balancer {
         // Not an `async fn`: that would keep room for the request twice.
         async move {
             let parts = parts.borrow();
+            let facts = match given {
+                Some(facts) => facts,
+                None => find_facts(parts, self.is_for_own_requests())
+                    .map_err(|error| Error::new(None, Some(error), Vec::new()))?,
+            };
             let sticky = rules.sticky.as_deref();
             let mut exchange = Exchange {
                 balancer: self,
@@ -103,7 +108,7 @@ impl Balancer {
                 sticky,
                 session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
                 idempotent: Idempotent::of(&parts.method, &parts.extensions),
-                facts: told.or_else(|| parts.extensions.get()),
+                facts,
                 parts,
                 tried: Vec::new(),
                 attempts: Vec::new(),
@@ -128,7 +133,7 @@ struct Exchange<'a> {
     idempotent: bool,
     parts: &'a request::Parts,
     /// What the caller tells beside the request.
-    facts: Option<&'a RequestFacts>,
+    facts: &'a RequestFacts,
     tried: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// A response with a status that another member might better: delivered if none does.
@@ -156,7 +161,8 @@ impl Exchange<'_> {
                 continue;
             }
             let body = original.copy(pick.traffic());
-            let sent = send_with(pick.pool(), self.parts, self.told(&pick), body);
+            let source = FactsSource::Given(self.facts_for(&pick));
+            let sent = send_with(pick.pool(), self.parts, source, body);
             match sent.await {
                 Ok(response) => {
                     let at_hand = original.is_at_hand();
@@ -183,15 +189,15 @@ impl Exchange<'_> {
     }
 
     /// What this member is told beside the request.
-    fn told(&self, pick: &Pick) -> Told<'_> {
+    fn facts_for(&self, pick: &Pick) -> ContainerFacts<'_> {
         let route = match pick.affinity() {
             Affinity::Free | Affinity::Unknown => None,
             _ => self.session.routes().first(),
         };
         let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
         let activation = self.failover.send_activation;
-        Told {
-            facts: self.facts,
+        ContainerFacts {
+            request: self.facts,
             route: route.and_then(|route| std::str::from_utf8(route).ok()),
             activation: activation.then(|| pick.member().activation()),
         }

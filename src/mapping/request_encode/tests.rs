@@ -33,7 +33,7 @@ fn headers_of_the_web_server_come_behind_those_of_the_request() {
         .header("x-mine", "1")
         .body(())
         .unwrap();
-    let mut facts = RequestFacts::new();
+    let mut facts = RequestFacts::own_request();
     for (name, value) in [
         ("x-forwarded-proto", "https"),
         ("accept", "*/*"),
@@ -76,7 +76,11 @@ fn hop_by_hop_headers_stay_behind() {
         .header("x-kept", "2")
         .body(())
         .unwrap();
-    let request = encode(request, &RequestFacts::new(), BodyFraming::Length(5));
+    let request = encode(
+        request,
+        &RequestFacts::own_request(),
+        BodyFraming::Length(5),
+    );
     let names: Vec<_> = request
         .headers()
         .map(|header| String::from_utf8_lossy(header.name).into_owned())
@@ -95,12 +99,101 @@ fn hop_by_hop_headers_stay_behind() {
     ));
 }
 
+/// A client cannot take away what HTTP defines for the recipient (RFC 9110 section 7.6.1).
+#[test]
+fn connection_takes_no_header_away_that_is_meant_for_the_recipient() {
+    let kept = [
+        ("host", "app.example"),
+        ("cookie", "JSESSIONID=1.jvm1"),
+        ("content-type", "text/plain"),
+        ("content-encoding", "gzip"),
+        ("authorization", "Basic YTpi"),
+        ("cache-control", "no-cache"),
+    ];
+    let request = kept
+        .iter()
+        .fold(Request::post("/a"), |request, (name, value)| {
+            request.header(*name, *value)
+        })
+        .header("x-private", "1")
+        .header(
+            "connection",
+            "Host, cookie, content-type, Content-Encoding, authorization, content-length, cache-control, \
+             transfer-encoding, X-Private",
+        )
+        .body(())
+        .unwrap();
+    let request = encode(
+        request,
+        &RequestFacts::own_request(),
+        BodyFraming::Length(5),
+    );
+    for (name, value) in kept {
+        assert_eq!(header(&request, name), [value.as_bytes()], "{name}");
+    }
+    assert!(header(&request, "x-private").is_empty());
+    assert_eq!(request.framing(), BodyFraming::Length(5));
+    assert_eq!(request.server_name(), Some(&b"app.example"[..]));
+}
+
+/// HTTP/2 may send the cookies in parts; outside of it they MUST be one header.
+#[test]
+fn cookies_of_several_headers_are_one() {
+    for (version, connection) in [
+        (Version::HTTP_2, None),
+        (Version::HTTP_11, None),
+        (Version::HTTP_11, Some("x-private")),
+    ] {
+        let mut request = Request::get("/a")
+            .version(version)
+            .header("accept", "*/*")
+            .header("cookie", "a=1")
+            .header("x-kept", "1")
+            .header("cookie", "JSESSIONID=2.jvm1");
+        if let Some(connection) = connection {
+            request = request.header("connection", connection);
+        }
+        let request = request.header("cookie", "b=3").body(()).unwrap();
+        let request = encode(request, &RequestFacts::own_request(), BodyFraming::Absent);
+        assert_eq!(header(&request, "cookie"), [b"a=1; JSESSIONID=2.jvm1; b=3"]);
+        assert_eq!(header(&request, "accept"), [b"*/*"]);
+        assert_eq!(header(&request, "x-kept"), [b"1"]);
+        assert_eq!(request.headers().len(), 4, "with the length");
+    }
+}
+
+/// A client can write `https` into plaintext HTTP: the connection says what it is.
+#[test]
+fn facts_say_whether_it_is_tls_and_not_the_uri() {
+    let client = RequestFacts::new([192, 0, 2, 10].into());
+    let own = RequestFacts::own_request();
+    for (facts, http, https) in [
+        (&client, false, false),
+        (&client.clone().with_tls(true), true, true),
+        (&own, false, true),
+        (&own.clone().with_tls(false), false, false),
+        (&own.clone().with_tls(true), true, true),
+    ] {
+        for (uri, expected) in [
+            ("http://app.example/", http),
+            ("https://app.example/", https),
+            ("/", http),
+        ] {
+            let request = Request::get(uri).version(Version::HTTP_2).body(()).unwrap();
+            let request = encode(request, facts, BodyFraming::Absent);
+            assert_eq!(request.is_ssl(), expected, "{uri} {facts:?}");
+            let port = if expected { 443 } else { 80 };
+            assert_eq!(request.server_port(), port);
+        }
+    }
+}
+
 #[test]
 fn absolute_uris_become_origin_form_and_give_the_host() {
     let request = Request::get("https://user@app.example/p%20q?x=\u{e9}")
         .body(())
         .unwrap();
-    let request = encode(request, &RequestFacts::new(), BodyFraming::Absent);
+    let request = encode(request, &RequestFacts::own_request(), BodyFraming::Absent);
     assert_eq!(request.req_uri(), b"/p%20q");
     assert_eq!(request.query_string(), Some(&b"x=%C3%A9"[..]));
     assert_eq!(header(&request, "host"), [b"app.example"]);
@@ -119,7 +212,7 @@ fn absolute_uris_become_origin_form_and_give_the_host() {
             .header("x-kept", "1")
             .body(())
             .unwrap();
-        let request = encode(request, &RequestFacts::new(), BodyFraming::Absent);
+        let request = encode(request, &RequestFacts::own_request(), BodyFraming::Absent);
         assert_eq!(header(&request, "host"), [b"app.example:8080"]);
         assert_eq!(request.server_name(), Some(&b"app.example"[..]));
         assert_eq!(request.server_port(), 8080);
@@ -127,7 +220,7 @@ fn absolute_uris_become_origin_form_and_give_the_host() {
     }
     let star = Request::options("*").body(()).unwrap();
     assert_eq!(
-        encode(star, &RequestFacts::new(), BodyFraming::Absent).req_uri(),
+        encode(star, &RequestFacts::own_request(), BodyFraming::Absent).req_uri(),
         b"*"
     );
 }
@@ -139,16 +232,17 @@ fn facts_become_attributes() {
         .with_cipher("TLS_AES_128_GCM_SHA256", 128)
         .with_session_id("0a0b")
         .with_protocol("TLSv1.3");
-    let facts = RequestFacts::new()
-        .remote("[::1]:51234".parse().unwrap())
-        .local([192, 0, 2, 1].into())
-        .user("bob", "Basic")
-        .with_route("n1")
-        .with_activation("ACT")
-        .with_attribute("SHIB", "x")
-        .with_remote_host("client.example")
-        .with_secret(Secret::new("another").unwrap())
-        .tls_facts(tls);
+    let facts = RequestFacts::from_connection(
+        "[::1]:51234".parse().unwrap(),
+        ([192, 0, 2, 1], 8443).into(),
+    )
+    .with_user("bob", "Basic")
+    .with_route("n1")
+    .with_activation("ACT")
+    .with_attribute("SHIB", "x")
+    .with_remote_host("client.example")
+    .with_secret(Secret::new("another").unwrap())
+    .with_tls_facts(tls);
     let request = encode(
         Request::patch("/").body(()).unwrap(),
         &facts,
@@ -184,7 +278,7 @@ fn facts_become_attributes() {
 #[test]
 fn a_length_that_no_container_can_count_is_refused() {
     let (parts, ()) = Request::get("/").body(()).unwrap().into_parts();
-    let facts = RequestFacts::new();
+    let facts = RequestFacts::own_request();
     for (length, ok) in [(i64::MAX as u64, true), (i64::MAX as u64 + 1, false)] {
         let mut buffer = BytesMut::from(&b"before"[..]);
         let framing = BodyFraming::Length(length);

@@ -3,9 +3,10 @@
 use crate::request::next_data;
 use crate::watch::Watch;
 use ajp::Secret;
+use ajp::client::RequestFacts;
 use ajp::client::{Client, Error, Pool, PoolConfig};
 use ajp::dump::{Content, Record};
-use ajp::mapping::{RequestFacts, write_forward_request};
+use ajp::mapping::write_forward_request;
 use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
 use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, Method, Request};
@@ -67,7 +68,7 @@ impl Question<'_> {
         let pool = Pool::new(watch.connector(self.target.address.clone()), config);
         let mut request = self.request(padding);
         request.extensions_mut().insert(facts);
-        let response = Client::new(pool).send(request).await?;
+        let response = Client::for_own_requests(pool).send(request).await?;
         let status = response.status().as_u16();
         let mut body = response.into_body();
         let mut len = 0u64;

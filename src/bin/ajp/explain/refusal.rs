@@ -5,7 +5,7 @@ use super::report::{Report, Verdict};
 use super::{ExplainArgs, shown, verdict};
 use crate::exit::Failure;
 use ajp::Secret;
-use ajp::mapping::RequestFacts;
+use ajp::client::RequestFacts;
 
 /// A name that no container expects.
 const UNKNOWN: &str = "ajp_explain_unknown";
@@ -63,7 +63,7 @@ impl ExplainArgs {
         if !is_checked {
             report.remark(verdict::NO_SECRET);
         }
-        let facts = RequestFacts::new().with_attribute(UNKNOWN, "1");
+        let facts = RequestFacts::own_request().with_attribute(UNKNOWN, "1");
         let answer = question.ask(facts, secret, 0).await?;
         let text = if answer.is_refusal() {
             "those that are not allowed are refused with 403"

@@ -5,7 +5,7 @@ use super::report::{Report, Verdict};
 use super::{ExplainArgs, verdict};
 use crate::exit::Failure;
 use ajp::Secret;
-use ajp::mapping::RequestFacts;
+use ajp::client::RequestFacts;
 use ajp::wire::PacketSize;
 
 /// Sizes are told in multiples of this, as web servers round them.

@@ -128,7 +128,7 @@ impl RequestArgs {
             watch.connector(self.target.address.clone()),
             self.peer.pool_config()?,
         );
-        let client = Client::new(pool);
+        let client = Client::for_own_requests(pool);
         let request = self.request(default).await?;
         let failed = |error| explained(&watch, error);
         let response = client.send(request).await;

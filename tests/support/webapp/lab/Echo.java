@@ -46,6 +46,7 @@ public class Echo extends HttpServlet {
         facts.put("method", request.getMethod());
         facts.put("uri", request.getRequestURI());
         facts.put("query", request.getQueryString());
+        facts.put("servletPath", request.getServletPath());
         facts.put("pathInfo", request.getPathInfo());
         facts.put("protocol", request.getProtocol());
         facts.put("scheme", request.getScheme());

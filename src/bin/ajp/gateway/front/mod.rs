@@ -17,7 +17,7 @@ pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Site
 pub(crate) use network::Network;
 
 use ajp::balancer::ResponseBody;
-use ajp::mapping::RequestFacts;
+use ajp::client::RequestFacts;
 use answer::Refusal;
 use bytes::Bytes;
 use http::header::HOST;
@@ -83,28 +83,21 @@ impl Client {
 }
 
 fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
+    let mut facts = RequestFacts::new(origin.client);
     // The port of a client behind a proxy is not known.
-    let port = if origin.is_direct {
-        ends.peer.port()
-    } else {
-        0
-    };
-    let mut facts = RequestFacts::new().remote((origin.client, port).into());
+    if origin.is_direct {
+        facts = facts.with_remote_port(ends.peer.port());
+    }
     if let Some(local) = ends.local {
-        facts = facts.local(local);
+        facts = facts.with_local_addr(local);
     }
     if origin.is_tls {
-        facts = facts.tls_on();
+        facts = facts.with_tls(true);
     }
     for (name, value) in origin.headers() {
         facts = facts.with_header(name, value);
     }
-    // Behind a proxy hardly two requests come from the same client.
-    if origin.is_direct {
-        facts.prepared()
-    } else {
-        facts
-    }
+    facts
 }
 
 /// Serves the site until `stopping` turns true, then ends what is running.
@@ -165,7 +158,11 @@ async fn forward(
         }
         Err(error) => {
             let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
-            eprintln!("gateway: {method} {uri}: {}", answer::chain(&error));
+            let map = mapping.path();
+            eprintln!(
+                "gateway: {method} {uri} (map {map}): {}",
+                answer::chain(&error)
+            );
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
             entry.served(|| Served {

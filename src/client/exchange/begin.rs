@@ -1,0 +1,63 @@
+//! How an exchange begins: its Forward Request is queued on a connection in hand.
+
+use super::super::cause::CloseCause;
+use super::super::error::{Error, ErrorKind};
+use super::super::lease::Lease;
+use super::Exchange;
+use crate::proto::{ClientExchange, Progress};
+use crate::wire::{BodyFraming, EncodeError, PacketSize};
+use bytes::BytesMut;
+
+impl Lease {
+    /// Begins an exchange. `encode` appends one Forward Request to the buffer and
+    /// returns what [`ForwardRequestWriter::finish`](crate::wire::ForwardRequestWriter::finish)
+    /// told; `head_request` says whether the method is HEAD. Nothing is sent before the
+    /// exchange is polled.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UriTooLong`], [`ErrorKind::HeadTooLarge`] and
+    /// [`ErrorKind::InvalidRequest`] when `encode` fails;
+    /// the connection goes back to the pool unharmed.
+    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, Error>
+    where
+        F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
+    {
+        let mut exchange = self.begin_at_once(head_request, encode)?;
+        exchange.distrust();
+        Ok(exchange)
+    }
+
+    /// As [`begin`](Self::begin), of a lease that was acquired just now.
+    pub(crate) fn begin_at_once<F>(
+        mut self,
+        head_request: bool,
+        encode: F,
+    ) -> Result<Exchange, Error>
+    where
+        F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
+    {
+        let Some(connection) = &mut self.connection else {
+            return Err(self.shared.error(ErrorKind::Closed));
+        };
+        let size = connection.io.size();
+        match encode(connection.io.write_buffer(), size) {
+            Ok(framing) => {
+                connection.exchanges = connection.exchanges.saturating_add(1);
+                connection.sends(connection.io.queued());
+                let machine = ClientExchange::new(framing, head_request, size)
+                    .with_body_requests(self.shared.config.body_requests);
+                Ok(Exchange::new(self, machine))
+            }
+            Err(error) => {
+                let error = Error::encode(error).at(Progress::NotSent, &self.shared.peer);
+                self.shared.counters.failed(error.kind());
+                if connection.io.queued() == 0 {
+                    self.put_back();
+                } else {
+                    self.release(CloseCause::Request);
+                }
+                Err(error)
+            }
+        }
+    }
+}
