@@ -4,8 +4,8 @@
 use super::container::{Ledger, expected_body};
 use super::raw::Random;
 use ajp::balancer::{Balancer, Idempotent};
+use ajp::client::RequestFacts;
 use ajp::client::RequestTimeouts;
-use ajp::mapping::RequestFacts;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -131,7 +131,7 @@ impl Visitor {
         }
         let mut request = request.body(body).unwrap();
         let extensions = request.extensions_mut();
-        extensions.insert(RequestFacts::new().remote("192.0.2.7:4711".parse().unwrap()));
+        extensions.insert(RequestFacts::new("192.0.2.7".parse().unwrap()).with_remote_port(4711));
         if let Some(idempotent) = plan.idempotent {
             extensions.insert(Idempotent(idempotent));
         }
