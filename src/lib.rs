@@ -19,7 +19,7 @@
 //! Each layer uses only those to its left:
 //!
 //! ```text
-//! wire <- proto <- net <- client, server <- balancer <- mapping <- tower
+//! wire <- proto <- net <- client, server <- balancer <- mapping <- tower, proxy
 //! wire <- dump
 //! ```
 //!
@@ -32,6 +32,8 @@
 //! - `mapping`: mapping to the `http` crate, and the streaming bodies.
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
+//! - `proxy`: what every HTTP proxy has to decide beside AJP: whom to believe about a client,
+//!   hosts, and what a container says of its own paths.
 //!
 //! The protocol itself, packet by packet and peer by peer, is described in [`docs::protocol`].
 //! Chapters about security, sizes, timeouts, failover, attributes, TLS and moving from httpd
@@ -57,6 +59,8 @@ pub mod mapping;
 #[cfg(any(feature = "client", feature = "server"))]
 mod net;
 pub mod proto;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod proxy;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;

@@ -5,18 +5,17 @@
 #![no_main]
 
 use ajp::Secret;
-use ajp::mapping::{
-    TlsFacts, request_parts, response_parts, write_forward_request,
-    write_send_headers,
-};
 use ajp::client::RequestFacts;
+use ajp::mapping::{
+    TlsFacts, request_parts, response_parts, write_forward_request, write_send_headers,
+};
 use ajp::server::{AttributePolicy, RequestClaims, ServerConfig, Trust};
 use ajp::wire::{
     AttributeCode, BodyFraming, DecodeOptions, Direction, EncodeError, EncodeRule, Field,
     ForwardRequest, PacketSize, SendHeaders,
 };
 use ajp_fuzz::decoded::{check_encode_error, only_packet};
-use ajp_fuzz::http_model::{Message, Pairs, end_to_end, grouped, pairs, percent_decoded, percent_encoded};
+use ajp_fuzz::http_model::{Pairs, end_to_end, grouped, pairs, percent_decoded, percent_encoded};
 use ajp_fuzz::input::Input;
 use ajp_fuzz::packets::packet_size;
 use ajp_fuzz::shadow;
@@ -142,7 +141,9 @@ fn decoded_request(payload: &[u8], size: PacketSize) {
                 assert_eq!(again.attribute(code), None);
             }
             for code in [AttributeCode::SslCert, AttributeCode::SslCipher] {
-                let expected = request.attribute(code).filter(|value| tls && !value.is_empty());
+                let expected = request
+                    .attribute(code)
+                    .filter(|value| tls && !value.is_empty());
                 assert_eq!(again.attribute(code), expected);
             }
         }
@@ -192,7 +193,10 @@ fn check_claims(request: &ForwardRequest, facts: &RequestClaims) {
     let key_size = facts.tls_facts().and_then(TlsFacts::key_size);
     assert_eq!(key_size, request.ssl_key_size());
     let certificate = facts.tls_facts().and_then(TlsFacts::certificate_pem);
-    assert_eq!(certificate, present(request.attribute(AttributeCode::SslCert)));
+    assert_eq!(
+        certificate,
+        present(request.attribute(AttributeCode::SslCert))
+    );
     // Only what the policy names is passed on.
     assert!(facts.attributes().all(|(name, _)| name == b"SHIB"));
     let shib = request.req_attribute(b"SHIB");
@@ -203,11 +207,15 @@ fn check_claims(request: &ForwardRequest, facts: &RequestClaims) {
 
 /// All that is not hop-by-hop, in order, and one announcement of the body.
 fn check_request_headers(before: &Pairs, request: &ForwardRequest, framing: BodyFraming) {
-    let mut expected = end_to_end(before, Message::Request);
+    let mut expected = end_to_end(before);
     expected.retain(|(name, _)| name != "content-length" && name != "expect");
     // Several cookie headers are one.
     let is_cookie = |(name, _): &&(String, Vec<u8>)| name == "cookie";
-    let cookies: Vec<_> = expected.iter().filter(is_cookie).map(|(_, value)| value.clone()).collect();
+    let cookies: Vec<_> = expected
+        .iter()
+        .filter(is_cookie)
+        .map(|(_, value)| value.clone())
+        .collect();
     if cookies.len() > 1 {
         expected.retain(|(name, _)| name != "cookie");
         expected.push(("cookie".to_owned(), cookies.join(&b"; "[..])));
@@ -230,7 +238,7 @@ fn decoded_response(payload: &[u8], size: PacketSize) {
     let (parts, ()) = response_parts(&head).into_parts();
     assert_eq!(parts.status.as_u16(), head.status());
     let headers = wire_pairs(head.headers());
-    let mut expected = end_to_end(&headers, Message::Response);
+    let mut expected = end_to_end(&headers);
     if head.status() == 204 {
         expected.retain(|(name, _)| name != "content-length");
     }
@@ -246,7 +254,7 @@ fn check_send_headers(
 ) {
     let headers = pairs(&parts.headers);
     let status = parts.status.as_u16();
-    let mut expected = end_to_end(&headers, Message::Response);
+    let mut expected = end_to_end(&headers);
     let lengths: Vec<_> = expected
         .iter()
         .filter(|(name, _)| name == "content-length")
@@ -425,7 +433,7 @@ fn built_request(input: &ARequest, size: PacketSize) {
     if let Some(authority) = parts.uri.authority() {
         let host = authority.as_str().rsplit('@').next().expect("one at least");
         // It is the only host, and written whatever `Connection` names.
-        expected = end_to_end(&expected, Message::Request);
+        expected = end_to_end(&expected);
         expected.retain(|(name, _)| name != "host");
         expected.push(("host".to_owned(), host.as_bytes().to_vec()));
     }

@@ -104,8 +104,7 @@ impl Model {
             _ => None,
         };
         let parsed = shadow::body(payload);
-        let no_more =
-            self.complete || self.framing == BodyFraming::Absent && self.received == 0;
+        let no_more = self.complete || self.framing == BodyFraming::Absent && self.received == 0;
         let expected = if self.owed > 0 {
             // A malformed packet is still owed; nothing can come of it any more.
             self.owed -= u64::from(parsed.is_some());

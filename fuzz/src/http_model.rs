@@ -20,30 +20,17 @@ pub fn grouped(mut pairs: Pairs) -> Pairs {
     pairs
 }
 
-/// Whose headers they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message {
-    Request,
-    Response,
-}
-
 /// Headers that HTTP defines for the recipient: `Connection` cannot take them away.
-fn is_for_recipient(name: &str, of: Message) -> bool {
-    let coded = match of {
-        Message::Request => {
-            "accept accept-charset accept-encoding accept-language authorization cookie cookie2 host \
-             pragma referer user-agent"
-        }
-        Message::Response => {
-            "date last-modified location set-cookie set-cookie2 servlet-engine status www-authenticate"
-        }
-    };
-    name == "cache-control" || name.starts_with("content-") || coded.split(' ').any(|known| known == name)
+fn is_for_recipient(name: &str) -> bool {
+    let known = "accept accept-charset accept-encoding accept-language authorization cookie cookie2 host \
+        pragma referer user-agent date last-modified location set-cookie set-cookie2 servlet-engine status \
+        www-authenticate cache-control";
+    name.starts_with("content-") || known.split_ascii_whitespace().any(|known| known == name)
 }
 
 /// Without what concerns one HTTP connection, and what `Connection` names.
 #[must_use]
-pub fn end_to_end(pairs: &Pairs, of: Message) -> Pairs {
+pub fn end_to_end(pairs: &Pairs) -> Pairs {
     let hop_by_hop = [
         "connection",
         "keep-alive",
@@ -67,7 +54,7 @@ pub fn end_to_end(pairs: &Pairs, of: Message) -> Pairs {
         .iter()
         .filter(|(name, _)| {
             let is_named = named.iter().any(|n| n == name.as_bytes());
-            !hop_by_hop.contains(&name.as_str()) && (!is_named || is_for_recipient(name, of))
+            !hop_by_hop.contains(&name.as_str()) && (!is_named || is_for_recipient(name))
         })
         .cloned()
         .collect()

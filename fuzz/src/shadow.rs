@@ -324,9 +324,7 @@ impl Payload<'_> {
                 }
                 Attribute::Coded(code, Some(method))
             }
-            QUERY_STRING => {
-                Attribute::Coded(code, self.string(|b| query_byte(b, &options))?)
-            }
+            QUERY_STRING => Attribute::Coded(code, self.string(|b| query_byte(b, &options))?),
             SSL_CERT => {
                 let any = options.der_certificate;
                 Attribute::Coded(code, self.string(|b| any || pem_byte(b))?)

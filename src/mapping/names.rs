@@ -49,7 +49,6 @@ pub(super) enum Kind {
     Coded(u8),
     /// Written with its name spelled out.
     Spelled,
-    #[cfg(feature = "client")]
     Expect,
     ContentLength,
     Connection,
@@ -81,7 +80,6 @@ macro_rules! kind {
 }
 
 /// The kind of a name in a request.
-#[cfg(feature = "client")]
 #[inline]
 pub(super) fn request_kind(name: &str) -> Kind {
     kind!(name,
@@ -120,7 +118,7 @@ pub(super) fn response_kind(name: &str) -> Kind {
 
 /// Whether a header concerns one HTTP connection only and must not be passed on (protocol chapter
 /// [framing](crate::docs::protocol::framing#headers-that-stay-on-their-connection)).
-pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     is_hop_by_hop_name(name.as_str())
 }
 
@@ -141,15 +139,23 @@ pub(super) fn nominates(value: &HeaderValue) -> bool {
         })
 }
 
+/// Whether HTTP defines a header for the recipient of the message: then it does not belong to a
+/// connection, whatever a peer writes (RFC 9110 section 7.6.1). Otherwise a client could take
+/// `Host` or `Cookie` away from a request.
+pub(crate) fn is_for_recipient(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let is_coded = |kind| matches!(kind, Kind::Coded(_) | Kind::ContentLength);
+    is_coded(request_kind(name))
+        || is_coded(response_kind(name))
+        || name.starts_with("content-")
+        || name == "cache-control"
+}
+
 /// Whether a `Connection` header names `name` as belonging to this connection.
 ///
-/// A header that HTTP defines for the recipient of the message does not belong to a connection,
-/// whatever a peer writes (RFC 9110 section 7.6.1): otherwise a client could take `Host` or
-/// `Cookie` away from a request. The callers keep those that have a code; this function keeps
-/// those that have none.
+/// A header that is [for the recipient](is_for_recipient) is never named.
 pub(crate) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let is_end_to_end = name.as_str().starts_with("content-") || *name == header::CACHE_CONTROL;
-    !is_end_to_end
+    !is_for_recipient(name)
         && headers.get_all(header::CONNECTION).iter().any(|value| {
             value.as_bytes().split(|&b| b == b',').any(|option| {
                 option
@@ -159,7 +165,7 @@ pub(crate) fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
         })
 }
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::{

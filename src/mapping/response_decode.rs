@@ -1,6 +1,6 @@
 //! Send Headers as `http::Response`, without its body.
 
-use super::names::{Kind, is_hop_by_hop, is_nominated, response_kind, response_name};
+use super::names::{is_hop_by_hop, is_nominated, response_name};
 use crate::wire::SendHeaders;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -38,7 +38,6 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     if nominates {
         let named: Vec<_> = map
             .keys()
-            .filter(|name| response_kind(name.as_str()) == Kind::Spelled)
             .filter(|name| is_nominated(&map, name))
             .cloned()
             .collect();

@@ -1,0 +1,365 @@
+//! Where a request really comes from.
+
+use super::forwarded::{self, Said};
+use super::names::{is_claim, normalised};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+static PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Which headers count where trusted proxies send both kinds, or pass one kind on as their
+/// clients wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precedence {
+    /// The `X-Forwarded-*` headers if there is one of them, otherwise `Forwarded`. Right for
+    /// httpd, nginx, HAProxy and most others.
+    #[default]
+    XForwarded,
+    /// `Forwarded` if it is there, otherwise the `X-Forwarded-*` headers. For proxies that
+    /// write it, and may pass the others on as a client wrote them.
+    Forwarded,
+}
+
+/// Whom to believe about the client of a request, and which headers nobody else may write.
+///
+/// ```
+/// use ajp::proxy::{ForwardedRules, Peer};
+/// use http::HeaderMap;
+/// let rules = ForwardedRules::new().with_trusted_proxies(|address| address.is_loopback());
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-forwarded-for", "6.6.6.6, 203.0.113.9:4711".parse()?);
+/// headers.insert("x_real_ip", "6.6.6.6".parse()?);
+/// let peer = Peer::new(([127, 0, 0, 1], 51234).into());
+/// let origin = rules.apply(&mut headers, &peer);
+/// assert_eq!(origin.client(), Some([203, 0, 113, 9].into()));
+/// assert!(headers.is_empty());
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ForwardedRules {
+    trusted: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
+    precedence: Precedence,
+    claims: Vec<String>,
+    underscores: bool,
+}
+
+impl ForwardedRules {
+    /// Nobody is believed, and no header name may hold `_`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The proxies whose word about their clients is taken, such as those of
+    /// [`Networks`](../server/struct.Networks.html). They must write the headers of the chosen
+    /// [`Precedence`] themselves, or add to them, and not pass on what a client wrote.
+    #[must_use]
+    pub fn with_trusted_proxies(
+        mut self,
+        trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.trusted = Some(Arc::new(trusted));
+        self
+    }
+
+    /// Which of the headers of trusted proxies count. Default [`Precedence::XForwarded`].
+    #[must_use]
+    pub fn with_precedence(mut self, precedence: Precedence) -> Self {
+        self.precedence = precedence;
+        self
+    }
+
+    /// A further header that only this proxy writes, such as one for the authenticated user: it
+    /// is removed from every request, with `_` and `-` taken for the same.
+    #[must_use]
+    pub fn with_claim(mut self, name: &str) -> Self {
+        self.claims.push(normalised(name));
+        self
+    }
+
+    /// Whether headers with `_` in their names are passed on. Default not: CGI, WSGI and servlet
+    /// applications may take them for the same with `-`. Claims are removed either way.
+    #[must_use]
+    pub fn with_underscores(mut self, allowed: bool) -> Self {
+        self.underscores = allowed;
+        self
+    }
+
+    /// Finds out where a request comes from, and removes all headers that claim something about
+    /// its client or target: `Forwarded`, `X-Forwarded-*`, `X-Real-IP` and others of this kind,
+    /// `Proxy`, and those of [`with_claim`](Self::with_claim), each also with `_` in place of
+    /// `-`. [`Origin`] has what shall take their place.
+    pub fn apply(&self, headers: &mut HeaderMap, peer: &Peer) -> Origin {
+        let origin = self.origin(headers, peer);
+        let remove = |name: &&HeaderName| {
+            let name = name.as_str();
+            is_claim(name, &self.claims) || (!self.underscores && name.contains('_'))
+        };
+        let removed: Vec<_> = headers.keys().filter(remove).cloned().collect();
+        for name in removed {
+            headers.remove(name);
+        }
+        origin
+    }
+
+    fn origin(&self, headers: &HeaderMap, peer: &Peer) -> Origin {
+        let is_trusted = |address: IpAddr| self.trusted.as_ref().is_some_and(|is| is(address));
+        let believed = match (peer.trusted, peer.address) {
+            (Some(trusted), _) => trusted,
+            (None, Some(address)) => is_trusted(address.ip()),
+            (None, None) => false,
+        };
+        if !believed {
+            return Origin::direct(peer);
+        }
+        let has_x = forwarded::has_x_forwarded(headers);
+        let has_forwarded = forwarded::has_forwarded(headers);
+        let by_x = match self.precedence {
+            Precedence::XForwarded => has_x,
+            Precedence::Forwarded => !has_forwarded,
+        };
+        let said = match (by_x, has_x || has_forwarded) {
+            (_, false) => return Origin::direct(peer),
+            (true, true) => forwarded::x_forwarded(headers, is_trusted),
+            (false, true) => forwarded::forwarded(headers, is_trusted),
+        };
+        Origin::told(peer, said)
+    }
+}
+
+impl fmt::Debug for ForwardedRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardedRules")
+            .field("trusts_proxies", &self.trusted.is_some())
+            .field("precedence", &self.precedence)
+            .field("claims", &self.claims)
+            .field("underscores", &self.underscores)
+            .finish()
+    }
+}
+
+/// Who is at the other end of a connection. Made once for each connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// An IPv4 peer of a dual-stack socket as what it is.
+    address: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    is_tls: bool,
+    trusted: Option<bool>,
+    /// The address as text.
+    text: HeaderValue,
+}
+
+impl Peer {
+    /// A peer with this address, over a connection that is not TLS.
+    #[must_use]
+    pub fn new(remote: SocketAddr) -> Self {
+        let address = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let text = HeaderValue::try_from(address.ip().to_string());
+        Self {
+            address: Some(address),
+            text: text.unwrap_or(HeaderValue::from_static("unknown")),
+            ..Self::without_address()
+        }
+    }
+
+    /// A peer over a Unix socket.
+    #[must_use]
+    pub fn without_address() -> Self {
+        Self {
+            address: None,
+            local: None,
+            is_tls: false,
+            trusted: None,
+            text: HeaderValue::from_static("unknown"),
+        }
+    }
+
+    /// Sets the address that the peer connected to.
+    #[must_use]
+    pub fn with_local(mut self, local: SocketAddr) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// Says whether the connection is TLS.
+    #[must_use]
+    pub fn with_tls(mut self, on: bool) -> Self {
+        self.is_tls = on;
+        self
+    }
+
+    /// Says whether the peer is a trusted proxy, whatever its address is.
+    #[must_use]
+    pub fn with_trust(mut self, trusted: bool) -> Self {
+        self.trusted = Some(trusted);
+        self
+    }
+}
+
+/// Where a request comes from, as far as somebody says it who is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    client: Option<IpAddr>,
+    client_port: Option<u16>,
+    is_direct: bool,
+    is_tls: bool,
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+    prefix: Option<HeaderValue>,
+    forwarded_for: HeaderValue,
+}
+
+impl Origin {
+    /// The peer is the client.
+    fn direct(peer: &Peer) -> Self {
+        Self {
+            client: peer.address.map(|address| address.ip()),
+            client_port: peer.address.map(|address| address.port()),
+            is_direct: true,
+            is_tls: peer.is_tls,
+            host: None,
+            port: None,
+            prefix: None,
+            forwarded_for: peer.text.clone(),
+        }
+    }
+
+    /// The peer is a trusted proxy, and this is its word.
+    fn told(peer: &Peer, said: Said) -> Self {
+        let is_direct = said.named.is_empty() && !said.client_is_unknown;
+        let mut origin = Self::direct(peer);
+        origin.is_tls = said.is_tls.unwrap_or(peer.is_tls);
+        origin.host = said.host;
+        origin.port = said.port;
+        origin.prefix = said.prefix;
+        if is_direct {
+            return origin;
+        }
+        origin.is_direct = false;
+        origin.client = said
+            .named
+            .last()
+            .copied()
+            .filter(|_| !said.client_is_unknown);
+        origin.client_port = said.port_of_client;
+        let mut chain = String::new();
+        if said.client_is_unknown {
+            chain.push_str("unknown, ");
+        }
+        for address in said.named.iter().rev() {
+            chain.push_str(&address.to_string());
+            chain.push_str(", ");
+        }
+        chain.push_str(peer.text.to_str().unwrap_or("unknown"));
+        if let Ok(chain) = HeaderValue::try_from(chain) {
+            origin.forwarded_for = chain;
+        }
+        origin
+    }
+
+    /// What a web server claims about the client of a request that came over AJP, for a proxy
+    /// that passes it on over HTTP.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn from_claims(claims: &crate::server::RequestClaims) -> Self {
+        let mut peer = match claims.remote_socket_addr() {
+            Some(address) => Peer::new(address),
+            None => Peer::without_address(),
+        };
+        peer.is_tls = claims.is_tls();
+        Self {
+            client_port: claims.remote_port(),
+            ..Self::direct(&peer)
+        }
+    }
+
+    /// The client's address: that of the peer, or of whom trusted proxies name. `None` when the
+    /// last trusted proxy does not say who its client is, or says it in a way that cannot be
+    /// read; it is never taken for the proxy itself, which may be allowed more.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// The client's port, if it is known.
+    #[must_use]
+    pub fn client_port(&self) -> Option<u16> {
+        self.client_port
+    }
+
+    /// Whether the peer is the client itself.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.is_direct
+    }
+
+    /// Whether the client's connection is TLS: as trusted proxies say, or else the peer's.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// The host that the client asked for, if a trusted proxy says that it was another one than
+    /// that of the request.
+    #[must_use]
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// The headers that tell all of this to whoever gets the request next: `X-Forwarded-For`
+    /// with all addresses from the client to the peer, `-Proto`, `-Host` (`host` is that of the
+    /// request), and `-Port` and `-Prefix` if a trusted proxy has said them. Each may be there
+    /// only once: [`ForwardedRules::apply`] has removed what the client wrote.
+    pub fn headers(
+        &self,
+        host: Option<&HeaderValue>,
+    ) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let proto = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
+        let host = self.host.as_ref().or(host);
+        [
+            (&FOR, Some(self.forwarded_for.clone())),
+            (&PROTO, Some(proto)),
+            (&HOST, host.cloned()),
+            (&PORT, self.port.map(HeaderValue::from)),
+            (&PREFIX, self.prefix.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.clone(), value?)))
+    }
+
+    /// What a container is told, these [`headers`](Self::headers) among it.
+    ///
+    /// A client that nobody names becomes `0.0.0.0`, which is no address of anybody's and which
+    /// no rule of a container lets in.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn facts(&self, peer: &Peer, host: Option<&HeaderValue>) -> crate::client::RequestFacts {
+        let nobody = IpAddr::from([0, 0, 0, 0]);
+        let client = self.client.unwrap_or(nobody);
+        let mut facts = crate::client::RequestFacts::new(client).with_tls(self.is_tls);
+        if let Some(port) = self.client_port {
+            facts = facts.with_remote_port(port);
+        }
+        if let Some(local) = peer.local {
+            facts = facts.with_local_addr(local.ip());
+        }
+        // The host of a request is a part of the buffer that the request was read to, which
+        // would stay as long as the facts do.
+        let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        for (name, value) in self.headers(host.as_ref()) {
+            facts = facts.with_header(name, value);
+        }
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests;
