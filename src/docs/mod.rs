@@ -12,6 +12,7 @@
 //! - [`text`]: bytes that are not ASCII.
 //! - [`observability`]: stats, hooks, spans.
 //! - [`websocket`]: why not, and what instead.
+//! - [`conformance`]: who keeps which rule of the protocol.
 //! - [`migration`]: from httpd or mod_jk to the gateway, and off AJP.
 //!
 //! Only text: nothing in here is compiled into a program. All code in it is tested.
@@ -69,3 +70,6 @@ chapters! {
     "migration.md"
     pub mod migration {}
 }
+
+#[doc = include_str!("conformance.md")]
+pub mod conformance {}

@@ -1,6 +1,7 @@
 //! The commands of the feature `cli`.
 
 use crate::bench::{self, BenchArgs};
+use crate::conform::{self, ConformArgs};
 use crate::decode;
 use crate::exit::{Exit, Failure};
 use crate::explain::{self, ExplainArgs};
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Finds configuration files of web servers and containers that disagree
     #[command(after_help = lint::after_help())]
     Lint(LintArgs),
+    /// Checks whether a container or a web server keeps the protocol's rules
+    #[command(after_help = conform::after_help())]
+    Conform(Box<ConformArgs>),
     /// Writes completions for a shell
     #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -78,6 +82,7 @@ impl Command {
             Self::Bench(args) => block_on(args.run()),
             Self::Import(args) => args.run(),
             Self::Lint(args) => args.run(),
+            Self::Conform(args) => block_on(args.run()),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         };

@@ -25,6 +25,8 @@ mod bench;
 mod cli;
 #[cfg(feature = "cli")]
 mod config;
+#[cfg(feature = "cli")]
+mod conform;
 #[cfg_attr(
     not(feature = "cli"),
     allow(dead_code, reason = "other commands use the rest")
