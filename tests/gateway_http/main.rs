@@ -14,3 +14,6 @@ mod raw;
 mod support;
 
 mod expect;
+mod slow;
+mod tls;
+mod wire;

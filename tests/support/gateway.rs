@@ -96,6 +96,21 @@ impl Gateway {
         }
     }
 
+    /// Where its further listeners are, in their order: an address, or `unix:` and a path.
+    pub fn others(&self) -> Vec<String> {
+        let log = self.child.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| line.strip_prefix("gateway: also "));
+        lines
+            .map(|url| {
+                url.rsplit_once("//")
+                    .map_or(url, |(_, address)| address)
+                    .into()
+            })
+            .collect()
+    }
+
     /// What it has printed.
     pub fn log(&self) -> String {
         self.child.log()

@@ -28,7 +28,9 @@ use ajp::client::Address;
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::PacketSize;
 use config::{Backend, Config, Defaults, MethodName, argument};
-use front::{AccessLog, Site};
+use front::{
+    AccessLog, Bound, Budget, Current, ListenAddress, Options, Site, TlsSettings, Traffic,
+};
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -128,8 +130,7 @@ async fn serve(args: GatewayArgs) -> Result<(), Box<dyn Error>> {
     let (stop, stopping) = watch::channel(false);
     let (config, own) = configure(args, &defaults, &stopping).await?;
 
-    let listen = config.listen.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
-    let http = bind(listen).await?;
+    let listeners = bind_all(&config).await?;
     let (log, writer) = match &config.access_log {
         None => (AccessLog::none(), None),
         Some(path) => AccessLog::open(path)
@@ -138,30 +139,56 @@ async fn serve(args: GatewayArgs) -> Result<(), Box<dyn Error>> {
     };
     let manager = match &config.manager {
         None => None,
-        Some(settings) => Some((bind(settings.listen).await?, settings)),
+        Some(settings) => {
+            let bound = Bound::at(&ListenAddress::Tcp(settings.listen)).await?;
+            Some((bound, settings))
+        }
     };
-    println!("{}", greeting(http.local_addr()?, &config, own.is_some()));
+    for (index, (bound, options)) in listeners.iter().enumerate() {
+        let scheme = if options.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let address = bound.address()?;
+        if index == 0 {
+            println!("{}", greeting(scheme, &address, &config, own.is_some()));
+        } else {
+            println!("gateway: also {}", url(scheme, &address));
+        }
+    }
     let mut tasks: Vec<JoinHandle<()>> = own.into_iter().collect();
-    if let Some((listener, settings)) = manager {
-        let address = listener.local_addr()?;
+    let traffic = Arc::new(Traffic::default());
+    if let Some((bound, settings)) = manager {
+        let address = bound.address()?;
         println!("gateway: manager http://{address}{}", manager::PATH);
         let manager = manager::Manager::new(config.balancers.clone(), settings)?;
-        tasks.push(tokio::spawn(manager::run(
-            listener,
-            manager,
-            stopping.clone(),
-        )));
+        tasks.push(tokio::spawn(manager::run(bound, manager, stopping.clone())));
     }
     for balancer in config.balancers.clone() {
         tokio::spawn(async move { balancer.run().await });
     }
-    let site = Arc::new(Site {
+    let budget = Budget::new(config.limits.buffer_memory);
+    let current = Arc::new(Current::new(Site {
         sites: config.sites()?,
         max_body: config.max_body,
         trusted_proxies: config.trusted_proxies,
         log,
-    });
-    tasks.push(tokio::spawn(front::run(http, site, stopping)));
+        limits: config.limits,
+        budget,
+    }));
+    let mut exchanges = Vec::new();
+    for (bound, options) in listeners {
+        let (exchange, options) = watch::channel(Arc::new(options));
+        exchanges.push(exchange);
+        tasks.push(tokio::spawn(front::run(
+            bound,
+            options,
+            Arc::clone(&traffic),
+            Arc::clone(&current),
+            stopping.clone(),
+        )));
+    }
 
     asked_to_stop().await?;
     println!("gateway: draining");
@@ -215,14 +242,41 @@ async fn configure(
     Ok((config, own))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))
+/// All listeners, and what each does with its connections.
+async fn bind_all(config: &Config) -> Result<Vec<(Bound, Options)>, Box<dyn Error>> {
+    let plain = Options {
+        trusted: config.trusted_proxies.clone(),
+        limits: config.limits.clone(),
+        ..Options::default()
+    };
+    let mut all = Vec::new();
+    if config.listen.is_some() || config.listeners.is_empty() {
+        let listen = config.listen.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
+        all.push((Bound::at(&ListenAddress::Tcp(listen)).await?, plain.clone()));
+    }
+    for listener in &config.listeners {
+        let tls = listener.tls.as_ref().map(TlsSettings::acceptor);
+        let options = Options {
+            tls: tls.transpose()?,
+            proxy_protocol: listener.proxy_protocol,
+            redirect: listener.redirect,
+            hsts: listener.hsts.clone(),
+            ..plain.clone()
+        };
+        all.push((Bound::at(&listener.address).await?, options));
+    }
+    Ok(all)
+}
+
+fn url(scheme: &str, address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Tcp(address) => format!("{scheme}://{address}"),
+        ListenAddress::Unix(_) => address.to_string(),
+    }
 }
 
 /// The one line that is printed when all is ready.
-fn greeting(address: SocketAddr, config: &Config, embedded: bool) -> String {
+fn greeting(scheme: &str, address: &ListenAddress, config: &Config, embedded: bool) -> String {
     let (to, path) = match (&config.balancers[..], &config.maps[..]) {
         ([one], [map]) => (members(one), map.pattern.to_string()),
         (balancers, maps) => {
@@ -242,7 +296,17 @@ fn greeting(address: SocketAddr, config: &Config, embedded: bool) -> String {
     } else {
         ("", path.as_str())
     };
-    format!("gateway: http://{address} -> {to}{kind}; try: curl http://{address}{path}")
+    let try_it = match address {
+        ListenAddress::Tcp(address) => format!("curl {scheme}://{address}{path}"),
+        ListenAddress::Unix(socket) => {
+            format!(
+                "curl --unix-socket {} {scheme}://localhost{path}",
+                socket.display()
+            )
+        }
+    };
+    let url = url(scheme, address);
+    format!("gateway: {url} -> {to}{kind}; try: {try_it}")
 }
 
 /// The names of a balancer's members.

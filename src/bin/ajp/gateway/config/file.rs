@@ -2,7 +2,7 @@
 //! others.
 
 use super::values::{FailStatus, MethodName, Packets, Statuses, Text, Whole};
-use crate::gateway::front::Network;
+use crate::gateway::front::{ListenAddress, Network};
 use ajp::balancer::{Flags, Sticky, Weight};
 use ajp::client::Address;
 use serde::Deserialize;
@@ -19,6 +19,9 @@ pub(crate) struct File {
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
     pub(crate) trusted_proxies: Vec<Text<Network>>,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    pub(crate) listener: Vec<Listener>,
     pub(crate) manager: Option<Manager>,
     pub(crate) balancer: Vec<Balancer>,
     pub(crate) order: Order,
@@ -62,6 +65,78 @@ pub(crate) enum Paths {
     Strict,
     /// They are brought to their normal form, which is forwarded.
     Normalise,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) max_connections: Option<Whole<1, 1_000_000>>,
+    pub(crate) max_connections_per_address: Option<Whole<1, 1_000_000>>,
+    pub(crate) max_head: Option<Whole<8192, 1_048_576>>,
+    pub(crate) max_headers: Option<Whole<1, 1000>>,
+    pub(crate) head_timeout: Option<Text<Duration>>,
+    pub(crate) requests_per_connection: Option<Whole<1, { i64::MAX as u64 }>>,
+    pub(crate) body_timeout: Option<Text<Duration>>,
+    pub(crate) write_timeout: Option<Text<Duration>>,
+    pub(crate) min_rate: Option<Whole<0, 1_000_000_000>>,
+    pub(crate) request_buffer: Option<Whole<0, 1_000_000_000>>,
+    pub(crate) response_buffer: Option<Whole<0, 1_000_000_000>>,
+    pub(crate) buffer_memory: Option<Whole<0, 1_000_000_000_000>>,
+    pub(crate) http2_streams: Option<Whole<1, 10_000>>,
+    pub(crate) http2_resets: Option<Whole<1, 10_000>>,
+}
+
+/// `[[listener]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    pub(crate) address: Spanned<Text<ListenAddress>>,
+    pub(crate) proxy_protocol: Option<Spanned<bool>>,
+    pub(crate) redirect_to_https: Option<Spanned<Whole<1, 65535>>>,
+    pub(crate) hsts: Option<Spanned<String>>,
+    pub(crate) tls: Option<Spanned<Tls>>,
+}
+
+/// `tls = { .. }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificates: Vec<Certificate>,
+    pub(crate) client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) client_certificate: ClientCertificate,
+    #[serde(default)]
+    pub(crate) min_version: TlsVersion,
+    #[serde(default = "yes")]
+    pub(crate) http2: bool,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Certificate {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// What is asked of clients that `client_ca` knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientCertificate {
+    Optional,
+    #[default]
+    Required,
+}
+
+/// The oldest TLS that is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// `[manager]`

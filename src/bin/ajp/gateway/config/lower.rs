@@ -3,7 +3,7 @@
 use super::error::Fault;
 use super::file::{self, CheckKind, File};
 use super::values::{Packets, Text, Whole};
-use super::{Config, Defaults, Manager, NamedSite};
+use super::{Config, Defaults, Manager, NamedSite, listeners};
 use crate::gateway::front::{Action, HostName, Mapping, Order, Pattern, Rule};
 use ajp::Secret;
 use ajp::balancer::{
@@ -41,7 +41,12 @@ pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
              to = \"balancer://name/\"",
         ));
     }
+    let has_trusted = !file.trusted_proxies.is_empty();
+    let listeners = file.listener.iter();
+    let listeners = listeners.map(|table| listeners::listener(table, has_trusted));
     Ok(Config {
+        listeners: listeners.collect::<Result<_, _>>()?,
+        limits: listeners::limits(&file.limits, defaults.packet_size.bytes()),
         listen: file.listen.map(|Text(address)| address),
         access_log: file.access_log,
         max_body: file.max_body.map(|Whole(bytes)| bytes),

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod flags;
+mod listeners;
 mod lower;
 mod values;
 
@@ -10,7 +11,9 @@ pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use values::{MethodName, argument};
 
-use crate::gateway::front::{HostName, Maps, Network, Order, Rule, Sites};
+use crate::gateway::front::{
+    HostName, Limits, ListenAddress, Maps, Network, Order, Rule, Sites, TlsSettings,
+};
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::wire::PacketSize;
@@ -21,7 +24,10 @@ use std::path::{Path, PathBuf};
 /// What the gateway is to do.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
+    /// The plain listener that needs no table.
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) limits: Limits,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<u64>,
     pub(crate) trusted_proxies: Vec<Network>,
@@ -42,6 +48,16 @@ pub(crate) struct NamedSite {
     pub(crate) maps: Vec<Rule>,
     pub(crate) order: Order,
     pub(crate) normalise: bool,
+}
+
+/// One more listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Listener {
+    pub(crate) address: ListenAddress,
+    pub(crate) proxy_protocol: bool,
+    pub(crate) redirect: Option<u16>,
+    pub(crate) hsts: Option<http::HeaderValue>,
+    pub(crate) tls: Option<TlsSettings>,
 }
 
 /// Where and how the balancers are managed.

@@ -91,11 +91,28 @@ fn every_key_of_the_example_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
-    assert_eq!(keys, 25, "{text}");
+    assert_eq!(keys, 39, "{text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
     assert_eq!(config.trusted_proxies.len(), 1);
     assert_eq!(snapshots(&config)[0].max_attempts, Some(2));
+}
+
+/// The listeners that the example shows, which stand in it for a reader only.
+#[test]
+fn every_key_of_a_listener_exists() {
+    let text: String = EXAMPLE
+        .lines()
+        .skip_while(|line| !line.starts_with("# More listeners."))
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("#   "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let file = super::file::read(&text).unwrap();
+    assert_eq!(file.listener.len(), 3);
+    let tls = file.listener[0].tls.as_ref().unwrap().get_ref();
+    assert_eq!(tls.certificates.len(), 1);
+    assert!(file.listener[2].proxy_protocol.is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Single values of the configuration: what each may be, and its text form.
 
-use crate::gateway::front::Network;
+use crate::gateway::front::{ListenAddress, Network};
 use ajp::balancer::{METHODS, Sticky};
 use ajp::client::Address;
 use ajp::wire::PacketSize;
@@ -53,6 +53,19 @@ impl Value for SocketAddr {
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Value for ListenAddress {
+    const ALLOWED: &'static str =
+        "an IP address and a port, such as \"0.0.0.0:443\", or \"unix:/path\"";
+
+    fn read(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Some(Self::Unix(path.into())),
+            Some(_) => None,
+            None => text.parse().ok().map(Self::Tcp),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The gateway's own answers: what the visitor may know, and nothing of what is behind.
 
+use super::upload::UploadError;
 use ajp::balancer::Error;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body_util::{Full, LengthLimitError};
+use http_body_util::Full;
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ impl Refusal {
 
     /// What the visitor is told of an error.
     pub(crate) fn of(error: &Error) -> Self {
-        if is_too_large(error) {
-            return too_large();
+        if let Some(error) = upload_error(error) {
+            return Self::of_upload(error);
         }
         let status = error.suggested_status();
         let text = match status {
@@ -49,6 +50,27 @@ impl Refusal {
             text,
             retry_after: error.retry_after(),
         }
+    }
+
+    /// What the client is told of its request's body.
+    pub(crate) fn of_upload(error: &UploadError) -> Self {
+        match error {
+            UploadError::TooLarge => too_large(),
+            UploadError::TooSlow(..) => {
+                let text = "the request body did not come in time";
+                Self::new(StatusCode::REQUEST_TIMEOUT, text)
+            }
+            UploadError::Client(_) => {
+                let text = "the request or its body cannot be understood";
+                Self::new(StatusCode::BAD_REQUEST, text)
+            }
+        }
+    }
+
+    /// The container broke off, and the client has got nothing yet.
+    pub(crate) fn broken_off() -> Self {
+        let text = "the application gave no valid answer";
+        Self::new(StatusCode::BAD_GATEWAY, text)
     }
 
     /// The response, as a page for browsers and as a line for everybody else.
@@ -95,15 +117,16 @@ pub(crate) fn too_large() -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
-fn is_too_large(error: &(dyn StdError + 'static)) -> bool {
+/// What was wrong with the request's body, if that is why.
+fn upload_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a UploadError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<LengthLimitError>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         next = error.source();
     }
-    false
+    None
 }
 
 /// An error with its causes, for the operator.

@@ -1,88 +1,406 @@
-//! HTTP/1.1 connections of one listener.
+//! Listeners: they accept connections, find out what comes over them, and have them served.
 
-use super::timer::KeptTimer;
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
+use super::connection::{self, Protocol, State};
+use super::limits::{Connections, Counted, Crowded, Limits};
+use super::network::Network;
+use super::proxied;
+use super::tls;
+use super::transport::{Rewound, Socket, Transport};
+use ajp::mapping::TlsFacts;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-/// How long running requests may take after Ctrl-C.
+/// How long running requests may take after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take to read that there is no room for it.
+const CROWDED_LIMIT: Duration = Duration::from_secs(1);
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// For clients of plain listeners when there is no room.
+const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
+    Content-Length: 29\r\nRetry-After: 10\r\nConnection: close\r\n\r\n503 too many connections now\n";
 
-/// The two ends of a connection.
-#[derive(Debug, Clone, Copy)]
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ListenAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Bound {
+    /// Listens at this address. A Unix socket that an ended process has left is replaced.
+    ///
+    /// # Errors
+    /// Where it cannot listen, and why.
+    pub(crate) async fn at(address: &ListenAddress) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
+        match address {
+            ListenAddress::Tcp(ip) => {
+                let listener = TcpListener::bind(ip).await.map_err(failed)?;
+                Ok(Self::Tcp(listener))
+            }
+            ListenAddress::Unix(path) => {
+                remove_abandoned(path).map_err(failed)?;
+                let listener = UnixListener::bind(path).map_err(failed)?;
+                Ok(Self::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    /// Where it listens; a port that was left to the system is known now.
+    pub(crate) fn address(&self) -> io::Result<ListenAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
+            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.clone())),
+        }
+    }
+
+    /// The next client: its socket and both ends. Clients of a Unix socket are on this machine
+    /// and count as 127.0.0.1.
+    async fn accept(&self) -> io::Result<(Socket, SocketAddr, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Fails only on a connection that is already gone; the first read tells.
+                let _ = stream.set_nodelay(true);
+                let local = stream.local_addr().ok();
+                Ok((Socket::Tcp(stream), peer, local))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                Ok((Socket::Unix(stream), here, None))
+            }
+        }
+    }
+}
+
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a listener does with its connections. It may be exchanged while it listens.
+#[derive(Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Whether the PROXY protocol comes first.
+    pub(crate) proxy_protocol: bool,
+    /// Whose word about clients is taken, and whose connections are not counted as one
+    /// client's.
+    pub(crate) trusted: Vec<Network>,
+    pub(crate) limits: Limits,
+    /// Requests are sent to the same address of this port with `https`.
+    pub(crate) redirect: Option<u16>,
+    /// Said with every answer over TLS.
+    pub(crate) hsts: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("tls", &self.tls.is_some())
+            .field("proxy_protocol", &self.proxy_protocol)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The two ends of a connection, and what they have agreed on.
+#[derive(Debug, Clone)]
 pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
     pub(crate) local: Option<IpAddr>,
+    pub(crate) tls: Option<Arc<TlsFacts>>,
+    pub(crate) state: Arc<State>,
+    pub(crate) options: Arc<Options>,
+}
+
+/// What happened at all listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) crowded: AtomicU64,
+    pub(crate) handshakes: AtomicU64,
+    pub(crate) failed_handshakes: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
 /// what `service` gives for it.
-pub(crate) async fn serve<S, B>(
-    listener: TcpListener,
+pub(crate) async fn serve<F, S, B>(
+    bound: Bound,
+    options: watch::Receiver<Arc<Options>>,
+    traffic: Arc<Traffic>,
     mut stopping: watch::Receiver<bool>,
-    service: impl Fn(Ends) -> S,
+    service: F,
 ) where
+    F: Fn(Ends) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let graceful = GracefulShutdown::new();
+    let service = Arc::new(service);
+    // Its receiver ends when the last connection has.
+    let (running, mut ended) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = bound.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        match accepted {
-            Ok((stream, peer)) => connection(stream, peer, &service, &graceful),
+        let (socket, peer, local) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                eprintln!("gateway: accept: {error}");
+                tracing::error!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
-        }
+        };
+        count(&traffic.accepted);
+        let arrival = Arrival {
+            socket,
+            peer,
+            local,
+            options: Arc::clone(&options.borrow()),
+            traffic: Arc::clone(&traffic),
+        };
+        let (service, running) = (Arc::clone(&service), running.clone());
+        let mut stop = stopping.clone();
+        tokio::spawn(async move {
+            let stop = async move {
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            serve_one(arrival, &*service, stop).await;
+            drop(running);
+        });
     }
-    drop(listener);
-    if tokio::time::timeout(DRAIN_LIMIT, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        eprintln!("gateway: some requests did not end within {DRAIN_LIMIT:?}");
+    if let Bound::Unix(_, path) = &bound {
+        let _ = std::fs::remove_file(path);
+    }
+    drop((bound, running));
+    if timeout(DRAIN_LIMIT, ended.recv()).await.is_err() {
+        tracing::warn!("some requests did not end within {DRAIN_LIMIT:?}");
     }
 }
 
-fn connection<S, B>(
-    stream: TcpStream,
+/// A connection that nothing is known of yet.
+struct Arrival {
+    socket: Socket,
     peer: SocketAddr,
-    service: impl Fn(Ends) -> S,
-    graceful: &GracefulShutdown,
-) where
+    local: Option<SocketAddr>,
+    options: Arc<Options>,
+    traffic: Arc<Traffic>,
+}
+
+/// A connection that HTTP is spoken over.
+struct Opened {
+    transport: Transport,
+    protocol: Protocol,
+    tls: Option<Arc<TlsFacts>>,
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+    _counted: Counted,
+}
+
+async fn serve_one<F, S, B>(arrival: Arrival, service: &F, stop: impl Future<Output = ()>)
+where
+    F: Fn(Ends) -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Fails only on a connection that is already gone; the first read tells.
-    let _ = stream.set_nodelay(true);
-    let local = stream.local_addr().ok().map(|address| address.ip());
-    let connection = http1::Builder::new()
-        .timer(KeptTimer::default())
-        .header_read_timeout(Duration::from_secs(30))
-        .serve_connection(TokioIo::new(stream), service(Ends { peer, local }));
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        // What the HTTP client did wrong hyper has answered; what it broke off is its own affair.
-        let _ = connection.await;
-    });
+    let options = Arc::clone(&arrival.options);
+    let peer = arrival.peer;
+    let mut stop = std::pin::pin!(stop);
+    let opened = tokio::select! {
+        opened = timeout(options.limits.head_timeout, open(arrival)) => opened,
+        () = stop.as_mut() => return,
+    };
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => {
+            tracing::debug!("{}: {error}", peer.ip());
+            return;
+        }
+        // It has said nothing.
+        Err(_) => return,
+    };
+    let state = Arc::new(State::default());
+    let ends = Ends {
+        peer: opened.peer,
+        local: opened.local.map(|local| local.ip()),
+        tls: opened.tls,
+        state: Arc::clone(&state),
+        options: Arc::clone(&options),
+    };
+    let client = opened.peer.ip();
+    let service = service(ends);
+    let served = connection::serve(
+        opened.transport,
+        opened.protocol,
+        Arc::clone(&state),
+        &options.limits,
+        service,
+        stop,
+    );
+    if let Err(error) = served.await {
+        told(client, &error);
+    }
+}
+
+/// What a client did wrong hyper has answered; what it broke off is its own affair. Both can be
+/// looked for.
+fn told(client: IpAddr, error: &hyper::Error) {
+    let text = super::answer::chain(error);
+    if error.is_parse() || error.is_timeout() {
+        tracing::info!("{client}: the request was refused: {text}");
+    } else {
+        tracing::debug!("{client}: the connection broke: {text}");
+    }
+}
+
+/// Finds out who is there, and brings the connection to where HTTP begins.
+async fn open(arrival: Arrival) -> io::Result<Opened> {
+    let Arrival {
+        mut socket,
+        mut peer,
+        mut local,
+        options,
+        traffic,
+    } = arrival;
+    let is_trusted = |address: IpAddr| {
+        let mut networks = options.trusted.iter();
+        networks.any(|network| network.contains(address))
+    };
+    let mut first = Bytes::new();
+    if options.proxy_protocol {
+        if !is_trusted(peer.ip()) {
+            let text = "the PROXY protocol is taken from trusted_proxies only";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        let (proxied, rest) = proxied::read(&mut socket).await?;
+        first = rest;
+        if let Some(proxied) = proxied {
+            (peer, local) = (proxied.client, Some(proxied.local));
+        }
+    }
+    let address = peer.ip().to_canonical();
+    let address = Some(address).filter(|address| !is_trusted(*address));
+    let counted = match traffic.connections.enter(address, &options.limits) {
+        Ok(counted) => counted,
+        Err(crowded) => {
+            count(&traffic.crowded);
+            refuse(socket, options.tls.is_some()).await;
+            let text = match crowded {
+                Crowded::All => "there are max_connections connections",
+                Crowded::Address => "there are max_connections_per_address of this client",
+            };
+            tracing::warn!("{}: refused: {text}", peer.ip());
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+    };
+    let Some(acceptor) = &options.tls else {
+        let (first, protocol) = first_bytes(&mut socket, first).await?;
+        return Ok(Opened {
+            transport: Transport::Plain(Rewound::new(first, socket)),
+            protocol,
+            tls: None,
+            peer,
+            local,
+            _counted: counted,
+        });
+    };
+    let stream = acceptor.accept(Rewound::new(first, socket)).await;
+    let stream = stream.inspect_err(|_| count(&traffic.failed_handshakes))?;
+    count(&traffic.handshakes);
+    let (_, session) = stream.get_ref();
+    let facts = Arc::new(tls::facts(session, &tls::id()));
+    let protocol = match session.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    Ok(Opened {
+        transport: Transport::Tls(Box::new(Rewound::new(Bytes::new(), stream))),
+        protocol,
+        tls: Some(facts),
+        peer,
+        local,
+        _counted: counted,
+    })
+}
+
+/// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.
+async fn first_bytes(socket: &mut Socket, first: Bytes) -> io::Result<(Bytes, Protocol)> {
+    let mut buffer = BytesMut::from(first);
+    loop {
+        let known = buffer.len().min(PREFACE.len());
+        if buffer.get(..known) != PREFACE.get(..known) {
+            return Ok((buffer.freeze(), Protocol::Http1));
+        }
+        if known == PREFACE.len() {
+            return Ok((buffer.freeze(), Protocol::Http2));
+        }
+        if socket.read_buf(&mut buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn refuse(mut socket: Socket, is_tls: bool) {
+    if is_tls {
+        return;
+    }
+    let told = async {
+        socket.write_all(CROWDED.as_bytes()).await?;
+        socket.shutdown().await?;
+        // What the client has sent is read, or the answer might be lost.
+        socket.read(&mut [0; 4096]).await
+    };
+    let _ = timeout(CROWDED_LIMIT, told).await;
 }

@@ -2,29 +2,40 @@
 //! its path leads to; bodies stream both ways.
 
 mod answer;
+mod buffer;
+mod connection;
+mod limits;
 mod listen;
 mod log;
 mod map;
+mod methods;
 mod network;
 mod origin;
+mod patient;
+mod proxied;
 mod reverse;
 mod timer;
+mod tls;
+mod transport;
+mod upload;
 
 pub(crate) use answer::wants_html;
-pub(crate) use listen::{Ends, serve};
+pub(crate) use limits::{Budget, Limits};
+pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
 pub(crate) use log::AccessLog;
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites};
 pub(crate) use network::Network;
+pub(crate) use tls::TlsSettings;
 
-use ajp::balancer::ResponseBody;
 use ajp::client::RequestFacts;
 use answer::Refusal;
+use buffer::Buffered;
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body as _;
-use http_body_util::{Either, Full, Limited};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use log::{Entry, Logged, Served};
@@ -32,14 +43,14 @@ pub(crate) use map::Found;
 use origin::Origin;
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
+use upload::Upload;
 
-type GatewayBody = Logged<Either<ResponseBody, Full<Bytes>>>;
+type GatewayBody = Logged<Either<Buffered, Full<Bytes>>>;
 
 /// What is served, and how.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) sites: Sites,
     /// Largest request body in bytes.
@@ -47,6 +58,32 @@ pub(crate) struct Site {
     /// Proxies whose word about their clients is taken.
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) log: AccessLog,
+    pub(crate) limits: Limits,
+    /// Memory for all buffers.
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// The site as it is now. A request that has begun keeps the one that it found.
+#[derive(Debug)]
+pub(crate) struct Current(RwLock<Arc<Site>>);
+
+impl Current {
+    pub(crate) fn new(site: Site) -> Self {
+        Self(RwLock::new(Arc::new(site)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Site> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From here on this is the site.
+    pub(crate) fn set(&self, site: Site) {
+        let site = Arc::new(site);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, site);
+        drop(current);
+        drop(before);
+    }
 }
 
 /// What all requests of a connection have in common.
@@ -61,8 +98,8 @@ struct Client {
 impl Client {
     fn new(ends: Ends) -> Self {
         Self {
+            peer: origin::Peer::new(ends.peer.ip(), ends.tls.is_some()),
             ends,
-            peer: origin::Peer::new(ends.peer.ip()),
             last: Mutex::new(None),
         }
     }
@@ -74,7 +111,7 @@ impl Client {
             Some((known, facts)) if *known == origin => Arc::clone(facts),
             _ => {
                 let origin = origin.detached();
-                let facts = Arc::new(facts(self.ends, &origin));
+                let facts = Arc::new(facts(&self.ends, &origin));
                 *last = Some((origin, Arc::clone(&facts)));
                 facts
             }
@@ -82,7 +119,7 @@ impl Client {
     }
 }
 
-fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
+fn facts(ends: &Ends, origin: &Origin) -> RequestFacts {
     let mut facts = RequestFacts::new(origin.client);
     // The port of a client behind a proxy is not known.
     if origin.is_direct {
@@ -91,8 +128,11 @@ fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
     if let Some(local) = ends.local {
         facts = facts.with_local_addr(local);
     }
-    if origin.is_tls {
-        facts = facts.with_tls(true);
+    match &ends.tls {
+        // A proxy's connection says nothing of its client's.
+        Some(tls) if origin.is_direct => facts = facts.with_tls_facts((**tls).clone()),
+        _ if origin.is_tls => facts = facts.with_tls(true),
+        _ => {}
     }
     for (name, value) in origin.headers() {
         facts = facts.with_header(name, value);
@@ -100,40 +140,92 @@ fn facts(ends: Ends, origin: &Origin) -> RequestFacts {
     facts
 }
 
-/// Serves the site until `stopping` turns true, then ends what is running.
-pub(crate) async fn run(listener: TcpListener, site: Arc<Site>, stopping: watch::Receiver<bool>) {
-    let service = |ends| {
-        let here = Arc::new((Arc::clone(&site), Client::new(ends)));
+/// Serves the site at one listener until `stopping` turns true, then ends what is running.
+pub(crate) async fn run(
+    bound: Bound,
+    options: watch::Receiver<Arc<Options>>,
+    traffic: Arc<Traffic>,
+    current: Arc<Current>,
+    stopping: watch::Receiver<bool>,
+) {
+    let service = move |ends: Ends| {
+        let here = Arc::new((Arc::clone(&current), Client::new(ends)));
         service_fn(move |request| {
             let here = Arc::clone(&here);
-            async move { Ok::<_, Infallible>(answer(&here.0, request, &here.1).await) }
+            async move {
+                let site = here.0.get();
+                Ok::<_, Infallible>(answer(&site, request, &here.1).await)
+            }
         })
     };
-    serve(listener, stopping, service).await;
+    serve(bound, options, traffic, stopping, service).await;
 }
 
 async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Response<GatewayBody> {
     let mut entry = site.log.entry(&request, Some(client.ends.peer.ip()));
     let (mut parts, body) = request.into_parts();
-    let response = match forward(site, &mut parts, body, client, &mut entry).await {
-        Ok(response) => response.map(Either::Left),
-        Err(refusal) => {
-            entry.status(refusal.status);
-            let by_browser = answer::wants_html(&parts.headers);
-            refusal.response(by_browser).map(Either::Right)
+    let state = Arc::clone(&client.ends.state);
+    let number = state.count_request();
+    let body = Upload::new(body, Arc::clone(&state), site.max_body, &site.limits);
+    let result = match own_answer(&mut parts, client) {
+        Some(own) => Ok(own.map(Either::Right)),
+        None => {
+            let forwarded = forward(site, &mut parts, body, client, &mut entry).await;
+            forwarded.map(|response| response.map(Either::Left))
         }
     };
+    let mut response = result.unwrap_or_else(|refusal| {
+        let by_browser = answer::wants_html(&parts.headers);
+        refusal.response(by_browser).map(Either::Right)
+    });
+    entry.status(response.status());
+    let is_last = number >= site.limits.requests_per_connection || state.is_distrusted();
+    if is_last && parts.version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    } else if is_last {
+        state.close();
+    }
+    let options = &client.ends.options;
+    if let (Some(hsts), Some(_)) = (&options.hsts, &client.ends.tls) {
+        let name = header::STRICT_TRANSPORT_SECURITY;
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert_with(|| hsts.clone());
+    }
     response.map(|body| Logged::new(body, entry))
+}
+
+/// What is answered without looking at the maps.
+fn own_answer(parts: &mut request::Parts, client: &Client) -> Option<Response<Full<Bytes>>> {
+    if client.ends.state.is_distrusted() {
+        let text = "a request with trailers came before this one; use another connection";
+        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false));
+    }
+    if let (Some(port), None) = (client.ends.options.redirect, &client.ends.tls) {
+        return Some(methods::to_https(parts, port).unwrap_or_else(|| {
+            let text = "the request has no Host header";
+            Refusal::new(StatusCode::BAD_REQUEST, text).response(false)
+        }));
+    }
+    methods::max_forwards(parts)
 }
 
 async fn forward(
     site: &Site,
     parts: &mut request::Parts,
-    body: Incoming,
+    body: Upload<Incoming>,
     client: &Client,
     entry: &mut Entry,
-) -> Result<Response<ResponseBody>, Refusal> {
-    let outgoing = outgoing(site, parts, body, client, entry)?;
+) -> Result<Response<Buffered>, Refusal> {
+    let waits = parts.headers.contains_key(header::EXPECT);
+    let mut outgoing = outgoing(site, parts, body, client, entry)?;
+    // Who waits to be told to go on is told so when a container wants the body.
+    if !waits {
+        let held = outgoing.body.hold(&site.limits, &site.budget).await;
+        held.map_err(|error| Refusal::of_upload(&error))?;
+    }
     let (parts, mapping) = (&*parts, outgoing.mapping);
     let sent = mapping
         .balancer()
@@ -154,13 +246,21 @@ async fn forward(
                 let host = host.and_then(|host| host.to_str().ok());
                 reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
             }
-            Ok(response)
+            let (head, body) = response.into_parts();
+            let body = Buffered::new(body, &site.limits, &site.budget).await;
+            let body = body.map_err(|error| {
+                let (method, path) = (&parts.method, parts.uri.path());
+                tracing::error!("{method} {path}: {}", answer::chain(&error));
+                Refusal::broken_off()
+            })?;
+            Ok(Response::from_parts(head, body))
         }
         Err(error) => {
             let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
             let map = mapping.path();
-            eprintln!(
-                "gateway: {method} {uri} (map {map}): {}",
+            tracing::error!(
+                "{method} {} (map {map}): {}",
+                uri.path(),
                 answer::chain(&error)
             );
             let attempts = error.attempts();
@@ -177,7 +277,7 @@ async fn forward(
 
 /// What goes to the members beside the head of a request, and what is kept of that.
 struct Outgoing<'a> {
-    body: Limited<Incoming>,
+    body: Upload<Incoming>,
     mapping: &'a Mapping,
     maps: &'a Maps,
     /// As the client has asked, if that is another one.
@@ -189,7 +289,7 @@ struct Outgoing<'a> {
 fn outgoing<'a>(
     site: &'a Site,
     parts: &mut request::Parts,
-    body: Incoming,
+    body: Upload<Incoming>,
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
@@ -213,8 +313,6 @@ fn outgoing<'a>(
     if matches!((site.max_body, length), (Some(limit), Some(length)) if length > limit) {
         return Err(answer::too_large());
     }
-    let limit = site.max_body.and_then(|limit| usize::try_from(limit).ok());
-    let body = Limited::new(body, limit.unwrap_or(usize::MAX));
     let mut uri = None;
     if !matches!(inward, Cow::Borrowed(_)) || parts.uri.authority().is_some() {
         let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
@@ -228,6 +326,7 @@ fn outgoing<'a>(
         &site.trusted_proxies,
     );
     let origin = origin.map_err(bad)?;
+    methods::ignore_upgrade(&mut parts.headers);
     entry.client(origin.client);
     Ok(Outgoing {
         body,

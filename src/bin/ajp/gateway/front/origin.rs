@@ -26,14 +26,16 @@ pub(crate) struct Peer {
     /// An IPv4 client of a dual-stack socket is shown as what it is.
     address: IpAddr,
     text: Option<HeaderValue>,
+    is_tls: bool,
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr, is_tls: bool) -> Self {
         let address = address.to_canonical();
         Self {
             address,
             text: HeaderValue::try_from(address.to_string()).ok(),
+            is_tls,
         }
     }
 }
@@ -45,7 +47,7 @@ pub(crate) struct Origin {
     pub(crate) client: IpAddr,
     /// Whether the peer is the client itself.
     pub(crate) is_direct: bool,
-    /// Whether the client's connection is TLS, which only a trusted proxy can tell.
+    /// Whether the client's connection is TLS: this one, or what a trusted proxy says of its own.
     pub(crate) is_tls: bool,
     /// The addresses from the client to the peer.
     chain: Option<HeaderValue>,
@@ -178,7 +180,7 @@ fn origin(
         return Origin {
             client: peer.address,
             is_direct: true,
-            is_tls: false,
+            is_tls: peer.is_tls,
             chain: peer.text.clone(),
             host,
         };
@@ -202,7 +204,7 @@ fn origin(
     Origin {
         client,
         is_direct: client == peer.address,
-        is_tls: proto.eq_ignore_ascii_case("https"),
+        is_tls: proto.eq_ignore_ascii_case("https") || (proto.is_empty() && peer.is_tls),
         chain: HeaderValue::try_from(chain.join(", ")).ok(),
         host,
     }
@@ -229,7 +231,7 @@ mod tests {
             headers.append(*name, HeaderValue::try_from(*value).unwrap());
         }
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-        let peer = Peer::new(peer.parse().unwrap());
+        let peer = Peer::new(peer.parse().unwrap(), false);
         let uri = Uri::from_static("/");
         let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &trusted)?;
         Ok(all(origin, headers))
@@ -340,7 +342,10 @@ mod tests {
         let buffer = bytes::Bytes::from(b"host: shop.example\r\n".repeat(400));
         let host = HeaderValue::from_maybe_shared(buffer.slice(6..18)).unwrap();
         let mut headers = HeaderMap::from_iter([(header::HOST, host)]);
-        let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 1].into()));
+        let (uri, peer) = (
+            Uri::from_static("/"),
+            Peer::new([192, 0, 2, 1].into(), false),
+        );
         let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
         let kept = origin.clone().detached();
         assert_eq!(kept, origin);
@@ -367,7 +372,7 @@ mod tests {
         let uri = Uri::from_static("http://user@other:81/x");
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("a"));
-        let peer = Peer::new([192, 0, 2, 1].into());
+        let peer = Peer::new([192, 0, 2, 1].into(), false);
         let origin = settle(&mut headers, &uri, Version::HTTP_11, &peer, &[]).unwrap();
         let (_, headers) = all(origin, headers);
         assert_eq!(headers[header::HOST], "other:81");

@@ -9,7 +9,7 @@ mod metrics;
 mod page;
 
 use crate::gateway::config;
-use crate::gateway::front::{self, Ends};
+use crate::gateway::front::{self, Bound, Ends, Options, Traffic};
 use ajp::balancer::{Balancer, BalancerSnapshot};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -20,7 +20,6 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// The page.
@@ -68,7 +67,7 @@ impl Manager {
 }
 
 /// Serves the manager until `stopping` turns true.
-pub(crate) async fn run(listener: TcpListener, manager: Manager, stopping: watch::Receiver<bool>) {
+pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receiver<bool>) {
     let manager = Arc::new(manager);
     let router = Router::new()
         .route("/", get(|| async { Redirect::to(PATH) }))
@@ -82,8 +81,16 @@ pub(crate) async fn run(listener: TcpListener, manager: Manager, stopping: watch
             guard::guard,
         ))
         .with_state(manager);
-    let service = |ends: Ends| TowerToHyperService::new(router.clone().layer(Extension(ends)));
-    front::serve(listener, stopping, service).await;
+    let service = move |ends: Ends| TowerToHyperService::new(router.clone().layer(Extension(ends)));
+    let (_fixed, options) = watch::channel(Arc::new(Options::default()));
+    front::serve(
+        bound,
+        options,
+        Arc::new(Traffic::default()),
+        stopping,
+        service,
+    )
+    .await;
 }
 
 type Shared = State<Arc<Manager>>;

@@ -1,0 +1,106 @@
+//! From tables to listeners and the limits of their clients.
+
+use super::Listener;
+use super::error::Fault;
+use super::file::{self, ClientCertificate, TlsVersion};
+use super::values::{Text, Whole};
+use crate::gateway::front::{Limits, TlsSettings};
+use http::HeaderValue;
+use std::time::Duration;
+use toml::Spanned;
+
+/// One listener. `has_trusted` says whether there is anybody whose PROXY header is taken.
+pub(super) fn listener(table: &file::Listener, has_trusted: bool) -> Result<Listener, Fault> {
+    let Text(address) = table.address.get_ref();
+    let proxy_protocol = table.proxy_protocol.as_ref();
+    let proxy_protocol = proxy_protocol.filter(|on| *on.get_ref());
+    if let Some(on) = proxy_protocol.filter(|_| !has_trusted) {
+        let text = "true needs trusted_proxies, whose word is taken";
+        return Err(Fault::at(on.span(), text));
+    }
+    if let (Some(hsts), None) = (&table.hsts, &table.tls) {
+        return Err(Fault::at(hsts.span(), "is for listeners with tls"));
+    }
+    if let (Some(port), Some(_)) = (&table.redirect_to_https, &table.tls) {
+        return Err(Fault::at(port.span(), "is for listeners without tls"));
+    }
+    let redirect = table.redirect_to_https.as_ref();
+    let redirect = redirect.and_then(|port| u16::try_from(port.get_ref().0).ok());
+    Ok(Listener {
+        address: address.clone(),
+        proxy_protocol: proxy_protocol.is_some(),
+        redirect,
+        hsts: table.hsts.as_ref().map(hsts).transpose()?,
+        tls: table.tls.as_ref().map(tls).transpose()?,
+    })
+}
+
+fn hsts(value: &Spanned<String>) -> Result<HeaderValue, Fault> {
+    let text = value.get_ref();
+    let header = HeaderValue::try_from(text).ok();
+    let header = header.filter(|_| text.to_ascii_lowercase().contains("max-age="));
+    header.ok_or_else(|| {
+        let text = format!("{text:?} is no policy, such as \"max-age=31536000\"");
+        Fault::at(value.span(), text)
+    })
+}
+
+fn tls(table: &Spanned<file::Tls>) -> Result<TlsSettings, Fault> {
+    let span = table.span();
+    let table = table.get_ref();
+    if table.certificates.is_empty() {
+        let text = "needs certificates = [{ certificate = \"..\", key = \"..\" }]";
+        return Err(Fault::at(span, text));
+    }
+    let files = |pair: &file::Certificate| (pair.certificate.clone(), pair.key.clone());
+    let settings = TlsSettings {
+        certificates: table.certificates.iter().map(files).collect(),
+        client_ca: table.client_ca.clone(),
+        client_required: table.client_certificate == ClientCertificate::Required,
+        tls12: table.min_version == TlsVersion::Tls12,
+        http2: table.http2,
+    };
+    // That the files can be used is a part of the configuration's being right.
+    match settings.acceptor() {
+        Ok(_) => Ok(settings),
+        Err(error) => Err(Fault::at(span, error.to_string())),
+    }
+}
+
+/// The limits, with what the file leaves out as it is without one.
+pub(super) fn limits(table: &file::Limits, packet_size: usize) -> Limits {
+    let default = Limits::default();
+    let time = |given: &Option<Text<Duration>>, other| given.as_ref().map_or(other, |text| text.0);
+    let size = |given: Option<u64>, other: usize| {
+        given.map_or(other, |number| {
+            usize::try_from(number).unwrap_or(usize::MAX)
+        })
+    };
+    Limits {
+        connections: size(number(table.max_connections), default.connections),
+        connections_per_address: size(
+            number(table.max_connections_per_address),
+            default.connections_per_address,
+        ),
+        // A head that fits no packet is of no use.
+        head: size(number(table.max_head), default.head.max(packet_size)),
+        headers: size(number(table.max_headers), default.headers),
+        head_timeout: time(&table.head_timeout, default.head_timeout),
+        requests_per_connection: number(table.requests_per_connection)
+            .unwrap_or(default.requests_per_connection),
+        body_timeout: time(&table.body_timeout, default.body_timeout),
+        write_timeout: time(&table.write_timeout, default.write_timeout),
+        rate: number(table.min_rate).unwrap_or(default.rate),
+        request_buffer: size(number(table.request_buffer), default.request_buffer),
+        response_buffer: size(number(table.response_buffer), default.response_buffer),
+        buffer_memory: size(number(table.buffer_memory), default.buffer_memory),
+        http2_streams: table
+            .http2_streams
+            .map_or(default.http2_streams, Whole::number),
+        http2_resets: size(number(table.http2_resets), default.http2_resets),
+    }
+}
+
+fn number<const LEAST: u64, const MOST: u64>(whole: Option<Whole<LEAST, MOST>>) -> Option<u64> {
+    whole.map(|Whole(number)| number)
+}

@@ -1,0 +1,224 @@
+//! How much a client may take of the gateway: time, memory, connections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Limits on clients, the same for all listeners.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Open connections of all clients.
+    pub(crate) connections: usize,
+    /// Open connections of one address; trusted proxies are not counted.
+    pub(crate) connections_per_address: usize,
+    /// Bytes of a request's head.
+    pub(crate) head: usize,
+    /// Header fields of a request.
+    pub(crate) headers: usize,
+    /// For the head of a request, and for an idle connection.
+    pub(crate) head_timeout: Duration,
+    /// Requests over one connection.
+    pub(crate) requests_per_connection: u64,
+    /// How long a request body may be waited for, beside a second for `rate` bytes.
+    pub(crate) body_timeout: Duration,
+    /// In a time of this length a client must take a part of its answer.
+    pub(crate) write_timeout: Duration,
+    /// Least bytes in a second, of request bodies and of answers.
+    pub(crate) rate: u64,
+    /// Bytes of a request body that are waited for before a container is asked.
+    pub(crate) request_buffer: usize,
+    /// Bytes of an answer that are taken from the container before the client takes them.
+    pub(crate) response_buffer: usize,
+    /// Bytes in both kinds of buffer, over all clients.
+    pub(crate) buffer_memory: usize,
+    /// Requests at a time over one HTTP/2 connection.
+    pub(crate) http2_streams: u32,
+    /// Requests of one HTTP/2 connection that were cancelled before they were looked at.
+    pub(crate) http2_resets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 1000,
+            head: 16 * 1024,
+            headers: 100,
+            head_timeout: Duration::from_secs(30),
+            requests_per_connection: 1000,
+            body_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(60),
+            rate: 500,
+            request_buffer: 64 * 1024,
+            response_buffer: 1024 * 1024,
+            buffer_memory: 64 * 1024 * 1024,
+            http2_streams: 100,
+            http2_resets: 20,
+        }
+    }
+}
+
+impl Limits {
+    /// What a client must take in this time.
+    pub(crate) fn least_bytes_in(&self, time: Duration) -> u64 {
+        self.rate.saturating_mul(time.as_secs()).max(1)
+    }
+}
+
+/// Memory that all buffers share.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    used: AtomicUsize,
+}
+
+/// A part of the budget; dropped, it is free again.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        let used = AtomicUsize::new(0);
+        Arc::new(Self { most, used })
+    }
+
+    /// So many bytes, if they are left.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
+        let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= self.most);
+        let order = Ordering::Relaxed;
+        self.used.fetch_update(order, order, more).ok()?;
+        let budget = Arc::clone(self);
+        Some(Reserved { budget, bytes })
+    }
+
+    /// Bytes that are reserved.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Open connections, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One open connection; dropped, it is closed.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    connections: Arc<Connections>,
+    address: Option<IpAddr>,
+}
+
+/// Why a connection is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crowded {
+    /// There are too many connections.
+    All,
+    /// This address has too many.
+    Address,
+}
+
+impl Connections {
+    /// Open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection; without an address it counts among all only.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        limits: &Limits,
+    ) -> Result<Counted, Crowded> {
+        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        // From here on what was counted is counted back when it is dropped.
+        let mut counted = Counted {
+            connections: Arc::clone(self),
+            address: None,
+        };
+        if open >= limits.connections {
+            return Err(Crowded::All);
+        }
+        if let Some(address) = address {
+            let mut known = self.by_address();
+            let count = known.entry(address).or_default();
+            if *count >= limits.connections_per_address {
+                return Err(Crowded::Address);
+            }
+            *count = count.saturating_add(1);
+            counted.address = Some(address);
+        }
+        Ok(counted)
+    }
+
+    fn by_address(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(address) = self.address else {
+            return;
+        };
+        let mut known = self.connections.by_address();
+        if let Some(count) = known.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                known.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_given_back() {
+        let budget = Budget::new(100);
+        let first = budget.reserve(60).unwrap();
+        assert!(budget.reserve(41).is_none());
+        let second = budget.reserve(40).unwrap();
+        assert_eq!(budget.used(), 100);
+        drop((first, second));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn connections_are_counted_back() {
+        let connections = Arc::new(Connections::default());
+        let limits = Limits {
+            connections: 3,
+            connections_per_address: 2,
+            ..Limits::default()
+        };
+        let (a, b) = (Some([192, 0, 2, 1].into()), Some([192, 0, 2, 2].into()));
+        let first = connections.enter(a, &limits).unwrap();
+        let _second = connections.enter(a, &limits).unwrap();
+        let third = connections.enter(a, &limits).map(drop);
+        assert_eq!(third, Err(Crowded::Address));
+        let _other = connections.enter(b, &limits).unwrap();
+        assert_eq!(connections.enter(b, &limits).map(drop), Err(Crowded::All));
+        assert_eq!(connections.open(), 3);
+        drop(first);
+        assert!(connections.enter(a, &limits).is_ok());
+    }
+}

@@ -1,0 +1,203 @@
+//! TLS of a listener: its certificates, and what a handshake tells the containers.
+
+use ajp::mapping::TlsFacts;
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::verify_server_name;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::{
+    ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{
+    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    version,
+};
+
+/// What is known of a TLS listener from the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsSettings {
+    /// Files with a certificate and its chain, and with its key. The first is taken for names
+    /// that none is for.
+    pub(crate) certificates: Vec<(PathBuf, PathBuf)>,
+    /// File with those whose word about clients is taken.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether a client without certificate is refused.
+    pub(crate) client_required: bool,
+    /// Whether TLS 1.2 is spoken as well.
+    pub(crate) tls12: bool,
+    /// Whether HTTP/2 is offered.
+    pub(crate) http2: bool,
+}
+
+/// A file of a TLS listener that cannot be used.
+#[derive(Debug)]
+pub(crate) struct TlsFault(String);
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsFault {}
+
+fn fault(path: &Path, error: impl fmt::Display) -> TlsFault {
+    TlsFault(format!("{}: {error}", path.display()))
+}
+
+impl TlsSettings {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, TlsFault> {
+        let provider = Arc::new(ring::default_provider());
+        let both: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+        let versions = both.get(..if self.tls12 { 2 } else { 1 }).unwrap_or(&both);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| TlsFault(error.to_string()))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(path)? {
+                    roots.add(certificate).map_err(|error| fault(path, error))?;
+                }
+                let mut verifier = WebPkiClientVerifier::builder_with_provider(
+                    roots.into(),
+                    Arc::clone(&provider),
+                );
+                if !self.client_required {
+                    verifier = verifier.allow_unauthenticated();
+                }
+                builder.with_client_cert_verifier(
+                    verifier.build().map_err(|error| fault(path, error))?,
+                )
+            }
+        };
+        let mut keys = Vec::new();
+        for (certificate, key) in &self.certificates {
+            let chain = certificates(certificate)?;
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, error))?;
+            let pair = CertifiedKey::from_der(chain, private, &provider)
+                .map_err(|error| fault(certificate, error))?;
+            keys.push(Arc::new(pair));
+        }
+        let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
+        config.alpn_protocols = if self.http2 {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        } else {
+            vec![b"http/1.1".to_vec()]
+        };
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| fault(path, error))?;
+    let chain = read.collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| fault(path, error))?;
+    if chain.is_empty() {
+        return Err(fault(path, "there is no certificate in it"));
+    }
+    Ok(chain)
+}
+
+/// The certificate that is for the name a client asks for, or the first.
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let first = self.0.first();
+        let Some(name) = hello.server_name().filter(|_| self.0.len() > 1) else {
+            return first.cloned();
+        };
+        let is_for = |pair: &&Arc<CertifiedKey>| {
+            let name = ServerName::try_from(name).ok()?;
+            let certificate = ParsedCertificate::try_from(pair.cert.first()?).ok()?;
+            verify_server_name(&certificate, &name).ok()
+        };
+        let named = self.0.iter().find(|pair| is_for(pair).is_some());
+        named.or(first).cloned()
+    }
+}
+
+/// What the containers are told of a handshake, as httpd's mod_ssl and mod_proxy_ajp tell it.
+/// rustls keeps the session's id to itself; `id` stands for the connection.
+pub(crate) fn facts(connection: &ServerConnection, id: &str) -> TlsFacts {
+    let mut facts = TlsFacts::new().with_session_id(id);
+    if let Some(suite) = connection.negotiated_cipher_suite() {
+        let name = suite.suite().as_str().unwrap_or_default();
+        let bits = if name.contains("AES_128") { 128 } else { 256 };
+        facts = facts.with_cipher(openssl_name(name), bits);
+    }
+    facts = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => facts.with_protocol("TLSv1.2"),
+        Some(ProtocolVersion::TLSv1_3) => facts.with_protocol("TLSv1.3"),
+        _ => facts,
+    };
+    let own = connection.peer_certificates().unwrap_or_default().first();
+    facts.with_certificates_der(own)
+}
+
+/// The name of a cipher suite in OpenSSL, which is the one that httpd tells.
+fn openssl_name(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix("TLS13_") {
+        return format!("TLS_{rest}");
+    }
+    let name = name.strip_prefix("TLS_").unwrap_or(name);
+    let name = name.replace("_WITH_", "-").replace("AES_", "AES");
+    let name = name.replace("POLY1305_SHA256", "POLY1305");
+    name.replace('_', "-")
+}
+
+/// 256 random bits.
+pub(crate) fn id() -> String {
+    let mut bytes = [0; 32];
+    let mut text = String::with_capacity(64);
+    // Without randomness TLS would not have come this far.
+    if getrandom::fill(&mut bytes).is_ok() {
+        for byte in bytes {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_cipher_suites() {
+        for (rustls, openssl) in [
+            ("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            (
+                "TLS13_CHACHA20_POLY1305_SHA256",
+                "TLS_CHACHA20_POLY1305_SHA256",
+            ),
+            (
+                "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+                "ECDHE-RSA-AES256-GCM-SHA384",
+            ),
+            (
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                "ECDHE-ECDSA-AES128-GCM-SHA256",
+            ),
+            (
+                "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+                "ECDHE-RSA-CHACHA20-POLY1305",
+            ),
+        ] {
+            assert_eq!(openssl_name(rustls), openssl);
+        }
+    }
+}

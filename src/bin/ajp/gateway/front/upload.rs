@@ -1,0 +1,248 @@
+//! The body of a request: how large it may be, how long it is waited for, and what the
+//! connection is told when it was not read to its end.
+
+use super::connection::State;
+use super::limits::{Budget, Limits, Reserved};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Why a request body is not read any further.
+#[derive(Debug)]
+pub(crate) enum UploadError {
+    /// It is larger than allowed.
+    TooLarge,
+    /// The client sends too slowly: so many bytes in this time of waiting.
+    TooSlow(u64, Duration),
+    /// The client broke off, or broke HTTP's framing.
+    Client(hyper::Error),
+}
+
+impl fmt::Display for UploadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => f.write_str("the request body is larger than allowed"),
+            Self::TooSlow(bytes, time) => {
+                write!(f, "the client sent {bytes} bytes of the body in {time:.0?}")
+            }
+            Self::Client(_) => f.write_str("the client broke the request body off"),
+        }
+    }
+}
+
+impl std::error::Error for UploadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Client(error) => Some(error),
+            Self::TooLarge | Self::TooSlow(..) => None,
+        }
+    }
+}
+
+/// The body of a client's request on its way to a container.
+#[derive(Debug)]
+pub(crate) struct Upload<B> {
+    body: B,
+    state: Arc<State>,
+    /// Bytes that may still come.
+    room: u64,
+    clock: Clock,
+    /// What was read before a container was asked.
+    held: VecDeque<Bytes>,
+    held_bytes: u64,
+    _reserved: Option<Reserved>,
+    ended: bool,
+    /// Nobody but the chunks tells where it ends.
+    is_chunked: bool,
+}
+
+/// Runs while the client is waited for. Each second that it may take longer is paid for with
+/// the least number of bytes of a second.
+#[derive(Debug)]
+struct Clock {
+    timeout: Duration,
+    rate: u64,
+    received: u64,
+    waited: Duration,
+    since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn received(&mut self, bytes: usize) {
+        self.received = self.received.saturating_add(bytes as u64);
+        if let Some(since) = self.since.take() {
+            self.waited = self.waited.saturating_add(since.elapsed());
+        }
+    }
+
+    /// Completes when the client has been waited for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<UploadError> {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let paid = self.received.checked_div(self.rate).unwrap_or(0);
+        let allowed = self.timeout.saturating_add(Duration::from_secs(paid));
+        let left = allowed.saturating_sub(self.waited);
+        let end = since.checked_add(left).unwrap_or(now);
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        if alarm.deadline() != end {
+            alarm.as_mut().reset(end);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        let waited = self.waited.saturating_add(since.elapsed());
+        Poll::Ready(UploadError::TooSlow(self.received, waited))
+    }
+}
+
+impl<B> Upload<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    pub(crate) fn new(body: B, state: Arc<State>, most: Option<u64>, limits: &Limits) -> Self {
+        Self {
+            ended: body.is_end_stream(),
+            is_chunked: body.size_hint().exact().is_none(),
+            body,
+            state,
+            room: most.unwrap_or(u64::MAX),
+            clock: Clock {
+                timeout: limits.body_timeout,
+                rate: limits.rate,
+                received: 0,
+                waited: Duration::ZERO,
+                since: None,
+                alarm: None,
+            },
+            held: VecDeque::new(),
+            held_bytes: 0,
+            _reserved: None,
+        }
+    }
+
+    /// Waits for the body as far as it fits the buffer, so that no container waits for a slow
+    /// client.
+    pub(crate) async fn hold(
+        &mut self,
+        limits: &Limits,
+        budget: &Arc<Budget>,
+    ) -> Result<(), UploadError> {
+        let length = self.body.size_hint().exact();
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let most = length.unwrap_or(usize::MAX).min(limits.request_buffer);
+        if self.ended || most == 0 {
+            return Ok(());
+        }
+        // What is not there any more is streamed.
+        let Some(reserved) = budget.reserve(most) else {
+            return Ok(());
+        };
+        self._reserved = Some(reserved);
+        while self.held_bytes < most as u64 {
+            let frame = poll_fn(|cx| self.poll_client(cx)).await;
+            let Some(frame) = frame.transpose()? else {
+                break;
+            };
+            if let Ok(data) = frame.into_data() {
+                self.held_bytes = self.held_bytes.saturating_add(data.len() as u64);
+                self.held.push_back(data);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => return self.clock.poll(cx).map(|error| Some(Err(error))),
+        };
+        Poll::Ready(match frame {
+            None => {
+                self.ended = true;
+                None
+            }
+            Some(Err(error)) => Some(Err(UploadError::Client(error))),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.clock.received(length);
+                if frame.is_trailers() {
+                    // hyper takes a bare line feed in trailers for the end of a line, a proxy
+                    // in front may not: what follows may not be a request of this client.
+                    self.state.distrust();
+                }
+                match self.room.checked_sub(length as u64) {
+                    Some(room) => {
+                        self.room = room;
+                        self.ended = self.body.is_end_stream();
+                        Some(Ok(frame))
+                    }
+                    None => Some(Err(UploadError::TooLarge)),
+                }
+            }
+        })
+    }
+}
+
+impl<B> Body for Upload<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let this = &mut *self;
+        if let Some(data) = this.held.pop_front() {
+            this.held_bytes = this.held_bytes.saturating_sub(data.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        this._reserved = None;
+        loop {
+            match ready!(this.poll_client(cx)) {
+                // AJP has no trailers.
+                Some(Ok(frame)) if frame.is_trailers() => {}
+                frame => return Poll::Ready(frame),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended && self.held.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.body.size_hint();
+        match (self.ended, rest.exact()) {
+            (true, _) => SizeHint::with_exact(self.held_bytes),
+            (false, Some(rest)) => SizeHint::with_exact(rest.saturating_add(self.held_bytes)),
+            (false, None) => SizeHint::default(),
+        }
+    }
+}
+
+impl<B> Drop for Upload<B> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.state.leave_body_unread();
+            if self.is_chunked {
+                // Trailers may follow that nobody has looked at.
+                self.state.distrust();
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Clients that are slow, on purpose or not: nobody else notices.
+
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::{chunk, head};
+use crate::raw::soon;
+use crate::support::gateway::Gateway;
+use crate::wire::{END, before, echo, exchange};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+const PAGE: usize = 200_000;
+
+/// A container with a page of 200 kB, and room for so few requests at a time.
+async fn pages() -> (Backend, Gateway) {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let body = conn.body(&request).await;
+            if body.is_none() {
+                return;
+            }
+            let length = PAGE.to_string();
+            conn.write(&head(200, &[("Content-Length", &length)])).await;
+            for _ in 0..PAGE / 8000 {
+                conn.write(&chunk(&[b'x'; 8000])).await;
+            }
+            conn.write(END).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&format!(
+        "[limits]\nbody_timeout = \"2s\"\n[manager]\n[[balancer]]\nname = \"b\"\n\
+         max_connections = 4\n[[balancer.member]]\nurl = \"{}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+        backend.url()
+    ))
+    .await;
+    (backend, gateway)
+}
+
+/// A client with a small window that has asked for the page and reads nothing.
+async fn reader(gateway: &Gateway) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut http = socket.connect(gateway.http).await.unwrap();
+    http.write_all(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    http
+}
+
+/// The time that the page takes for somebody who reads it.
+async fn honest(gateway: &Gateway) -> Duration {
+    let start = Instant::now();
+    let request = b"GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = exchange(gateway.http, request).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "{}",
+        &answer[..100.min(answer.len())]
+    );
+    assert!(answer.len() > PAGE);
+    start.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_and_uploaders_take_no_connection_of_a_container() {
+    let (_backend, gateway) = pages().await;
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        slow.push(reader(&gateway).await);
+        let mut upload = TcpStream::connect(gateway.http).await.unwrap();
+        let head = b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+        upload.write_all(head).await.unwrap();
+        slow.push(upload);
+    }
+    for _ in 0..50 {
+        let time = honest(&gateway).await;
+        assert!(time < Duration::from_secs(2), "{time:?}");
+    }
+    gateway
+        .wait_until("free", |status| {
+            status["balancers"][0]["members"][0]["busy"] == 0
+        })
+        .await;
+    // Who uploads nothing is told so.
+    let mut answer = String::new();
+    let mut upload = slow.remove(1);
+    soon("408", upload.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    // Who reads at last gets all of it.
+    let mut reader = slow.remove(0);
+    let mut read = 0;
+    while read < PAGE {
+        read += soon("the page", reader.read(&mut [0; 65536]))
+            .await
+            .unwrap();
+    }
+    drop(slow);
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_cut_off() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        conn.request().await.unwrap();
+        conn.write(&head(200, &[])).await;
+        // Until the gateway closes: it aborts what its client does not take.
+        let piece = chunk(&[b'x'; 8000]);
+        while conn.stream.write_all(&piece).await.is_ok() {}
+    })
+    .await;
+    let keys = "[limits]\nwrite_timeout = \"1s\"\nresponse_buffer = 100000";
+    let gateway = before(&backend, keys).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut http = socket.connect(gateway.http).await.unwrap();
+    http.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut all = Vec::new();
+    let end = soon("the cut", http.read_to_end(&mut all)).await;
+    let complete = all.ends_with(b"0\r\n\r\n");
+    assert!(end.is_err() || !complete, "cut, not ended");
+}
+
+#[tokio::test]
+async fn a_stream_passes_at_once() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        conn.request().await.unwrap();
+        conn.write(&head(200, &[("Content-Type", "text/event-stream")]))
+            .await;
+        for number in 0.. {
+            conn.write(&chunk(format!("data: {number}\n\n").as_bytes()))
+                .await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    })
+    .await;
+    let gateway = before(&backend, "").await;
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    let start = Instant::now();
+    http.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    for number in 0..3 {
+        let event = format!("data: {number}\n");
+        while !String::from_utf8_lossy(&got).contains(&event) {
+            soon("an event", http.read_buf(&mut got)).await.unwrap();
+        }
+        let due = Duration::from_millis(300 * number);
+        let late = start.elapsed().saturating_sub(due);
+        assert!(
+            late < Duration::from_millis(250),
+            "event {number} {late:?} late"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_pieces_arrives_whole() {
+    let backend = echo().await;
+    let gateway = before(&backend, "").await;
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    let head = b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 6\r\n\r\n";
+    http.write_all(head).await.unwrap();
+    for piece in [b"ab", b"cd", b"ef"] {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(backend.accepted(), 0, "no container waits for a client");
+        http.write_all(piece).await.unwrap();
+    }
+    let mut answer = String::new();
+    soon("an answer", http.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+}

@@ -1,0 +1,207 @@
+//! TLS, HTTP/2, and the other kinds of listener, asked by curl and by openssl's own client.
+
+use crate::raw::backend::Backend;
+use crate::support::gateway::Gateway;
+use crate::support::tls::Certificates;
+use crate::wire::echo;
+use std::path::Path;
+use std::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A gateway with these listeners beside its plain one.
+async fn gateway(backend: &Backend, dir: &Path, listeners: &str) -> Gateway {
+    let listeners = listeners.replace("DIR", dir.to_str().unwrap());
+    Gateway::start(&format!(
+        "trusted_proxies = [\"127.0.0.1\"]\n{listeners}\n[[balancer]]\nname = \"b\"\n\
+         [[balancer.member]]\nurl = \"{}\"\n[[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+        backend.url()
+    ))
+    .await
+}
+
+const TLS: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhsts = \"max-age=60\"\n\
+    [listener.tls]\ncertificates = [{ certificate = \"DIR/server.pem\", key = \"DIR/server.key\" }]\n";
+
+fn curl(arguments: &[&str]) -> String {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "10"]).args(arguments);
+    let ended = command.output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    text + &String::from_utf8_lossy(&ended.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_of_http_over_tls_and_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    let backend = echo().await;
+    let gateway = gateway(&backend, dir.path(), TLS).await;
+    let url = format!("https://{}/x", gateway.others()[0]);
+    let ca = made.pem("ca");
+    let ca = ca.to_str().unwrap();
+    let shown = "%{http_version} %{http_code}";
+    for (version, flag) in [("1.1", "--http1.1"), ("2", "--http2")] {
+        let told = curl(&["--cacert", ca, flag, "-w", shown, "-i", &url]);
+        assert!(told.contains(&format!("{version} 200")), "{told}");
+        assert!(
+            told.to_lowercase()
+                .contains("strict-transport-security: max-age=60"),
+            "{told}"
+        );
+    }
+    let url = format!("http://{}/x", gateway.http);
+    let told = curl(&["--http2-prior-knowledge", "-w", shown, "-i", &url]);
+    assert!(told.contains("2 200"), "{told}");
+    assert!(!told.to_lowercase().contains("strict-transport"), "{told}");
+    // Bodies go both ways over HTTP/2.
+    let told = curl(&["--http2-prior-knowledge", "-d", "body", "-w", shown, &url]);
+    assert_eq!(told, "x2 200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_has_its_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    Certificates::create(dir.path());
+    for name in ["one.example", "two.example"] {
+        let made = Command::new("openssl")
+            .current_dir(dir.path())
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args(["-subj", &format!("/CN={name}")])
+            .args([
+                "-addext",
+                &format!("subjectAltName=DNS:{name},DNS:*.{name}"),
+            ])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.pem"),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let pair =
+        |name: &str| format!("{{ certificate = \"DIR/{name}.pem\", key = \"DIR/{name}.key\" }}");
+    let listener = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\nmin_version = \"1.3\"\n\
+         certificates = [{}, {}]\n",
+        pair("one.example"),
+        pair("two.example")
+    );
+    let backend = echo().await;
+    let gateway = gateway(&backend, dir.path(), &listener).await;
+    let address = gateway.others()[0].clone();
+    for (asked, expected) in [
+        ("one.example", "CN=one.example"),
+        ("two.example", "CN=two.example"),
+        ("www.two.example", "CN=two.example"),
+        ("other.example", "CN=one.example"),
+    ] {
+        let shown = Command::new("openssl")
+            .args(["s_client", "-connect", &address, "-servername", asked])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).replace(" = ", "=");
+        assert!(
+            shown.contains(&format!("subject={expected}")),
+            "{asked}: {shown}"
+        );
+    }
+    let old = curl(&["-k", "--tls-max", "1.2", &format!("https://{address}/x")]);
+    assert!(old.contains("curl: (35)"), "{old}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_certificates_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    let kind =
+        |kind: &str| format!("{TLS}client_ca = \"DIR/ca.pem\"\nclient_certificate = \"{kind}\"\n");
+    let (ca, pem, key) = (made.pem("ca"), made.pem("client"), made.key("client"));
+    let (ca, pem, key) = (
+        ca.to_str().unwrap(),
+        pem.to_str().unwrap(),
+        key.to_str().unwrap(),
+    );
+    let with = ["--cacert", ca, "--cert", pem, "--key", key];
+    let backend = echo().await;
+    for (required, without) in [("required", "curl: ("), ("optional", "x")] {
+        let gateway = gateway(&backend, dir.path(), &kind(required)).await;
+        let url = format!("https://{}/x", gateway.others()[0]);
+        assert_eq!(curl(&[&with[..], &[&url]].concat()), "x", "{required}");
+        let told = curl(&["--cacert", ca, &url]);
+        assert!(told.starts_with(without), "{required}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_is_sent_to_https() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = echo().await;
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nredirect_to_https = 8443\n";
+    let gateway = gateway(&backend, dir.path(), listener).await;
+    let url = format!("http://{}/a?b=c", gateway.others()[0]);
+    let told = curl(&["-i", "-H", "Host: shop.example", "-d", "x", &url]);
+    assert!(told.starts_with("HTTP/1.1 308 "), "{told}");
+    assert!(
+        told.contains("Location: https://shop.example:8443/a?b=c\r\n"),
+        "{told}"
+    );
+    assert_eq!(backend.accepted(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_and_the_proxy_protocol() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = echo().await;
+    let listeners = "[[listener]]\naddress = \"unix:DIR/http.sock\"\n\
+        [[listener]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n";
+    let gateway = gateway(
+        &backend,
+        dir.path(),
+        &format!("access_log = \"access\"\n{listeners}"),
+    )
+    .await;
+    let socket = dir.path().join("http.sock");
+    let socket = socket.to_str().unwrap();
+    assert_eq!(curl(&["--unix-socket", socket, "http://a/x"]), "x");
+
+    let address = gateway.others()[1].clone();
+    for header in [
+        &b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"[..],
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x0a\xc0\0\x02\x01\x12\x67\x01\xbb",
+    ] {
+        let mut http = tokio::net::TcpStream::connect(&address).await.unwrap();
+        http.write_all(header).await.unwrap();
+        http.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+    }
+    // Without the header nothing is answered.
+    let told = curl(&[&format!("http://{address}/x")]);
+    assert!(
+        told.starts_with("curl: (52)") || told.starts_with("curl: (56)"),
+        "{told}"
+    );
+    for attempt in 0.. {
+        let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+        let clients: Vec<_> = lines
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        if clients == ["127.0.0.1", "203.0.113.9", "203.0.113.10"] {
+            break;
+        }
+        assert!(attempt < 100, "{lines}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    drop(gateway.stop());
+    assert!(!Path::new(socket).exists());
+}
