@@ -80,7 +80,11 @@ async fn pages_and_lines() {
             "the application did not answer in time",
         ),
         ("/nothing", 404, "there is nothing at this address"),
-        ("/slow/../x", 400, "the path can be read as one of another map"),
+        (
+            "/slow/../x",
+            400,
+            "the path can be read as one of another map",
+        ),
     ] {
         let line = client.get(target).await;
         assert_eq!(line.status, status, "{target}: {}", line.text());
@@ -108,7 +112,10 @@ async fn pages_and_lines() {
     for told in [
         format!("GET /broken: all members of the balancer were tried: ajp://{breaks}: "),
         format!("ajp://{dead}: cannot connect"),
-        format!("GET /slow (map /slow): the request failed: {}: ", slow.url()),
+        format!(
+            "GET /slow (map /slow): the request failed: {}: ",
+            slow.url()
+        ),
     ] {
         assert!(log.contains(&told), "{told} in {log}");
     }

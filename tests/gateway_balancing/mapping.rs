@@ -57,7 +57,10 @@ async fn the_longest_path_decides() {
     ] {
         let answer = client.get(target).await;
         assert_eq!(answer.status, 400, "{target}");
-        assert_eq!(answer.text(), "400 the path can be read as one of another map\n");
+        assert_eq!(
+            answer.text(),
+            "400 the path can be read as one of another map\n"
+        );
     }
 }
 
