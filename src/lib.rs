@@ -30,6 +30,7 @@
 //! - `server`: the container's side of a connection; whom to believe.
 //! - `balancer`: several containers; which of them serves a request.
 //! - `mapping`: mapping to the `http` crate, and the streaming bodies.
+//! - `tls`: AJP inside TLS, with rustls.
 //! - `tower` (internal): the client as a service, and `serve`. What it offers is exported
 //!   from `client` and `server`.
 //! - `proxy`: what every HTTP proxy has to decide beside AJP: whom to believe about a client,
@@ -64,6 +65,8 @@ pub mod proxy;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(all(feature = "rustls", any(feature = "client", feature = "server")))]
+pub mod tls;
 #[cfg(any(feature = "client", feature = "server"))]
 mod tower;
 #[cfg(any(feature = "client", feature = "server"))]

@@ -16,12 +16,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Those that may be, and why they are.
-const ALLOWED: [(&str, &str); 8] = [
+const ALLOWED: [(&str, &str); 11] = [
     ("bytes", "packets and bodies"),
     ("http", "requests and responses"),
     ("http_body", "bodies"),
+    ("rustls", "feature rustls"),
+    ("rustls_pki_types", "feature rustls"),
     ("serde_core", "feature serde"),
     ("tokio", "streams and listeners"),
+    ("tokio_rustls", "feature rustls"),
     ("tokio_util", "feature tokio-codec"),
     ("tower", "feature retry"),
     ("tower_service", "the client as a service, and served ones"),

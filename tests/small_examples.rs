@@ -244,3 +244,29 @@ async fn the_relays_pass_on_whatever_is_asked() {
         assert_eq!(stats.created, 1, "{relay} keeps its connection: {stats:?}");
     }
 }
+
+#[test]
+fn over_tls_on_both_sides() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = support::tls::Certificates::create(directory.path());
+    let file = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    let files = |name: &str| {
+        let [chain, authority] = [name, "ca"].map(|name| file(certificates.pem(name)));
+        [chain, file(certificates.key(name)), authority]
+    };
+    let [chain, key, authority] = files("server");
+    let arguments = ["server", &*chain, &*key, &*authority, "127.0.0.1:0"];
+    let (_server, address) = Running::start("over_tls", &arguments);
+    let address = address.to_string().replace("ajp://", "");
+    let [chain, key, authority] = files("client");
+    let arguments = [
+        "client",
+        &*chain,
+        &*key,
+        &*authority,
+        &*address,
+        "localhost",
+    ];
+    let text = output("over_tls", &arguments);
+    assert_eq!(text, "200 OK\nHello, AJP over TLS!\n");
+}

@@ -66,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Accepted for T {
 /// A source of connections.
 ///
 /// Implemented for tokio's listeners of TCP and Unix sockets, and with feature `rustls` for
-/// [`TlsListener`](../rustls/struct.TlsListener.html). For axum's wrappers of listeners:
+/// [`TlsListener`](../tls/struct.TlsListener.html). For axum's wrappers of listeners:
 /// `tap_io` is [`ListenerExt::tap_io`], and
 /// [`max_connections`](super::ServerConfig::with_max_connections) limits connections, with an
 /// answer to those beyond.

@@ -1,100 +1,65 @@
-//! AJP inside TLS, with certificates on both sides: the connector and the listener that a
-//! user writes, here with rustls.
+//! AJP inside TLS, with certificates on both sides: feature `rustls`.
 
 use super::support::tls::Certificates;
 use super::{client, container, works};
-use ajp::client::{Connect, Connecting, ErrorKind, Transport};
-use ajp::server::Listener;
+use ajp::client::{Address, Client, ErrorKind};
+use ajp::server::{Error, Monitor, serve};
+use ajp::tls::rustls::{self, ProtocolVersion, SupportedProtocolVersion, version};
+use ajp::tls::{self, Identity, TlsConnector, TlsListener};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
+use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// A certificate and its key.
-pub(crate) fn identity(
-    certificates: &Certificates,
-    name: &str,
-) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let chain = [name, "ca"].map(|name| CertificateDer::from_pem_file(certificates.pem(name)));
-    let key = PrivateKeyDer::from_pem_file(certificates.key(name)).unwrap();
-    (chain.map(Result::unwrap).to_vec(), key)
-}
-
-pub(crate) fn roots(certificates: &Certificates) -> Arc<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(certificates.pem("ca")).unwrap();
-    roots.add(ca).unwrap();
-    Arc::new(roots)
+/// A certificate with its authority's behind it, and its key.
+fn identity(certificates: &Certificates, name: &str) -> Identity {
+    let chain = [name, "ca"].map(|name| std::fs::read(certificates.pem(name)).unwrap());
+    let file = certificates.pem(&format!("{name}-chain"));
+    std::fs::write(&file, chain.concat()).unwrap();
+    Identity::from_pem_files(file, certificates.key(name)).unwrap()
 }
 
 /// Accepts whom the authority knows.
+fn server(certificates: &Certificates) -> Arc<ServerConfig> {
+    let clients = tls::roots_from_pem_file(certificates.pem("ca")).unwrap();
+    tls::server_config(identity(certificates, "server"), clients).unwrap()
+}
+
 pub(crate) fn acceptor(certificates: &Certificates) -> TlsAcceptor {
-    let clients = WebPkiClientVerifier::builder(roots(certificates))
-        .build()
-        .unwrap();
-    let (chain, key) = identity(certificates, "server");
-    let config = ServerConfig::builder()
-        .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    TlsAcceptor::from(server(certificates))
 }
 
-pub(crate) fn connector(certificates: &Certificates) -> TlsConnector {
-    let (chain, key) = identity(certificates, "client");
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots(certificates))
-        .with_client_auth_cert(chain, key)
-        .unwrap();
-    TlsConnector::from(Arc::new(config))
+fn known(certificates: &Certificates) -> Arc<ClientConfig> {
+    let roots = tls::roots_from_pem_file(certificates.pem("ca")).unwrap();
+    tls::client_config(roots, identity(certificates, "client")).unwrap()
 }
 
-struct OverTls {
-    address: SocketAddr,
-    tls: TlsConnector,
+pub(crate) fn connector(certificates: &Certificates) -> tokio_rustls::TlsConnector {
+    known(certificates).into()
 }
 
-impl Connect for OverTls {
-    fn connect(&self) -> Connecting<'_> {
-        Box::pin(async {
-            let tcp = TcpStream::connect(self.address).await?;
-            tcp.set_nodelay(true)?;
-            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
-            Ok(Transport::new(self.tls.connect(name, tcp).await?))
-        })
-    }
-
-    fn describe(&self) -> String {
-        format!("ajps://{}", self.address)
-    }
+fn over_tls(address: SocketAddr, config: Arc<ClientConfig>) -> Client {
+    let name = "localhost".try_into().unwrap();
+    client(TlsConnector::new(Address::from(address), name, config))
 }
 
-struct TlsListener {
-    tcp: TcpListener,
-    tls: TlsAcceptor,
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }
 
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Peer = SocketAddr;
-
-    // One handshake after the other is enough for a test.
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            let (tcp, peer) = Listener::accept(&mut self.tcp).await;
-            if let Ok(stream) = self.tls.accept(tcp).await {
-                return (stream, peer);
-            }
-        }
-    }
+async fn failure(client: &Client) -> String {
+    let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+    let error = client.send(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error:?}");
+    std::error::Error::source(&error).unwrap().to_string()
 }
 
 #[tokio::test]
@@ -102,27 +67,141 @@ async fn both_sides_prove_who_they_are() {
     let directory = tempfile::tempdir().unwrap();
     let ours = Certificates::create(&directory.path().join("ours"));
     let others = Certificates::create(&directory.path().join("others"));
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tcp.local_addr().unwrap();
-    let tls = acceptor(&ours);
-    container(TlsListener { tcp, tls });
+    let (tcp, address) = listener().await;
+    container(TlsListener::new(tcp, server(&ours)));
 
-    let trusted = client(OverTls {
-        address,
-        tls: connector(&ours),
-    });
+    let trusted = over_tls(address, known(&ours));
     works(&trusted).await;
     works(&trusted).await;
     assert_eq!(trusted.pool().stats().created, 1);
 
-    let stranger = client(OverTls {
-        address,
-        tls: connector(&others),
-    });
-    let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
-    let error = stranger.send(request).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connect);
-    let cause = std::error::Error::source(&error).unwrap().to_string();
+    // A container of another authority is not believed.
+    let stranger = over_tls(address, known(&others));
+    let cause = failure(&stranger).await;
+    assert!(cause.contains("certificate"), "{cause}");
+    // Nor one of another name.
+    let name = "other.example".try_into().unwrap();
+    let misled = TlsConnector::new(Address::from(address), name, known(&ours));
+    let cause = failure(&client(misled)).await;
     assert!(cause.contains("certificate"), "{cause}");
     works(&trusted).await;
+}
+
+/// A web server without a certificate, or with one of another authority, is not let in.
+#[tokio::test]
+async fn a_web_server_must_have_a_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = Certificates::create(&directory.path().join("ours"));
+    let others = Certificates::create(&directory.path().join("others"));
+    let (tcp, address) = listener().await;
+    container(TlsListener::new(tcp, server(&ours)));
+    let roots = || tls::roots_from_pem_file(ours.pem("ca")).unwrap();
+    for config in [
+        tls::client_config(roots(), None).unwrap(),
+        tls::client_config(roots(), identity(&others, "client")).unwrap(),
+    ] {
+        let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+        // With TLS 1.3 the client is done before the server has looked.
+        over_tls(address, config).send(request).await.unwrap_err();
+    }
+    works(&over_tls(address, known(&ours))).await;
+}
+
+async fn versions(
+    both: &'static SupportedProtocolVersion,
+    expected: ProtocolVersion,
+    certificates: &Certificates,
+) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = tls::roots_from_pem_file(certificates.pem("ca")).unwrap();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[both])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (tcp, address) = listener().await;
+    let config_of_server = tls::server_config(identity(certificates, "server"), None).unwrap();
+    container(TlsListener::new(tcp, config_of_server));
+    works(&over_tls(address, Arc::new(config.clone()))).await;
+
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(name, tcp).await.unwrap();
+    assert_eq!(stream.get_ref().1.protocol_version(), Some(expected));
+    stream.write_all(&ajp::wire::CPING).await.unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, ajp::wire::CPONG);
+}
+
+#[tokio::test]
+async fn both_versions_of_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::create(directory.path());
+    versions(&version::TLS12, ProtocolVersion::TLSv1_2, &certificates).await;
+    versions(&version::TLS13, ProtocolVersion::TLSv1_3, &certificates).await;
+}
+
+/// Peers that never finish their handshake keep nobody out, and connections that end meanwhile
+/// take nobody's handshake with them.
+#[tokio::test]
+async fn slow_handshakes_hold_up_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::create(directory.path());
+    let (tcp, address) = listener().await;
+    let monitor = Monitor::new();
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&errors);
+    let limits = ajp::server::ServerTimeouts::default().with_handshake(Duration::from_secs(2));
+    let config = ajp::server::ServerConfig::new(ajp::server::Trust::TrustedNetwork)
+        .with_monitor(&monitor)
+        .with_timeouts(limits);
+    let listener = TlsListener::new(tcp, server(&certificates));
+    let server = serve(listener, axum::Router::<()>::new())
+        .with_config(config)
+        .on_error(move |_, error| sink.lock().unwrap().push(error.to_string()));
+    tokio::spawn(server);
+
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // Does not speak TLS at all.
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(&ajp::wire::CPING).await.unwrap();
+    let quick = std::time::Instant::now();
+    for _ in 0..5 {
+        let client = over_tls(address, known(&certificates));
+        let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+        assert_eq!(client.send(request).await.unwrap().status(), 404);
+    }
+    assert!(
+        quick.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        quick.elapsed()
+    );
+    let mut rest = Vec::new();
+    for mut silent in silent {
+        let _ = silent.read_to_end(&mut rest).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let errors = errors.lock().unwrap();
+    let of = |text: &str| errors.iter().filter(|known| known.contains(text)).count();
+    assert_eq!(of("the handshake took too long"), 20, "{errors:?}");
+    assert_eq!(
+        of(&Error::Handshake(std::io::ErrorKind::Other.into()).to_string()),
+        1
+    );
+    assert_eq!(monitor.stats().failed_handshakes, 21);
+}
+
+/// What the listener gives out is rustls' own stream.
+#[test]
+fn the_stream_is_rustls() {
+    fn stream_of<A: ajp::server::Accepted<Stream = TlsStream<TcpStream>>>() -> &'static str {
+        std::any::type_name::<A>()
+    }
+    let name = stream_of::<tls::Handshaking<TcpStream>>();
+    assert!(name.contains("Handshaking"), "{name}");
 }
