@@ -125,6 +125,12 @@ body \n";
         text.ok().contains("server Some(\"a.example\") Some(443)"),
         "{text:?}"
     );
+    assert!(text.ok().contains("\nhost: a.example\n"), "{text:?}");
+    // With its port, and a header of one's own goes before it.
+    let named = ["get", &url, "--server-name", "a.example:81"];
+    assert!(ajp(&named).ok().contains("\nhost: a.example:81\n"));
+    let both = [&named[..], &["-H", "Host: b.example"]].concat();
+    assert!(ajp(&both).ok().contains("\nhost: b.example\n"));
     assert!(
         text.ok().contains("remote Some(\"::1\") Some(0)"),
         "{text:?}"

@@ -11,6 +11,7 @@ mod cli;
 
 use cli::{Container, ajp, file, serve, started};
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 
 #[test]
@@ -79,6 +80,89 @@ fn serve_wants_a_decision_and_ends_when_it_is_done() {
     let busy = ajp(&["serve", "--no-secret", "--listen", &address]);
     assert_eq!(busy.code, 2);
     assert!(busy.errors.contains("cannot listen"), "{}", busy.errors);
+}
+
+/// As systemd, Docker and Kubernetes end a program: what runs is answered.
+#[test]
+fn serve_lets_requests_end_at_sigterm() {
+    let (serve, url) = serve(&["--no-secret"]);
+    let slow = format!("{url}/?sleep=1s&status=202");
+    let running = std::thread::spawn(move || ajp(&["get", "-i", &slow]));
+    std::thread::sleep(Duration::from_millis(400));
+    serve.signal(rustix::process::Signal::TERM);
+    let answered = running.join().unwrap();
+    assert!(answered.ok().starts_with("AJP/1.3 202"), "{answered:?}");
+    assert_eq!(serve.end().code, 0);
+}
+
+/// lighttpd decodes paths, and says so with a space.
+#[test]
+fn serve_tolerates_what_it_is_told_to() {
+    use std::io::{Read, Write};
+    let status = |arguments: &[&str]| {
+        let (_serve, url) = serve(arguments);
+        let address = url.strip_prefix("ajp://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let mut packet = bytes::BytesMut::new();
+        let line = ajp::wire::RequestLine {
+            method: b"GET",
+            protocol: b"HTTP/1.1",
+            req_uri: b"/",
+            remote_addr: Some(b"192.0.2.1"),
+            remote_host: None,
+            server_name: Some(b"a"),
+            server_port: 80,
+            is_ssl: false,
+        };
+        let size = ajp::wire::PacketSize::DEFAULT;
+        let writer = ajp::wire::ForwardRequestWriter::new(&mut packet, size, &line).unwrap();
+        writer.finish();
+        // The writer refuses what is no URI: the same length, with a space in it.
+        let at = packet
+            .windows(3)
+            .position(|part| part == b"\0\x01/")
+            .unwrap();
+        packet[at + 2] = b' ';
+        let mut with_space = packet.to_vec();
+        with_space.splice(at..at + 3, *b"\0\x03/ a");
+        let length = u16::try_from(with_space.len() - 4).unwrap().to_be_bytes();
+        with_space[2..4].copy_from_slice(&length);
+        stream.write_all(&with_space).unwrap();
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).unwrap();
+        u16::from_be_bytes([head[5], head[6]])
+    };
+    assert_eq!(status(&["--no-secret", "-q"]), 400);
+    assert_eq!(
+        status(&[
+            "--no-secret",
+            "-q",
+            "--lenient-uri",
+            "--absent-length-as-empty"
+        ]),
+        200
+    );
+}
+
+/// A browser on the AJP port.
+#[test]
+fn serve_says_what_does_not_speak_ajp() {
+    use std::io::{Read, Write};
+    let (serve, url) = serve(&["--no-secret"]);
+    for _ in 0..3 {
+        let address = url.strip_prefix("ajp://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    let ended = serve.interrupt();
+    assert_eq!(
+        ended.errors.matches("this is HTTP, not AJP").count(),
+        1,
+        "{ended:?}"
+    );
 }
 
 /// A recording of a few requests, and where it is.

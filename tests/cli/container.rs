@@ -124,7 +124,7 @@ async fn facts(request: Request) -> String {
         text,
         "user {:?} {:?} route {:?}",
         facts.claimed_user(),
-        facts.auth_type(),
+        facts.claimed_auth_type(),
         facts.route()
     )
     .unwrap();

@@ -94,12 +94,21 @@ impl Running {
         self.0.as_mut().unwrap()
     }
 
-    /// As Ctrl-C does.
-    pub(crate) fn interrupt(mut self) -> Ended {
-        let child = self.0.take().unwrap();
-        let id = i32::try_from(child.id()).unwrap();
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.0.as_ref().unwrap().id()).unwrap();
         let pid = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(self) -> Ended {
+        self.signal(rustix::process::Signal::INT);
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let child = self.0.take().unwrap();
         ended(child.wait_with_output().unwrap())
     }
 }

@@ -10,6 +10,7 @@
 //! - `watch`: connections that tell what goes over them.
 //! - `config`: files of web servers and containers.
 //! - `container`: the application of the tool's own containers.
+//! - `complaints`: what servers of the tool say about connections that ended badly.
 //! - `guess`: what speaks at a port that does not speak AJP.
 //!
 //! Nothing of this is part of the library: the tool uses what every program can use.
@@ -23,6 +24,7 @@
 mod bench;
 #[cfg(feature = "cli")]
 mod cli;
+mod complaints;
 #[cfg(feature = "cli")]
 mod config;
 #[cfg(feature = "cli")]

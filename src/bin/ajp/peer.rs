@@ -141,7 +141,7 @@ pub(crate) struct FactsArgs {
         default_value = "Basic"
     )]
     auth_type: String,
-    /// Virtual host [default: from the Host header]
+    /// Virtual host, in the Host header too unless that is given [default: that of the URL]
     #[arg(long, value_name = "NAME[:PORT]")]
     server_name: Option<Server>,
     /// Address of the web server that the HTTP client connected to
@@ -171,6 +171,11 @@ pub(crate) struct FactsArgs {
 }
 
 impl FactsArgs {
+    /// The virtual host as a Host header has it.
+    pub(crate) fn host(&self) -> Option<String> {
+        self.server_name.as_ref().map(Server::to_string)
+    }
+
     /// All facts, the attributes too.
     pub(crate) fn facts(&self) -> Result<RequestFacts, Failure> {
         let mut facts = self.facts_without_attributes()?;

@@ -1,12 +1,13 @@
 //! `ajp serve`: a container that tells what it was asked.
 
+use crate::complaints::Complaints;
 use crate::container::Application;
 use crate::exit::{CODES, Exit, Failure};
 use crate::peer::SecretArgs;
 use crate::ui;
 use crate::values;
-use ajp::server::{AttributeAction, AttributePolicy, ServerConfig, Trust, serve};
-use ajp::wire::PacketSize;
+use ajp::server::{AttributeAction, AttributePolicy, ServerConfig, Trust, serve, shutdown_signal};
+use ajp::wire::{DecodeOptions, PacketSize};
 use clap::Args;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -18,11 +19,12 @@ Examples:
   ajp serve --no-secret                         on 127.0.0.1:8009, for whoever can connect
   ajp serve --secret-file /etc/ajp.secret --listen 127.0.0.1:8010 --route jvm1
   ajp serve --no-secret --count 1               until one request is answered
+  ajp serve --no-secret --lenient-uri           behind lighttpd, which decodes paths
   ajp get 'ajp://127.0.0.1/any/path?status=503&sleep=200ms'
   ajp post -d @file ajp://127.0.0.1/echo        the body comes back
 
 Every path answers with what arrived, as text; /echo with the body that it got. In the query,
-status=NNN, sleep=TIME and size=BYTES shape the answer.
+status=NNN, sleep=TIME and size=BYTES shape the answer. Ctrl-C and SIGTERM let running requests end.
 
 {CODES}"
     )
@@ -45,6 +47,8 @@ pub(crate) struct ServeArgs {
     /// Take the user that the web server has authenticated for authenticated
     #[arg(long)]
     trust_remote_user: bool,
+    #[command(flatten)]
+    tolerance: Tolerance,
     /// End after so many requests
     #[arg(short, long, value_name = "N")]
     count: Option<u64>,
@@ -53,6 +57,38 @@ pub(crate) struct ServeArgs {
     quiet: bool,
     #[command(flatten)]
     secret: SecretArgs,
+}
+
+/// What web servers send that is refused by default.
+#[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each for one kind of web server"
+)]
+struct Tolerance {
+    /// Accept decoded paths, with spaces and bytes beyond ASCII: lighttpd, and mod_jk with
+    /// ForwardURICompat
+    #[arg(long)]
+    lenient_uri: bool,
+    /// Accept http://host/path as the path
+    #[arg(long)]
+    absolute_uri: bool,
+    /// Accept client certificates as DER
+    #[arg(long)]
+    der_certificate: bool,
+    /// A request that announces no length has no body, as in Undertow
+    #[arg(long)]
+    absent_length_as_empty: bool,
+}
+
+impl Tolerance {
+    fn options(&self) -> DecodeOptions {
+        DecodeOptions::default()
+            .with_lenient_uri(self.lenient_uri)
+            .with_absolute_uri(self.absolute_uri)
+            .with_der_certificate(self.der_certificate)
+            .with_absent_length_as_empty(self.absent_length_as_empty)
+    }
 }
 
 impl ServeArgs {
@@ -83,16 +119,18 @@ impl ServeArgs {
         let config = ServerConfig::new(trust)
             .with_packet_size(self.packet_size)
             .with_attributes(policy)
+            .with_decode_options(self.tolerance.options())
             .with_trust_remote_user(self.trust_remote_user);
         let app = Application::new(self.quiet).with(self.route, self.count);
         let counted = app.clone();
+        let complaints = Complaints::default();
         ui::print_line(&format!("ajp: serving at ajp://{address}"))?;
         serve(listener, app)
             .with_config(config)
-            .on_error(|peer, error| ui::error(&format!("{peer:?}: {}", crate::exit::chain(error))))
+            .on_error(move |peer, error| complaints.tell(peer, error))
             .with_graceful_shutdown(async move {
                 tokio::select! {
-                    _ = tokio::signal::ctrl_c() => {}
+                    () = shutdown_signal() => {}
                     () = counted.all_done() => {}
                 }
             })

@@ -106,6 +106,13 @@ pub(crate) struct Server {
     pub(crate) port: Option<u16>,
 }
 
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
 impl FromStr for Server {
     type Err = String;
 

@@ -344,9 +344,10 @@ async fn start_container(
     let config = ServerConfig::new(trust)
         .with_packet_size(packet_size)
         .with_body_requests(BODY_REQUESTS);
+    let complaints = crate::complaints::Complaints::default();
     let server = ajp::server::serve(listener, Application::new(true))
         .with_config(config)
-        .on_error(|peer, error| eprintln!("container: {peer:?}: {error}"))
+        .on_error(move |peer, error| complaints.tell(peer, error))
         .with_graceful_shutdown(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         });

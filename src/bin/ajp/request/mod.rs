@@ -187,8 +187,9 @@ impl RequestArgs {
             headers.append(given.name.clone(), given.value.clone());
         }
         if !headers.contains_key(header::HOST) {
-            let host = HeaderValue::try_from(&self.target.host)
-                .map_err(|error| Failure::usage(format!("the host of the URL: {error}")))?;
+            let host = self.facts.host();
+            let host = HeaderValue::try_from(host.as_ref().unwrap_or(&self.target.host))
+                .map_err(|error| Failure::usage(format!("the name of the host: {error}")))?;
             headers.insert(header::HOST, host);
         }
         let with_type = !headers.contains_key(header::CONTENT_TYPE) && !self.data.is_empty();
