@@ -1,13 +1,13 @@
 //! The application. Nothing in it knows of AJP but the request facts.
 
-use crate::session::Sessions;
+use crate::route;
 use ajp::mapping::{TlsFacts, text};
 use ajp::server::RequestClaims;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Extension, Query};
+use axum::http::StatusCode;
+use axum::response::Html;
 use axum::response::sse::{Event, Sse};
-use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
@@ -17,10 +17,17 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::time::Duration;
+use tower_sessions::cookie::time;
+use tower_sessions::{Expiry, MemoryStore, Session, SessionManagerLayer};
 
 /// The whole site of the instance with this route.
-pub(crate) fn app(route: &str) -> Router {
-    Router::new()
+pub(crate) fn app(own_route: &str) -> Router {
+    let sessions = SessionManagerLayer::new(MemoryStore::default())
+        .with_name("JSESSIONID")
+        // The web server may be asked over HTTP as well.
+        .with_secure(false)
+        .with_expiry(Expiry::OnInactivity(time::Duration::minutes(30)));
+    let site = Router::new()
         .route("/", get(home))
         .route("/session", get(session))
         .route("/upload", post(upload))
@@ -29,7 +36,9 @@ pub(crate) fn app(route: &str) -> Router {
         .route("/whoami", get(whoami))
         // Uploads are not kept, so they may be of any size.
         .layer(DefaultBodyLimit::disable())
-        .with_state(Sessions::new(route))
+        .layer(sessions);
+    // Outside of the sessions, which know ids without a route.
+    route::in_session_ids(site, own_route)
 }
 
 async fn home() -> Html<&'static str> {
@@ -42,19 +51,13 @@ async fn home() -> Html<&'static str> {
     )
 }
 
-/// Counts the visits. The web server finds the way back by the id's suffix.
-async fn session(State(sessions): State<Sessions>, headers: HeaderMap) -> Response {
-    let Some(visit) = sessions.visit(&headers) else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many sessions\n").into_response();
-    };
-    let route = visit.id.split_once('.').map(|(_, route)| route);
-    let seen = Json(json!({ "visits": visit.visits, "route": route }));
-    if visit.is_new {
-        let cookie = format!("JSESSIONID={}; Path=/; HttpOnly; SameSite=Lax", visit.id);
-        (AppendHeaders([(header::SET_COOKIE, cookie)]), seen).into_response()
-    } else {
-        seen.into_response()
-    }
+/// Counts the visits.
+async fn session(session: Session) -> Result<Json<Value>, StatusCode> {
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let visits = session.get::<u64>("visits").await.map_err(failed)?;
+    let visits = visits.unwrap_or(0).saturating_add(1);
+    session.insert("visits", visits).await.map_err(failed)?;
+    Ok(Json(json!({ "visits": visits })))
 }
 
 /// Length and digest of what is sent, piece by piece as it comes: the web server sends no
