@@ -1,45 +1,26 @@
 //! Header names: ready-made `HeaderName`s for the codes, and the hop-by-hop ones.
 
+use crate::wire::{request_headers, response_headers};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Ready-made names in code order.
+macro_rules! header_names {
+    ([] $(($code:literal $len:literal $name:literal))*) => {
+        [$(HeaderName::from_static($name)),*]
+    };
+}
 
 /// The name of a request header code.
 #[cfg(feature = "server")]
 pub(super) fn request_name(code: u8) -> Option<HeaderName> {
-    Some(match code {
-        0x01 => header::ACCEPT,
-        0x02 => header::ACCEPT_CHARSET,
-        0x03 => header::ACCEPT_ENCODING,
-        0x04 => header::ACCEPT_LANGUAGE,
-        0x05 => header::AUTHORIZATION,
-        0x06 => header::CONNECTION,
-        0x07 => header::CONTENT_TYPE,
-        0x08 => header::CONTENT_LENGTH,
-        0x09 => header::COOKIE,
-        0x0a => HeaderName::from_static("cookie2"),
-        0x0b => header::HOST,
-        0x0c => header::PRAGMA,
-        0x0d => header::REFERER,
-        0x0e => header::USER_AGENT,
-        _ => return None,
-    })
+    static NAMES: [HeaderName; 14] = request_headers!(header_names!);
+    NAMES.get(usize::from(code).checked_sub(1)?).cloned()
 }
 
 /// The name of a response header code.
 pub(super) fn response_name(code: u8) -> Option<HeaderName> {
-    Some(match code {
-        0x01 => header::CONTENT_TYPE,
-        0x02 => header::CONTENT_LANGUAGE,
-        0x03 => header::CONTENT_LENGTH,
-        0x04 => header::DATE,
-        0x05 => header::LAST_MODIFIED,
-        0x06 => header::LOCATION,
-        0x07 => header::SET_COOKIE,
-        0x08 => HeaderName::from_static("set-cookie2"),
-        0x09 => HeaderName::from_static("servlet-engine"),
-        0x0a => HeaderName::from_static("status"),
-        0x0b => header::WWW_AUTHENTICATE,
-        _ => return None,
-    })
+    static NAMES: [HeaderName; 11] = response_headers!(header_names!);
+    NAMES.get(usize::from(code).checked_sub(1)?).cloned()
 }
 
 /// What is to be done with a header of a message that is written.
@@ -61,11 +42,12 @@ pub(super) enum Kind {
 /// the coded names and the common ones, as it is gone through for every header of every
 /// message.
 macro_rules! kind {
-    ($name:expr, $($len:literal $known:literal $kind:expr,)*) => {
+    ([$name:ident] $(($code:literal $len:literal $known:literal))*) => {
         match $name.len() {
-            $($len if $name == $known => $kind,)*
+            // Coded too, but written with what this side knows of the body, or not at all.
             10 if $name == "connection" => Kind::Connection,
             14 if $name == "content-length" => Kind::ContentLength,
+            $($len if $name == $known => Kind::Coded($code),)*
             2 if $name == "te" => Kind::HopByHop,
             7 if $name == "trailer" => Kind::HopByHop,
             7 if $name == "upgrade" => Kind::HopByHop,
@@ -82,38 +64,16 @@ macro_rules! kind {
 /// The kind of a name in a request.
 #[inline]
 pub(super) fn request_kind(name: &str) -> Kind {
-    kind!(name,
-        4 "host" Kind::Coded(0x0b),
-        6 "accept" Kind::Coded(0x01),
-        6 "cookie" Kind::Coded(0x09),
-        6 "pragma" Kind::Coded(0x0c),
-        6 "expect" Kind::Expect,
-        7 "referer" Kind::Coded(0x0d),
-        7 "cookie2" Kind::Coded(0x0a),
-        10 "user-agent" Kind::Coded(0x0e),
-        12 "content-type" Kind::Coded(0x07),
-        13 "authorization" Kind::Coded(0x05),
-        14 "accept-charset" Kind::Coded(0x02),
-        15 "accept-encoding" Kind::Coded(0x03),
-        15 "accept-language" Kind::Coded(0x04),
-    )
+    match request_headers!(kind! name) {
+        Kind::Spelled if name == "expect" => Kind::Expect,
+        kind => kind,
+    }
 }
 
 /// The kind of a name in a response.
 #[inline]
 pub(super) fn response_kind(name: &str) -> Kind {
-    kind!(name,
-        4 "date" Kind::Coded(0x04),
-        6 "status" Kind::Coded(0x0a),
-        8 "location" Kind::Coded(0x06),
-        10 "set-cookie" Kind::Coded(0x07),
-        11 "set-cookie2" Kind::Coded(0x08),
-        12 "content-type" Kind::Coded(0x01),
-        13 "last-modified" Kind::Coded(0x05),
-        14 "servlet-engine" Kind::Coded(0x09),
-        16 "content-language" Kind::Coded(0x02),
-        16 "www-authenticate" Kind::Coded(0x0b),
-    )
+    response_headers!(kind! name)
 }
 
 /// Whether a header concerns one HTTP connection only and must not be passed on (protocol chapter
@@ -123,7 +83,7 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_hop_by_hop_name(name: &str) -> bool {
-    matches!(kind!(name,), Kind::HopByHop | Kind::Connection)
+    matches!(kind!([name]), Kind::HopByHop | Kind::Connection)
 }
 
 /// Whether the value of a `Connection` header names anything that [`is_hop_by_hop`] does

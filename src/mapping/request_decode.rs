@@ -5,7 +5,7 @@ use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
-use crate::wire::{Attribute, AttributeCode, ForwardRequest};
+use crate::wire::{Attribute, AttributeCode, ForwardRequest, request_attribute};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 
@@ -60,12 +60,8 @@ fn headers(request: &ForwardRequest) -> HeaderMap {
 }
 
 fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
-    // A claim that is present but empty says nothing: web servers send an empty user, route or
-    // certificate where they have none.
-    let bytes = |part: Option<&[u8]>| {
-        let part = part.filter(|part| !part.is_empty())?;
-        Some(request.slice_ref(part))
-    };
+    // What is present but empty says nothing: the accessors leave it out.
+    let bytes = |part: Option<&[u8]>| part.map(|part| request.slice_ref(part));
     let mut claims = RequestClaims {
         remote_addr: bytes(request.remote_addr()),
         remote_host: bytes(request.remote_host()),
@@ -97,14 +93,14 @@ fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
                     continue;
                 }
                 match name {
-                    b"AJP_REMOTE_PORT" => {
+                    request_attribute::REMOTE_PORT => {
                         claims.remote_port = std::str::from_utf8(value)
                             .ok()
                             .and_then(|port| port.parse().ok());
                     }
-                    b"AJP_LOCAL_ADDR" => claims.local_addr = bytes(Some(value)),
-                    b"AJP_SSL_PROTOCOL" => tls.protocol = bytes(Some(value)),
-                    b"JK_LB_ACTIVATION" => claims.activation = bytes(Some(value)),
+                    request_attribute::LOCAL_ADDR => claims.local_addr = bytes(Some(value)),
+                    request_attribute::SSL_PROTOCOL => tls.protocol = bytes(Some(value)),
+                    request_attribute::ACTIVATION => claims.activation = bytes(Some(value)),
                     name => {
                         let (name, value) = (request.slice_ref(name), request.slice_ref(value));
                         claims.attributes.push((name, value));

@@ -6,7 +6,7 @@ use super::target;
 use crate::Secret;
 use crate::wire::{
     Attribute, AttributeCode, BodyFraming, EncodeError, EncodeRule, Field, ForwardRequestWriter,
-    PacketSize, RequestLine, decimal,
+    PacketSize, RequestLine, decimal, request_attribute,
 };
 use bytes::BytesMut;
 use http::header::{self, HeaderMap};
@@ -261,20 +261,28 @@ fn write_attributes(
         if let Some(bits) = tls.key_size {
             writer.attribute(Attribute::SslKeySize(bits))?;
         }
-        named(writer, b"AJP_SSL_PROTOCOL", tls.protocol.as_deref())?;
+        named(
+            writer,
+            request_attribute::SSL_PROTOCOL,
+            tls.protocol.as_deref(),
+        )?;
     }
     let mut digits = [0u8; 20];
     let port = facts
         .remote_port
         .map(|port| decimal(port.into(), &mut digits));
-    named(writer, b"AJP_REMOTE_PORT", port)?;
-    named(writer, b"AJP_LOCAL_ADDR", facts.local_addr.as_deref())?;
+    named(writer, request_attribute::REMOTE_PORT, port)?;
+    named(
+        writer,
+        request_attribute::LOCAL_ADDR,
+        facts.local_addr.as_deref(),
+    )?;
     for (name, value) in &facts.attributes {
         named(writer, name, Some(value))?;
     }
     let activation = container.activation.map(str::as_bytes);
     let activation = activation.or(facts.activation.as_deref());
-    named(writer, b"JK_LB_ACTIVATION", activation)
+    named(writer, request_attribute::ACTIVATION, activation)
 }
 
 fn named(

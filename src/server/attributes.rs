@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::wire::{Attribute, ForwardRequest};
+use crate::wire::{Attribute, ForwardRequest, request_attribute};
 
 /// What happens to a `req_attribute`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,7 +111,7 @@ impl AttributePolicy {
         });
         match found {
             Some(rule) => rule.action,
-            None if is_well_known(name) => AttributeAction::Accept,
+            None if request_attribute::bit(name) != 0 => AttributeAction::Accept,
             None => self.others,
         }
     }
@@ -125,13 +125,6 @@ impl AttributePolicy {
             _ => None,
         })
     }
-}
-
-fn is_well_known(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"AJP_REMOTE_PORT" | b"AJP_LOCAL_ADDR" | b"AJP_SSL_PROTOCOL" | b"JK_LB_ACTIVATION"
-    )
 }
 
 #[cfg(test)]

@@ -6,20 +6,9 @@ use super::class::Class;
 use super::code::AttributeCode;
 use super::error::{Field, Rule};
 use super::headers::parse_content_length;
+use super::names::request_attribute;
 use super::reader::{Check, Reader, checked_nullable, checked_string};
 use super::request::filled;
-
-/// The `req_attribute` names that may occur only once (protocol chapter
-/// [codes](crate::docs::protocol::codes#attributes)), a bit for each.
-pub(super) fn well_known(name: &[u8]) -> u8 {
-    match name {
-        b"AJP_REMOTE_PORT" => 1,
-        b"AJP_LOCAL_ADDR" => 2,
-        b"AJP_SSL_PROTOCOL" => 4,
-        b"JK_LB_ACTIVATION" => 8,
-        _ => 0,
-    }
-}
 
 /// Checks all attributes, and tells whether there is a `stored_method`.
 #[inline(never)]
@@ -43,7 +32,7 @@ pub(super) fn check_attributes<C: Check>(
             if name.is_empty() {
                 return Err(r.error_at(name_at, Field::AttributeName, Rule::Empty));
             }
-            let known = well_known(name);
+            let known = request_attribute::bit(name);
             if well_known_seen & known != 0 {
                 return Err(r.error_at(name_at, Field::AttributeName, Rule::Duplicate));
             }
@@ -164,7 +153,7 @@ impl<'a> Attribute<'a> {
                 code: AttributeCode::QueryString,
                 value,
             } => value,
-            Self::Named { name, value } if well_known(name) == 0 => value,
+            Self::Named { name, value } if request_attribute::bit(name) == 0 => value,
             Self::Coded { value, .. } | Self::Named { value, .. } => filled(value),
             Self::SslKeySize(_) => None,
         }

@@ -1,71 +1,48 @@
 //! The code tables of protocol chapter [codes](crate::docs::protocol::codes), both ways, without
-//! hashing or allocation.
+//! hashing or allocation, made of the rows in [`names`](super::names).
 
-/// Methods 1..=27 in code order (protocol chapter [codes](crate::docs::protocol::codes#methods)).
-const METHODS: [&str; 27] = [
-    "OPTIONS",
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "DELETE",
-    "TRACE",
-    "PROPFIND",
-    "PROPPATCH",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "ACL",
-    "REPORT",
-    "VERSION-CONTROL",
-    "CHECKIN",
-    "CHECKOUT",
-    "UNCHECKOUT",
-    "SEARCH",
-    "MKWORKSPACE",
-    "UPDATE",
-    "LABEL",
-    "MERGE",
-    "BASELINE-CONTROL",
-    "MKACTIVITY",
-];
+use super::names::{attributes, methods, request_headers, response_headers};
 
-/// Request header names `A001..=A00E` in code order (protocol chapter
-/// [codes](crate::docs::protocol::codes#request-headers)).
-pub(super) static REQUEST_HEADERS: [&str; 14] = [
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "connection",
-    "content-type",
-    "content-length",
-    "cookie",
-    "cookie2",
-    "host",
-    "pragma",
-    "referer",
-    "user-agent",
-];
+/// The names of the rows `(code b"name")` or `(code length "name")`, which are in code order.
+macro_rules! table {
+    ([] $(($code:literal $name:literal))*) => {{
+        const CODES: &[usize] = &[$($code),*];
+        const { assert_in_order(CODES) };
+        [$(text($name)),*]
+    }};
+    ([] $(($code:literal $len:literal $name:literal))*) => {{
+        const CODES: &[usize] = &[$($code),*];
+        const { assert_in_order(CODES) };
+        $(const { assert!($name.len() == $len, "the length of a name") };)*
+        [$($name),*]
+    }};
+}
 
-/// Response header names `A001..=A00B` in code order (protocol chapter
-/// [codes](crate::docs::protocol::codes#response-headers)).
-pub(super) static RESPONSE_HEADERS: [&str; 11] = [
-    "content-type",
-    "content-language",
-    "content-length",
-    "date",
-    "last-modified",
-    "location",
-    "set-cookie",
-    "set-cookie2",
-    "servlet-engine",
-    "status",
-    "www-authenticate",
-];
+/// A name is found by its code as an index: the codes are 1, 2, 3 and so on.
+const fn assert_in_order(codes: &[usize]) {
+    let (mut rest, mut expected) = (codes, 1usize);
+    while let Some((&code, after)) = rest.split_first() {
+        assert!(code == expected, "the rows are in code order");
+        rest = after;
+        expected = expected.wrapping_add(1);
+    }
+}
+
+const fn text(name: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(name) {
+        Ok(name) => name,
+        Err(_) => panic!("a method is ASCII"),
+    }
+}
+
+/// The names of all methods.
+const METHODS: [&str; 27] = methods!(table!);
+
+/// The names of the request header codes `A001..=A00E`.
+pub(super) static REQUEST_HEADERS: [&str; 14] = request_headers!(table!);
+
+/// The names of the response header codes `A001..=A00B`.
+pub(super) static RESPONSE_HEADERS: [&str; 11] = response_headers!(table!);
 
 #[inline]
 pub(super) fn by_code(table: &[&'static str], code: u8) -> Option<&'static str> {
@@ -79,39 +56,29 @@ pub fn method_name(code: u8) -> Option<&'static str> {
     by_code(&METHODS, code)
 }
 
+macro_rules! method_code {
+    ([$name:ident] $(($code:literal $known:literal))*) => {
+        match $name {
+            $($known => Some($code),)*
+            _ => None,
+        }
+    };
+}
+
 /// The code of a method name; case-sensitive as methods are.
 #[must_use]
 pub fn method_code(name: &[u8]) -> Option<u8> {
-    Some(match name {
-        b"GET" => 2,
-        b"POST" => 4,
-        b"HEAD" => 3,
-        b"PUT" => 5,
-        b"DELETE" => 6,
-        b"OPTIONS" => 1,
-        b"TRACE" => 7,
-        b"PROPFIND" => 8,
-        b"PROPPATCH" => 9,
-        b"MKCOL" => 10,
-        b"COPY" => 11,
-        b"MOVE" => 12,
-        b"LOCK" => 13,
-        b"UNLOCK" => 14,
-        b"ACL" => 15,
-        b"REPORT" => 16,
-        b"VERSION-CONTROL" => 17,
-        b"CHECKIN" => 18,
-        b"CHECKOUT" => 19,
-        b"UNCHECKOUT" => 20,
-        b"SEARCH" => 21,
-        b"MKWORKSPACE" => 22,
-        b"UPDATE" => 23,
-        b"LABEL" => 24,
-        b"MERGE" => 25,
-        b"BASELINE-CONTROL" => 26,
-        b"MKACTIVITY" => 27,
-        _ => return None,
-    })
+    methods!(method_code! name)
+}
+
+/// The code of a header name in any letter case. By length first: at most three names share one.
+macro_rules! header_code {
+    ([$name:ident] $(($code:literal $len:literal $known:literal))*) => {
+        match $name.len() {
+            $($len if $name.eq_ignore_ascii_case($known.as_bytes()) => Some($code),)*
+            _ => None,
+        }
+    };
 }
 
 /// The lower-case name of a request header code 0x01..=0x0E (low byte of `A0xx`).
@@ -123,19 +90,7 @@ pub fn request_header_name(code: u8) -> Option<&'static str> {
 /// The low byte of the code of a request header name, in any letter case.
 #[must_use]
 pub fn request_header_code(name: &[u8]) -> Option<u8> {
-    // Length first: at most two names share one.
-    let candidates: &[u8] = match name.len() {
-        4 => &[0x0b],
-        6 => &[0x01, 0x09, 0x0c],
-        7 => &[0x0a, 0x0d],
-        10 => &[0x06, 0x0e],
-        12 => &[0x07],
-        13 => &[0x05],
-        14 => &[0x02, 0x08],
-        15 => &[0x03, 0x04],
-        _ => return None,
-    };
-    pick(candidates, name, request_header_name)
+    request_headers!(header_code! name)
 }
 
 /// The lower-case name of a response header code 0x01..=0x0B (low byte of `A0xx`).
@@ -147,123 +102,64 @@ pub fn response_header_name(code: u8) -> Option<&'static str> {
 /// The low byte of the code of a response header name, in any letter case.
 #[must_use]
 pub fn response_header_code(name: &[u8]) -> Option<u8> {
-    let candidates: &[u8] = match name.len() {
-        4 => &[0x04],
-        6 => &[0x0a],
-        8 => &[0x06],
-        10 => &[0x07],
-        11 => &[0x08],
-        12 => &[0x01],
-        13 => &[0x05],
-        14 => &[0x03, 0x09],
-        16 => &[0x02, 0x0b],
-        _ => return None,
-    };
-    pick(candidates, name, response_header_name)
+    response_headers!(header_code! name)
 }
 
-fn pick(candidates: &[u8], name: &[u8], lookup: fn(u8) -> Option<&'static str>) -> Option<u8> {
-    candidates
-        .iter()
-        .copied()
-        .find(|&code| lookup(code).is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(name)))
-}
-
-/// Attribute codes of a Forward Request (protocol chapter
-/// [codes](crate::docs::protocol::codes#attributes)). The list is closed: a code that is not known
-/// cannot be skipped, because its length is not known either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-#[allow(clippy::exhaustive_enums, reason = "the protocol closed this list")]
-pub enum AttributeCode {
-    /// `context` (0x01), sent by nobody.
-    Context = 0x01,
-    /// `servlet_path` (0x02), sent by nobody.
-    ServletPath = 0x02,
-    /// `remote_user` (0x03): a user the web server vouches for.
-    RemoteUser = 0x03,
-    /// `auth_type` (0x04), such as `Basic`.
-    AuthType = 0x04,
-    /// `query_string` (0x05), without the question mark.
-    QueryString = 0x05,
-    /// `route` (0x06): the route part of the session id.
-    Route = 0x06,
-    /// `ssl_cert` (0x07): client certificate, PEM.
-    SslCert = 0x07,
-    /// `ssl_cipher` (0x08).
-    SslCipher = 0x08,
-    /// `ssl_session` (0x09).
-    SslSession = 0x09,
-    /// `req_attribute` (0x0A): a name and a value.
-    ReqAttribute = 0x0a,
-    /// `ssl_key_size` (0x0B): a 16-bit number of bits.
-    SslKeySize = 0x0b,
-    /// `secret` (0x0C).
-    Secret = 0x0c,
-    /// `stored_method` (0x0D): the method when its code is 0xFF.
-    StoredMethod = 0x0d,
-}
-
-impl AttributeCode {
-    /// The attribute of a code 0x01..=0x0D.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            0x01 => Self::Context,
-            0x02 => Self::ServletPath,
-            0x03 => Self::RemoteUser,
-            0x04 => Self::AuthType,
-            0x05 => Self::QueryString,
-            0x06 => Self::Route,
-            0x07 => Self::SslCert,
-            0x08 => Self::SslCipher,
-            0x09 => Self::SslSession,
-            0x0a => Self::ReqAttribute,
-            0x0b => Self::SslKeySize,
-            0x0c => Self::Secret,
-            0x0d => Self::StoredMethod,
-            _ => return None,
-        })
-    }
-
-    /// The byte on the wire.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// The name used by the protocol document.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Context => "context",
-            Self::ServletPath => "servlet_path",
-            Self::RemoteUser => "remote_user",
-            Self::AuthType => "auth_type",
-            Self::QueryString => "query_string",
-            Self::Route => "route",
-            Self::SslCert => "ssl_cert",
-            Self::SslCipher => "ssl_cipher",
-            Self::SslSession => "ssl_session",
-            Self::ReqAttribute => "req_attribute",
-            Self::SslKeySize => "ssl_key_size",
-            Self::Secret => "secret",
-            Self::StoredMethod => "stored_method",
+macro_rules! attribute_codes {
+    ([] $(($code:literal $variant:ident $name:literal $is:literal))*) => {
+        /// Attribute codes of a Forward Request (protocol chapter
+        /// [codes](crate::docs::protocol::codes#attributes)). The list is closed: a code that is
+        /// not known cannot be skipped, because its length is not known either.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[allow(clippy::exhaustive_enums, reason = "the protocol closed this list")]
+        pub enum AttributeCode {
+            $(
+                #[doc = concat!("`", $name, "` (", stringify!($code), "): ", $is, ".")]
+                $variant = $code,
+            )*
         }
-    }
 
-    /// Whether `name` is the name of a coded attribute. Such a name is refused as the name of a
-    /// `req_attribute`: Undertow would take it for the coded one (protocol chapter
-    /// [codes](crate::docs::protocol::codes#request-attributes)).
-    #[must_use]
-    pub fn is_coded_name(name: &[u8]) -> bool {
-        // Most attributes have longer names, such as AJP_REMOTE_PORT.
-        name.len() <= LONGEST_CODED_NAME
-            && (0x01..=0x0d)
-                .filter_map(Self::from_code)
-                .any(|attribute| attribute.name().as_bytes().eq_ignore_ascii_case(name))
-    }
+        impl AttributeCode {
+            /// The attribute of a code 0x01..=0x0D.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                Some(match code {
+                    $($code => Self::$variant,)*
+                    _ => return None,
+                })
+            }
+
+            /// The byte on the wire.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                self as u8
+            }
+
+            /// The name used by the protocol document.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Whether `name` is the name of a coded attribute. Such a name is refused as the
+            /// name of a `req_attribute`: Undertow would take it for the coded one (protocol
+            /// chapter [codes](crate::docs::protocol::codes#request-attributes)).
+            #[must_use]
+            pub fn is_coded_name(name: &[u8]) -> bool {
+                // Most attributes have longer names, such as AJP_REMOTE_PORT.
+                name.len() <= LONGEST_CODED_NAME
+                    && [$($name),*]
+                        .iter()
+                        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+            }
+        }
+    };
 }
+
+attributes!(attribute_codes!);
 
 /// `req_attribute` and `stored_method`.
 const LONGEST_CODED_NAME: usize = 13;

@@ -36,6 +36,7 @@ mod error;
 mod headers;
 mod limits;
 mod message;
+mod names;
 mod other_protocol;
 mod packet;
 mod quick;
@@ -63,18 +64,23 @@ pub(crate) use debug::Data;
 pub(crate) use display::Packet;
 pub use display::Reveal;
 pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
-#[cfg(feature = "client")]
-pub(crate) use headers::parse_content_length;
 pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{FromWebServer, ToContainer, ToWebServer};
 pub use other_protocol::OtherProtocol;
-#[cfg(any(feature = "client", feature = "server"))]
-pub(crate) use packet::packet_len;
 pub use packet::{Direction, HEADER_LEN, split_packet};
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
-#[cfg(any(feature = "client", feature = "server"))]
-pub(crate) use request_writer::decimal;
 pub use request_writer::{ForwardRequestWriter, RequestLine};
 pub use response::{SendHeaders, SendHeadersWriter};
+
+#[allow(
+    unused_imports,
+    reason = "for the client and the server, which are features"
+)]
+pub(crate) use {
+    headers::parse_content_length,
+    names::{request_attribute, request_headers, response_headers},
+    packet::packet_len,
+    request_writer::decimal,
+};

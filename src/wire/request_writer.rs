@@ -1,11 +1,12 @@
 //! Writes a Forward Request straight from borrowed data.
 
-use super::attributes::{Attribute, well_known};
+use super::attributes::Attribute;
 use super::class::Class;
 use super::code::{AttributeCode, method_code, request_header_code};
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
 use super::headers::{CONTENT_LENGTH_CODE, parse_content_length};
 use super::limits::{BodyFraming, PacketSize};
+use super::names::request_attribute;
 use super::packet::Direction;
 use super::request::FORWARD_REQUEST;
 use super::writer::{PacketWriter, name_len};
@@ -140,7 +141,10 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
 
     /// Adds headers that say nothing about the body, with values that hold only what they
     /// may and names in lower case, each with its code if it has one.
-    #[cfg(feature = "client")]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,
@@ -154,7 +158,10 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 
     /// Adds the header that announces the body, the only one that does.
-    #[cfg(feature = "client")]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     pub(crate) fn announce(&mut self, framing: BodyFraming) -> Result<(), EncodeError> {
         let mut digits = [0u8; 20];
         let (code, name, value) = match framing {
@@ -188,14 +195,20 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 
     /// How much is written, for [`take_back`](Self::take_back).
-    #[cfg(feature = "client")]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     pub(crate) fn mark(&self) -> (usize, u16) {
         (self.packet.len(), self.num_headers)
     }
 
     /// Takes back the headers written since [`mark`](Self::mark), none of which may say
     /// anything about the body.
-    #[cfg(feature = "client")]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     pub(crate) fn take_back(&mut self, (len, num_headers): (usize, u16)) {
         self.packet.truncate(len);
         self.num_headers = num_headers;
@@ -222,7 +235,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         }
         let mut known = 0;
         if let Attribute::Named { name, .. } = attribute {
-            known = well_known(name);
+            known = request_attribute::bit(name);
             if self.well_known_seen & known != 0 {
                 let field = Field::NamedAttribute(ShortName::new(name));
                 return Err(EncodeError::new(field, EncodeRule::Duplicate));
@@ -340,7 +353,10 @@ pub(crate) fn write_header(
 }
 
 /// Decimal digits without allocation.
-#[cfg(any(feature = "client", feature = "server"))]
+#[allow(
+    dead_code,
+    reason = "for the client and the server, which are features"
+)]
 pub(crate) fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut used = 0usize;
     for slot in digits.iter_mut().rev() {

@@ -268,7 +268,10 @@ impl<'b> SendHeadersWriter<'b> {
 
     /// Adds headers that say nothing about the body, with values that hold only what they
     /// may and names in lower case, each with its code if it has one.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,
@@ -292,7 +295,10 @@ impl<'b> SendHeadersWriter<'b> {
 
     /// Checks a `Content-Length` value that is about to be written; `earlier` is the one
     /// written before.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     pub(crate) fn content_length(value: &[u8], earlier: Option<u64>) -> Result<u64, EncodeError> {
         let length = parse_content_length(value)
             .ok_or_else(|| EncodeError::new(Field::ContentLength, EncodeRule::NotANumber))?;

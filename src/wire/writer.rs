@@ -10,52 +10,70 @@ use super::packet::{Direction, HEADER_LEN};
 use bytes::BytesMut;
 
 pub(crate) struct PacketWriter<'b> {
+    /// As long as the window that pieces are written to, of which nothing is kept but the packet.
     buffer: &'b mut BytesMut,
     start: usize,
-    /// Length that the buffer may grow to.
+    /// Where the next piece goes.
+    at: usize,
+    /// Where the packet ends at the latest.
     limit: usize,
-    finished: bool,
 }
 
-/// The room that a packet begins with, so that small pieces find it there.
-const ROOM: usize = 1024;
+/// Bytes of the window that a packet begins with: most heads fit, and clearing it costs little.
+const WINDOW: usize = 1024;
 
 impl<'b> PacketWriter<'b> {
     pub(crate) fn new(buffer: &'b mut BytesMut, direction: Direction, size: PacketSize) -> Self {
         let start = buffer.len();
-        buffer.reserve(ROOM);
-        let [high, low] = direction.magic();
-        buffer.extend_from_slice(&[high, low, 0, 0]);
-        Self {
+        buffer.resize(start.wrapping_add(WINDOW), 0);
+        let mut packet = Self {
             buffer,
             start,
+            at: start.wrapping_add(HEADER_LEN),
             limit: start.wrapping_add(size.bytes()),
-            finished: false,
-        }
+        };
+        packet.overwrite(0, direction.magic());
+        packet
     }
 
     /// Length of the packet so far, header included.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len().wrapping_sub(self.start)
+        self.at.wrapping_sub(self.start)
     }
 
     /// Takes back what was written beyond a length of the packet.
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.buffer.truncate(self.start.wrapping_add(len));
+        self.at = self.at.min(self.start.wrapping_add(len));
     }
 
-    /// Whether so many bytes more fit the packet.
+    /// Room for so many bytes more, which hold anything.
     #[inline]
-    fn check_room(&self, field: impl FnOnce() -> Field, bytes: usize) -> Result<(), EncodeError> {
-        let needed = self.buffer.len().wrapping_add(bytes);
-        if needed <= self.limit {
-            return Ok(());
+    fn room(
+        &mut self,
+        field: impl FnOnce() -> Field,
+        bytes: usize,
+    ) -> Result<&mut [u8], EncodeError> {
+        let (from, to) = (self.at, self.at.wrapping_add(bytes));
+        if to > self.buffer.len() {
+            self.grow(field, to)?;
         }
-        Err(self.too_large(field(), needed))
+        self.at = to;
+        Ok(self.buffer.get_mut(from..to).unwrap_or_default())
     }
 
+    /// Makes the window larger, up to the size of a packet.
     #[cold]
     #[inline(never)]
+    fn grow(&mut self, field: impl FnOnce() -> Field, needed: usize) -> Result<(), EncodeError> {
+        if needed > self.limit {
+            return Err(self.too_large(field(), needed));
+        }
+        let double = self.buffer.len().wrapping_sub(self.start).wrapping_mul(2);
+        let window = needed.max(self.start.wrapping_add(double));
+        self.buffer.resize(window.min(self.limit), 0);
+        Ok(())
+    }
+
     fn too_large(&self, field: Field, needed: usize) -> EncodeError {
         let in_packet =
             |end: usize| u32::try_from(end.wrapping_sub(self.start)).unwrap_or(u32::MAX);
@@ -66,15 +84,24 @@ impl<'b> PacketWriter<'b> {
         EncodeError::new(field, rule)
     }
 
+    /// A few bytes.
+    #[inline]
+    fn bytes<const N: usize>(
+        &mut self,
+        field: impl FnOnce() -> Field,
+        bytes: [u8; N],
+    ) -> Result<(), EncodeError> {
+        self.room(field, N)?.copy_from_slice(&bytes);
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn u8(
         &mut self,
         field: impl FnOnce() -> Field,
         value: u8,
     ) -> Result<(), EncodeError> {
-        self.check_room(field, 1)?;
-        self.buffer.extend_from_slice(&[value]);
-        Ok(())
+        self.bytes(field, [value])
     }
 
     #[inline]
@@ -83,9 +110,7 @@ impl<'b> PacketWriter<'b> {
         field: impl FnOnce() -> Field,
         value: u16,
     ) -> Result<(), EncodeError> {
-        self.check_room(field, 2)?;
-        self.buffer.extend_from_slice(&value.to_be_bytes());
-        Ok(())
+        self.bytes(field, value.to_be_bytes())
     }
 
     /// A string of a byte class: length, bytes, NUL.
@@ -99,10 +124,8 @@ impl<'b> PacketWriter<'b> {
         if let Some((_, byte)) = class.first_bad(value) {
             return Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte)));
         }
-        self.check_room(field, value.len().wrapping_add(3))?;
-        self.buffer.extend_from_slice(&len_bytes(value));
-        self.buffer.extend_from_slice(value);
-        self.buffer.extend_from_slice(&[0]);
+        let room = self.room(field, value.len().wrapping_add(3))?;
+        write_string(room, len_bytes(value), value);
         Ok(())
     }
 
@@ -121,56 +144,72 @@ impl<'b> PacketWriter<'b> {
 
     /// Headers whose names and values are known to hold only what they may, each with the
     /// code of its name if there is one. Returns how many there were.
-    #[cfg(any(feature = "client", feature = "server"))]
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
     #[inline(always)]
     pub(crate) fn checked_headers<'h>(
         &mut self,
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
     ) -> Result<usize, EncodeError> {
         let mut count = 0usize;
-        // The NUL of one value is written with what follows it, and before the first header
-        // whatever comes before.
-        let Some(&before) = self.buffer.last() else {
-            return Ok(count);
-        };
-        let mut last = before;
-        self.buffer.truncate(self.buffer.len().wrapping_sub(1));
         for (code, name, value) in headers {
-            let [high, low] = len_bytes(value);
             let field = || Field::Header(ShortName::new(name.as_bytes()));
+            let value_len = len_bytes(value);
             if let Some(code) = code {
-                self.check_room(field, value.len().wrapping_add(6))?;
-                self.buffer
-                    .extend_from_slice(&[last, 0xa0, code, high, low]);
+                let room = self.room(field, value.len().wrapping_add(5))?;
+                if let Some((to, rest)) = room.split_first_chunk_mut() {
+                    *to = [0xa0, code];
+                    write_string(rest, value_len, value);
+                }
             } else {
-                let both = name.len().wrapping_add(value.len());
-                self.check_room(field, both.wrapping_add(7))?;
                 let name_len = name_len(name.as_bytes())?;
-                self.buffer.extend_from_slice(&[last, 0, name_len]);
-                self.buffer.extend_from_slice(name.as_bytes());
-                self.buffer.extend_from_slice(&[0, high, low]);
+                let both = name.len().wrapping_add(value.len());
+                let room = self.room(field, both.wrapping_add(6))?;
+                let end_of_name = name.len().wrapping_add(3);
+                if let Some((to, rest)) = room.split_at_mut_checked(end_of_name) {
+                    write_string(to, [0, name_len], name.as_bytes());
+                    write_string(rest, value_len, value);
+                }
             }
-            self.buffer.extend_from_slice(value);
-            last = 0;
             count = count.wrapping_add(1);
         }
-        self.buffer.extend_from_slice(&[last]);
         Ok(count)
+    }
+
+    /// Overwrites bytes at an offset from the start of the packet.
+    fn overwrite<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) {
+        let at = self.start.wrapping_add(offset);
+        if let Some(to) = self.buffer.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *to = bytes;
+        }
     }
 
     /// Overwrites two bytes at an offset from the start of the packet.
     pub(crate) fn patch_u16(&mut self, offset: usize, value: u16) {
-        let at = self.start.wrapping_add(offset);
-        if let Some(slot) = self.buffer.get_mut(at..at.wrapping_add(2)) {
-            slot.copy_from_slice(&value.to_be_bytes());
-        }
+        self.overwrite(offset, value.to_be_bytes());
     }
 
     /// Patches the payload length in and keeps the packet.
     pub(crate) fn finish(mut self) {
         let payload = self.len().wrapping_sub(HEADER_LEN);
         self.patch_u16(2, u16::try_from(payload).unwrap_or(u16::MAX));
-        self.finished = true;
+        // All that is dropped now is the rest of the window.
+        self.start = self.at;
+    }
+}
+
+/// A string with its length before and a NUL behind, into room that is as long.
+#[inline(always)]
+fn write_string(room: &mut [u8], len: [u8; 2], value: &[u8]) {
+    let Some((to, rest)) = room.split_first_chunk_mut() else {
+        return;
+    };
+    *to = len;
+    if let Some((end, to)) = rest.split_last_mut() {
+        *end = 0;
+        to.copy_from_slice(value);
     }
 }
 
@@ -204,17 +243,17 @@ pub(crate) fn write_payload(
     size: PacketSize,
     payload: &[u8],
 ) -> Result<(), EncodeError> {
-    let packet = PacketWriter::new(buffer, direction, size);
-    packet.check_room(|| Field::End, payload.len())?;
-    packet.buffer.extend_from_slice(payload);
+    let mut packet = PacketWriter::new(buffer, direction, size);
+    packet
+        .room(|| Field::End, payload.len())?
+        .copy_from_slice(payload);
     packet.finish();
     Ok(())
 }
 
+/// Whatever of the window is no finished packet.
 impl Drop for PacketWriter<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.buffer.truncate(self.start);
-        }
+        self.buffer.truncate(self.start);
     }
 }
