@@ -416,7 +416,7 @@ fn every_command_has_examples_in_its_help() {
         .take_while(|line| line.starts_with("  "))
         .map(|line| line.split_whitespace().next().unwrap().to_owned())
         .collect();
-    assert_eq!(commands.len(), 17, "{commands:?}");
+    assert_eq!(commands.len(), 18, "{commands:?}");
     for command in commands.iter().filter(|command| *command != "help") {
         let help = ajp(&[command, "--help"]);
         assert!(help.ok().contains("Examples:"), "{command}");

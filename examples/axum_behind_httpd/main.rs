@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `proxy_ajp.conf` and `mod_jk.conf` beside this file put httpd in front of two of them,
-//! with sticky sessions; the tests use the very same files.
+//! with sticky sessions; the tests use the very same files. `--help` prints the lines for one.
 //! httpd's own features work unchanged: authentication arrives as `remote_user`, TLS as
 //! `TlsFacts`, balancing by `route`.
 
@@ -14,7 +14,7 @@ mod route;
 
 use ajp::Secret;
 use ajp::server::{ServerConfig, Trust, serve, shutdown_signal};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,9 +41,28 @@ struct Args {
     trust_remote_user: bool,
 }
 
+const PUT_IN_FRONT: &str = "\
+httpd with mod_proxy_ajp (2.4.42 or later for secret=):
+  LoadModule proxy_module      modules/mod_proxy.so
+  LoadModule proxy_ajp_module  modules/mod_proxy_ajp.so
+  ProxyPass \"/\" \"ajp://127.0.0.1:8009/\" secret=s3cr3t
+
+httpd with mod_jk:
+  LoadModule jk_module modules/mod_jk.so
+  JkWorkerProperty worker.list=app
+  JkWorkerProperty worker.app.type=ajp13
+  JkWorkerProperty worker.app.host=127.0.0.1
+  JkWorkerProperty worker.app.port=8009
+  JkWorkerProperty worker.app.secret=s3cr3t
+  JkMount /* app
+
+s3cr3t stands for what is in the secret file. Without a secret (--no-secret) leave it out.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let matches = Args::command().after_help(PUT_IN_FRONT).get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("axum_behind_httpd: {error}");

@@ -1,7 +1,7 @@
 //! `ajp`: talks to AJP containers, shows what is said, and finds out what is wrong.
 //!
 //! Every command is a module of its own name, `get`, `head` and `post` are `request`. The feature
-//! `gateway` brings the command `gateway`, `cli` all others. They share:
+//! `gateway` brings the commands `gateway` and `bridge`, `cli` all others. They share:
 //!
 //! - `cli`: the command line of the commands of that feature.
 //! - `exit`: exit codes and failures.
@@ -22,6 +22,8 @@
 
 #[cfg(feature = "cli")]
 mod bench;
+#[cfg(feature = "gateway")]
+mod bridge;
 #[cfg(feature = "cli")]
 mod cli;
 mod complaints;
@@ -98,6 +100,10 @@ enum Command {
     #[cfg(feature = "gateway")]
     #[command(after_help = gateway::after_help())]
     Gateway(Box<gateway::GatewayArgs>),
+    /// Takes AJP from a web server and forwards it to an HTTP application
+    #[cfg(feature = "gateway")]
+    #[command(after_help = bridge::after_help())]
+    Bridge(bridge::BridgeArgs),
     #[cfg(feature = "cli")]
     #[command(flatten)]
     Tool(cli::Command),
@@ -107,6 +113,8 @@ fn main() -> ExitCode {
     let result = match Program::parse().command {
         #[cfg(feature = "gateway")]
         Command::Gateway(args) => gateway::run(*args).map(ExitCode::from),
+        #[cfg(feature = "gateway")]
+        Command::Bridge(args) => bridge::run(args).map(ExitCode::from),
         #[cfg(feature = "cli")]
         Command::Tool(command) => command.run(),
     };

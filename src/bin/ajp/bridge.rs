@@ -1,0 +1,205 @@
+//! `ajp bridge`: AJP in, HTTP out, for a web server that cannot be changed and an application
+//! that has left AJP.
+
+use crate::complaints::Complaints;
+use crate::exit::{CODES, Exit, Failure, chain};
+use crate::ui;
+use ajp::Secret;
+use ajp::proxy::{ForwardedRules, Origin, Peer, remove_hop_by_hop};
+use ajp::server::{RequestBody, RequestClaims, ServerConfig, Trust, serve_with, shutdown_signal};
+use bytes::Bytes;
+use clap::Args;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+pub(crate) fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  ajp bridge --to http://127.0.0.1:8080 --secret-file /etc/ajp.secret
+  ajp bridge --to http://127.0.0.1:8080 --no-secret --user-header X-Remote-User
+
+What the web server tells of the client goes into X-Forwarded-For, -Proto and -Host, and the user
+that it has authenticated into the header of --user-header. What the client itself writes into
+these headers, and into all others that claim such things, is removed: with _ in place of -, too,
+for applications take both for the same.
+
+{CODES}"
+    )
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BridgeArgs {
+    /// Where to listen for AJP; port 0: any free one
+    #[arg(short, long, value_name = "IP:PORT", default_value = "127.0.0.1:8009")]
+    listen: SocketAddr,
+    /// The application: http://host:port
+    #[arg(long, value_name = "URL")]
+    to: Uri,
+    /// File that holds the secret shared with the web server
+    #[arg(long, value_name = "FILE", required_unless_present = "no_secret")]
+    secret_file: Option<PathBuf>,
+    /// Believe whoever can connect
+    #[arg(long, conflicts_with = "secret_file")]
+    no_secret: bool,
+    /// Header for the user that the web server has authenticated
+    #[arg(long, value_name = "NAME")]
+    user_header: Option<HeaderName>,
+    /// Longest time until the application begins to answer
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::values::nonzero)]
+    timeout: Duration,
+}
+
+pub(crate) fn run(args: BridgeArgs) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    runtime.block_on(listen(args))
+}
+
+async fn listen(args: BridgeArgs) -> Result<Exit, Failure> {
+    let trust = match &args.secret_file {
+        Some(path) => Trust::Secrets(vec![Secret::from_file(path).map_err(|error| {
+            Failure::usage(format!("secret file {}: {error}", path.display()))
+        })?]),
+        None => Trust::TrustedNetwork,
+    };
+    let config = ServerConfig::new(trust).with_trust_remote_user(args.user_header.is_some());
+    let cannot = |error| Failure::usage(format!("cannot listen on {}: {error}", args.listen));
+    let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let to = args.to.clone();
+    let bridge = Arc::new(Bridge::new(args)?);
+    let complaints = Complaints::default();
+    ui::print_line(&format!("ajp: bridge from ajp://{address} to {to}"))?;
+    serve_with(listener, move |_: &SocketAddr| {
+        Crossing(Arc::clone(&bridge))
+    })
+    .with_config(config)
+    .on_error(move |peer, error| complaints.tell(peer, error))
+    .with_graceful_shutdown(shutdown_signal())
+    .await;
+    Ok(Exit::Done)
+}
+
+type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+
+/// From one web server's connections to the application.
+struct Bridge {
+    client: Client<HttpConnector, RequestBody>,
+    to: Uri,
+    rules: ForwardedRules,
+    user_header: Option<HeaderName>,
+    timeout: Duration,
+}
+
+impl Bridge {
+    fn new(args: BridgeArgs) -> Result<Self, Failure> {
+        if args.to.scheme_str() != Some("http") || args.to.authority().is_none() {
+            let text = format!("--to {}: must be http://host:port", args.to);
+            return Err(Failure::usage(text));
+        }
+        let mut rules = ForwardedRules::new();
+        if let Some(name) = &args.user_header {
+            rules = rules.with_claim(name.as_str());
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            to: args.to,
+            rules,
+            user_header: args.user_header,
+            timeout: args.timeout,
+        })
+    }
+
+    /// One request, both bodies streamed.
+    async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
+        let request = match self.outgoing(request) {
+            Ok(request) => request,
+            Err(text) => return failed(StatusCode::BAD_REQUEST, &text),
+        };
+        match tokio::time::timeout(self.timeout, self.client.request(request)).await {
+            Ok(Ok(mut response)) => {
+                remove_hop_by_hop(response.headers_mut());
+                response.map(BodyExt::boxed_unsync)
+            }
+            Ok(Err(error)) => failed(StatusCode::BAD_GATEWAY, &chain(&error)),
+            Err(_) => failed(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the application took too long to begin its answer",
+            ),
+        }
+    }
+
+    /// The request as the application gets it.
+    fn outgoing(&self, request: Request<RequestBody>) -> Result<Request<RequestBody>, String> {
+        let (mut parts, body) = request.into_parts();
+        let claims = parts.extensions.remove::<RequestClaims>();
+        let claims = claims.unwrap_or_default();
+        let mut uri = self.to.clone().into_parts();
+        let root = || PathAndQuery::from_static("/");
+        uri.path_and_query = Some(parts.uri.path_and_query().cloned().unwrap_or_else(root));
+        parts.uri = Uri::from_parts(uri).map_err(|error| error.to_string())?;
+        // Whatever the visitor spoke with the web server.
+        parts.version = Version::HTTP_11;
+        let headers = &mut parts.headers;
+        remove_hop_by_hop(headers);
+        // The web server's word is in the claims. Headers are the client's, so nobody's claims
+        // in them are believed.
+        self.rules.apply(headers, &Peer::without_address());
+        let host = headers.get(header::HOST).cloned();
+        for (name, value) in Origin::from_claims(&claims).headers(host.as_ref()) {
+            headers.insert(name, value);
+        }
+        if let (Some(name), Some(user)) = (&self.user_header, claims.remote_user()) {
+            let user = HeaderValue::from_bytes(user.as_bytes())
+                .map_err(|_| "the user's name cannot be a header".to_owned())?;
+            headers.insert(name, user);
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+fn failed(status: StatusCode, text: &str) -> Response<Body> {
+    ui::error(text);
+    let body = Full::new(Bytes::from(format!("{status}\n")));
+    let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// The bridge as a service.
+struct Crossing(Arc<Bridge>);
+
+impl tower_service::Service<Request<RequestBody>> for Crossing {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let bridge = Arc::clone(&self.0);
+        Box::pin(async move { Ok(bridge.answer(request).await) })
+    }
+}
