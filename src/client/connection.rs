@@ -1,12 +1,15 @@
 //! One connection in the web server, between exchanges.
 
 use super::error::{Error, ErrorKind};
+use super::parking::Parking;
 use super::transport::Transport;
+use super::watchdog::Watchdog;
 use crate::net::{Buffered, Deadline, ReadError, Silence, here};
 use crate::proto::ProtocolError;
-use crate::wire::{CPING, Direction, HEADER_LEN, PacketSize, ToWebServer};
+use crate::wire::{CPING, DecodeError, Direction, HEADER_LEN, PacketSize, Rule, ToWebServer};
 use bytes::Bytes;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime;
@@ -38,6 +41,8 @@ pub(super) struct Connection {
     /// Between exchanges, for the waits of the next one: to set a timer anew for each costs
     /// three times what it costs to keep it.
     pub(super) timer: Deadline,
+    /// Between exchanges, for the next one.
+    pub(super) parking: Option<Arc<Parking>>,
 }
 
 impl Connection {
@@ -57,7 +62,17 @@ impl Connection {
             largest: (0, 0),
             counted: (0, 0),
             timer: Deadline::default(),
+            parking: None,
         }
+    }
+
+    /// Where an exchange can leave this connection; taken out, so that it can lie there.
+    pub(super) fn parking(&mut self, watchdog: &Watchdog) -> Arc<Parking> {
+        self.parking.take().unwrap_or_else(|| {
+            let parking = Arc::default();
+            watchdog.add(&parking);
+            parking
+        })
     }
 
     pub(super) fn is_past_lifetime(&self, now: Instant) -> bool {
@@ -88,6 +103,13 @@ impl Connection {
             return Some(Silence::Broken);
         }
         self.io.stream().peek().map(Silence::from)
+    }
+
+    /// Whether something has come that was not read, the end included, as far as the kernel
+    /// can tell.
+    pub(super) fn has_received(&self) -> bool {
+        let silence = self.kernel_silence();
+        silence.is_some_and(|silence| silence != Silence::Kept)
     }
 
     /// Whether the connection is open and the container has sent nothing unasked.
@@ -125,9 +147,19 @@ pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> Error {
     match error {
         ReadError::Io(error) => Error::io(kind, error),
         ReadError::Truncated => Error::new(kind, "the connection closed inside a packet"),
+        ReadError::Frame(error) if matches!(error.rule(), Rule::TooLong { .. }) => {
+            Error::new(ErrorKind::Protocol, PacketTooLong(error))
+        }
         ReadError::Frame(error) => Error::new(ErrorKind::Protocol, error),
         ReadError::OtherProtocol(other) => {
             Error::new(ErrorKind::Protocol, ProtocolError::OtherProtocol(other))
         }
     }
 }
+
+/// A container sent a packet beyond the packet size.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; raise packet_size here to what the container sends (Undertow sends heads of responses beyond 8192 bytes whatever its own setting)"
+)]
+struct PacketTooLong(#[source] DecodeError);

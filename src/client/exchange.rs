@@ -1,23 +1,30 @@
 //! One request and its response, driven by whoever polls it.
+//!
+//! | part | where |
+//! |---|---|
+//! | what a caller can do, and what is known | here |
+//! | how it begins | `begin` |
+//! | one poll, from the first byte written to the event that comes of it | `drive` |
+//! | how an exchange ends, and what becomes of its connection | `ending` |
+//! | where the connection is between two polls | [`parking`](super::parking) |
 
 mod begin;
+mod drive;
 mod ending;
 
-use super::cause::CloseCause;
-use super::connection::read_error;
 use super::error::{Error, ErrorKind};
 use super::lease::Lease;
 use super::observer::Outcome;
+use super::parking::{Awaits, CallerLimits, Found, Parking};
 use super::span::ExchangeSpan;
-use super::waits::{Late, Waits};
-use crate::net::Silence;
-use crate::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
-use crate::wire::ToWebServer;
+use super::waits::{Step, Waits};
+use crate::proto::{ClientEvent, ClientExchange, Progress};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Bytes waiting to be written from which on no body is taken: more than a head and the one
 /// packet that is due unless the container asks ahead.
@@ -32,82 +39,147 @@ const HIGH_WATER: usize = 262_144;
 ///
 /// After [`ClientEvent::End`] the connection went back to the pool if all seven conditions of
 /// protocol chapter [reuse](crate::docs::protocol::reuse#conditions) hold; otherwise, and when the
-/// exchange is dropped before, it is closed.
+/// exchange is dropped before, it is closed. It is closed too, and its place in the pool is free
+/// again, when the caller does not go on for longer than [`Timeouts`](super::Timeouts) allow: the
+/// next call says so.
 #[derive(Debug)]
 pub struct Exchange {
+    /// The place in the pool, the limits of the request, and the connection while a call has
+    /// it in hand.
     lease: Lease,
+    /// Where the connection is otherwise; `None` when no limit needs that.
+    parking: Option<Arc<Parking>>,
+    /// Who may send what.
     machine: ClientExchange,
+    stage: Stage,
+    writing: Writing,
     waits: Waits,
-    /// `bytes_out` when the write limit was set; progress moves the limit.
-    written_mark: u64,
-    /// `bytes_out` as last seen.
-    written: u64,
-    got_packet: bool,
-    /// What `io.traffic()` was when the exchange began.
-    marks: (u64, u64),
-    /// `bytes_out` when the Forward Request will have left.
-    head_mark: u64,
-    /// Until the first poll.
-    start: Option<Start>,
-    /// The exchange failed without a byte of an answer.
-    unanswered: bool,
-    write_error: Option<io::Error>,
+    bytes: Bytecount,
+    /// Of the response, once its head came.
     status: Option<u16>,
-    /// Bytes received and sent, known at the end.
-    traffic: (u64, u64),
-    outcome: Option<Outcome>,
     span: ExchangeSpan,
 }
 
-/// What is known of the connection before the first poll.
+/// How far an exchange has got.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Not polled yet.
+    New(ConnectionCheck),
+    /// The request is being written, or was, and no packet has come.
+    AwaitingFirstPacket,
+    /// Packets have come, but not the head of the response.
+    AwaitingHead,
+    /// The head has come.
+    Responding,
+    Over(Ending),
+}
+
+/// Whether the connection is asked before the first byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// It was silent a moment ago.
-    Trust,
-    /// It is new, or was silent when it was acquired, which may be long ago.
-    Distrust,
+enum ConnectionCheck {
+    /// It is known to have been silent and open a moment ago.
+    Skip,
+    /// It is new, or the look at it may be long ago.
+    IsStillQuiet,
+}
+
+/// How the bytes of the request leave.
+#[derive(Debug)]
+enum Writing {
+    /// The transport takes what it is given.
+    Flowing,
+    /// It took no more when this many bytes had gone; the write limit runs since then.
+    Stalled { sent: u64 },
+    /// It failed. The container may have answered before: that is read first.
+    Failed(io::Error),
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    outcome: Outcome,
+    /// Bytes received and sent for it.
+    traffic: (u64, u64),
+}
+
+/// Bytes that have gone over the connection, counted as it counts them: from its opening on.
+#[derive(Debug, Clone, Copy)]
+struct Bytecount {
+    /// Received and sent before this exchange.
+    before: (u64, u64),
+    /// Sent when the Forward Request will have left.
+    head_sent_at: u64,
+    /// Sent so far, as the last write told.
+    sent: u64,
+    /// Waiting to be sent while the connection is parked.
+    queued: usize,
 }
 
 impl Exchange {
     /// The Forward Request is queued. The lease was acquired just now.
     pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
-        let (marks, queued) = lease.connection.as_ref().map_or(((0, 0), 0), |connection| {
-            (connection.io.traffic(), connection.io.queued())
-        });
+        let limits = CallerLimits {
+            request_body: lease.timeouts().request_body,
+            response_read: lease.timeouts().response_read,
+            request_by: lease.limits.request_by,
+        };
+        let (before, queued, parking) = match &mut lease.connection {
+            Some(connection) => (
+                connection.io.traffic(),
+                connection.io.queued(),
+                limits
+                    .are_set()
+                    .then(|| connection.parking(&lease.shared.watchdog)),
+            ),
+            None => ((0, 0), 0, None),
+        };
+        if let Some(parking) = &parking {
+            parking.begin(limits, lease.has_permit);
+            lease.shared.start_watchdog(lease.limits.started);
+        }
         let span = ExchangeSpan::new(&lease.shared.id, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
         lease.stopwatch.begin(wanted);
-        let start = if lease.reused {
-            Start::Trust
+        let check = if lease.reused {
+            ConnectionCheck::Skip
         } else {
-            Start::Distrust
+            ConnectionCheck::IsStillQuiet
         };
         Self {
-            waits: Waits::new(lease.limits.request_by),
-            lease,
+            parking,
             machine,
-            written_mark: 0,
-            written: marks.1,
-            got_packet: false,
-            marks,
-            head_mark: marks.1.saturating_add(queued as u64),
-            start: Some(start),
-            unanswered: false,
-            write_error: None,
+            stage: Stage::New(check),
+            writing: Writing::Flowing,
+            waits: Waits::new(lease.limits.request_by),
+            bytes: Bytecount {
+                before,
+                head_sent_at: before.1.saturating_add(queued as u64),
+                sent: before.1,
+                queued,
+            },
             status: None,
-            traffic: (0, 0),
-            outcome: None,
             span,
+            lease,
         }
+    }
+
+    /// The lease may have been held for long, and the first poll may be far: what came
+    /// meanwhile is no answer, and the caller is watched from now on.
+    pub(super) fn begun_by_hand(&mut self) {
+        self.stage = Stage::New(ConnectionCheck::IsStillQuiet);
+        self.park(Awaits::Poll);
     }
 
     /// How far the exchange has got. What the transport has taken counts as sent.
     #[must_use]
     pub fn progress(&self) -> Progress {
+        let Bytecount {
+            sent, head_sent_at, ..
+        } = self.bytes;
         match self.machine.progress() {
             Progress::Responding => Progress::Responding,
-            _ if self.written < self.head_mark => Progress::NotSent,
-            _ if self.written == self.head_mark => Progress::RequestSent,
+            _ if sent < head_sent_at => Progress::NotSent,
+            _ if sent == head_sent_at => Progress::RequestSent,
             queued => queued.max(Progress::RequestSent),
         }
     }
@@ -137,11 +209,15 @@ impl Exchange {
     /// [`poll_event`](Self::poll_event) writes them.
     #[must_use]
     pub fn is_backed_up(&self) -> bool {
-        let connection = self.lease.connection.as_ref();
-        connection.is_some_and(|connection| connection.io.queued() >= HIGH_WATER)
+        let queued = match &self.lease.connection {
+            Some(connection) => connection.io.queued(),
+            None => self.bytes.queued,
+        };
+        queued >= HIGH_WATER
     }
 
     /// Whether the next packet has come already, so that its event need not be waited for.
+    /// Only between [`resume`](Self::resume) and [`pause`](Self::pause).
     pub(crate) fn has_packet(&self) -> bool {
         let connection = self.lease.connection.as_ref();
         connection.is_some_and(|connection| connection.io.has_packet())
@@ -179,37 +255,44 @@ impl Exchange {
     /// [`ErrorKind::InvalidRequest`] when `len` is 0, exceeds [`credit`](Self::credit) or
     /// what `parts` hold.
     pub fn send_body(&mut self, parts: &mut VecDeque<Bytes>, len: usize) -> Result<(), Error> {
-        let available = parts
-            .iter()
-            .fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        let was_parked = self.resume();
+        let sent = self
+            .queue_body(parts, len)
+            .map_err(|error| self.fail(error));
+        if was_parked {
+            self.park(Awaits::Poll);
+        }
+        sent
+    }
+
+    fn queue_body(&mut self, parts: &mut VecDeque<Bytes>, len: usize) -> Result<(), Error> {
+        let available: usize = parts.iter().map(Bytes::len).sum();
         if len > available {
-            return Err(self.fail(Error::new(
+            return Err(Error::new(
                 ErrorKind::InvalidRequest,
                 "fewer body bytes than announced",
-            )));
+            ));
         }
-        let header = match self.machine.send_data(len) {
-            Ok(header) => header,
-            Err(error) => return Err(self.fail(Error::encode(error))),
-        };
         let Some(connection) = &mut self.lease.connection else {
-            return Err(self.fail(Error::bare(ErrorKind::Closed)));
+            return Err(self.gone());
         };
+        let header = self.machine.send_data(len).map_err(Error::encode)?;
         connection.sends(header.len().saturating_add(len));
         let io = &mut connection.io;
         io.queue(&header);
         let mut left = len;
-        while left > 0 {
-            let Some(mut part) = parts.pop_front() else {
-                break;
-            };
+        while let Some(part) = parts.front_mut() {
             let piece = part.split_to(left.min(part.len()));
-            left = left.saturating_sub(piece.len());
-            if !part.is_empty() {
-                parts.push_front(part);
+            if part.is_empty() {
+                parts.pop_front();
             }
+            left = left.saturating_sub(piece.len());
             io.queue_data(piece);
+            if left == 0 {
+                break;
+            }
         }
+        self.waits.stop_if(Step::RequestBody);
         Ok(())
     }
 
@@ -219,15 +302,23 @@ impl Exchange {
     /// # Errors
     /// [`ErrorKind::BodyLength`] when Content-Length promised more bytes.
     pub fn send_end_of_body(&mut self) -> Result<(), Error> {
-        match self.machine.send_end() {
-            Ok(packet) => {
-                if let Some(connection) = &mut self.lease.connection {
-                    connection.io.queue(&packet);
-                }
-                Ok(())
-            }
-            Err(error) => Err(self.fail(Error::new(ErrorKind::BodyLength, error))),
+        let was_parked = self.resume();
+        let sent = self.queue_end_of_body().map_err(|error| self.fail(error));
+        if was_parked {
+            self.park(Awaits::Poll);
         }
+        sent
+    }
+
+    fn queue_end_of_body(&mut self) -> Result<(), Error> {
+        let Some(connection) = &mut self.lease.connection else {
+            return Err(self.gone());
+        };
+        let packet = self.machine.send_end();
+        let packet = packet.map_err(|error| Error::new(ErrorKind::BodyLength, error))?;
+        connection.io.queue(&packet);
+        self.waits.stop_if(Step::RequestBody);
+        Ok(())
     }
 
     /// The next event, having written what is queued.
@@ -247,189 +338,80 @@ impl Exchange {
     /// # Errors
     /// As [`next_event`](Self::next_event).
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        self.resume();
+        let polled = self.poll_in_hand(cx);
+        match &polled {
+            Poll::Ready(Ok(ClientEvent::BodyRequested)) => self.park(Awaits::RequestBody),
+            Poll::Ready(_) => self.park(Awaits::Poll),
+            Poll::Pending => self.pause(),
+        }
+        polled
+    }
+
+    /// As [`poll_event`](Self::poll_event), between [`resume`](Self::resume) and
+    /// [`pause`](Self::pause): for callers that poll several times in a row.
+    pub(crate) fn poll_in_hand(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ClientEvent, Error>> {
         if self.machine.is_ended() {
             return Poll::Ready(Ok(ClientEvent::End));
         }
         let span = std::mem::take(&mut self.span);
-        let result = span.run(|| match self.poll_step(cx) {
+        let polled = span.run(|| match self.drive(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(error))),
             other => other,
         });
         self.span = span;
-        if matches!(result, Poll::Ready(Ok(ClientEvent::End) | Err(_))) {
+        if matches!(polled, Poll::Ready(Ok(ClientEvent::End) | Err(_))) {
             self.report();
         }
-        result
+        polled
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
-        if let Some(start) = self.start.take() {
-            self.adopt_timer();
-            if start == Start::Distrust {
-                self.check_silence(cx)?;
-            }
-        }
-        self.poll_write(cx);
-        let Some(connection) = &mut self.lease.connection else {
-            return Poll::Ready(Err(Error::bare(ErrorKind::Closed)));
+    /// Takes the connection in hand. Tells whether it was parked.
+    pub(crate) fn resume(&mut self) -> bool {
+        let Some(parking) = self.parking.as_ref() else {
+            return false;
         };
-        match connection.poll_payload(cx) {
-            Poll::Ready(Ok(Some(payload))) => {
-                let event = self.receive(cx, payload);
-                match event {
-                    // The end is here, however late; while the head was waited for, there
-                    // was a timer.
-                    Ok(ClientEvent::End | ClientEvent::Head(_)) | Err(_) => Poll::Ready(event),
-                    // A stream that is never behind waits for no timer.
-                    Ok(_) if self.waits.is_over() => {
-                        Poll::Ready(Err(Error::bare(ErrorKind::RequestTimeout)))
-                    }
-                    Ok(_) => Poll::Ready(event),
-                }
-            }
-            Poll::Ready(Ok(None)) => Poll::Ready(Err(self.closed(None))),
-            Poll::Ready(Err(crate::net::ReadError::Io(error))) => {
-                Poll::Ready(Err(self.closed(Some(error))))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error, ErrorKind::Closed))),
-            Poll::Pending => self.poll_waits(cx),
+        if self.lease.connection.is_some() {
+            return false;
         }
-    }
-
-    /// The lease may have been held for long: what came meanwhile is no answer.
-    pub(super) fn distrust(&mut self) {
-        self.start = Some(Start::Distrust);
-    }
-
-    fn adopt_timer(&mut self) {
-        if let Some(connection) = &mut self.lease.connection {
-            self.waits.adopt(std::mem::take(&mut connection.timer));
-        }
-    }
-
-    fn check_silence(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Some(connection) = &mut self.lease.connection else {
-            return Ok(());
-        };
-        let silence = connection.io.silence(cx);
-        let Some(cause) = CloseCause::of(silence) else {
-            return Ok(());
-        };
-        self.unanswered = true;
-        self.lease.close(cause);
-        Err(match silence {
-            Silence::Broken => Error::protocol(unasked()),
-            _ => Error::bare(ErrorKind::Closed),
-        })
-    }
-
-    /// Writes what is queued, as far as the stream takes it.
-    fn poll_write(&mut self, cx: &mut Context<'_>) {
-        let limit = self.lease.timeouts().write;
-        let Some(connection) = &mut self.lease.connection else {
-            return;
-        };
-        if self.write_error.is_some() || connection.io.is_flushed() {
-            return;
-        }
-        let flushed = connection.io.poll_flush(cx);
-        self.written = connection.io.traffic().1;
-        match flushed {
-            Poll::Ready(Ok(())) => {
-                self.machine.request_written();
-                self.waits.write(None);
-                self.lease.stopwatch.written();
+        match parking.take() {
+            Found::Connection(connection) => {
+                self.lease.connection = Some(connection);
+                true
             }
-            // The container may have answered before it closed: read on, and report
-            // this only if there is nothing to read.
-            Poll::Ready(Err(error)) => self.write_error = Some(error),
-            Poll::Pending => {
-                if !self.waits.is_write_set() || self.written != self.written_mark {
-                    self.written_mark = self.written;
-                    self.waits.write(limit);
-                }
+            Found::Nothing => false,
+            Found::Cleared(cleared) => {
+                self.cleared(cleared);
+                false
             }
         }
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>, payload: Bytes) -> Result<ClientEvent, Error> {
-        let Some(connection) = &self.lease.connection else {
-            return Err(Error::bare(ErrorKind::Closed));
-        };
-        let sending = self.write_error.is_none() && !connection.io.is_flushed();
-        if self.written < self.head_mark {
-            // Nobody can answer a request before it is there.
-            return Err(match self.write_error.take() {
-                Some(error) => Error::io(ErrorKind::Write, error),
-                None => Error::protocol(unasked()),
-            });
-        }
-        if !std::mem::replace(&mut self.got_packet, true) {
-            self.lease.stopwatch.first_packet();
-        }
-        self.waits.read(None);
-        let packet = ToWebServer::parse(payload).map_err(|error| Error::protocol(error.into()))?;
-        let reuse = matches!(packet, ToWebServer::EndResponse { reuse: true });
-        let asked = matches!(packet, ToWebServer::GetBodyChunk { .. });
-        if asked && sending && self.lease.shared.config.body_requests == 1 {
-            return Err(Error::protocol(ProtocolError::BodyRequestedTwice));
-        }
-        let event = self.machine.receive(packet).map_err(Error::protocol)?;
-        match &event {
-            ClientEvent::Head(head) => self.status = Some(head.status()),
-            ClientEvent::End => self.end(cx, reuse),
-            _ => {}
-        }
-        Ok(event)
-    }
-
-    fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
-        let connection = self.lease.connection.as_ref();
-        let sending = connection.is_some_and(|connection| !connection.io.is_flushed());
-        let timeouts = self.lease.timeouts();
-        let (limit, kind) = if self.got_packet {
-            (timeouts.between_packets, ErrorKind::BetweenPacketsTimeout)
+    /// Parks the connection after a poll that was pending.
+    pub(crate) fn pause(&mut self) {
+        let awaits = if self.machine.credit().is_some() {
+            Awaits::RequestBody
         } else {
-            (timeouts.response_head, ErrorKind::ResponseHeadTimeout)
+            Awaits::Wakeup(self.waits.next())
         };
-        // While the container waits for us its silence is no fault; once nothing can reach
-        // it any more, it is.
-        if self.write_error.is_none() && (sending || self.machine.credit().is_some()) {
-            self.waits.read(None);
-        } else if !self.waits.is_read_set() {
-            self.waits.read(limit);
+        self.park(awaits);
+    }
+
+    /// Parks the connection after a poll that gave the caller something.
+    pub(crate) fn pause_ready(&mut self) {
+        self.park(Awaits::Poll);
+    }
+
+    fn park(&mut self, awaits: Awaits) {
+        let Some(parking) = &self.parking else {
+            return;
+        };
+        if let Some(connection) = self.lease.connection.take() {
+            self.bytes.queued = connection.io.queued();
+            parking.park(connection, awaits);
         }
-        Poll::Ready(Err(match ready!(self.waits.poll(cx)) {
-            Late::Write => Error::bare(ErrorKind::WriteTimeout),
-            Late::Read if self.write_error.is_some() => self.closed(None),
-            Late::Read => Error::bare(kind),
-            Late::Request => Error::bare(ErrorKind::RequestTimeout),
-        }))
-    }
-
-    /// Whether the exchange failed before one byte of an answer came.
-    pub(crate) fn is_unanswered(&self) -> bool {
-        self.unanswered
-    }
-
-    /// Gives the exchange up because of an error of the caller's side.
-    pub(crate) fn abandon(&mut self, error: Error) -> Error {
-        let error = self.fail(error);
-        self.report();
-        error
-    }
-
-    /// What is left after a failure: the place, if the connection was stale, so that
-    /// [`Lease::reopen`] need not wait for one.
-    pub(crate) fn take_lease(&mut self) -> Lease {
-        self.lease.take()
-    }
-}
-
-/// Bytes that came before the request was sent.
-fn unasked() -> ProtocolError {
-    ProtocolError::Unexpected {
-        packet: "data",
-        state: "before the request was sent",
     }
 }

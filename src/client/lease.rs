@@ -74,10 +74,14 @@ impl Lease {
 
     /// Gives up the permit. The connection must be closed or put back before.
     pub(super) fn release_permit(&mut self) {
-        if std::mem::take(&mut self.has_permit) && self.shared.permits.release() {
-            // The pool was made smaller: what was put back may be one too many.
-            self.shared.trim_idle();
+        if std::mem::take(&mut self.has_permit) {
+            self.shared.release_permit();
         }
+    }
+
+    /// The watchdog has given up the permit.
+    pub(super) fn forget_permit(&mut self) {
+        self.has_permit = false;
     }
 
     /// Moves the permit out of an exchange that has failed.

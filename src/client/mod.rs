@@ -1,9 +1,10 @@
 //! The web server's role: a pool of connections to one container, and one exchange at a
 //! time on each of them.
 //!
-//! The task that calls drives the socket: nothing is spawned, no channel lies between. An
-//! [`Exchange`] owns its connection; it gives it back to its [`Pool`] only from the one state in
-//! which nothing can be left over (protocol chapter
+//! The task that calls drives the socket: no channel lies between. The only task that a pool
+//! spawns is its watchdog: it runs while connections are in use, and ends exchanges whose caller
+//! stays away. An [`Exchange`] owns its connection; it gives it back to its [`Pool`] only from the
+//! one state in which nothing can be left over (protocol chapter
 //! [reuse](crate::docs::protocol::reuse#conditions)), and closes it in every other case, also when
 //! it is dropped.
 //!
@@ -34,6 +35,7 @@ mod limits;
 mod local_resources;
 mod maintain;
 mod observer;
+mod parking;
 mod permits;
 mod phases;
 mod pool;
@@ -44,6 +46,7 @@ mod tcp;
 mod timeouts;
 mod transport;
 mod waits;
+mod watchdog;
 
 pub use address::{Address, InvalidAddress};
 pub use cause::CloseCause;

@@ -10,6 +10,7 @@ use super::observer::{ConnectionReport, PoolId};
 use super::permits::Permits;
 use super::stats::{Counters, PoolStats};
 use super::transport::Connect;
+use super::watchdog::Watchdog;
 use crate::net::Silence;
 use crate::proto::Progress;
 use crate::trace::event;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) idle: IdleList,
     pub(super) counters: Counters,
+    pub(super) watchdog: Watchdog,
     /// Wakes who keeps the pool in order, when there is no pool any more.
     pub(super) is_shut: Notify,
     lifetimes: Mutex<fastrand::Rng>,
@@ -44,6 +46,7 @@ impl Shared {
             permits: Permits::new(config.max_connections, config.max_waiting),
             idle: IdleList::new(&config),
             counters: Counters::new(),
+            watchdog: Watchdog::new(&config.timeouts),
             is_shut: Notify::new(),
             lifetimes: Mutex::new(lifetimes),
             config,
@@ -125,6 +128,14 @@ impl Shared {
         } else {
             let surplus = self.idle.push(connection, now);
             self.close_all(surplus);
+        }
+    }
+
+    /// Gives up a permit. Its connection must be closed or put back before.
+    pub(super) fn release_permit(&self) {
+        if self.permits.release() {
+            // The pool was made smaller: what was put back may be one too many.
+            self.trim_idle();
         }
     }
 

@@ -72,7 +72,11 @@ pub struct TimeoutCounts {
     pub cping: u64,
     /// A write without progress.
     pub write: u64,
-    /// Waiting for the first packet.
+    /// Waiting for the caller to give request body.
+    pub request_body: u64,
+    /// Waiting for the caller to go on reading.
+    pub response_read: u64,
+    /// Waiting for the head of the response.
     pub response_head: u64,
     /// Waiting for the next packet.
     pub between_packets: u64,
@@ -244,6 +248,8 @@ impl Counters {
                 connect: 0,
                 cping: 0,
                 write: 0,
+                request_body: 0,
+                response_read: 0,
                 response_head: 0,
                 between_packets: 0,
                 request: 0,
@@ -268,6 +274,8 @@ impl Counters {
             connect: both(ErrorKind::ConnectTimeout, ErrorKind::ConnectCutShort),
             cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort).saturating_add(probes),
             write: stats.failed_with(ErrorKind::WriteTimeout),
+            request_body: stats.failed_with(ErrorKind::RequestBodyTimeout),
+            response_read: stats.failed_with(ErrorKind::ResponseReadTimeout),
             response_head: stats.failed_with(ErrorKind::ResponseHeadTimeout),
             between_packets: stats.failed_with(ErrorKind::BetweenPacketsTimeout),
             request: stats.failed_with(ErrorKind::RequestTimeout),

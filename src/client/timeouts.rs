@@ -11,8 +11,10 @@ use tokio::time::Instant;
 /// | [`connect`](Self::with_connect) | 5 s | `connectiontimeout` | `socket_connect_timeout` |
 /// | [`cping`](Self::with_cping) | 5 s | `ping` | `ping_timeout` |
 /// | [`write`](Self::with_write) | 30 s | `timeout` | `socket_timeout` |
+/// | [`request_body`](Self::with_request_body) | 20 s | `RequestReadTimeout` | - |
 /// | [`response_head`](Self::with_response_head) | 60 s | `timeout` | `reply_timeout` |
 /// | [`between_packets`](Self::with_between_packets) | 60 s | `timeout` | `reply_timeout` |
+/// | [`response_read`](Self::with_response_read) | 60 s | `Timeout` | - |
 /// | [`request`](Self::with_request) | 1 h | - | - |
 ///
 /// Each has an [`ErrorKind`](super::ErrorKind) of its own. A step that runs out of the time
@@ -25,8 +27,10 @@ pub struct Timeouts {
     pub(super) connect: Option<Duration>,
     pub(super) cping: Option<Duration>,
     pub(super) write: Option<Duration>,
+    pub(super) request_body: Option<Duration>,
     pub(super) response_head: Option<Duration>,
     pub(super) between_packets: Option<Duration>,
+    pub(super) response_read: Option<Duration>,
     pub(super) request: Option<Duration>,
 }
 
@@ -38,8 +42,10 @@ impl Default for Timeouts {
             connect: seconds(5),
             cping: seconds(5),
             write: seconds(30),
+            request_body: seconds(20),
             response_head: seconds(60),
             between_packets: seconds(60),
+            response_read: seconds(60),
             request: seconds(3600),
         }
     }
@@ -77,8 +83,18 @@ impl Timeouts {
         self
     }
 
-    /// From the request to the first packet of the container. Time in which the container
-    /// waits for the request body does not count.
+    /// How long the container may wait for a packet of the request body while the caller gives
+    /// nothing of it. Each packet that is given, and each packet of the response, starts the
+    /// time anew. As with [`with_response_read`](Self::with_response_read) nobody need poll.
+    #[must_use]
+    pub fn with_request_body(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.request_body = limit.into();
+        self
+    }
+
+    /// From the request, or the last packet of its body, to the head of the response. What
+    /// comes before the head, such as a flush or an interim status, does not lengthen it; time
+    /// in which the container waits for request body does not count.
     #[must_use]
     pub fn with_response_head(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.response_head = limit.into();
@@ -94,8 +110,19 @@ impl Timeouts {
         self
     }
 
+    /// How long the caller may stay away from an exchange that could go on: from the head, or
+    /// a frame of the body, to the next poll. Where the caller passes the response on, this
+    /// cuts clients that take nothing at all. A task of the pool enforces it, so that it holds
+    /// although nobody polls; that task looks once a second, or more often for short limits.
+    #[must_use]
+    pub fn with_response_read(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.response_read = limit.into();
+        self
+    }
+
     /// The whole request, from the call that acquires a connection to the end of the
-    /// response. Switch it off for responses without an end, such as server-sent events.
+    /// response. Once an exchange has begun it holds whether anybody polls it or not, as
+    /// [`with_response_read`](Self::with_response_read) does. Switch it off for responses without an end, such as server-sent events.
     #[must_use]
     pub fn with_request(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.request = limit.into();
@@ -121,8 +148,10 @@ pub struct RequestTimeouts {
     connect: Own,
     cping: Own,
     write: Own,
+    request_body: Own,
     response_head: Own,
     between_packets: Own,
+    response_read: Own,
     request: Own,
     deadline: Option<Instant>,
 }
@@ -152,8 +181,10 @@ impl RequestTimeouts {
             connect: Own::None,
             cping: Own::None,
             write: Own::None,
+            request_body: Own::None,
             response_head: Own::None,
             between_packets: Own::None,
+            response_read: Own::None,
             request: Own::None,
             deadline: None,
         }
@@ -187,6 +218,13 @@ impl RequestTimeouts {
         self
     }
 
+    /// See [`Timeouts::with_request_body`].
+    #[must_use]
+    pub fn with_request_body(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.request_body = Own::Limit(limit.into());
+        self
+    }
+
     /// See [`Timeouts::with_response_head`].
     #[must_use]
     pub fn with_response_head(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -198,6 +236,13 @@ impl RequestTimeouts {
     #[must_use]
     pub fn with_between_packets(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.between_packets = Own::Limit(limit.into());
+        self
+    }
+
+    /// See [`Timeouts::with_response_read`].
+    #[must_use]
+    pub fn with_response_read(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.response_read = Own::Limit(limit.into());
         self
     }
 
@@ -227,8 +272,10 @@ impl RequestTimeouts {
             connect: self.connect.or(pool.connect),
             cping: self.cping.or(pool.cping),
             write: self.write.or(pool.write),
+            request_body: self.request_body.or(pool.request_body),
             response_head: self.response_head.or(pool.response_head),
             between_packets: self.between_packets.or(pool.between_packets),
+            response_read: self.response_read.or(pool.response_read),
             request: self.request.or(pool.request),
         })
     }
@@ -268,7 +315,9 @@ mod tests {
             .with_cping(SECOND)
             .with_write(SECOND)
             .with_response_head(SECOND)
+            .with_request_body(SECOND)
             .with_between_packets(None)
+            .with_response_read(SECOND)
             .with_request(None)
             .over(&pool);
         let expected = Timeouts::default()
@@ -277,7 +326,9 @@ mod tests {
             .with_cping(SECOND)
             .with_write(SECOND)
             .with_response_head(SECOND)
+            .with_request_body(SECOND)
             .with_between_packets(None)
+            .with_response_read(SECOND)
             .with_request(None);
         assert_eq!(own, Some(expected));
     }

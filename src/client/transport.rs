@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,7 +27,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {
 
 /// A byte stream to a container: TCP, a Unix socket, TLS, or anything else that reads and
 /// writes.
-pub struct Transport(Box<dyn Io>);
+pub struct Transport {
+    // The lock is there for `Sync` alone, which the bodies of responses are expected to be.
+    io: Mutex<Box<dyn Io>>,
+    is_write_vectored: bool,
+}
 
 impl Transport {
     /// Wraps a stream. Turn on `TCP_NODELAY` for TCP before.
@@ -38,15 +43,24 @@ impl Transport {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self(Box::new(stream))
+        Self {
+            is_write_vectored: stream.is_write_vectored(),
+            io: Mutex::new(Box::new(stream)),
+        }
+    }
+
+    /// Nobody else can hold the lock.
+    fn io(&mut self) -> Pin<&mut Box<dyn Io>> {
+        Pin::new(self.io.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the kernel for a byte without taking it and without waiting: 0 bytes mean that
     /// the container has closed. `None` when this is no socket.
     pub(super) fn peek(&self) -> Option<io::Result<usize>> {
         let mut byte = [MaybeUninit::uninit(); 1];
+        let io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
         // The box is an `Io` too.
-        let stream = (*self.0).as_any();
+        let stream = (**io).as_any();
         // Neither socket blocks: that is how tokio has them.
         if let Some(stream) = stream.downcast_ref::<TcpStream>() {
             return Some(SockRef::from(stream).peek(&mut byte));
@@ -71,7 +85,7 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        self.io().poll_read(cx, buf)
     }
 }
 
@@ -81,15 +95,15 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        self.io().poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.io().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        self.io().poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -97,11 +111,11 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        self.io().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.is_write_vectored
     }
 }
 

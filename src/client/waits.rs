@@ -1,4 +1,5 @@
-//! The waits of an exchange, on one timer.
+//! What an exchange waits for, and until when: one step at a time and the end of the whole
+//! request, on one timer.
 
 use crate::net::Deadline;
 use std::task::{Context, Poll, ready};
@@ -8,16 +9,29 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     timer: Deadline,
-    write: Option<Instant>,
-    read: Option<Instant>,
+    /// What is waited for now, and when that has taken too long.
+    step: Option<(Step, Option<Instant>)>,
+    /// When the whole request must be over.
     request: Option<Instant>,
 }
 
-/// The wait that took too long.
+/// What an exchange waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Late {
+pub(super) enum Step {
+    /// The transport takes no bytes of the request.
     Write,
-    Read,
+    /// The caller has no body for a container that waits for it.
+    RequestBody,
+    /// The container has not sent the head of the response.
+    ResponseHead,
+    /// The container has sent the head, and is to go on.
+    NextPacket,
+}
+
+/// The limit that ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expired {
+    Step(Step),
     Request,
 }
 
@@ -41,20 +55,36 @@ impl Waits {
         std::mem::take(&mut self.timer)
     }
 
-    pub(super) fn write(&mut self, limit: Option<Duration>) {
-        self.write = from_now(limit);
+    /// Waits for this step. The time of a step that is waited for already goes on.
+    pub(super) fn wait_for(&mut self, step: Step, limit: Option<Duration>) {
+        if !self.is_current(step) {
+            self.start(step, limit);
+        }
     }
 
-    pub(super) fn is_write_set(&self) -> bool {
-        self.write.is_some()
+    /// Waits for this step, from now on.
+    pub(super) fn start(&mut self, step: Step, limit: Option<Duration>) {
+        // A limit beyond what the clock can express is no limit.
+        let by = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.step = Some((step, by));
     }
 
-    pub(super) fn read(&mut self, limit: Option<Duration>) {
-        self.read = from_now(limit);
+    /// What was waited for has happened, if it was this.
+    pub(super) fn stop_if(&mut self, step: Step) {
+        if self.is_current(step) {
+            self.step = None;
+        }
     }
 
-    pub(super) fn is_read_set(&self) -> bool {
-        self.read.is_some()
+    /// What was waited for has happened, unless it was this.
+    pub(super) fn stop_unless(&mut self, step: Step) {
+        if !self.is_current(step) {
+            self.step = None;
+        }
+    }
+
+    fn is_current(&self, step: Step) -> bool {
+        self.step.is_some_and(|(current, _)| current == step)
     }
 
     /// Whether the exchange must be over by now.
@@ -62,27 +92,28 @@ impl Waits {
         self.request.is_some_and(|end| end <= Instant::now())
     }
 
-    /// Ready when one of them took too long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
-        let all = [
-            (self.write, Late::Write),
-            (self.read, Late::Read),
-            (self.request, Late::Request),
-        ];
-        // The first of several that end at the same moment.
-        let set = all.into_iter().filter_map(|(at, late)| Some((at?, late)));
-        let Some((at, late)) = set.min_by_key(|(at, _)| *at) else {
+    /// When the next limit runs out, if nothing happens.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let step = self.step.and_then(|(_, by)| by);
+        match (step, self.request) {
+            (Some(step), Some(request)) => Some(step.min(request)),
+            (step, request) => step.or(request),
+        }
+    }
+
+    /// Ready when something took too long.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let Some(next) = self.next() else {
             return Poll::Pending;
         };
-        self.timer.set_at(Some(at));
+        self.timer.set_at(Some(next));
         ready!(self.timer.poll(cx));
-        Poll::Ready(late)
+        // The step comes first if both end at the same moment.
+        Poll::Ready(match self.step {
+            Some((step, Some(by))) if by == next => Expired::Step(step),
+            _ => Expired::Request,
+        })
     }
-}
-
-fn from_now(limit: Option<Duration>) -> Option<Instant> {
-    // A limit beyond what the clock can express is no limit.
-    limit.and_then(|limit| Instant::now().checked_add(limit))
 }
 
 #[cfg(test)]
@@ -92,21 +123,31 @@ mod tests {
     use std::future::poll_fn;
 
     #[tokio::test(start_paused = true)]
-    async fn the_earliest_is_named() {
+    async fn what_ran_out_is_named() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut waits = Waits::new(Some(start + second * 5));
-        waits.read(Some(second * 2));
-        waits.write(Some(second * 3));
-        assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Late::Read);
+        waits.wait_for(Step::ResponseHead, Some(second * 2));
+        let expired = poll_fn(|cx| waits.poll(cx)).await;
+        assert_eq!(expired, Expired::Step(Step::ResponseHead));
         assert_eq!(start.elapsed(), second * 2);
-        waits.read(None);
-        assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Late::Write);
+
+        waits.start(Step::Write, Some(second));
+        waits.wait_for(Step::Write, Some(second * 60));
+        assert_eq!(waits.next(), Some(start + second * 3), "its time goes on");
+        waits.stop_if(Step::NextPacket);
+        waits.stop_unless(Step::Write);
+        let expired = poll_fn(|cx| waits.poll(cx)).await;
+        assert_eq!(expired, Expired::Step(Step::Write));
         assert_eq!(start.elapsed(), second * 3);
-        waits.write(None);
+
+        waits.stop_if(Step::Write);
         assert!(!waits.is_over());
-        assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Late::Request);
+        assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Expired::Request);
         assert_eq!(start.elapsed(), second * 5);
         assert!(waits.is_over());
-        assert!(poll_fn(|cx| Poll::Ready(Waits::new(None).poll(cx).is_pending())).await);
+
+        let mut none = Waits::new(None);
+        none.wait_for(Step::NextPacket, None);
+        assert!(poll_fn(|cx| Poll::Ready(none.poll(cx).is_pending())).await);
     }
 }

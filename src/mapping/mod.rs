@@ -12,6 +12,7 @@ pub(crate) mod balancer;
 #[cfg(feature = "client")]
 pub(crate) mod client;
 pub(crate) mod names;
+mod reason_phrase;
 #[cfg(feature = "client")]
 pub(crate) mod repeat;
 #[cfg(feature = "client")]
@@ -38,6 +39,7 @@ mod tls_facts;
 #[cfg(feature = "client")]
 mod upload;
 
+pub use reason_phrase::ReasonPhrase;
 #[cfg(feature = "server")]
 pub use request_decode::request_parts;
 #[cfg(feature = "client")]

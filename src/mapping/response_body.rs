@@ -2,7 +2,7 @@
 //! sends what is left of the request body.
 
 use super::upload::Upload;
-use crate::client::{Error, Exchange, Lease};
+use crate::client::{Error, ErrorKind, Exchange, Lease};
 use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
@@ -14,15 +14,24 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-/// How long the last data of a response waits for End Response.
+/// How long a response of which all has come waits for End Response.
 const HOLD: Duration = Duration::from_millis(50);
 
 /// The body of a response from a container.
 ///
-/// It ends only when the container has said so: a connection that closes early, and a
-/// body that does not have its announced length, are errors. When it ends the connection
-/// goes back to its pool. Dropping it before that closes the connection, unless the end
-/// has already arrived.
+/// With a `Content-Length` it ends when all promised bytes have come, whether the container
+/// then says that this was the end or not; without, only when the container says so: a
+/// connection that closes early is an error, and so is a body that is longer or shorter than
+/// promised. When the container has ended the response the connection goes back to its pool.
+/// Dropping the body before that closes the connection, unless the end has already arrived.
+///
+/// An error never comes in the same turn as what was given before it: the body is pending once
+/// in between. So a server that writes when there is nothing to read, as hyper does, has sent
+/// the head and the data by then, and its client sees a response that was cut off. Without
+/// that hyper would close a kept-alive connection without a single byte, which clients take
+/// for a connection that was stale, and they would send a POST again.
+///
+/// Errors say who caused them ([`Error::blame`]), after the head as before it.
 pub struct ResponseBody(Box<State>);
 
 /// On the heap: responses are moved a lot on their way.
@@ -30,10 +39,23 @@ struct State {
     exchange: Exchange,
     // Bodies of requests need not be `Sync`, bodies of responses are expected to be.
     upload: Mutex<Upload>,
-    /// The last data, until the end has come too.
-    held: Option<Bytes>,
+    stage: Stage,
     hold: Deadline,
-    done: bool,
+    /// Whether the reader was given something, and has not been told to wait since.
+    has_given: bool,
+}
+
+enum Stage {
+    /// More of the head or of the data is to come.
+    Receiving,
+    /// All data has come, End Response has not. The last data is held back meanwhile, unless
+    /// it was to be flushed: HTTP writers stop asking once Content-Length is reached, and the
+    /// end comes right behind, though not always in the same read.
+    Complete(Option<Bytes>),
+    /// The exchange failed, and the reader does not know yet.
+    Failed(Error),
+    /// The reader has got everything.
+    Done,
 }
 
 impl ResponseBody {
@@ -41,16 +63,16 @@ impl ResponseBody {
         Self(Box::new(State {
             exchange,
             upload: Mutex::new(upload),
-            held: None,
+            stage: Stage::Receiving,
             hold: Deadline::default(),
-            done: false,
+            has_given: false,
         }))
     }
 
     /// What is left of a failed exchange.
     pub(super) fn into_parts(mut self) -> (Upload, Lease) {
         let state = &mut *self.0;
-        state.done = true;
+        state.stage = Stage::Done;
         let upload = std::mem::take(unlocked(&mut state.upload));
         (upload, state.exchange.take_lease())
     }
@@ -60,18 +82,32 @@ impl ResponseBody {
         self.0.exchange.is_unanswered()
     }
 
-    /// The head of the response. Of a response without body also its end, so that the
-    /// connection is free again and a caller that never polls the body loses nothing.
+    /// The head of the response. Of a response without body also its end, if that comes soon,
+    /// so that the connection is free again and a caller that never polls the body loses
+    /// nothing.
     pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Option<SendHeaders>,
     ) -> Poll<Result<(), Error>> {
-        self.0.poll_head(cx, head)
+        self.0.in_hand(|state| state.poll_head(cx, head))
     }
 }
 
 impl State {
+    /// Runs one poll with the connection in hand.
+    fn in_hand<T>(&mut self, poll: impl FnOnce(&mut Self) -> Poll<T>) -> Poll<T> {
+        self.exchange.resume();
+        let polled = poll(self);
+        self.has_given = polled.is_ready();
+        if self.has_given {
+            self.exchange.pause_ready();
+        } else {
+            self.exchange.pause();
+        }
+        polled
+    }
+
     /// Both directions, up to the next event that concerns the caller.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
         // Of several questions that have come together all answers leave together.
@@ -85,7 +121,7 @@ impl State {
                 }
             }
             let full = self.exchange.is_backed_up();
-            match self.exchange.poll_event(cx) {
+            match self.exchange.poll_in_hand(cx) {
                 Poll::Ready(Ok(ClientEvent::BodyRequested)) => asked = true,
                 Poll::Ready(Ok(ClientEvent::Ignored)) => asked = false,
                 // There is room again for the rest of the answers.
@@ -95,34 +131,102 @@ impl State {
         }
     }
 
-    /// Whether the last data has waited for the end long enough, from the first look on.
-    fn is_held_enough(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.hold.is_set() {
-            self.hold.set(Some(HOLD));
-        }
-        self.hold.poll(cx).is_ready()
-    }
-
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Option<SendHeaders>,
     ) -> Poll<Result<(), Error>> {
-        loop {
-            if head.is_some() && self.exchange.response_left() != Some(0) {
-                return Poll::Ready(Ok(()));
+        while head.is_none() {
+            if let ClientEvent::Head(packet) = ready!(self.poll_event(cx))? {
+                *head = Some(packet);
             }
-            match ready!(self.poll_event(cx))? {
-                ClientEvent::Head(packet) => *head = Some(packet),
-                ClientEvent::End => {
-                    self.done = true;
-                    return Poll::Ready(Ok(()));
-                }
-                // Data beyond what was announced is an error of the exchange.
-                _ => {}
+        }
+        if self.exchange.response_left() != Some(0) {
+            return Poll::Ready(Ok(()));
+        }
+        self.stage = Stage::Complete(None);
+        loop {
+            if let Release::Response = ready!(self.poll_release(cx))? {
+                self.stage = Stage::Done;
+                return Poll::Ready(Ok(()));
             }
         }
     }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            match &mut self.stage {
+                Stage::Receiving => match ready!(self.poll_event(cx)) {
+                    Ok(ClientEvent::Data(data)) if self.exchange.response_left() != Some(0) => {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                    Ok(ClientEvent::Data(data)) => self.stage = Stage::Complete(Some(data)),
+                    Ok(ClientEvent::End) => self.stage = Stage::Done,
+                    Ok(_) => {}
+                    Err(error) => self.stage = Stage::Failed(error),
+                },
+                Stage::Complete(_) => {
+                    let release = ready!(self.poll_release(cx));
+                    let next = match release {
+                        Ok(Release::Data) => Stage::Complete(None),
+                        Ok(Release::Response) => Stage::Done,
+                        Err(error) => Stage::Failed(error),
+                    };
+                    match std::mem::replace(&mut self.stage, next) {
+                        Stage::Complete(Some(data)) if !self.is_failed() => {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                        _ => {}
+                    }
+                }
+                Stage::Failed(_) if self.has_given => {
+                    // What was given leaves before the connection is cut: see the type.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Stage::Failed(_) => match std::mem::replace(&mut self.stage, Stage::Done) {
+                    Stage::Failed(error) => return Poll::Ready(Some(Err(error))),
+                    _ => return Poll::Ready(None),
+                },
+                Stage::Done => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// After all data: until it need not be held back any longer, or the whole response is
+    /// over, or has waited for that long enough. Nothing that goes wrong now changes a response
+    /// that is complete, except that it turns out to be longer than promised.
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<Result<Release, Error>> {
+        loop {
+            match self.poll_event(cx) {
+                Poll::Ready(Ok(ClientEvent::Flush)) => return Poll::Ready(Ok(Release::Data)),
+                Poll::Ready(Ok(ClientEvent::End)) => return Poll::Ready(Ok(Release::Response)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::Protocol => {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(Release::Response)),
+                Poll::Pending => {
+                    if !self.hold.is_set() {
+                        self.hold.set(Some(HOLD));
+                    }
+                    return self.hold.poll(cx).map(|()| Ok(Release::Response));
+                }
+            }
+        }
+    }
+
+    fn is_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed(_))
+    }
+}
+
+/// What need not be held back any longer.
+enum Release {
+    /// The last data: it is to be flushed.
+    Data,
+    /// All of the response.
+    Response,
 }
 
 /// Nobody else can hold the lock: it is there for `Sync` alone.
@@ -138,52 +242,26 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = &mut *self.0;
-        if this.done {
+        let state = &mut *self.0;
+        if let Stage::Done = state.stage {
             return Poll::Ready(None);
         }
-        loop {
-            return match this.poll_event(cx) {
-                Poll::Ready(Ok(ClientEvent::Data(data))) => {
-                    if this.exchange.response_left() != Some(0) {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                    // HTTP writers stop asking once Content-Length is reached. The end comes
-                    // right behind, though not always in the same read: wait for it a
-                    // little, so that the connection can be reused.
-                    this.held = Some(data);
-                    continue;
-                }
-                Poll::Ready(Ok(ClientEvent::End)) => {
-                    this.done = true;
-                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
-                }
-                // What is asked to be flushed does not wait.
-                Poll::Ready(Ok(ClientEvent::Flush)) if this.held.is_some() => {
-                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
-                }
-                Poll::Ready(Ok(_)) => continue,
-                Poll::Ready(Err(error)) => {
-                    this.done = true;
-                    Poll::Ready(Some(Err(error)))
-                }
-                Poll::Pending if this.held.is_some() && this.is_held_enough(cx) => {
-                    Poll::Ready(this.held.take().map(|data| Ok(Frame::data(data))))
-                }
-                Poll::Pending => Poll::Pending,
-            };
-        }
+        let data = ready!(state.in_hand(|state| state.poll_data(cx)));
+        Poll::Ready(data.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.done
+        matches!(self.0.stage, Stage::Done)
     }
 
     fn size_hint(&self) -> SizeHint {
         let state = &*self.0;
-        let held = state.held.as_ref().map_or(0, Bytes::len) as u64;
+        let held = match &state.stage {
+            Stage::Complete(Some(data)) => data.len() as u64,
+            Stage::Complete(None) | Stage::Done => return SizeHint::with_exact(0),
+            Stage::Receiving | Stage::Failed(_) => 0,
+        };
         match state.exchange.response_left() {
-            _ if state.done => SizeHint::with_exact(0),
             Some(left) => SizeHint::with_exact(left.saturating_add(held)),
             None => SizeHint::new(),
         }
@@ -193,7 +271,8 @@ impl Body for ResponseBody {
 impl Drop for State {
     fn drop(&mut self) {
         // All data was delivered and only the end was not polled for: it may be here by now.
-        if !self.done && self.exchange.response_left() == Some(0) {
+        if self.exchange.response_left() == Some(0) && !self.exchange.is_ended() {
+            self.exchange.resume();
             let _ = self.poll_event(&mut Context::from_waker(Waker::noop()));
         }
     }
@@ -204,7 +283,7 @@ impl fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody")
             .field("peer", &self.0.exchange.peer())
             .field("left", &self.0.exchange.response_left())
-            .field("done", &self.0.done)
+            .field("ended", &self.0.exchange.is_ended())
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,14 @@
 //! Send Headers as `http::Response`, without its body.
 
+use super::ReasonPhrase;
 use super::names::{is_hop_by_hop, is_nominated, response_name};
 use crate::wire::SendHeaders;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 /// Builds an `http::Response`. Hop-by-hop headers are left out, and so is the length of a
-/// 204. The reason phrase of the container is not used ([`SendHeaders::reason`]).
+/// 204. Of several `Content-Length` lines, which say the same, one is left. A reason phrase of
+/// the container's own is in the extensions ([`ReasonPhrase`]).
 ///
 /// Header values are slices of the packet, which they keep alive.
 #[must_use]
@@ -31,7 +33,12 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
             continue;
         }
         nominates |= name == header::CONNECTION;
-        if let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(header.value)) {
+        let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(header.value)) else {
+            continue;
+        };
+        if name == header::CONTENT_LENGTH {
+            map.insert(name, value);
+        } else {
             map.append(name, value);
         }
     }
@@ -50,5 +57,8 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
         map.remove(header::CONTENT_LENGTH);
     }
     *response.headers_mut() = map;
+    if let Some(reason) = ReasonPhrase::of(head) {
+        response.extensions_mut().insert(reason);
+    }
     response
 }

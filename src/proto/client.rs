@@ -312,13 +312,20 @@ impl ClientExchange {
                 self.phase = Phase::Ended { reuse };
                 Ok(ClientEvent::End)
             }
+            // Without another head behind it an interim status was meant to be the response's.
+            ToWebServer::SendBodyChunk(_) | ToWebServer::EndResponse { .. }
+                if (100..200).contains(&self.status) =>
+            {
+                Err(ProtocolError::InformationalStatus(self.status))
+            }
             packet => Err(unexpected(&packet, state)),
         }
     }
 
     fn head(&mut self, head: SendHeaders) -> Result<ClientEvent, ProtocolError> {
         self.progress = Progress::Responding;
-        match head.status() {
+        self.status = head.status();
+        match self.status {
             // Protocol chapter "exchange": nobody is known to send these; waiting for the final
             // head is safe.
             100 | 102 | 103 => return Ok(ClientEvent::Ignored),
@@ -326,7 +333,6 @@ impl ClientExchange {
             204 | 205 | 304 => self.no_body = true,
             _ => {}
         }
-        self.status = head.status();
         self.expected = head.content_length();
         self.phase = Phase::Streaming;
         Ok(ClientEvent::Head(head))

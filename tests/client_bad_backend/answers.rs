@@ -102,7 +102,7 @@ async fn the_wrong_packet_first() {
             "an announced length that is too long",
             vec![0x41, 0x42, 0x20, 0x01],
             BEFORE,
-            "byte 2: payload length is 8193 bytes",
+            "byte 2: payload length is 8193 bytes, more than the 8192 this packet size allows; raise packet_size here",
         ),
         protocol(
             "half an End",
@@ -131,6 +131,18 @@ async fn heads_that_are_wrong() {
         ),
         protocol("status 101", head(101, &[]), AFTER, "status 101"),
         protocol("status 199", head(199, &[]), AFTER, "status 199"),
+        protocol(
+            "status 103 of an application, without data",
+            [head(103, &[]), END_RESPONSE_REUSE.to_vec()].concat(),
+            AFTER,
+            "status 103, which AJP cannot carry",
+        ),
+        protocol(
+            "status 103 of an application, with data",
+            [head(103, &[]), chunk(b"one")].concat(),
+            AFTER,
+            "status 103, which AJP cannot carry",
+        ),
         protocol(
             "CR LF in a value",
             answer_packet(&split),
@@ -217,23 +229,35 @@ async fn connections_that_end_too_early() {
         closed("at once", vec![], BEFORE, ""),
         closed("inside the head", vec![0x41, 0x42, 0], BEFORE, truncated),
         closed("after the head", head(200, &[]), AFTER, ""),
-        closed("after the head of an empty body", head(204, &[]), AFTER, ""),
         closed("inside the body", begun("10"), AFTER, ""),
-        closed("before End", begun("3"), AFTER, ""),
         closed(
             "inside a chunk",
             [head(200, &[]), chunk(b"one")[..8].to_vec()].concat(),
             AFTER,
             truncated,
         ),
-        closed(
-            "inside End",
-            [begun("3"), vec![0x41, 0x42, 0, 2, 5]].concat(),
-            AFTER,
-            truncated,
-        ),
     ])
     .await;
+}
+
+/// A response of which all has come is delivered, also when the connection then closes
+/// instead of an End Response; the connection is not used again.
+#[tokio::test]
+async fn what_was_promised_has_come_without_an_end() {
+    let inside_end = vec![0x41, 0x42, 0, 2, 5];
+    for (status, text, bytes) in [
+        (200, "one", begun("3")),
+        (200, "one", [begun("3"), FLUSH.to_vec()].concat()),
+        (200, "one", [begun("3"), inside_end].concat()),
+        (204, "", head(204, &[])),
+        (202, "", head(202, &[("content-length", "0")])),
+    ] {
+        let backend = Backend::answering(bytes, Then::Close).await;
+        assert_eq!(backend.get("first").await, Ok((status, text.into())));
+        assert_eq!(backend.idle(), 0);
+        backend.well("second").await;
+        assert_eq!(backend.accepted(), 2);
+    }
 }
 
 #[tokio::test]

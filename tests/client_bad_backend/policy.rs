@@ -171,7 +171,8 @@ async fn a_body_that_was_not_kept_is_not_sent_again() {
 async fn an_answer_that_began_is_final() {
     let backend = failing(1, |mut conn: Conn| async move {
         conn.request().await;
-        conn.write(&head(204, &[])).await;
+        // A status that cannot be a response's: the answer began, and failed.
+        conn.write(&head(101, &[])).await;
     })
     .await;
     let service = retrying(&backend.client, policy());

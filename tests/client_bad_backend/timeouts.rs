@@ -56,16 +56,32 @@ async fn no_answer_to_a_body() {
 #[tokio::test]
 async fn silence_in_the_middle_of_a_response() {
     let begun = [head(200, &[("content-length", "10")]), chunk(b"one")].concat();
-    // All data, no End: the body is not complete before the container says so.
-    let unended = [head(200, &[("content-length", "3")]), chunk(b"one")].concat();
+    let unknown_length = [head(200, &[]), chunk(b"one")].concat();
     let packet = [begun.clone(), vec![0x41]].concat();
-    for bytes in [begun, unended, packet, head(204, &[])] {
+    for bytes in [begun, unknown_length, packet] {
         let config = config().with_timeouts(limits().with_between_packets(SHORT));
         let backend = silent_after(bytes, config).await;
         let failure = backend.get("first").await.unwrap_err();
         assert_eq!(failure.kind, ErrorKind::BetweenPacketsTimeout);
         assert_eq!(failure.progress, Progress::Responding);
         assert_eq!(failure.retry, Retry::Never);
+        assert_eq!(backend.idle(), 0);
+        backend.well("second").await;
+    }
+}
+
+/// A response of which all has come is one, however long the container then says nothing.
+#[tokio::test]
+async fn silence_after_all_that_was_promised() {
+    let body = [head(200, &[("content-length", "3")]), chunk(b"one")].concat();
+    for (bytes, status, text) in [
+        (body, 200, "one"),
+        (head(204, &[]), 204, ""),
+        (head(202, &[("content-length", "0")]), 202, ""),
+    ] {
+        let config = config().with_timeouts(limits().with_between_packets(SHORT));
+        let backend = silent_after(bytes, config).await;
+        assert_eq!(backend.get("first").await, Ok((status, text.into())));
         assert_eq!(backend.idle(), 0);
         backend.well("second").await;
     }

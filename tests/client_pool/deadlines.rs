@@ -270,6 +270,33 @@ async fn a_request_can_have_limits_of_its_own() {
     assert_eq!((stats.in_use, stats.timeouts.request), (0, 2));
 }
 
+/// What comes before the head is no answer: it does not buy time.
+#[tokio::test(start_paused = true)]
+async fn packets_before_the_head_do_not_lengthen_its_limit() {
+    for packet in [FLUSH.to_vec(), head(103, &[("link", "</x>")])] {
+        let container = Container::new(move |_, mut end| {
+            let packet = packet.clone();
+            async move {
+                end.request().await;
+                for _ in 0..12 {
+                    sleep(SECOND).await;
+                    end.write(&packet).await;
+                }
+                end.write(&response("x", 1)).await;
+                end.silent().await;
+            }
+        });
+        let client = container.client(within(Timeouts::default()));
+        let own = RequestTimeouts::new().with_response_head(SECOND * 5 / 2);
+        let (error, time) = failing(&client, own).await;
+        let expected = (ErrorKind::ResponseHeadTimeout, SECOND * 5 / 2);
+        assert_eq!((error.kind(), time), expected);
+        // With time enough they do no harm.
+        let own = RequestTimeouts::new().with_response_head(SECOND * 13);
+        assert_eq!(fetch_with(&client, "x", own).await.unwrap(), "x");
+    }
+}
+
 /// The limits of the lease are those of its exchange, also when the pool is gone.
 #[tokio::test(start_paused = true)]
 async fn an_exchange_keeps_its_limits_when_the_pool_is_dropped() {

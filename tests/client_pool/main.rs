@@ -1,6 +1,6 @@
 //! The client's pool against a container in memory, on paused time: who waits, what is kept
-//! and for how long, what is asked with CPing, which limit runs out, what is counted and
-//! told, and that nothing leaks wherever a future is dropped.
+//! and for how long, what is asked with CPing, which limit runs out, also while
+//! nobody polls, what is counted and told, and that nothing leaks wherever a future is dropped.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,6 +25,7 @@ mod observing;
 mod probes;
 mod queue;
 mod runtimes;
+mod slow_callers;
 mod spans;
 mod stress;
 mod tokens;

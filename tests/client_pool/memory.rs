@@ -246,6 +246,8 @@ pub(crate) fn unlimited() -> Timeouts {
         .with_cping(None)
         .with_write(None)
         .with_response_head(None)
+        .with_request_body(None)
         .with_between_packets(None)
+        .with_response_read(None)
         .with_request(None)
 }

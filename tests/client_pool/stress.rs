@@ -141,7 +141,7 @@ async fn container(listener: TcpListener) {
 
 /// Sends until `end`; how many answers came whole.
 async fn caller(pool: Pool, seed: u64, end: Instant) -> usize {
-    let client = Client::new(pool);
+    let client = Client::for_own_requests(pool);
     let mut random = Random::new(seed);
     let mut good = 0;
     for n in 0.. {

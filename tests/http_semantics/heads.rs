@@ -1,9 +1,10 @@
 //! Targets, headers, and responses that have no body.
 
-use crate::raw::backend::{Backend, Conn, config};
-use crate::raw::packets::{chunk, head, response};
+use crate::raw::backend::{Backend, Conn, Then, config};
+use crate::raw::packets::{answer_packet, chunk, head, response, string};
 use crate::raw::soon;
 use ajp::client::ErrorKind;
+use ajp::mapping::ReasonPhrase;
 use ajp::wire::{END_RESPONSE_REUSE, ForwardRequest};
 use bytes::Bytes;
 use http::{Method, Request};
@@ -328,5 +329,69 @@ async fn methods_of_every_kind() {
         let sent = seen.lock().unwrap().pop().unwrap();
         assert_eq!(sent.method(), method.as_str().as_bytes());
         assert_eq!(lines(&sent), pairs(&[("content-length", "0")]));
+    }
+}
+
+/// A Send Headers with this reason phrase and these headers.
+fn with_reason(status: u16, reason: &[u8], headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut payload = vec![4];
+    payload.extend(status.to_be_bytes());
+    payload.extend(u16::try_from(reason.len()).unwrap().to_be_bytes());
+    payload.extend(reason);
+    payload.push(0);
+    payload.extend(u16::try_from(headers.len()).unwrap().to_be_bytes());
+    for (name, value) in headers {
+        payload.extend(string(name));
+        payload.extend(string(value));
+    }
+    answer_packet(&payload)
+}
+
+async fn answered(method: &str, packet: Vec<u8>) -> http::response::Parts {
+    let bytes = [packet, END_RESPONSE_REUSE.to_vec()].concat();
+    let backend = Backend::answering(bytes, Then::Poison).await;
+    let request = bare(method, "/x").body(Empty::<Bytes>::new()).unwrap();
+    let response = backend.client.send(request).await.unwrap();
+    response.into_parts().0
+}
+
+/// A phrase of the container's own is there for HTTP/1, in a form that hyper takes; what says
+/// no more than the status, or would split the response, is not.
+#[tokio::test]
+async fn reason_phrases_are_passed_on() {
+    for (status, phrase, passes) in [
+        (200, &b"All is well"[..], true),
+        (404, b"Nobody \xe4\xf6\xfc\there", true),
+        (299, b"Mine", true),
+        (200, b"OK", false),
+        (200, b"200", false),
+        (404, b"404", false),
+        (200, b"", false),
+        (200, b"OK\r\nset-cookie: a=b", false),
+        (200, b"a\0b", false),
+    ] {
+        let parts = answered("GET", with_reason(status, phrase, &[])).await;
+        assert_eq!(parts.status, status);
+        let reason = parts.extensions.get::<ReasonPhrase>();
+        assert_eq!(reason.map(ReasonPhrase::as_bytes), passes.then_some(phrase));
+        if let Some(reason) = reason {
+            let hypers = hyper::ext::ReasonPhrase::try_from(reason.clone().into_bytes());
+            assert_eq!(hypers.unwrap().as_bytes(), phrase);
+        }
+    }
+}
+
+/// Lines that say the same become one: a client of HTTP refuses several.
+#[tokio::test]
+async fn one_length_goes_out() {
+    let twice = [("content-length", "5"), ("Content-Length", "5")];
+    for method in ["HEAD", "GET"] {
+        let mut packet = with_reason(200, b"200", &twice);
+        if method == "GET" {
+            packet.extend(chunk(b"hello"));
+        }
+        let parts = answered(method, packet).await;
+        let lengths: Vec<_> = parts.headers.get_all("content-length").iter().collect();
+        assert_eq!(lengths, ["5"], "{method}");
     }
 }

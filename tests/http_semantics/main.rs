@@ -12,6 +12,7 @@
 #[allow(unused_imports, reason = "other binaries use the rest")]
 mod raw;
 
+mod broken_off;
 mod bytes_through;
 mod heads;
 mod packing;

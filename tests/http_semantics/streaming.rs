@@ -3,12 +3,12 @@
 
 use crate::raw::backend::config;
 use crate::raw::packets::{chunk, head};
-use ajp::client::{Client, Connect, Connecting, Pool, ResponseBody, Transport};
+use ajp::client::{Client, Connect, Connecting, Pool, RequestTimeouts, ResponseBody, Transport};
 use ajp::server::{Listener, RequestBody, ServerConfig, Trust, serve};
 use ajp::wire::{END_RESPONSE_REUSE, FLUSH};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use std::convert::Infallible;
@@ -114,10 +114,15 @@ async fn an_upload_that_waits_does_not_hold_up_events() {
 }
 
 /// The last byte of an announced length waits a moment for the end behind it, so that the
-/// connection can be reused; a flush ends that wait.
+/// connection can be reused; a flush ends that wait. The response is over when the moment is.
 #[tokio::test(start_paused = true)]
-async fn the_last_announced_byte_is_not_held_after_a_flush() {
-    for (flushed, shown) in [(true, 0), (false, 50)] {
+async fn the_last_announced_byte_is_not_held_for_long() {
+    for (flushed, end_after, shown, over, idle) in [
+        (true, 30, 0, 30, 1),
+        (false, 30, 30, 30, 1),
+        (true, 10_000, 0, 50, 0),
+        (false, 10_000, 50, 50, 0),
+    ] {
         let mut packets = vec![
             (0, head(200, &[("content-length", "3")])),
             (0, chunk(b"one")),
@@ -125,14 +130,50 @@ async fn the_last_announced_byte_is_not_held_after_a_flush() {
         if flushed {
             packets.push((0, FLUSH.to_vec()));
         }
-        packets.push((10_000, END_RESPONSE_REUSE.to_vec()));
+        packets.push((end_after, END_RESPONSE_REUSE.to_vec()));
         let client = sending(packets);
         let (head, pieces, end) = times(&client, get()).await;
-        assert_eq!(
-            (head, pieces, end),
-            (0, vec![(shown, "one".into())], 10_000)
-        );
-        assert_eq!(client.pool().stats().idle, 1);
+        let expected = (0, vec![(shown, "one".into())], over);
+        assert_eq!((head, pieces, end), expected);
+        assert_eq!(client.pool().stats().idle, idle);
+    }
+}
+
+/// The application has answered, and goes on with other work: its answer is delivered.
+#[tokio::test(start_paused = true)]
+async fn a_head_without_a_body_is_not_held_for_long() {
+    let event_stream = head(200, &[("content-type", "text/event-stream")]);
+    let empty = |status| head(status, &[("content-length", "0")]);
+    for (method, packet, is_whole) in [
+        (Method::GET, event_stream.clone(), false),
+        (Method::HEAD, event_stream, true),
+        (Method::GET, empty(202), true),
+        (Method::GET, empty(302), true),
+        (Method::DELETE, head(204, &[]), true),
+        (Method::GET, head(304, &[]), true),
+    ] {
+        for (end_after, within) in [(30, 30), (3000, 50)] {
+            let packets = vec![
+                (0, packet.clone()),
+                (0, FLUSH.to_vec()),
+                (end_after, END_RESPONSE_REUSE.to_vec()),
+            ];
+            let client = sending(packets);
+            // Shorter than the application goes on: no error either.
+            let short = RequestTimeouts::new().with_between_packets(Duration::from_secs(1));
+            let request = Request::builder().method(&method).uri("/").extension(short);
+            let start = Instant::now();
+            let response = client.send(request.body(Empty::<Bytes>::new()).unwrap());
+            let response = response.await.unwrap();
+            let expected = if is_whole { within } else { 0 };
+            assert_eq!(start.elapsed().as_millis(), expected, "{method}");
+            assert_eq!(response.body().is_end_stream(), is_whole, "{method}");
+            if is_whole {
+                let body = response.into_body().collect().await.unwrap();
+                assert!(body.to_bytes().is_empty());
+                assert_eq!(client.pool().stats().idle, usize::from(end_after == 30));
+            }
+        }
     }
 }
 

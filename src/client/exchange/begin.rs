@@ -23,7 +23,7 @@ impl Lease {
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
         let mut exchange = self.begin_at_once(head_request, encode)?;
-        exchange.distrust();
+        exchange.begun_by_hand();
         Ok(exchange)
     }
 

@@ -2,8 +2,10 @@
 
 use super::super::cause::CloseCause;
 use super::super::error::{Error, ErrorKind};
+use super::super::lease::Lease;
 use super::super::observer::{ExchangeReport, Outcome};
-use super::Exchange;
+use super::super::parking::Cleared;
+use super::{Bytecount, Ending, Exchange, Stage, Writing};
 use crate::trace::event;
 use std::io;
 use std::sync::Arc;
@@ -12,10 +14,35 @@ use std::task::Context;
 impl Exchange {
     /// The error of a connection that ended: a failed write explains it better.
     pub(super) fn closed(&mut self, read: Option<io::Error>) -> Error {
-        match (self.write_error.take(), read) {
+        match (self.take_write_error(), read) {
             (Some(write), _) => Error::io(ErrorKind::Write, write),
             (None, Some(read)) => Error::io(ErrorKind::Read, read),
             (None, None) => Error::bare(ErrorKind::Closed),
+        }
+    }
+
+    pub(super) fn take_write_error(&mut self) -> Option<io::Error> {
+        match std::mem::replace(&mut self.writing, Writing::Flowing) {
+            Writing::Failed(error) => Some(error),
+            other => {
+                self.writing = other;
+                None
+            }
+        }
+    }
+
+    /// There is no connection any more: says once more what ended the exchange.
+    pub(super) fn gone(&self) -> Error {
+        Error::bare(match self.outcome() {
+            Some(Outcome::Failed(kind)) => kind,
+            _ => ErrorKind::Closed,
+        })
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self.stage {
+            Stage::Over(ending) => Some(ending.outcome),
+            _ => None,
         }
     }
 
@@ -28,12 +55,12 @@ impl Exchange {
                 "the container answered 403 and closed: it refused the secret or a request attribute"
             );
         }
-        self.note_traffic();
+        let traffic = self.traffic();
         let cause = match &mut self.lease.connection {
             _ if !reuse => Some(CloseCause::NoReuse),
             Some(connection)
                 if self.machine.is_reusable()
-                    && self.write_error.is_none()
+                    && !matches!(self.writing, Writing::Failed(_))
                     && connection.io.is_flushed() =>
             {
                 CloseCause::of(connection.io.silence(cx))
@@ -44,51 +71,85 @@ impl Exchange {
             None => {
                 if let Some(connection) = &mut self.lease.connection {
                     connection.timer = self.waits.give_up();
+                    if let Some(parking) = self.parking.take() {
+                        connection.parking = Some(parking);
+                    }
                 }
                 self.lease.put_back();
             }
             Some(cause) => self.lease.release(cause),
         }
         self.lease.shared.counters.completed();
-        self.outcome = Some(Outcome::Completed);
+        self.stage = Stage::Over(Ending {
+            outcome: Outcome::Completed,
+            traffic,
+        });
     }
 
     /// Closes the connection and completes an error.
     pub(super) fn fail(&mut self, error: Error) -> Error {
         let peer = Arc::clone(&self.lease.shared.peer);
         let error = error.at(self.progress(), &peer);
-        if self.outcome.is_some() {
+        if self.outcome().is_some() {
             return error;
         }
-        self.note_traffic();
-        if self.lease.connection.is_some() {
-            self.unanswered = self.traffic.0 == 0;
-        }
-        let stale = self.lease.reused && self.unanswered;
+        let outcome = Outcome::Failed(error.kind());
+        let traffic = self.traffic();
+        self.stage = Stage::Over(Ending { outcome, traffic });
+        let stale = self.lease.reused && self.is_unanswered();
         self.lease.close(closing(error.kind(), stale));
         if !stale {
             self.lease.release_permit();
         }
         self.lease.shared.counters.failed(error.kind());
         event!(DEBUG, peer = &*peer, progress = ?error.progress(), error = %error.kind(), "AJP exchange failed");
-        self.outcome = Some(Outcome::Failed(error.kind()));
         error
     }
 
+    /// The watchdog has closed the connection and given up its permit.
+    pub(super) fn cleared(&mut self, cleared: Cleared) {
+        self.lease.forget_permit();
+        self.stage = Stage::Over(Ending {
+            outcome: Outcome::Failed(cleared.kind),
+            traffic: self.bytes.since_before(cleared.traffic),
+        });
+    }
+
     /// Bytes received and sent since the exchange began.
-    fn note_traffic(&mut self) {
-        if let Some(connection) = &self.lease.connection {
-            let (received, sent) = connection.io.traffic();
-            self.traffic = (
-                received.saturating_sub(self.marks.0),
-                sent.saturating_sub(self.marks.1),
-            );
+    fn traffic(&self) -> (u64, u64) {
+        match &self.lease.connection {
+            Some(connection) => self.bytes.since_before(connection.io.traffic()),
+            None => (0, 0),
         }
+    }
+
+    /// Whether the exchange failed before one byte of an answer came.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Over(Ending {
+                outcome: Outcome::Failed(_),
+                traffic: (0, _),
+            })
+        )
+    }
+
+    /// Gives the exchange up because of an error of the caller's side.
+    pub(crate) fn abandon(&mut self, error: Error) -> Error {
+        let error = self.fail(error);
+        self.report();
+        error
+    }
+
+    /// What is left after a failure: the place, if the connection was stale, so that
+    /// [`Lease::reopen`] need not wait for one.
+    pub(crate) fn take_lease(&mut self) -> Lease {
+        self.lease.take()
     }
 
     /// Tells, once, who wants to know how it ended.
     pub(super) fn report(&mut self) {
-        let Some(outcome) = self.outcome else {
+        let Stage::Over(Ending { outcome, traffic }) = self.stage else {
             return;
         };
         let started = self.lease.limits.started;
@@ -102,8 +163,8 @@ impl Exchange {
             progress: self.progress(),
             reused: self.lease.reused,
             phases,
-            bytes_in: self.traffic.0,
-            bytes_out: self.traffic.1,
+            bytes_in: traffic.0,
+            bytes_out: traffic.1,
         };
         self.span.end(&report);
         let observer = &self.lease.shared.config.observer;
@@ -111,12 +172,27 @@ impl Exchange {
     }
 }
 
+impl Bytecount {
+    /// What `traffic` counts from the opening of the connection on, counted from the
+    /// beginning of the exchange on.
+    fn since_before(&self, traffic: (u64, u64)) -> (u64, u64) {
+        (
+            traffic.0.saturating_sub(self.before.0),
+            traffic.1.saturating_sub(self.before.1),
+        )
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.outcome.is_none() {
-            self.note_traffic();
+        self.resume();
+        if self.outcome().is_none() {
+            let traffic = self.traffic();
             self.lease.release(CloseCause::Dropped);
-            self.outcome = Some(Outcome::Dropped);
+            self.stage = Stage::Over(Ending {
+                outcome: Outcome::Dropped,
+                traffic,
+            });
         }
         self.report();
     }
@@ -129,6 +205,8 @@ fn closing(kind: ErrorKind, stale: bool) -> CloseCause {
         ErrorKind::WriteTimeout
         | ErrorKind::ResponseHeadTimeout
         | ErrorKind::BetweenPacketsTimeout
+        | ErrorKind::RequestBodyTimeout
+        | ErrorKind::ResponseReadTimeout
         | ErrorKind::RequestTimeout => CloseCause::Timeout,
         ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed if stale => CloseCause::Stale,
         ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed => CloseCause::Broken,

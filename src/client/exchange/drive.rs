@@ -1,0 +1,175 @@
+//! One poll of an exchange: it writes, reads a packet, and waits if there is none.
+
+use super::super::cause::CloseCause;
+use super::super::connection::read_error;
+use super::super::error::{Error, ErrorKind};
+use super::super::waits::{Expired, Step};
+use super::{ConnectionCheck, Exchange, Stage, Writing};
+use crate::net::{ReadError, Silence};
+use crate::proto::{ClientEvent, ProtocolError};
+use crate::wire::ToWebServer;
+use bytes::Bytes;
+use std::task::{Context, Poll, ready};
+
+impl Exchange {
+    /// The next event. After an error the exchange must [fail](Exchange::fail).
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+        if let Stage::New(check) = self.stage {
+            self.start(cx, check)?;
+        }
+        self.write(cx);
+        let Some(connection) = &mut self.lease.connection else {
+            return Poll::Ready(Err(self.gone()));
+        };
+        match connection.poll_payload(cx) {
+            Poll::Ready(Ok(Some(payload))) => Poll::Ready(self.receive(cx, payload)),
+            Poll::Ready(Ok(None)) => Poll::Ready(Err(self.closed(None))),
+            Poll::Ready(Err(ReadError::Io(error))) => Poll::Ready(Err(self.closed(Some(error)))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error, ErrorKind::Closed))),
+            Poll::Pending => self.wait(cx).map(Err),
+        }
+    }
+
+    /// The first poll: whether the connection is fit, unless that is known.
+    fn start(&mut self, cx: &mut Context<'_>, check: ConnectionCheck) -> Result<(), Error> {
+        let Some(connection) = &mut self.lease.connection else {
+            return Err(self.gone());
+        };
+        self.stage = Stage::AwaitingFirstPacket;
+        self.waits.adopt(std::mem::take(&mut connection.timer));
+        if check == ConnectionCheck::Skip {
+            return Ok(());
+        }
+        let silence = connection.io.silence(cx);
+        let Some(cause) = CloseCause::of(silence) else {
+            return Ok(());
+        };
+        self.lease.close(cause);
+        Err(match silence {
+            Silence::Broken => Error::protocol(unasked()),
+            _ => Error::bare(ErrorKind::Closed),
+        })
+    }
+
+    /// Writes what is queued, as far as the transport takes it.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.lease.connection else {
+            return;
+        };
+        if matches!(self.writing, Writing::Failed(_)) || connection.io.is_flushed() {
+            return;
+        }
+        let flushed = connection.io.poll_flush(cx);
+        let sent = connection.io.traffic().1;
+        self.bytes.sent = sent;
+        match flushed {
+            Poll::Ready(Ok(())) => {
+                self.writing = Writing::Flowing;
+                self.machine.request_written();
+                self.waits.stop_if(Step::Write);
+                self.lease.stopwatch.written();
+            }
+            Poll::Ready(Err(error)) => self.writing = Writing::Failed(error),
+            Poll::Pending => match self.writing {
+                Writing::Stalled { sent: before } if before == sent => {}
+                _ => {
+                    self.writing = Writing::Stalled { sent };
+                    self.waits.start(Step::Write, self.lease.timeouts().write);
+                }
+            },
+        }
+    }
+
+    /// Takes one packet of the container.
+    fn receive(&mut self, cx: &mut Context<'_>, payload: Bytes) -> Result<ClientEvent, Error> {
+        let Some(connection) = &self.lease.connection else {
+            return Err(self.gone());
+        };
+        if self.bytes.sent < self.bytes.head_sent_at {
+            // Nobody can answer a request before it is there.
+            return Err(match self.take_write_error() {
+                Some(error) => Error::io(ErrorKind::Write, error),
+                None => Error::protocol(unasked()),
+            });
+        }
+        let is_writing = !connection.io.is_flushed() && !matches!(self.writing, Writing::Failed(_));
+        if let Stage::AwaitingFirstPacket = self.stage {
+            self.stage = Stage::AwaitingHead;
+            self.lease.stopwatch.first_packet();
+        }
+        let packet = ToWebServer::parse(payload).map_err(|error| Error::protocol(error.into()))?;
+        let reuse = matches!(packet, ToWebServer::EndResponse { reuse: true });
+        let asks_for_body = matches!(packet, ToWebServer::GetBodyChunk { .. });
+        if asks_for_body && is_writing && self.lease.shared.config.body_requests == 1 {
+            return Err(Error::protocol(ProtocolError::BodyRequestedTwice));
+        }
+        let event = self.machine.receive(packet).map_err(Error::protocol)?;
+        match &event {
+            // Before the head these are no progress: the time for the head goes on.
+            ClientEvent::Ignored if !matches!(self.stage, Stage::Responding) => {}
+            ClientEvent::Head(head) => {
+                self.status = Some(head.status());
+                self.stage = Stage::Responding;
+                self.waits.stop_unless(Step::Write);
+                // It is here, however late: while it was waited for there was a timer.
+                return Ok(event);
+            }
+            ClientEvent::End => {
+                self.end(cx, reuse);
+                return Ok(event);
+            }
+            ClientEvent::Ignored
+            | ClientEvent::Flush
+            | ClientEvent::Data(_)
+            | ClientEvent::BodyRequested => self.waits.stop_unless(Step::Write),
+        }
+        if self.waits.is_over() {
+            // A stream that is never behind waits for no timer.
+            return Err(Error::bare(ErrorKind::RequestTimeout));
+        }
+        Ok(event)
+    }
+
+    /// Nothing has come: ready with an error when that has taken too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let is_flushed = match (&self.writing, &self.lease.connection) {
+            // Nothing reaches the container any more: now its silence is a fault.
+            (Writing::Failed(_), _) => None,
+            (_, connection) => connection
+                .as_ref()
+                .map(|connection| connection.io.is_flushed()),
+        };
+        let timeouts = self.lease.timeouts();
+        match (is_flushed, self.stage) {
+            (Some(false), _) => self.waits.wait_for(Step::Write, timeouts.write),
+            (Some(true), _) if self.machine.credit().is_some() => {
+                self.waits
+                    .wait_for(Step::RequestBody, timeouts.request_body);
+            }
+            (_, Stage::Responding) => {
+                self.waits
+                    .wait_for(Step::NextPacket, timeouts.between_packets);
+            }
+            _ => self
+                .waits
+                .wait_for(Step::ResponseHead, timeouts.response_head),
+        }
+        let expired = ready!(self.waits.poll(cx));
+        Poll::Ready(match (expired, is_flushed) {
+            (Expired::Request, _) => Error::bare(ErrorKind::RequestTimeout),
+            (Expired::Step(Step::Write), _) => Error::bare(ErrorKind::WriteTimeout),
+            (Expired::Step(Step::RequestBody), _) => Error::bare(ErrorKind::RequestBodyTimeout),
+            (Expired::Step(_), None) => self.closed(None),
+            (Expired::Step(Step::ResponseHead), _) => Error::bare(ErrorKind::ResponseHeadTimeout),
+            (Expired::Step(Step::NextPacket), _) => Error::bare(ErrorKind::BetweenPacketsTimeout),
+        })
+    }
+}
+
+/// Bytes that came before the request was sent.
+fn unasked() -> ProtocolError {
+    ProtocolError::Unexpected {
+        packet: "data",
+        state: "before the request was sent",
+    }
+}
