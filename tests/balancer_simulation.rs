@@ -16,8 +16,8 @@
 #![cfg(feature = "balancer")]
 
 use ajp::balancer::{
-    Ask, Choice, Cluster, ClusterConfig, METHODS, Member, MemberId, Outcome, Outlier, Random,
-    Seeded, Sticky, Weight, method,
+    Choice, Cluster, ClusterConfig, Member, MemberId, Method, Outcome, Outlier, RequestInfo,
+    Sticky, Weight,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -73,12 +73,13 @@ fn is_sound(member: usize) -> bool {
     member >= 24
 }
 
-struct Dice(Seeded);
+struct Dice(fastrand::Rng);
 
 impl Dice {
     /// From 0 to 1, never 0.
     fn unit(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
+        // `f64` may be 0, and never is 1.
+        1.0 - self.0.f64()
     }
 
     fn exponential(&mut self, mean: f64) -> f64 {
@@ -126,7 +127,6 @@ struct Farm {
     cluster: Cluster,
     ids: Vec<MemberId>,
     dice: Dice,
-    random: Seeded,
     sticky: Sticky,
     start: Instant,
     servers: Vec<Server>,
@@ -146,9 +146,10 @@ impl Farm {
             .with_eject_for(Duration::from_secs(3));
         let config = ClusterConfig::default()
             .with_retry(Duration::from_secs(1))
-            .with_outlier(outlier);
+            .with_outlier(outlier)
+            .with_seed(2);
         let mut cluster = Cluster::new(config);
-        cluster.set_method(method(name).unwrap());
+        cluster.set_method(name.parse().unwrap());
         let start = Instant::now();
         let mut ids = Vec::new();
         for member in 0..MEMBERS {
@@ -161,8 +162,7 @@ impl Farm {
         Self {
             cluster,
             ids,
-            dice: Dice(Seeded::new(1)),
-            random: Seeded::new(2),
+            dice: Dice(fastrand::Rng::with_seed(1)),
             sticky: Sticky::new("S").unwrap(),
             start,
             servers: (0..MEMBERS).map(|_| Server::default()).collect(),
@@ -222,8 +222,8 @@ impl Farm {
         let mut tried = Vec::new();
         let total: u32 = (0..MEMBERS).map(weight).sum();
         loop {
-            let ask = Ask::new().with_session(&session).with_tried(&tried);
-            let Ok(choice) = self.cluster.pick(&ask, at, &mut self.random) else {
+            let ask = RequestInfo::new().with_session(&session).with_tried(&tried);
+            let Ok(choice) = self.cluster.pick(&ask, at) else {
                 self.row.unanswered += 1;
                 return None;
             };
@@ -298,7 +298,7 @@ impl Farm {
             let fails = trouble(member, end) == Trouble::Fails;
             let status = if fails { 503 } else { 200 };
             self.row.failed += u64::from(fails);
-            job.choice.traffic().add_received(job.bytes);
+            job.choice.add_received(job.bytes);
             self.row.bytes[member] += job.bytes;
             let at = self.at(end);
             self.cluster
@@ -354,7 +354,7 @@ impl Row {
 #[test]
 fn methods_compared() {
     let run = |name: &'static str| std::thread::spawn(move || Farm::new(name).run());
-    let running: Vec<_> = METHODS.into_iter().map(run).collect();
+    let running: Vec<_> = Method::NAMES.into_iter().map(run).collect();
     let rows: Vec<Row> = running.into_iter().map(|row| row.join().unwrap()).collect();
     println!("{REQUESTS} requests for each method. Worst deviation from the weights in percent:");
     println!("a member's requests, new sessions and bytes; the requests of all of a weight. Times");

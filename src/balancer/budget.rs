@@ -41,15 +41,18 @@ impl RetryBudget {
     }
 }
 
-/// What was paid in and taken out, in hundredths of a repetition, by second.
+/// What requests have paid in and repetitions taken out, in hundredths of a repetition, for
+/// each of the last 10 seconds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Purse {
+pub(super) struct BudgetAccount {
     seconds: [i64; 10],
+    /// Which of the seconds is now.
     at: usize,
+    /// When that second began.
     since: Option<Instant>,
 }
 
-impl Purse {
+impl BudgetAccount {
     /// A request came.
     pub(super) fn deposit(&mut self, budget: RetryBudget, now: Instant) {
         self.turn(now);
@@ -102,20 +105,20 @@ mod tests {
         let t = Instant::now();
         let at = |seconds| t + Duration::from_secs(seconds);
         let budget = RetryBudget::default();
-        let mut purse = Purse::default();
-        let taken = |purse: &mut Purse, now| {
-            std::iter::from_fn(|| purse.withdraw(budget, now).then_some(())).count()
+        let mut account = BudgetAccount::default();
+        let taken = |account: &mut BudgetAccount, now| {
+            std::iter::from_fn(|| account.withdraw(budget, now).then_some(())).count()
         };
-        assert_eq!(taken(&mut purse, t), 100);
+        assert_eq!(taken(&mut account, t), 100);
         for _ in 0..50 {
-            purse.deposit(budget, t);
+            account.deposit(budget, t);
         }
-        assert_eq!(taken(&mut purse, at(1)), 10);
+        assert_eq!(taken(&mut account, at(1)), 10);
         // What was taken is forgiven when its second is forgotten.
-        assert_eq!(taken(&mut purse, at(9)), 0);
-        assert_eq!(taken(&mut purse, at(10)), 90);
-        assert_eq!(taken(&mut purse, at(11)), 10);
-        assert_eq!(taken(&mut purse, at(1000)), 100);
+        assert_eq!(taken(&mut account, at(9)), 0);
+        assert_eq!(taken(&mut account, at(10)), 90);
+        assert_eq!(taken(&mut account, at(11)), 10);
+        assert_eq!(taken(&mut account, at(1000)), 100);
     }
 
     #[test]
@@ -123,8 +126,8 @@ mod tests {
         let budget = RetryBudget::default()
             .with_percent(0)
             .with_min_per_second(0);
-        let mut purse = Purse::default();
-        purse.deposit(budget, Instant::now());
-        assert!(!purse.withdraw(budget, Instant::now()));
+        let mut account = BudgetAccount::default();
+        account.deposit(budget, Instant::now());
+        assert!(!account.withdraw(budget, Instant::now()));
     }
 }

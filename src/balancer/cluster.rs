@@ -1,34 +1,42 @@
-//! The members of one balancer, and the bookkeeping of their requests. No IO; time and
-//! randomness come from outside.
+//! The members of one balancer, and the bookkeeping of their requests. No IO; time comes from
+//! outside, and random numbers from a seed.
 
 use super::Flags;
 use super::config::ClusterConfig;
+use super::events::{MemberChange, MemberEvent};
 use super::member::{InvalidMember, Member, MemberId};
-use super::method::{ByRequests, Candidates, Method};
-use super::random::Random;
-use super::request::{Affinity, Ask, Choice};
-use super::select::{Scratch, Unavailable};
-use super::slot::Slot;
-use super::sticky::Session;
+use super::method::{Candidate, Method};
+use super::request::{Affinity, Choice, RequestInfo};
+use super::roster::Roster;
+use super::select::{Advice, NotSelected, Scratch, Selected, Selection};
+use super::slot::{NO_ROUND, Slot};
+use super::totals::Totals;
+use super::unavailable::Unavailable;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Changes that are kept for [`Cluster::take_changes`].
+const MOST_CHANGES: usize = 1024;
+
+/// How often a method of the caller's own is asked about one request while the members
+/// change under it.
+pub(super) const MOST_QUESTIONS: usize = 3;
+
 /// Members, and which of them serves a request (protocol chapter
-/// [balancing](crate::docs::protocol::balancing)). Give it the same calls, times and random numbers
-/// and it chooses the same members.
+/// [balancing](crate::docs::protocol::balancing)). Give it the same calls, times and
+/// [seed](ClusterConfig::with_seed) and it chooses the same members.
 ///
 /// ```
-/// use ajp::balancer::{Ask, Cluster, ClusterConfig, Member, Outcome, Seeded};
+/// use ajp::balancer::{Cluster, ClusterConfig, Member, Outcome, RequestInfo};
 /// use std::time::Instant;
 ///
 /// let mut cluster = Cluster::new(ClusterConfig::default());
 /// let now = Instant::now();
 /// let a = cluster.add(Member::new("a"), now)?;
 /// let b = cluster.add(Member::new("b").with_weight("2".parse()?), now)?;
-/// let mut random = Seeded::new(1);
 /// let mut served = Vec::new();
 /// for _ in 0..6 {
-///     let choice = cluster.pick(&Ask::new(), now, &mut random)?;
+///     let choice = cluster.pick(&RequestInfo::new(), now)?;
 ///     served.push(choice.member());
 ///     cluster.answered(&choice, Outcome::Answered { status: 200 }, now);
 ///     cluster.ended(&choice);
@@ -39,42 +47,36 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) config: ClusterConfig,
-    pub(super) method: Box<dyn Method>,
-    /// By id.
-    pub(super) slots: Vec<Slot>,
-    /// Those in use, in order.
-    pub(super) sets: Vec<u32>,
-    pub(super) scratch: Scratch,
-    pub(super) next_id: u64,
-    pub(super) serial: u64,
+    pub(super) method: Method,
+    pub(super) roster: Roster,
     pub(super) totals: Totals,
-}
-
-/// What concerns no single member.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Totals {
-    pub(super) unknown_routes: u64,
-    pub(super) last_unknown_route: Option<String>,
-    pub(super) moved_sessions: u64,
-    pub(super) lost_sessions: u64,
-    pub(super) refused_full: u64,
-    pub(super) refused_down: u64,
-    pub(super) forced_recoveries: u64,
+    /// How many members have become unhealthy so far.
+    pub(super) unhealthy_order: u64,
+    random: fastrand::Rng,
+    scratch: Scratch,
+    next_id: u64,
+    serial: u64,
+    changes: Vec<MemberEvent>,
 }
 
 impl Cluster {
-    /// A cluster without members that chooses [by requests](ByRequests).
+    /// A cluster without members that chooses [by requests](Method::ByRequests).
     #[must_use]
     pub fn new(config: ClusterConfig) -> Self {
         Self {
+            random: match config.seed {
+                Some(seed) => fastrand::Rng::with_seed(seed),
+                None => fastrand::Rng::new(),
+            },
             config,
-            method: Box::new(ByRequests),
-            slots: Vec::new(),
-            sets: Vec::new(),
+            method: Method::default(),
+            roster: Roster::default(),
+            totals: Totals::default(),
+            unhealthy_order: 0,
             scratch: Scratch::default(),
             next_id: 0,
             serial: 0,
-            totals: Totals::default(),
+            changes: Vec::new(),
         }
     }
 
@@ -91,86 +93,110 @@ impl Cluster {
             });
         }
         let id = MemberId(self.next_id);
-        self.next_id = self.next_id.saturating_add(1);
+        self.next_id = self.next_id.wrapping_add(1);
         let mut slot = Slot::new(id, member, &self.config);
-        slot.score = self.method.first_score(slot.settings.weight.hundredths());
         let running = self.serial > 0;
         if running {
             slot.circuit.restart(now);
         }
-        self.slots.push(slot);
-        self.index_sets();
-        if running {
-            self.joined(id, now);
-        }
+        self.roster.slots.push(slot);
+        self.members_changed(now);
+        self.changed(id, MemberChange::Added);
         Ok(id)
     }
 
     /// Removes a member: it serves nobody any more. Its running requests may end; it is
     /// gone with the last of them. Whether it was there.
-    pub fn remove(&mut self, id: MemberId) -> bool {
-        let Some(slot) = self.slot_mut(id).filter(|slot| !slot.leaving) else {
+    pub fn remove(&mut self, id: MemberId, now: Instant) -> bool {
+        let slot = self.roster.get_mut(id).filter(|slot| !slot.leaving);
+        let Some(slot) = slot else {
             return false;
         };
         slot.leaving = true;
-        if slot.busy == 0 {
-            self.slots.retain(|slot| slot.id != id);
+        let is_idle = slot.busy == 0;
+        self.changed(id, MemberChange::Leaving);
+        if is_idle {
+            self.forget(id);
         }
-        self.index_sets();
+        self.members_changed(now);
         true
     }
 
-    /// Changes what is configured of a member; its name stays.
+    /// A member that was removed has ended its last request.
+    pub(super) fn forget(&mut self, id: MemberId) {
+        self.changed(id, MemberChange::Removed);
+        self.roster.slots.retain(|slot| slot.id != id);
+    }
+
+    /// Replaces what is configured of a member; its name stays.
     ///
     /// # Errors
     /// [`InvalidMember`] when there is none such, or it cannot be like this.
     pub fn update(
         &mut self,
         id: MemberId,
-        change: impl FnOnce(Member) -> Member,
+        mut member: Member,
         now: Instant,
     ) -> Result<(), InvalidMember> {
         let config = &self.config;
-        let slot = self.slots.iter_mut().find(|slot| slot.id == id);
-        let Some(slot) = slot.filter(|slot| !slot.leaving) else {
+        let slot = self.roster.get_mut(id).filter(|slot| !slot.leaving);
+        let Some(slot) = slot else {
             return Err(InvalidMember {
                 name: format!("#{id}"),
                 what: "does not exist",
             });
         };
-        let mut changed = change(slot.settings.clone());
-        changed.name.clone_from(&slot.settings.name);
-        changed.check()?;
-        let resumes = changed.flags.takes_new() && !slot.settings.flags.takes_new();
-        let was_off = !slot.settings.flags.takes_own();
-        slot.set_settings(changed, config);
-        if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
+        member.name.clone_from(&slot.settings.name);
+        member.check()?;
+        let was = Arc::clone(&slot.settings);
+        slot.set_settings(member, config);
+        let is = &slot.settings;
+        if is.flags.contains(Flags::IGNORE_ERRORS) {
             slot.circuit.close(now);
         }
-        if resumes && was_off {
+        if is.flags.takes_new() && !was.flags.takes_own() {
             slot.circuit.restart(now);
         }
-        if resumes {
-            self.joined(id, now);
+        if is.set != was.set {
+            slot.round = NO_ROUND;
         }
-        self.index_sets();
+        if is.weight != was.weight {
+            self.restart_scores();
+        }
+        self.members_changed(now);
+        self.changed(id, MemberChange::Updated);
         Ok(())
     }
 
-    /// Chooses by another method from now on.
-    pub fn set_method(&mut self, method: Box<dyn Method>) {
-        self.method = method;
-        for slot in &mut self.slots {
-            slot.score = self.method.first_score(slot.settings.weight.hundredths());
+    fn members_changed(&mut self, now: Instant) {
+        self.roster.index_sets();
+        self.spare_too_few(now);
+    }
+
+    /// Chooses by another method from now on. The method before.
+    pub fn set_method(&mut self, method: Method) -> Method {
+        self.restart_scores();
+        std::mem::replace(&mut self.method, method)
+    }
+
+    /// How members are chosen.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// All members join anew: scores by other weights or of another method mean nothing.
+    fn restart_scores(&mut self) {
+        for slot in &mut self.roster.slots {
+            slot.round = NO_ROUND;
         }
     }
 
     /// The member of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<MemberId> {
-        // One that is leaving has given its name up.
-        let named = |slot: &&Slot| !slot.leaving && slot.settings.name == name;
-        self.slots.iter().find(named).map(|slot| slot.id)
+        let at = self.roster.named(name)?;
+        self.roster.slots.get(at).map(|slot| slot.id)
     }
 
     /// As [`find`](Self::find).
@@ -183,35 +209,77 @@ impl Cluster {
 
     /// What is configured of a member.
     #[must_use]
-    pub fn member(&self, id: MemberId) -> Option<&Member> {
-        self.slot(id).map(|slot| &slot.settings)
+    pub fn member(&self, id: MemberId) -> Option<&Arc<Member>> {
+        self.roster.get(id).map(|slot| &slot.settings)
     }
 
     /// The member for a request. It counts as busy until [`ended`](Self::ended).
     ///
     /// # Errors
     /// [`Unavailable`] when no member can serve it.
-    pub fn pick(
+    pub fn pick(&mut self, request: &RequestInfo<'_>, now: Instant) -> Result<Choice, Unavailable> {
+        let mut advice = Advice::Unasked;
+        loop {
+            match self.try_pick(request, advice, now) {
+                Ok(choice) => return Ok(choice),
+                Err(NotSelected::Unavailable(none)) => return Err(none),
+                Err(NotSelected::AskMethod(candidates)) => {
+                    advice = match advice {
+                        Advice::Unasked => ask(&self.method, request, &candidates),
+                        Advice::Member(_) | Advice::Fallback => Advice::Fallback,
+                    };
+                }
+            }
+        }
+    }
+
+    /// As [`pick`](Self::pick), for a caller that asks a method of the user's by itself.
+    pub(super) fn try_pick(
         &mut self,
-        ask: &Ask<'_>,
+        request: &RequestInfo<'_>,
+        advice: Advice,
         now: Instant,
-        random: &mut dyn Random,
+    ) -> Result<Choice, NotSelected> {
+        let selected = Selection {
+            roster: &mut self.roster,
+            config: &self.config,
+            method: &self.method,
+            random: &mut self.random,
+            scratch: &mut self.scratch,
+            totals: &mut self.totals,
+            request,
+            advice,
+            now,
+        }
+        .run()?;
+        self.serial = self.serial.wrapping_add(1);
+        Ok(self.elect(selected, request, now)?)
+    }
+
+    fn elect(
+        &mut self,
+        selected: Selected,
+        request: &RequestInfo<'_>,
+        now: Instant,
     ) -> Result<Choice, Unavailable> {
-        let (at, affinity) = self.select(ask, now, random)?;
-        self.serial = self.serial.saturating_add(1);
+        let Selected {
+            at,
+            affinity,
+            route,
+        } = selected;
         let serial = self.serial;
-        let Some(slot) = self.slots.get_mut(at) else {
+        let Some(slot) = self.roster.slots.get_mut(at) else {
             return Err(Unavailable::none());
         };
         slot.busy = slot.busy.saturating_add(1);
         let counters = &mut slot.counters;
         counters.max_busy = counters.max_busy.max(slot.busy);
-        counters.elected = counters.elected.saturating_add(1);
+        counters.elected = counters.elected.wrapping_add(1);
         if affinity == Affinity::Kept {
-            counters.own_sessions = counters.own_sessions.saturating_add(1);
+            counters.own_sessions = counters.own_sessions.wrapping_add(1);
             slot.last_own_session = Some(now);
-        } else if !ask.session.is_some_and(Session::is_present) {
-            counters.new_sessions = counters.new_sessions.saturating_add(1);
+        } else if !request.has_session() {
+            counters.new_sessions = counters.new_sessions.wrapping_add(1);
         }
         Ok(Choice {
             id: slot.id,
@@ -219,48 +287,49 @@ impl Cluster {
             started: now,
             trial: slot.circuit.enter(serial, now),
             affinity,
+            route,
+            signs_of_life: slot.signs_of_life(),
             traffic: Arc::clone(&slot.traffic),
         })
     }
 
+    /// A source of random numbers of one's own, which is the same with the same seed.
+    pub(super) fn fork_random(&mut self) -> fastrand::Rng {
+        self.random.fork()
+    }
+
     /// Sets the counters of all members to zero.
     pub fn reset_counters(&mut self) {
-        self.slots.iter_mut().for_each(Slot::reset_counters);
+        self.roster.slots.iter_mut().for_each(Slot::reset_counters);
         self.totals = Totals::default();
     }
 
-    /// Tells the method that a member begins to serve.
-    pub(super) fn joined(&mut self, id: MemberId, now: Instant) {
-        let mut order = std::mem::take(&mut self.scratch.order);
-        order.clear();
-        let serving = self.slots.iter().enumerate().filter(|(_, slot)| {
-            slot.id == id || (slot.settings.flags.takes_new() && slot.is_usable(now))
-        });
-        order.extend(serving.map(|(at, _)| at));
-        let at = order
-            .iter()
-            .position(|&at| self.slots.get(at).is_some_and(|slot| slot.id == id));
-        if let Some(at) = at {
-            let mut candidates = Candidates::new(&mut self.slots, &order, now, false);
-            self.method.joined(&mut candidates, at);
+    /// What has happened to members since the last call, oldest first; at most 1024 changes
+    /// are kept.
+    pub fn take_changes(&mut self) -> Vec<MemberEvent> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Notes a change of a member.
+    pub(super) fn changed(&mut self, id: MemberId, change: MemberChange) {
+        if self.changes.len() >= MOST_CHANGES {
+            self.changes.remove(0);
         }
-        self.scratch.order = order;
+        let name = self.member(id).map(|member| member.name().to_owned());
+        self.changes.push(MemberEvent {
+            id,
+            name: name.unwrap_or_default(),
+            change,
+        });
     }
+}
 
-    fn index_sets(&mut self) {
-        let serving = self.slots.iter().filter(|slot| !slot.leaving);
-        self.sets = serving.map(|slot| slot.settings.set).collect();
-        self.sets.sort_unstable();
-        self.sets.dedup();
-    }
-
-    pub(super) fn slot(&self, id: MemberId) -> Option<&Slot> {
-        let at = self.slots.binary_search_by_key(&id, |slot| slot.id).ok()?;
-        self.slots.get(at)
-    }
-
-    pub(super) fn slot_mut(&mut self, id: MemberId) -> Option<&mut Slot> {
-        let at = self.slots.binary_search_by_key(&id, |slot| slot.id).ok()?;
-        self.slots.get_mut(at)
-    }
+/// Asks a method of the user's.
+pub(super) fn ask(method: &Method, request: &RequestInfo<'_>, candidates: &[Candidate]) -> Advice {
+    let Method::Custom(custom) = method else {
+        return Advice::Fallback;
+    };
+    let chosen = custom.choose(request, candidates);
+    let chosen = candidates.get(chosen).or(candidates.last());
+    chosen.map_or(Advice::Fallback, |chosen| Advice::Member(chosen.id))
 }

@@ -12,6 +12,8 @@ pub struct ClusterConfig {
     pub(super) max_timeouts: Option<u32>,
     pub(super) outlier: Option<Outlier>,
     pub(super) retry_after: Duration,
+    pub(super) panic_threshold: u32,
+    pub(super) seed: Option<u64>,
 }
 
 impl Default for ClusterConfig {
@@ -23,6 +25,8 @@ impl Default for ClusterConfig {
             max_timeouts: None,
             outlier: None,
             retry_after: Duration::from_secs(1),
+            panic_threshold: 50,
+            seed: None,
         }
     }
 }
@@ -71,6 +75,29 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_retry_after(mut self, time: Duration) -> Self {
         self.retry_after = time;
+        self
+    }
+
+    /// The part of the members, in percent, that always goes on serving unless it certainly
+    /// cannot: with so few left nobody more is taken out for slowness or failed health
+    /// checks, since what is slow is better than nothing, and what all have in common is no
+    /// member's own fault. A member whose connections are refused is out all the same. 0
+    /// switches this off. Default 50, as in Envoy.
+    ///
+    /// A member that is only kept by this is shown as
+    /// [`Unhealthy`](super::MemberState::Unhealthy), and [as
+    /// spared](super::MemberSnapshot::spared).
+    #[must_use]
+    pub fn with_panic_threshold(mut self, percent: u32) -> Self {
+        self.panic_threshold = percent;
+        self
+    }
+
+    /// The seed of all random choices, for tests: with the same one they are the same.
+    /// Default another one in each cluster.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 }

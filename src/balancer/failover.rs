@@ -1,7 +1,8 @@
-//! When a request goes to another member, and what an error says of the one that failed.
+//! When a request goes to another member.
 
 use super::budget::RetryBudget;
-use crate::client::{Blame, Error, ErrorKind};
+use super::fault::Fault;
+use crate::client::Error;
 use crate::mapping::repeat::{self, Repeat};
 use crate::proto::Progress;
 use std::time::Duration;
@@ -140,85 +141,14 @@ impl Failover {
     }
 }
 
-/// What an error says of the member (protocol chapters
-/// [security](crate::docs::protocol::security#taking-a-container-out) and
-/// [balancing](crate::docs::protocol::balancing)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing: the request or its source is at fault.
-    Request,
-    /// No place free.
-    Full,
-    /// It cannot be reached.
-    Dead,
-    /// It broke off before it answered. It may be dying, the connection may have been
-    /// stale, or it chokes on the request.
-    Suspect,
-    /// It took too long.
-    Slow,
-    /// The application broke off its answer.
-    BrokeOff,
-}
-
-impl Fault {
-    pub(crate) fn of(error: &Error) -> Self {
-        match error.kind() {
-            ErrorKind::Connect
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::CPing
-            | ErrorKind::CPingTimeout => Self::Dead,
-            ErrorKind::WriteTimeout
-            | ErrorKind::ResponseHeadTimeout
-            | ErrorKind::BetweenPacketsTimeout => Self::Slow,
-            ErrorKind::Write | ErrorKind::Read | ErrorKind::Closed | ErrorKind::Protocol => {
-                if error.progress() == Progress::Responding {
-                    Self::BrokeOff
-                } else {
-                    Self::Suspect
-                }
-            }
-            // What the pool refuses for want of places.
-            _ if error.blame() == Blame::WebServer => Self::Full,
-            _ => Self::Request,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ErrorKind;
     use std::sync::Arc;
 
     fn error(kind: ErrorKind, progress: Progress) -> Error {
         Error::bare(kind).at(progress, &Arc::from("peer"))
-    }
-
-    #[test]
-    fn what_an_error_says_of_the_member() {
-        for (kind, progress, fault) in [
-            (ErrorKind::Connect, Progress::NotSent, Fault::Dead),
-            (ErrorKind::CPingTimeout, Progress::NotSent, Fault::Dead),
-            (ErrorKind::AcquireTimeout, Progress::NotSent, Fault::Full),
-            (ErrorKind::QueueFull, Progress::NotSent, Fault::Full),
-            (ErrorKind::RequestTimeout, Progress::NotSent, Fault::Request),
-            (ErrorKind::Closed, Progress::RequestSent, Fault::Suspect),
-            (ErrorKind::Protocol, Progress::BodySent, Fault::Suspect),
-            (ErrorKind::Closed, Progress::Responding, Fault::BrokeOff),
-            (
-                ErrorKind::ResponseHeadTimeout,
-                Progress::RequestSent,
-                Fault::Slow,
-            ),
-            (ErrorKind::HeadTooLarge, Progress::NotSent, Fault::Request),
-            (ErrorKind::BodySource, Progress::BodySent, Fault::Request),
-            (
-                ErrorKind::UpgradeNotSupported,
-                Progress::NotSent,
-                Fault::Request,
-            ),
-        ] {
-            assert_eq!(Fault::of(&error(kind, progress)), fault, "{kind:?}");
-        }
     }
 
     #[test]

@@ -1,24 +1,22 @@
-//! The balancer that programs hold: a cluster behind a lock, with a pool for each member.
+//! The balancer that programs hold.
 
-use super::budget::Purse;
 use super::cluster::Cluster;
 use super::config::ClusterConfig;
+use super::events::MemberEvents;
 use super::failover::Failover;
 use super::health::Health;
 use super::member::{InvalidMember, Member, MemberId};
 use super::method::Method;
 use super::pick::Pick;
-use super::random::{Random, Seeded};
-use super::request::Ask;
-use super::select::Unavailable;
+use super::request::RequestInfo;
+use super::shared::{Backend, Rules, Shared, State};
 use super::sticky::Sticky;
+use super::unavailable::Unavailable;
 use crate::client::{Error, Pool};
 use crate::mapping::repeat::Repeat;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Notify;
 
 /// Settings of a [`Balancer`].
 #[derive(Debug, Clone, Default)]
@@ -109,112 +107,28 @@ impl BalancerConfig {
 /// ```
 #[derive(Clone)]
 pub struct Balancer {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    name: String,
-    health: Option<Health>,
-    own_requests: bool,
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-pub(super) struct State {
-    pub(super) cluster: Cluster,
-    pub(super) backends: BTreeMap<MemberId, Arc<Backend>>,
-    pub(super) rules: Arc<Rules>,
-    pub(super) repeated: u64,
-    pub(super) not_repeated: u64,
-    purse: Purse,
-    random: Box<dyn Random>,
-}
-
-/// How requests are treated, as it is at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) sticky: Option<Arc<Sticky>>,
-    pub(crate) failover: Arc<Failover>,
-}
-
-/// A member, and how it is reached. Shared as a whole: threads that pick the same member
-/// contend for one count of references.
-#[derive(Debug)]
-pub(super) struct Backend {
-    pub(super) pool: Pool,
-    pub(super) member: Arc<Member>,
-    /// Name and route of the member, for those who keep them.
-    pub(super) names: (Arc<str>, Option<Arc<str>>),
-}
-
-impl Backend {
-    fn new(pool: Pool, member: Member) -> Arc<Self> {
-        Arc::new(Self {
-            pool,
-            names: (member.name().into(), member.route_name().map(Into::into)),
-            member: Arc::new(member),
-        })
-    }
-}
-
-impl State {
-    /// Whether the budget pays for sending a request again.
-    pub(super) fn pay(&mut self, now: Instant) -> bool {
-        let paid = self.purse.withdraw(self.rules.failover.budget, now);
-        let count = if paid {
-            &mut self.repeated
-        } else {
-            &mut self.not_repeated
-        };
-        *count = count.saturating_add(1);
-        paid
-    }
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Balancer {
-    /// A balancer without members that chooses [by requests](super::ByRequests).
+    /// A balancer without members that chooses [by requests](Method::ByRequests).
     #[must_use]
     pub fn new(config: BalancerConfig) -> Self {
-        Self::with_random(config, Seeded::from_process())
-    }
-
-    /// As [`new`](Self::new), with a source of random numbers.
-    #[must_use]
-    pub fn with_random(config: BalancerConfig, random: impl Random + 'static) -> Self {
-        let state = State {
-            cluster: Cluster::new(config.cluster),
-            backends: BTreeMap::new(),
-            rules: Arc::new(Rules {
-                sticky: config.sticky.map(Arc::new),
-                failover: Arc::new(config.failover),
-            }),
-            repeated: 0,
-            not_repeated: 0,
-            purse: Purse::default(),
-            random: Box::new(random),
+        let rules = Rules {
+            sticky: config.sticky.map(Arc::new),
+            failover: Arc::new(config.failover),
         };
+        let cluster = Cluster::new(config.cluster);
+        let own_requests = config.own_requests;
+        let shared = Shared::new(config.name, config.health, own_requests, cluster, rules);
         Self {
-            shared: Arc::new(Shared {
-                name: config.name,
-                health: config.health,
-                own_requests: config.own_requests,
-                state: Mutex::new(state),
-                changed: Notify::new(),
-            }),
+            shared: Arc::new(shared),
         }
     }
 
     /// Runs `f` under the lock, with the time.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let now = tokio::time::Instant::now().into_std();
-        f(&mut self.state(), now)
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // The lock is only poisoned when a method of the caller's own has panicked, in the
-        // middle of a choice; the members are as before.
-        let state = self.shared.state.lock();
-        state.unwrap_or_else(PoisonError::into_inner)
+        self.shared.with(f)
     }
 
     /// The name.
@@ -233,9 +147,12 @@ impl Balancer {
     /// # Errors
     /// [`InvalidMember`] when a name or route cannot be one, or the name is in use.
     pub fn add(&self, member: Member, pool: Pool) -> Result<MemberId, InvalidMember> {
+        let backend = Backend::new(pool, member.clone());
+        // If it cannot be added it is dropped here, and not under the lock.
+        let added = Arc::clone(&backend);
         let id = self.with(|state, now| {
-            let id = state.cluster.add(member.clone(), now)?;
-            state.backends.insert(id, Backend::new(pool, member));
+            let id = state.cluster.add(member, now)?;
+            state.backends.insert(id, added);
             Ok(id)
         })?;
         self.shared.changed.notify_waiters();
@@ -248,9 +165,9 @@ impl Balancer {
     /// # Errors
     /// [`InvalidMember`] when there is none such.
     pub fn remove(&self, name: &str) -> Result<(), InvalidMember> {
-        let backend = self.with(|state, _| {
+        let backend = self.with(|state, now| {
             let id = state.cluster.named(name)?;
-            state.cluster.remove(id);
+            state.cluster.remove(id, now);
             Ok(state.backends.remove(&id))
         })?;
         self.shared.changed.notify_waiters();
@@ -262,24 +179,43 @@ impl Balancer {
     /// Changes what is configured of the member of this name: weight, flags, set and so on.
     /// The name stays.
     ///
+    /// `change` runs under no lock and may ask the balancer. If the member was changed by
+    /// somebody else meanwhile it is called again, with the member as it is then.
+    ///
     /// # Errors
     /// [`InvalidMember`] when there is none such, or it cannot be like this.
     pub fn update(
         &self,
         name: &str,
-        change: impl FnOnce(Member) -> Member,
+        mut change: impl FnMut(Member) -> Member,
     ) -> Result<(), InvalidMember> {
-        self.with(|state, now| {
-            let id = state.cluster.named(name)?;
-            state.cluster.update(id, change, now)?;
-            let member = state.cluster.member(id).cloned();
-            if let (Some(member), Some(backend)) = (member, state.backends.get_mut(&id)) {
-                *backend = Backend::new(backend.pool.clone(), member);
+        loop {
+            let (id, before) = self.with(|state, _| {
+                let id = state.cluster.named(name)?;
+                Ok((id, state.cluster.member(id).cloned()))
+            })?;
+            let Some(before) = before else {
+                continue;
+            };
+            let after = change(Member::clone(&before));
+            let replaced = self.with(|state, now| {
+                let now_is = state.cluster.member(id);
+                if !now_is.is_some_and(|now_is| Arc::ptr_eq(now_is, &before)) {
+                    return Ok(None);
+                }
+                state.cluster.update(id, after, now)?;
+                let member = state.cluster.member(id).cloned();
+                let (Some(member), Some(backend)) = (member, state.backends.get_mut(&id)) else {
+                    return Ok(None);
+                };
+                let new = backend.with_member(Member::clone(&member));
+                Ok(Some(std::mem::replace(backend, new)))
+            })?;
+            if replaced.is_some() {
+                self.shared.changed.notify_waiters();
+                return Ok(());
             }
-            Ok(())
-        })?;
-        self.shared.changed.notify_waiters();
-        Ok(())
+        }
     }
 
     /// What is configured of all members, in the order in which they were added.
@@ -294,8 +230,16 @@ impl Balancer {
     }
 
     /// Chooses by another method from now on.
-    pub fn set_method(&self, method: Box<dyn Method>) {
-        self.with(|state, _| state.cluster.set_method(method));
+    pub fn set_method(&self, method: Method) {
+        // The one before may be of the user's, and is not dropped under the lock.
+        let before = self.with(|state, _| state.cluster.set_method(method));
+        drop(before);
+    }
+
+    /// What happens to members from now on.
+    #[must_use]
+    pub fn events(&self) -> MemberEvents {
+        self.shared.announcer.subscribe()
     }
 
     /// Finds session ids elsewhere from now on, or nowhere.
@@ -318,7 +262,7 @@ impl Balancer {
 
     /// Both, as they are at this moment.
     pub(crate) fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.state().rules)
+        self.with(|state, _| Arc::clone(&state.rules))
     }
 
     /// Treats failed requests by other rules from now on.
@@ -351,19 +295,9 @@ impl Balancer {
     ///
     /// # Errors
     /// [`Unavailable`] when no member can serve it.
-    pub fn pick(&self, ask: &Ask<'_>) -> Result<Pick, Unavailable> {
-        self.with(|state, now| {
-            if ask.tried.is_empty() {
-                let budget = state.rules.failover.budget;
-                state.purse.deposit(budget, now);
-            }
-            let choice = state.cluster.pick(ask, now, state.random.as_mut())?;
-            let Some(backend) = state.backends.get(&choice.id).cloned() else {
-                state.cluster.ended(&choice);
-                return Err(Unavailable::none());
-            };
-            Ok(Pick::new(self.clone(), choice, backend))
-        })
+    pub fn pick(&self, request: &RequestInfo<'_>) -> Result<Pick, Unavailable> {
+        let chosen = self.shared.choose(request)?;
+        Ok(Pick::new(Arc::clone(&self.shared), chosen))
     }
 
     /// Whether a request that failed with `error` may be sent to another member, by the
@@ -386,23 +320,6 @@ impl Balancer {
 
     pub(super) fn health(&self) -> Option<Health> {
         self.shared.health.clone()
-    }
-
-    /// Completes at the next change of members.
-    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.shared.changed.notified()
-    }
-
-    /// Those that health checks are for.
-    pub(super) fn checked_members(&self) -> Vec<(MemberId, Pool)> {
-        self.with(|state, _| {
-            let backends = state.backends.iter();
-            let checked = backends
-                .filter(|(_, backend)| !backend.member.flags.contains(super::Flags::STOPPED));
-            checked
-                .map(|(id, backend)| (*id, backend.pool.clone()))
-                .collect()
-        })
     }
 }
 

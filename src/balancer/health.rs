@@ -1,19 +1,16 @@
-//! Asking members whether they are well, apart from requests.
+//! How members are asked whether they are well, apart from requests.
 
-use super::MemberId;
-use super::handle::Balancer;
-use crate::client::{ErrorKind, Pool};
-use crate::trace::event;
-use std::collections::BTreeMap;
+use crate::client::{Blame, Pool};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
 
 /// How members are checked (httpd's `hcmethod`, `hcinterval`, `hcpasses`, `hcfails`).
+///
+/// Each member has its own rhythm. A member that hangs is out at most `fall` times
+/// `interval`, and one `limit`, after that, whatever its load.
 ///
 /// ```
 /// use ajp::balancer::{CPing, Health};
@@ -23,8 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 #[derive(Debug, Clone)]
 pub struct Health {
     pub(super) check: Arc<dyn Check>,
-    interval: Duration,
-    limit: Duration,
+    pub(super) interval: Duration,
+    pub(super) limit: Duration,
     pub(super) rise: u32,
     pub(super) fall: u32,
 }
@@ -42,7 +39,9 @@ impl Health {
         }
     }
 
-    /// From the end of one check of a member to the next.
+    /// From the start of one check of a member to the start of the next, up to a tenth less
+    /// at random, so that members and web servers do not fall into step. A check that takes
+    /// longer is waited for. At least 10 ms.
     #[must_use]
     pub fn with_interval(mut self, interval: Duration) -> Self {
         // Not a busy loop.
@@ -76,10 +75,16 @@ impl Health {
 #[allow(clippy::module_name_repetitions, reason = "named after the trait")]
 pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), CheckError>> + Send + 'a>>;
 
-/// One way to ask a member whether it is well: [`CPing`] or
-/// [`HttpCheck`](super::HttpCheck).
+/// One way to ask a member whether it is well: [`CPing`] or [`HttpCheck`](super::HttpCheck).
 pub trait Check: Send + Sync + 'static + fmt::Debug {
-    /// Asks over a connection of the member's pool.
+    /// Asks over `pool`. That is not the pool of the requests, but one of its own for checks,
+    /// which opens a new connection each time: so a check never waits for requests to end.
+    ///
+    /// It runs under no lock. One that panics has said nothing, and the member is asked again
+    /// after the interval.
+    ///
+    /// # Errors
+    /// [`CheckError`].
     ///
     /// # Cancel safety
     /// Must leave nothing behind when the future is dropped.
@@ -87,6 +92,13 @@ pub trait Check: Send + Sync + 'static + fmt::Debug {
 
     /// The check for operators, such as `CPing`.
     fn describe(&self) -> String;
+
+    /// Whether a check that is not answered in time has only failed if the member did nothing
+    /// for requests either in that time. True where all that is waited for is a thread of the
+    /// container, which a busy one does not have. Default no.
+    fn waits_for_a_thread(&self) -> bool {
+        false
+    }
 }
 
 /// A check that did not succeed.
@@ -96,16 +108,21 @@ pub enum CheckError {
     /// The member is not well.
     #[error("{0}")]
     Failed(String),
-    /// Nothing is known: the member's pool has no place free, because it is at work.
-    #[error("the pool is busy")]
-    Busy,
+    /// It did not answer in time: see [`Check::waits_for_a_thread`].
+    #[error("{0}")]
+    Late(String),
+    /// Nothing is known, for a reason of this side.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 impl From<crate::client::Error> for CheckError {
     fn from(error: crate::client::Error) -> Self {
-        match error.kind() {
-            kind if is_overload(kind) => Self::Busy,
-            kind => Self::Failed(kind.to_string()),
+        let text = error.kind().to_string();
+        match (error.blame(), error.kind()) {
+            (Blame::WebServer, _) => Self::Unknown(text),
+            (_, crate::client::ErrorKind::CPingTimeout) => Self::Late(text),
+            _ => Self::Failed(text),
         }
     }
 }
@@ -123,90 +140,8 @@ impl Check for CPing {
     fn describe(&self) -> String {
         "CPing".into()
     }
-}
 
-impl Balancer {
-    /// Checks all members again and again, as [`BalancerConfig::with_health`] says; without it
-    /// does nothing. Never ends: run it in a task beside the requests.
-    ///
-    /// [`BalancerConfig::with_health`]: super::BalancerConfig::with_health
-    ///
-    /// # Cancel safety
-    /// Dropping the future ends all checks. It needs a tokio runtime with time.
-    pub async fn run(&self) {
-        let Some(health) = self.health() else {
-            return std::future::pending().await;
-        };
-        let mut running = JoinSet::new();
-        // When each member is checked next; none while it is being checked.
-        let mut due: BTreeMap<MemberId, Option<Instant>> = BTreeMap::new();
-        loop {
-            let changed = self.changed();
-            let now = Instant::now();
-            let members = self.checked_members();
-            due.retain(|id, _| members.iter().any(|(known, _)| known == id));
-            for (id, pool) in members {
-                let next = due.entry(id).or_insert(Some(now));
-                if next.is_some_and(|at| at <= now) {
-                    *next = None;
-                    let health = health.clone();
-                    running.spawn(async move { (id, ask(&health, &pool).await) });
-                }
-            }
-            let next = due.values().flatten().min().copied();
-            let asleep = async {
-                match next {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some(done) = running.join_next() => {
-                    // A check that panics is a check that says nothing; the member is
-                    // checked again as if it were new.
-                    let Ok((id, result)) = done else {
-                        due.retain(|_, next| next.is_some());
-                        continue;
-                    };
-                    let next = Instant::now().checked_add(health.interval);
-                    due.insert(id, next);
-                    self.checked(id, &health, &result);
-                }
-                () = asleep => {}
-                () = changed => {}
-            }
-        }
+    fn waits_for_a_thread(&self) -> bool {
+        true
     }
-
-    fn checked(&self, id: MemberId, health: &Health, result: &Result<(), CheckError>) {
-        let result = match result {
-            Ok(()) => Ok(()),
-            Err(CheckError::Failed(error)) => Err(error.as_str()),
-            Err(CheckError::Busy) => {
-                event!(DEBUG, member = %id, "no place free for a health check");
-                return;
-            }
-        };
-        let limits = (health.rise, health.fall);
-        self.with(|state, now| state.cluster.checked(id, result, limits, now));
-    }
-}
-
-async fn ask(health: &Health, pool: &Pool) -> Result<(), CheckError> {
-    match timeout(health.limit, health.check.check(pool)).await {
-        Ok(result) => result,
-        Err(_) if is_full(pool) => Err(CheckError::Busy),
-        Err(_) => Err(CheckError::Failed("no answer in time".into())),
-    }
-}
-
-/// Whether a pool had no place.
-pub(super) fn is_overload(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::AcquireTimeout | ErrorKind::QueueFull)
-}
-
-/// Whether waiting for a place explains that there was no answer.
-pub(super) fn is_full(pool: &Pool) -> bool {
-    let stats = pool.stats();
-    stats.in_use >= stats.max_connections
 }

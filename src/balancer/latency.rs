@@ -42,22 +42,22 @@ pub struct LatencySnapshot {
     /// Answers so far.
     pub count: u64,
     /// Sum over all answers so far.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub sum: Duration,
     /// The moving average that [`LowestLatency`](super::LowestLatency) chooses by.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub average: Duration,
     /// Half of the answers took no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub p50: Duration,
     /// Nine of ten took no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub p90: Duration,
     /// 99 of 100 took no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub p99: Duration,
     /// The slowest.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub max: Duration,
 }
 

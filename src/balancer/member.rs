@@ -15,7 +15,8 @@ impl fmt::Display for MemberId {
     }
 }
 
-/// One container of a balancer: everything but how to reach it.
+/// One container of a balancer: everything but how to reach it. Serialised, times are numbers
+/// of seconds, and what may be left out is; keys that it does not know are refused.
 ///
 /// | here | httpd | `mod_jk` |
 /// |---|---|---|
@@ -35,7 +36,7 @@ impl fmt::Display for MemberId {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct Member {
     pub(super) name: String,
     pub(super) route: Option<String>,
@@ -45,7 +46,9 @@ pub struct Member {
     pub(super) redirect: Option<String>,
     pub(super) domain: Option<String>,
     pub(super) max_requests: Option<u32>,
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds::optional"))]
     pub(super) retry: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds::optional"))]
     pub(super) slow_start: Option<Duration>,
 }
 

@@ -21,7 +21,10 @@ mod budget;
 mod circuit;
 mod cluster;
 mod config;
+mod cookie;
+mod events;
 mod failover;
+mod fault;
 mod flags;
 mod handle;
 mod health;
@@ -31,40 +34,45 @@ mod method;
 mod outcome;
 mod outlier;
 mod pick;
-mod random;
 mod request;
+mod roster;
 mod route_cookie;
+mod run;
+#[cfg(feature = "serde")]
+mod seconds;
 mod select;
+mod shared;
 mod slot;
 mod snapshot;
 mod sticky;
+mod totals;
+mod unavailable;
 mod weight;
 
 pub use budget::RetryBudget;
 pub use cluster::Cluster;
 pub use config::ClusterConfig;
+pub use cookie::InvalidSticky;
+pub use events::{MemberChange, MemberEvent, MemberEvents};
 pub use failover::{Failover, OnStatus};
 pub use flags::{Flags, InvalidFlags};
 pub use handle::{Balancer, BalancerConfig};
 pub use health::{CPing, Check, CheckError, Checking, Health};
 pub use latency::LatencySnapshot;
 pub use member::{InvalidMember, Member, MemberId};
-pub use method::{
-    ByBusyness, ByRequests, BySessions, ByTraffic, Candidate, Candidates, LeastOutstanding,
-    LowestLatency, METHODS, Method, method,
-};
+pub use method::{Candidate, Choose, HashBy, InvalidMethod, Method};
 pub use outlier::Outlier;
 pub use pick::Pick;
-pub use random::{Random, Seeded};
-pub use request::{Affinity, Ask, Choice, Outcome};
+pub use request::{Affinity, CheckOutcome, Choice, Outcome, RequestInfo};
 pub use route_cookie::{RouteCookie, SameSite};
-pub use select::{Reason, Unavailable};
-pub use slot::Traffic;
 pub use snapshot::{BalancerSnapshot, MemberSnapshot, MemberState, PoolSnapshot};
-pub use sticky::{InvalidSticky, Session, Sticky};
+pub use sticky::{Session, Sticky};
+pub use unavailable::{Reason, Unavailable};
 pub use weight::{InvalidWeight, Weight};
 
 #[doc(inline)]
 pub use crate::client::Idempotent;
 #[doc(inline)]
-pub use crate::mapping::balancer::{Attempt, Error, Failure, HttpCheck, ResponseBody, Served};
+pub use crate::mapping::balancer::{
+    Attempt, Error, Failure, HttpCheck, ResponseBody, SendOptions, Served,
+};

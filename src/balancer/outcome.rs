@@ -3,70 +3,50 @@
 use super::Flags;
 use super::circuit::Phase;
 use super::cluster::Cluster;
+use super::events::MemberChange;
 use super::member::MemberId;
-use super::request::{Choice, Outcome};
-use super::slot::Slot;
-use crate::trace::event;
-use std::time::Instant;
+use super::request::{Affinity, CheckOutcome, Choice, Outcome};
+use super::slot::{Checks, Slot, Verdict};
+use std::time::{Duration, Instant};
+
+/// Why a member is to be left alone for a while.
+struct Failure {
+    error: String,
+    /// Whether only an answer to a request is proof that it is well again.
+    needs_answer: bool,
+    /// Whether it may only be slow: then it is spared while too few others are left.
+    may_be_slow: bool,
+}
+
+/// What one outcome says of a member.
+struct Finding {
+    failure: Option<Failure>,
+    /// Whether it counts as a bad or a good answer; `None`: as neither.
+    bad: Option<bool>,
+}
 
 impl Cluster {
     /// A choice has an outcome.
     pub fn answered(&mut self, choice: &Choice, outcome: Outcome<'_>, now: Instant) {
         let outlier = self.config.outlier.as_ref();
         let max_timeouts = self.config.max_timeouts;
-        let at = self.slots.binary_search_by_key(&choice.id, |slot| slot.id);
-        let Some(slot) = at.ok().and_then(|at| self.slots.get_mut(at)) else {
+        let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
-        let counters = &mut slot.counters;
-        let count = |counter: &mut u64| *counter = counter.saturating_add(1);
-        // Why, and whether it must answer a request to be believed again.
-        let mut failed: Option<(String, bool)> = None;
-        let mut bad = Some(true);
-        let trial = slot.circuit.is_trial(choice.serial);
-        match outcome {
-            Outcome::Answered { status } | Outcome::Unfit { status } => {
-                count(&mut counters.answered);
-                if let Some(class) = counters.statuses.get_mut(usize::from(status / 100)) {
-                    count(class);
-                }
-                slot.timeouts = 0;
-                let time = now.saturating_duration_since(choice.started);
-                slot.latency.record(time, now);
-                bad = Some(outlier.is_some_and(|outlier| outlier.is_bad(status)));
-                if matches!(outcome, Outcome::Unfit { .. }) {
-                    let error = format!("it answered {status}");
-                    slot.last_error = Some((error.clone(), now));
-                    failed = Some((error, true));
-                }
-            }
-            Outcome::TimedOut(error) => {
-                count(&mut counters.timed_out);
-                slot.timeouts = slot.timeouts.saturating_add(1);
-                let time = now.saturating_duration_since(choice.started);
-                slot.latency.record(time, now);
-                slot.last_error = Some((error.into(), now));
-                if trial || max_timeouts.is_some_and(|most| slot.timeouts >= most) {
-                    failed = Some((error.into(), true));
-                }
-            }
-            Outcome::Broken(error) => {
-                count(&mut counters.failed);
-                slot.last_error = Some((error.into(), now));
-            }
-            Outcome::Unreachable(error) => {
-                count(&mut counters.failed);
-                slot.last_error = Some((error.into(), now));
-                failed = Some((error.into(), false));
-            }
-            Outcome::Full => {
-                count(&mut counters.full);
-                bad = None;
-            }
-            Outcome::Unknown => bad = None,
+        let answered = matches!(outcome, Outcome::Answered { .. } | Outcome::Unfit { .. });
+        if answered && choice.affinity == Affinity::Moved {
+            self.totals.moved_session();
         }
-        if trial && bad == Some(true) && slot.circuit.is_strict() && failed.is_none() {
-            failed = Some(("the answer was bad again".into(), true));
+        let is_bad = |status| outlier.is_some_and(|outlier| outlier.is_bad(status));
+        let finding = slot.learn(choice, outcome, max_timeouts, is_bad, now);
+        let Finding { mut failure, bad } = finding;
+        let trial = slot.circuit.is_trial(choice.serial);
+        if trial && bad == Some(true) && slot.circuit.is_strict() && failure.is_none() {
+            failure = Some(Failure {
+                error: "the answer was bad again".into(),
+                needs_answer: true,
+                may_be_slow: false,
+            });
         }
         // While it is out, what it says of older requests is no news.
         let serves = slot.circuit.phase(now) == Phase::Closed;
@@ -74,12 +54,14 @@ impl Cluster {
             (Some(outlier), Some(bad)) if serves => slot.rate.record(bad, outlier, now),
             _ => false,
         };
-        if let Some((error, strict)) = failed {
-            self.fail(choice, &error, strict, now);
-        } else if bad.is_none() {
-            slot.circuit.release(choice.serial, now);
-        } else if slot.circuit.succeed(choice.serial, now) {
-            self.recovered(choice.id, now);
+        match (failure, bad) {
+            (Some(failure), _) => self.fail(choice, failure, now),
+            (None, None) => slot.circuit.release(choice.serial, now),
+            (None, Some(_)) => {
+                if slot.circuit.succeed(choice.serial, now) {
+                    self.recovered(choice.id, now);
+                }
+            }
         }
         if over {
             self.eject(choice.id, now);
@@ -89,32 +71,52 @@ impl Cluster {
     /// The member of a trial was reached, ahead of its answer. If all that was known against
     /// it is that it could not be reached, it serves again.
     pub fn reached(&mut self, choice: &Choice, now: Instant) {
-        let Some(slot) = self.slot_mut(choice.id) else {
-            return;
-        };
-        if slot.circuit.reach(choice.serial, now) {
+        let slot = self.roster.get_mut(choice.id);
+        if slot.is_some_and(|slot| slot.circuit.reach(choice.serial, now)) {
             self.recovered(choice.id, now);
         }
     }
 
     /// A choice is over: the response has ended, or will not come.
     pub fn ended(&mut self, choice: &Choice) {
-        let Some(slot) = self.slot_mut(choice.id) else {
+        let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
         slot.busy = slot.busy.saturating_sub(1);
-        slot.ended = slot.ended.saturating_add(1);
+        slot.ended = slot.ended.wrapping_add(1);
         if slot.leaving && slot.busy == 0 {
-            self.slots.retain(|slot| slot.id != choice.id);
+            self.forget(choice.id);
         }
     }
 
-    /// A response that had begun broke off.
-    pub fn broke_off(&mut self, choice: &Choice, error: &str, now: Instant) {
-        if let Some(slot) = self.slot_mut(choice.id) {
-            slot.counters.failed = slot.counters.failed.saturating_add(1);
-            slot.last_error = Some((error.into(), now));
+    /// A response that had begun broke off, and the member is to blame: either it closed the
+    /// connection, or it sent nothing more in time.
+    pub fn broke_off(&mut self, choice: &Choice, outcome: Outcome<'_>, now: Instant) {
+        let Some(slot) = self.roster.get_mut(choice.id) else {
+            return;
+        };
+        let (counter, error) = match outcome {
+            Outcome::TimedOut(error) => (&mut slot.counters.timed_out, error),
+            Outcome::Broken(error) => (&mut slot.counters.failed, error),
+            _ => return,
+        };
+        *counter = counter.wrapping_add(1);
+        slot.last_error = Some((error.into(), now));
+    }
+
+    /// The container answered a request of one of its own sessions with a new session: it did
+    /// not know the old one any more.
+    pub fn session_replaced(&mut self, choice: &Choice) {
+        if let Some(slot) = self.roster.get_mut(choice.id) {
+            slot.counters.lost_sessions = slot.counters.lost_sessions.wrapping_add(1);
         }
+    }
+
+    /// A number that changes whenever the member does something for a request: see
+    /// [`CheckOutcome::Late`].
+    #[must_use]
+    pub fn signs_of_life(&self, id: MemberId) -> u64 {
+        self.roster.get(id).map_or(0, Slot::signs_of_life)
     }
 
     /// A health check of a member ended. After `fall` failures in a row it is out, after
@@ -122,86 +124,110 @@ impl Cluster {
     pub fn checked(
         &mut self,
         id: MemberId,
-        result: Result<(), &str>,
+        outcome: CheckOutcome<'_>,
         (rise, fall): (u32, u32),
         now: Instant,
     ) {
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = self.roster.get_mut(id) else {
             return;
         };
-        if let Err(error) = result {
-            slot.last_error = Some((format!("health check: {error}"), now));
-        }
-        let good = result.is_ok();
-        slot.streak = match slot.streak {
-            (last, count) if last == good => (good, count.saturating_add(1)),
-            _ => (good, 1),
-        };
-        // A check is no proof against bad answers to requests.
-        let unreached = slot.circuit.phase(now) == Phase::Open && !slot.circuit.is_strict();
-        let (needed, out) = if good {
-            (rise, slot.unhealthy || unreached)
-        } else {
-            (fall, slot.unhealthy)
-        };
-        if good != out || slot.streak.1 < needed {
-            return;
-        }
-        event!(
-            WARN,
-            member = slot.settings.name(),
-            healthy = good,
-            "health of an AJP member changed"
-        );
-        if !good {
-            slot.unhealthy = true;
-        } else if std::mem::take(&mut slot.unhealthy) {
-            if !slot.circuit.is_strict() {
-                slot.circuit.close(now);
+        let error = match outcome {
+            CheckOutcome::Passed => None,
+            CheckOutcome::Late { signs_of_life, .. } if slot.signs_of_life() != signs_of_life => {
+                // It is at work, and that is all that can be asked.
+                return;
             }
-            slot.circuit.restart(now);
-            self.recovered(id, now);
+            CheckOutcome::Failed(error) | CheckOutcome::Late { error, .. } => {
+                slot.last_error = Some((format!("health check: {error}"), now));
+                Some(error)
+            }
+        };
+        let checks = &mut slot.checks;
+        let passed = error.is_none();
+        checks.in_a_row = if checks.last_passed == passed {
+            checks.in_a_row.saturating_add(1)
         } else {
-            // It failed requests; one request must go well first.
-            slot.circuit.make_due(now);
+            1
+        };
+        checks.last_passed = passed;
+        match (error, checks.verdict) {
+            (Some(error), Verdict::Healthy) if checks.in_a_row >= fall => {
+                self.unhealthy_order = self.unhealthy_order.wrapping_add(1);
+                checks.verdict = Verdict::Unhealthy {
+                    order: self.unhealthy_order,
+                };
+                let error = error.to_owned();
+                self.spare_too_few(now);
+                let spared = self.roster.get(id).is_some_and(|slot| !slot.is_unhealthy());
+                self.changed(
+                    id,
+                    if spared {
+                        MemberChange::Spared { error }
+                    } else {
+                        MemberChange::Unhealthy { error }
+                    },
+                );
+            }
+            (None, Verdict::Unhealthy { .. } | Verdict::Spared { .. })
+                if checks.in_a_row >= rise =>
+            {
+                checks.verdict = Verdict::Healthy;
+                if !slot.circuit.is_strict() {
+                    slot.circuit.close(now);
+                }
+                slot.circuit.restart(now);
+                self.recovered(id, now);
+            }
+            // It failed requests, not checks, and for no worse reason than that it could not
+            // be reached: the next request tries it.
+            (None, Verdict::Healthy)
+                if checks.in_a_row >= rise
+                    && slot.circuit.phase(now) == Phase::Open
+                    && !slot.circuit.is_strict() =>
+            {
+                slot.circuit.make_due(now);
+            }
+            _ => {}
         }
     }
 
     /// Believes a member to be well at once.
     pub fn recover(&mut self, id: MemberId, now: Instant) {
-        if let Some(slot) = self.slot_mut(id) {
-            slot.unhealthy = false;
-            slot.streak = (true, 0);
-            if slot.circuit.close(now) {
-                self.recovered(id, now);
-            }
+        let Some(slot) = self.roster.get_mut(id) else {
+            return;
+        };
+        let was_healthy = slot.checks.verdict == Verdict::Healthy;
+        slot.checks = Checks::NEW;
+        if slot.circuit.close(now) || !was_healthy {
+            self.recovered(id, now);
         }
     }
 
-    fn fail(&mut self, choice: &Choice, error: &str, strict: bool, now: Instant) {
+    fn fail(&mut self, choice: &Choice, failure: Failure, now: Instant) {
         let pause = self.config.retry;
-        let Some(slot) = self.slot_mut(choice.id) else {
+        // A trial takes nobody out who is not out already.
+        let spares = failure.may_be_slow && !choice.trial && self.too_few_without(choice.id, now);
+        let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
-        let pause = slot.settings.retry.unwrap_or(pause);
+        let Failure {
+            error,
+            needs_answer,
+            ..
+        } = failure;
         if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
             slot.circuit.release(choice.serial, now);
-            return;
+        } else if spares {
+            self.changed(choice.id, MemberChange::Spared { error });
+        } else {
+            let pause = slot.settings.retry.unwrap_or(pause);
+            let circuit = &mut slot.circuit;
+            if circuit.fail(choice.serial, choice.started, now, pause, needs_answer) {
+                slot.timeouts = 0;
+                self.spare_too_few(now);
+                self.changed(choice.id, MemberChange::Failed { error, pause });
+            }
         }
-        let opened = slot
-            .circuit
-            .fail(choice.serial, choice.started, now, pause, strict);
-        if opened {
-            slot.timeouts = 0;
-            event!(
-                WARN,
-                member = slot.settings.name(),
-                error,
-                "AJP member failed"
-            );
-        }
-        // Without events the text has no reader.
-        let _ = error;
     }
 
     /// Takes a member out for its bad answers, if enough others are left.
@@ -209,42 +235,195 @@ impl Cluster {
         let Some(outlier) = self.config.outlier.clone() else {
             return;
         };
-        let out = |slot: &&Slot| {
-            slot.id == id || slot.unhealthy || slot.circuit.phase(now) != Phase::Closed
-        };
-        let counted = || {
-            self.slots
-                .iter()
-                .filter(|slot| slot.settings.flags.takes_own())
-        };
-        let (all, out) = (counted().count(), counted().filter(out).count());
-        let most = all.saturating_mul(usize::try_from(outlier.max_out_percent).unwrap_or(100));
-        if out.saturating_mul(100) > most {
+        let all = self.roster.in_service().count();
+        let out = self.roster.in_service();
+        let out = out.filter(|slot| slot.id == id || !slot.is_in(now)).count();
+        if exceeds(out, outlier.max_out_percent, all) {
             return;
         }
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = self.roster.get_mut(id) else {
             return;
         };
         if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
             return;
         }
         let times = slot.rate.eject();
-        slot.circuit.open(now, outlier.pause(times), true);
+        let pause = outlier.pause(times);
+        slot.circuit.open(now, pause, true);
         slot.last_error = Some(("too many bad answers".into(), now));
-        event!(
-            WARN,
-            member = slot.settings.name(),
-            times,
-            "AJP member ejected"
-        );
+        self.spare_too_few(now);
+        self.changed(id, MemberChange::Ejected { times, pause });
     }
 
     fn recovered(&mut self, id: MemberId, now: Instant) {
-        if let Some(slot) = self.slot_mut(id) {
+        if let Some(slot) = self.roster.get_mut(id) {
             slot.timeouts = 0;
             slot.latency.forget();
-            event!(INFO, member = slot.settings.name(), "AJP member recovered");
         }
-        self.joined(id, now);
+        self.spare_too_few(now);
+        self.changed(id, MemberChange::Recovered);
+    }
+
+    /// How many members may be out for reasons that are no certain proof.
+    fn most_out(&self) -> usize {
+        let all = self.roster.in_service().count();
+        let least = usize::try_from(self.config.panic_threshold.min(100)).unwrap_or(100);
+        let must_serve = all.saturating_mul(least).div_ceil(100);
+        all.saturating_sub(must_serve)
+    }
+
+    /// Whether too few members would be left if this one were taken out.
+    fn too_few_without(&self, id: MemberId, now: Instant) -> bool {
+        let out = self.roster.in_service();
+        let out = out.filter(|slot| slot.id == id || !slot.is_in(now)).count();
+        out > self.most_out()
+    }
+
+    /// Decides anew which of the unhealthy members have to go on serving because too few
+    /// others are left. Who became unhealthy first is out first.
+    pub(super) fn spare_too_few(&mut self, now: Instant) {
+        let most = self.most_out();
+        let failed = self.roster.in_service().filter(|slot| {
+            slot.checks.verdict == Verdict::Healthy && slot.circuit.phase(now) != Phase::Closed
+        });
+        let mut left = most.saturating_sub(failed.count());
+        let mut unhealthy: Vec<(u64, MemberId)> = Vec::new();
+        for slot in self.roster.in_service() {
+            if let Verdict::Unhealthy { order } | Verdict::Spared { order } = slot.checks.verdict {
+                unhealthy.push((order, slot.id));
+            }
+        }
+        unhealthy.sort_unstable();
+        for (order, id) in unhealthy {
+            let verdict = if left > 0 {
+                Verdict::Unhealthy { order }
+            } else {
+                Verdict::Spared { order }
+            };
+            left = left.saturating_sub(1);
+            if let Some(slot) = self.roster.get_mut(id) {
+                slot.checks.verdict = verdict;
+            }
+        }
+    }
+}
+
+/// Whether `part` is more than this percentage of `all`.
+fn exceeds(part: usize, percent: u32, all: usize) -> bool {
+    let percent = usize::try_from(percent).unwrap_or(usize::MAX);
+    part.saturating_mul(100) > all.saturating_mul(percent)
+}
+
+impl Slot {
+    /// Counts an outcome. What it says of the member.
+    fn learn(
+        &mut self,
+        choice: &Choice,
+        outcome: Outcome<'_>,
+        max_timeouts: Option<u32>,
+        is_bad: impl Fn(u16) -> bool,
+        now: Instant,
+    ) -> Finding {
+        let trial = self.circuit.is_trial(choice.serial);
+        let took = now.saturating_duration_since(choice.started);
+        match outcome {
+            Outcome::Answered { status } => {
+                self.count_answer(status, took, now);
+                Finding {
+                    failure: None,
+                    bad: Some(is_bad(status)),
+                }
+            }
+            Outcome::Unfit { status } => {
+                self.count_answer(status, took, now);
+                let error = format!("it answered {status}");
+                self.last_error = Some((error.clone(), now));
+                Finding {
+                    failure: Some(Failure {
+                        error,
+                        needs_answer: true,
+                        may_be_slow: false,
+                    }),
+                    bad: Some(is_bad(status)),
+                }
+            }
+            Outcome::TimedOut(error) => {
+                self.count_timeout(error, took, now);
+                self.timeouts = self.timeouts.saturating_add(1);
+                let too_many = max_timeouts.is_some_and(|most| self.timeouts >= most);
+                Finding {
+                    failure: (trial || too_many).then(|| Failure {
+                        error: error.into(),
+                        needs_answer: true,
+                        may_be_slow: true,
+                    }),
+                    bad: Some(true),
+                }
+            }
+            Outcome::Late(error) => {
+                self.count_timeout(error, took, now);
+                let does_nothing = self.signs_of_life() == choice.signs_of_life;
+                Finding {
+                    failure: (trial || does_nothing).then(|| Failure {
+                        error: error.into(),
+                        needs_answer: false,
+                        may_be_slow: true,
+                    }),
+                    // A container at work is not to blame for being busy.
+                    bad: does_nothing.then_some(true),
+                }
+            }
+            Outcome::Broken(error) => {
+                self.count_failure(error, now);
+                Finding {
+                    failure: None,
+                    bad: Some(true),
+                }
+            }
+            Outcome::Unreachable(error) => {
+                self.count_failure(error, now);
+                Finding {
+                    failure: Some(Failure {
+                        error: error.into(),
+                        needs_answer: false,
+                        may_be_slow: false,
+                    }),
+                    bad: Some(true),
+                }
+            }
+            Outcome::Full => {
+                self.counters.full = self.counters.full.wrapping_add(1);
+                Finding {
+                    failure: None,
+                    bad: None,
+                }
+            }
+            Outcome::Unknown => Finding {
+                failure: None,
+                bad: None,
+            },
+        }
+    }
+
+    fn count_answer(&mut self, status: u16, took: Duration, now: Instant) {
+        let counters = &mut self.counters;
+        counters.answered = counters.answered.wrapping_add(1);
+        if let Some(class) = counters.statuses.get_mut(usize::from(status / 100)) {
+            *class = class.wrapping_add(1);
+        }
+        self.answers = self.answers.wrapping_add(1);
+        self.timeouts = 0;
+        self.latency.record(took, now);
+    }
+
+    fn count_timeout(&mut self, error: &str, took: Duration, now: Instant) {
+        self.counters.timed_out = self.counters.timed_out.wrapping_add(1);
+        self.latency.record(took, now);
+        self.last_error = Some((error.into(), now));
+    }
+
+    fn count_failure(&mut self, error: &str, now: Instant) {
+        self.counters.failed = self.counters.failed.wrapping_add(1);
+        self.last_error = Some((error.into(), now));
     }
 }

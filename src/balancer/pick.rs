@@ -1,12 +1,11 @@
 //! A member that serves a request, until it is dropped.
 
-use super::failover::Fault;
-use super::handle::{Backend, Balancer, State};
-use super::health::{is_full, is_overload};
+use super::failover::Failover;
+use super::fault::Fault;
 use super::member::{Member, MemberId};
 use super::request::{Affinity, Choice, Outcome};
-use super::slot::Traffic;
-use crate::client::{CPingMode, Error, Pool, RequestTimeouts};
+use super::shared::{Backend, Chosen, Shared};
+use crate::client::{Blame, CPingMode, Error, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,13 +13,13 @@ use std::sync::Arc;
 /// outcome was told says nothing of the member.
 ///
 /// ```no_run
-/// # use ajp::balancer::{Ask, Balancer, Outcome};
+/// # use ajp::balancer::{Balancer, Outcome, RequestInfo};
 /// # use ajp::client::Error;
 /// # async fn exchange(pool: &ajp::client::Pool) -> Result<u16, Error> { Ok(200) }
 /// # async fn example(balancer: Balancer) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut tried = Vec::new();
 /// let status = loop {
-///     let mut pick = balancer.pick(&Ask::new().with_tried(&tried))?;
+///     let mut pick = balancer.pick(&RequestInfo::new().with_tried(&tried))?;
 ///     tried.push(pick.id());
 ///     if !pick.is_up().await {
 ///         continue;
@@ -43,21 +42,41 @@ use std::sync::Arc;
 /// ```
 #[must_use = "the member is chosen for nothing"]
 pub struct Pick {
-    balancer: Balancer,
+    shared: Arc<Shared>,
     choice: Choice,
     backend: Arc<Backend>,
-    answered: bool,
-    ended: bool,
+    stage: Stage,
+}
+
+/// How much the cluster knows of a pick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No outcome.
+    Running,
+    /// The outcome, and the member is busy with the rest.
+    Answered,
+    Ended,
+}
+
+/// What came of asking a container whether it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    Answered,
+    /// It cannot be reached.
+    Unreachable,
+    /// It did not answer in time.
+    Late,
+    /// It was not asked, or this side could not ask.
+    NotAsked,
 }
 
 impl Pick {
-    pub(super) fn new(balancer: Balancer, choice: Choice, backend: Arc<Backend>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, (choice, backend): Chosen) -> Self {
         Self {
-            balancer,
+            shared,
             choice,
             backend,
-            answered: false,
-            ended: false,
+            stage: Stage::Running,
         }
     }
 
@@ -85,16 +104,21 @@ impl Pick {
         self.choice.affinity
     }
 
+    /// Which of the session's routes has led to it: [`Choice::route`].
+    #[must_use]
+    pub fn route(&self) -> Option<usize> {
+        self.choice.route
+    }
+
     /// Whether this request alone tries a member that had failed.
     #[must_use]
     pub fn is_trial(&self) -> bool {
         self.choice.trial
     }
 
-    /// Where its body bytes are counted.
-    #[must_use]
-    pub fn traffic(&self) -> &Arc<Traffic> {
-        &self.choice.traffic
+    /// The choice that it is made of. Its body bytes are counted there.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// Before a member that had failed is given its trial request: whether it can be reached
@@ -108,63 +132,84 @@ impl Pick {
         }
         // Rare, and a large future.
         match Box::pin(self.probe()).await {
-            Some(false) => {
+            Probe::Unreachable | Probe::Late => {
                 self.answered(Outcome::Unreachable("it cannot be reached"));
                 false
             }
-            Some(true) => {
+            Probe::Answered => {
                 let choice = &self.choice;
-                let with = |state: &mut State, now| state.cluster.reached(choice, now);
-                self.balancer.with(with);
+                self.shared
+                    .with(|state, now| state.cluster.reached(choice, now));
                 true
             }
-            None => true,
+            Probe::NotAsked => true,
         }
     }
 
     /// Tells what became of the request. Only the first call counts.
     pub fn answered(&mut self, outcome: Outcome<'_>) {
-        if !std::mem::replace(&mut self.answered, true) {
+        if self.stage == Stage::Running {
+            self.stage = Stage::Answered;
             let choice = &self.choice;
-            let with = |state: &mut State, now| state.cluster.answered(choice, outcome, now);
-            self.balancer.with(with);
+            self.shared
+                .with(|state, now| state.cluster.answered(choice, outcome, now));
         }
     }
 
-    /// Tells that the exchange failed. A member that may be down is asked whether it is
+    /// Tells that the exchange failed before the head of a response came. A member that may
+    /// be down is asked whether it is
     /// ([`Failover::with_probe_limit`](super::Failover::with_probe_limit)).
     ///
     /// # Cancel safety
     /// Nothing is known of the member then.
     pub async fn failed(&mut self, error: &Error) {
-        let text = error.kind().to_string();
+        let text = describe(error);
         let outcome = match Fault::of(error) {
-            Fault::Request => Outcome::Unknown,
-            Fault::Full => Outcome::Full,
-            Fault::Dead => Outcome::Unreachable(&text),
+            Fault::NotTheMembers => Outcome::Unknown,
+            Fault::NoPlace => Outcome::Full,
+            Fault::Unreachable => Outcome::Unreachable(&text),
+            Fault::Late => Outcome::Late(&text),
             Fault::Slow => Outcome::TimedOut(&text),
             Fault::BrokeOff => Outcome::Broken(&text),
-            Fault::Suspect => match Box::pin(self.probe()).await {
-                Some(false) => Outcome::Unreachable(&text),
-                _ => Outcome::Broken(&text),
+            Fault::ClosedUnanswered => match Box::pin(self.probe()).await {
+                Probe::Unreachable => Outcome::Unreachable(&text),
+                Probe::Late => Outcome::Late(&text),
+                Probe::Answered | Probe::NotAsked => Outcome::Broken(&text),
             },
         };
         self.answered(outcome);
     }
 
-    /// Tells that a response broke off that had begun.
+    /// Tells that a response broke off that had begun. Whoever is to blame is asked as before
+    /// the head: a client that went away says nothing of the member.
     pub fn broke_off(&self, error: &Error) {
-        let (choice, text) = (&self.choice, error.kind().to_string());
-        let with = |state: &mut State, now| state.cluster.broke_off(choice, &text, now);
-        self.balancer.with(with);
+        let text = describe(error);
+        let outcome = match Fault::of(error) {
+            Fault::NotTheMembers | Fault::NoPlace => return,
+            Fault::Slow => Outcome::TimedOut(&text),
+            _ => Outcome::Broken(&text),
+        };
+        let choice = &self.choice;
+        self.shared
+            .with(|state, now| state.cluster.broke_off(choice, outcome, now));
+    }
+
+    /// Tells that the container answered with a new session a request of a session of its own.
+    pub(crate) fn session_replaced(&self) {
+        let choice = &self.choice;
+        self.shared
+            .with(|state, _| state.cluster.session_replaced(choice));
     }
 
     /// Ends the request ahead of the drop.
     pub(crate) fn end(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
+        if self.stage == Stage::Running {
             self.answered(Outcome::Unknown);
+        }
+        if self.stage == Stage::Answered {
+            self.stage = Stage::Ended;
             let choice = &self.choice;
-            self.balancer.state().cluster.ended(choice);
+            self.shared.with(|state, _| state.cluster.ended(choice));
         }
     }
 
@@ -173,29 +218,39 @@ impl Pick {
         self.backend.names.clone()
     }
 
-    /// Whether the member can be reached; `None` when that cannot be found out.
-    async fn probe(&self) -> Option<bool> {
-        let limit = self.balancer.failover().probe_limit?;
-        let pool = self.pool();
-        if is_full(pool) {
-            return None;
-        }
+    fn failover(&self) -> Arc<Failover> {
+        self.shared
+            .with(|state, _| Arc::clone(&state.rules.failover))
+    }
+
+    /// Whether the member can be reached, over a connection beside those of the pool.
+    async fn probe(&self) -> Probe {
+        let Some(limit) = self.failover().probe_limit else {
+            return Probe::NotAsked;
+        };
+        let probes = &self.backend.probes;
         let probe = async {
             // A container that does not know CPing can only be connected to.
-            if pool.config().cping() == CPingMode::NEVER {
+            if self.backend.pool.config().cping() == CPingMode::NEVER {
                 let timeouts = RequestTimeouts::default();
-                pool.acquire_fresh(&timeouts).await.map(drop)
+                probes.acquire_fresh(&timeouts).await.map(drop)
             } else {
-                pool.ping().await.map(drop)
+                probes.ping().await.map(drop)
             }
         };
         match tokio::time::timeout(limit, probe).await {
-            Ok(Ok(())) => Some(true),
-            Ok(Err(error)) if is_overload(error.kind()) => None,
-            Err(_) if is_full(pool) => None,
-            Ok(Err(_)) | Err(_) => Some(false),
+            Ok(Ok(())) => Probe::Answered,
+            Ok(Err(error)) if error.blame() != Blame::Container => Probe::NotAsked,
+            Ok(Err(error)) if error.kind() == ErrorKind::CPingTimeout => Probe::Late,
+            Ok(Err(_)) => Probe::Unreachable,
+            Err(_) => Probe::Late,
         }
     }
+}
+
+/// An error for operators.
+fn describe(error: &Error) -> String {
+    error.kind().to_string()
 }
 
 impl Drop for Pick {

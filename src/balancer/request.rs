@@ -1,20 +1,34 @@
-//! What a cluster is asked, what it answers, and what it is told afterwards.
+//! What a cluster is told of a request, what it answers, and what it is told afterwards.
 
 use super::member::MemberId;
 use super::slot::Traffic;
 use super::sticky::Session;
+use http::HeaderMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A request that asks for a member.
+/// What a balancer knows of a request for which it chooses a member.
+///
+/// ```
+/// use ajp::balancer::RequestInfo;
+/// let info = RequestInfo::new().with_path(b"/app/cart").with_key(b"customer 17");
+/// assert_eq!(info.path(), b"/app/cart");
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ask<'a> {
+pub struct RequestInfo<'a> {
     pub(super) session: Option<&'a Session<'a>>,
     pub(super) tried: &'a [MemberId],
+    path: &'a [u8],
+    headers: Option<&'a HeaderMap>,
+    client: Option<IpAddr>,
+    key: Option<&'a [u8]>,
+    pub(super) member: Option<&'a str>,
+    pub(super) domain: Option<&'a str>,
 }
 
-impl<'a> Ask<'a> {
-    /// A request without session that was not tried yet.
+impl<'a> RequestInfo<'a> {
+    /// A request without session of which nothing is known.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -32,6 +46,85 @@ impl<'a> Ask<'a> {
     pub fn with_tried(mut self, members: &'a [MemberId]) -> Self {
         self.tried = members;
         self
+    }
+
+    /// Its path, as it came. A query behind it is left out.
+    #[must_use]
+    pub fn with_path(mut self, path: &'a [u8]) -> Self {
+        self.path = path.split(|&b| b == b'?').next().unwrap_or_default();
+        self
+    }
+
+    /// Its headers.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &'a HeaderMap) -> Self {
+        self.headers = Some(headers);
+        self
+    }
+
+    /// The address of its client.
+    #[must_use]
+    pub fn with_client(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.client = address.into();
+        self
+    }
+
+    /// A key of the caller's own, such as a tenant: see [`HashBy::Key`](super::HashBy::Key).
+    #[must_use]
+    pub fn with_key(mut self, key: &'a [u8]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// The name of the member that should serve it. Another one does if that one cannot.
+    #[must_use]
+    pub fn with_member(mut self, name: &'a str) -> Self {
+        self.member = Some(name);
+        self
+    }
+
+    /// The domain of which a member should serve it, unless its session names a member.
+    /// Another one does if none of the domain can.
+    #[must_use]
+    pub fn with_domain(mut self, domain: &'a str) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// What it says of its session.
+    #[must_use]
+    pub fn session(&self) -> Option<&'a Session<'a>> {
+        self.session
+    }
+
+    /// Whether it belongs to a session already, on whichever member.
+    #[must_use]
+    pub fn has_session(&self) -> bool {
+        self.session.is_some_and(Session::is_present)
+    }
+
+    /// Its path without query; empty when that was not told.
+    #[must_use]
+    pub fn path(&self) -> &'a [u8] {
+        self.path
+    }
+
+    /// Its headers, if they were told.
+    #[must_use]
+    pub fn headers(&self) -> Option<&'a HeaderMap> {
+        self.headers
+    }
+
+    /// The address of its client, if that was told.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// The caller's own key, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.key
     }
 }
 
@@ -53,6 +146,8 @@ pub enum Affinity {
     Moved,
     /// Any member; the session names one that does not exist.
     Unknown,
+    /// The member, or one of the domain, that the caller wanted for this request.
+    Wanted,
 }
 
 /// A member serves a request. Tell the cluster the [outcome](super::Cluster::answered) and the
@@ -65,6 +160,9 @@ pub struct Choice {
     pub(super) started: Instant,
     pub(super) trial: bool,
     pub(super) affinity: Affinity,
+    pub(super) route: Option<usize>,
+    /// [`Slot::signs_of_life`](super::slot::Slot::signs_of_life) at that moment.
+    pub(super) signs_of_life: u64,
     pub(super) traffic: Arc<Traffic>,
 }
 
@@ -87,10 +185,21 @@ impl Choice {
         self.affinity
     }
 
-    /// Where its body bytes are counted.
+    /// Which of the session's [routes](Session::routes) named a member: the one that serves,
+    /// or one that serves in its place.
     #[must_use]
-    pub fn traffic(&self) -> &Arc<Traffic> {
-        &self.traffic
+    pub fn route(&self) -> Option<usize> {
+        self.route
+    }
+
+    /// Counts request body bytes on their way to the container.
+    pub fn add_sent(&self, bytes: u64) {
+        self.traffic.add_sent(bytes);
+    }
+
+    /// Counts response body bytes from the container.
+    pub fn add_received(&self, bytes: u64) {
+        self.traffic.add_received(bytes);
     }
 }
 
@@ -103,8 +212,12 @@ pub enum Outcome<'a> {
         /// Its HTTP status.
         status: u16,
     },
-    /// No answer in time.
+    /// The request was sent, and no answer came in time.
     TimedOut(&'a str),
+    /// The request was not sent, because the container did not answer CPing in time. A
+    /// container whose threads are all busy is as late as a dead one; it has failed only if
+    /// it did nothing for other requests meanwhile either.
+    Late(&'a str),
     /// The exchange broke off, but the member is alive.
     Broken(&'a str),
     /// The member cannot be reached; it is left alone for a while.
@@ -118,4 +231,23 @@ pub enum Outcome<'a> {
     Full,
     /// Nothing is known of the member: the caller gave up, or the request was at fault.
     Unknown,
+}
+
+/// How a health check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckOutcome<'a> {
+    /// The member is well.
+    Passed,
+    /// It is not, for this reason.
+    Failed(&'a str),
+    /// It did not answer in time. That is a failure only if it did nothing for requests
+    /// meanwhile either: a container whose threads are all busy answers late.
+    Late {
+        /// The reason.
+        error: &'a str,
+        /// What [`Cluster::signs_of_life`](super::Cluster::signs_of_life) was when the check
+        /// began.
+        signs_of_life: u64,
+    },
 }

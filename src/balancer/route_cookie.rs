@@ -1,6 +1,6 @@
 //! The balancer's own cookie, for containers whose session ids name no member.
 
-use super::sticky::InvalidSticky;
+use super::cookie::{InvalidSticky, checked_name};
 use std::fmt::Write;
 
 /// A cookie that names the member which serves a browser, `ROUTEID=.jvm1`, as the recipe in
@@ -32,12 +32,8 @@ impl RouteCookie {
     /// # Errors
     /// [`InvalidSticky`].
     pub fn new(name: &str) -> Result<Self, InvalidSticky> {
-        let token = |b: u8| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&b);
-        if name.is_empty() || !name.bytes().all(token) {
-            return Err(InvalidSticky(name.into()));
-        }
         Ok(Self {
-            name: name.into(),
+            name: checked_name(name)?,
             path: "/".into(),
             secure: false,
             same_site: Some(SameSite::Lax),

@@ -1,9 +1,10 @@
 //! One member of a cluster with everything that is known about it.
 
-use super::circuit::Circuit;
+use super::circuit::{Circuit, Phase};
 use super::config::ClusterConfig;
 use super::latency::Latency;
 use super::member::{Member, MemberId};
+use super::method::hash;
 use super::outlier::Rate;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +12,19 @@ use std::time::{Duration, Instant};
 
 /// Body bytes of one member, counted by whoever moves them.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub(super) struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
 }
 
 impl Traffic {
     /// Counts request body bytes on their way to the container.
-    pub fn add_sent(&self, bytes: u64) {
+    pub(super) fn add_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts response body bytes from the container.
-    pub fn add_received(&self, bytes: u64) {
+    pub(super) fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -42,6 +43,7 @@ pub(super) struct Counters {
     pub(super) elected: u64,
     pub(super) new_sessions: u64,
     pub(super) own_sessions: u64,
+    pub(super) lost_sessions: u64,
     pub(super) answered: u64,
     pub(super) failed: u64,
     pub(super) timed_out: u64,
@@ -51,20 +53,58 @@ pub(super) struct Counters {
     pub(super) max_busy: u32,
 }
 
+/// What health checks have found out about a member.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checks {
+    /// Whether they hold the member for well.
+    pub(super) verdict: Verdict,
+    /// Whether the last one was passed.
+    pub(super) last_passed: bool,
+    /// How many have ended like the last one, in a row.
+    pub(super) in_a_row: u32,
+}
+
+/// What health checks say of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Healthy,
+    /// It serves nobody.
+    Unhealthy {
+        /// Counts the members that became unhealthy: who was first is out first.
+        order: u64,
+    },
+    /// It would serve nobody, but too few others are left.
+    Spared {
+        order: u64,
+    },
+}
+
+impl Checks {
+    pub(super) const NEW: Self = Self {
+        verdict: Verdict::Healthy,
+        last_passed: true,
+        in_a_row: 0,
+    };
+}
+
+/// [`Slot::round`] of a member that no choice has considered since its score was set.
+pub(super) const NO_ROUND: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: MemberId,
-    pub(super) settings: Member,
+    pub(super) settings: Arc<Member>,
+    /// Of its name, for [`HashBy`](super::HashBy).
+    pub(super) name_hash: u64,
     pub(super) circuit: Circuit,
-    /// Taken out by health checks.
-    pub(super) unhealthy: bool,
-    /// What the last health check said, and how many have said so in a row.
-    pub(super) streak: (bool, u32),
+    pub(super) checks: Checks,
     /// Removed; gone when its last request is.
     pub(super) leaving: bool,
     pub(super) busy: u32,
     /// Requests that are over. Never reset, as the traffic that it is compared with.
     pub(super) ended: u64,
+    /// Requests that it answered. Never reset: see [`signs_of_life`](Self::signs_of_life).
+    pub(super) answers: u64,
     pub(super) counters: Counters,
     /// Timeouts in a row.
     pub(super) timeouts: u32,
@@ -75,6 +115,10 @@ pub(super) struct Slot {
     pub(super) rate: Rate,
     /// The method's own number.
     pub(super) score: i64,
+    /// The bytes of `traffic` that the score has in it, where the method counts bytes.
+    pub(super) scored_bytes: u64,
+    /// The last round of its set in which it could have been chosen.
+    pub(super) round: u64,
     pub(super) last_error: Option<(String, Instant)>,
     pub(super) last_own_session: Option<Instant>,
     slow_start: Option<Duration>,
@@ -85,13 +129,14 @@ impl Slot {
         Self {
             slow_start: settings.slow_start.or(config.slow_start),
             id,
-            settings,
+            name_hash: hash(settings.name().as_bytes()),
+            settings: Arc::new(settings),
             circuit: Circuit::new(),
-            unhealthy: false,
-            streak: (true, 0),
+            checks: Checks::NEW,
             leaving: false,
             busy: 0,
             ended: 0,
+            answers: 0,
             counters: Counters::default(),
             timeouts: 0,
             traffic_mark: (0, 0),
@@ -99,6 +144,8 @@ impl Slot {
             latency: Latency::new(),
             rate: Rate::default(),
             score: 0,
+            scored_bytes: 0,
+            round: NO_ROUND,
             last_error: None,
             last_own_session: None,
         }
@@ -106,7 +153,7 @@ impl Slot {
 
     pub(super) fn set_settings(&mut self, settings: Member, config: &ClusterConfig) {
         self.slow_start = settings.slow_start.or(config.slow_start);
-        self.settings = settings;
+        self.settings = Arc::new(settings);
     }
 
     /// Its domain: as in `mod_jk` the part of its route before a dot, unless it was told.
@@ -118,7 +165,23 @@ impl Slot {
 
     /// Whether it could serve if it had a place free.
     pub(super) fn works(&self, now: Instant) -> bool {
-        !self.unhealthy && !self.leaving && self.circuit.passes(now)
+        !self.is_unhealthy() && !self.leaving && self.circuit.passes(now)
+    }
+
+    /// Whether health checks keep it from serving.
+    pub(super) fn is_unhealthy(&self) -> bool {
+        matches!(self.checks.verdict, Verdict::Unhealthy { .. })
+    }
+
+    /// Whether neither health checks nor failures keep it from serving.
+    pub(super) fn is_in(&self, now: Instant) -> bool {
+        !self.is_unhealthy() && !self.leaving && self.circuit.phase(now) == Phase::Closed
+    }
+
+    /// A number that changes whenever the container does something for a request: if it is
+    /// the same after a wait, the container has done nothing all that time.
+    pub(super) fn signs_of_life(&self) -> u64 {
+        self.answers.wrapping_add(self.traffic.received())
     }
 
     pub(super) fn is_full(&self) -> bool {

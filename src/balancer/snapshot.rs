@@ -3,7 +3,7 @@
 use super::circuit::Phase;
 use super::handle::Balancer;
 use super::latency::LatencySnapshot;
-use super::slot::Slot;
+use super::slot::{Slot, Verdict};
 use super::{Flags, MemberId, Weight};
 use crate::client::Pool;
 use std::time::{Duration, Instant};
@@ -37,6 +37,9 @@ pub struct BalancerSnapshot {
     /// serve.
     pub moved_sessions: u64,
     /// Requests refused because their session's member could not serve.
+    pub refused_sessions: u64,
+    /// Sessions that their members did not know any more: the sum of
+    /// [`MemberSnapshot::lost_sessions`].
     pub lost_sessions: u64,
     /// Requests refused because all members were full.
     pub refused_full: u64,
@@ -101,13 +104,22 @@ pub struct MemberSnapshot {
     pub max_requests: Option<u32>,
     /// Whether it can serve.
     pub state: MemberState,
+    /// Whether it goes on serving although it is unhealthy, because [too few
+    /// others](super::ClusterConfig::with_panic_threshold) are left.
+    pub spared: bool,
     /// How long it is left alone.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "optional_seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "super::seconds::optional::serialize")
+    )]
     pub recovery_in: Option<Duration>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// How long ago that was.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "optional_seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "super::seconds::optional::serialize")
+    )]
     pub last_error_ago: Option<Duration>,
     /// Requests it was given.
     pub elected: u64,
@@ -119,8 +131,15 @@ pub struct MemberSnapshot {
     pub new_sessions: u64,
     /// Requests of its own sessions.
     pub own_sessions: u64,
+    /// Requests of its own sessions that it answered with a new session: it did not know the
+    /// old one any more. A container that changes the id of a session at a login does the
+    /// same.
+    pub lost_sessions: u64,
     /// How long ago the last of those came.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "optional_seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "super::seconds::optional::serialize")
+    )]
     pub last_own_session_ago: Option<Duration>,
     /// Request body bytes sent to it.
     pub sent_bytes: u64,
@@ -177,32 +196,12 @@ impl From<&Pool> for PoolSnapshot {
     }
 }
 
-#[cfg(feature = "serde")]
-pub(super) fn seconds<S: serde::Serializer>(
-    time: &Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_secs_f64())
-}
-
-#[cfg(feature = "serde")]
-#[allow(clippy::ref_option, reason = "serde's signature")]
-fn optional_seconds<S: serde::Serializer>(
-    time: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_some(&time.as_secs_f64()),
-        None => serializer.serialize_none(),
-    }
-}
-
 impl Balancer {
     /// Everything that is known at this moment.
     #[must_use]
     pub fn snapshot(&self) -> BalancerSnapshot {
         let health_check = self.health().map(|health| health.check.describe());
-        let (mut snapshot, pools) = self.with(|state, now| {
+        let (mut snapshot, pools, method) = self.with(|state, now| {
             let pools: Vec<_> = {
                 let backends = state.backends.iter();
                 backends
@@ -210,12 +209,15 @@ impl Balancer {
                     .collect()
             };
             let cluster = &mut state.cluster;
-            let members = cluster.slots.iter_mut().map(|slot| member(slot, now));
+            let members = cluster.roster.slots.iter_mut();
+            let members: Vec<_> = members.map(|slot| member(slot, now)).collect();
+            let lost = members.iter().map(|member| member.lost_sessions);
             let sticky = state.rules.sticky.as_deref();
             let snapshot = BalancerSnapshot {
                 name: self.name().into(),
-                members: members.collect(),
-                method: cluster.method.name().into(),
+                lost_sessions: lost.fold(0, u64::wrapping_add),
+                members,
+                method: String::new(),
                 sticky: sticky.map(super::Sticky::names),
                 sticky_force: sticky.is_some_and(super::Sticky::is_forced),
                 max_attempts: state.rules.failover.max_attempts,
@@ -223,15 +225,17 @@ impl Balancer {
                 unknown_routes: cluster.totals.unknown_routes,
                 last_unknown_route: cluster.totals.last_unknown_route.clone(),
                 moved_sessions: cluster.totals.moved_sessions,
-                lost_sessions: cluster.totals.lost_sessions,
+                refused_sessions: cluster.totals.refused_sessions,
                 refused_full: cluster.totals.refused_full,
                 refused_down: cluster.totals.refused_down,
                 forced_recoveries: cluster.totals.forced_recoveries,
                 repeated: state.repeated,
                 not_repeated: state.not_repeated,
             };
-            (snapshot, pools)
+            (snapshot, pools, cluster.method.clone())
         });
+        // A method of the user's own tells its name by itself: not under the lock.
+        snapshot.method = method.name();
         // Pools have locks of their own.
         for member in &mut snapshot.members {
             if let Some((_, pool)) = pools.iter().find(|(id, _)| *id == member.id) {
@@ -247,7 +251,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
     let phase = slot.circuit.phase(now);
     let state = match phase {
         _ if slot.leaving => MemberState::Leaving,
-        _ if slot.unhealthy => MemberState::Unhealthy,
+        _ if slot.checks.verdict != Verdict::Healthy => MemberState::Unhealthy,
         Phase::Open => MemberState::Error,
         Phase::Due => MemberState::Due,
         Phase::Trial => MemberState::Trial,
@@ -272,6 +276,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         flags: settings.flags,
         max_requests: settings.max_requests,
         state,
+        spared: matches!(slot.checks.verdict, Verdict::Spared { .. }),
         recovery_in: slot.circuit.due_in(now),
         last_error: slot.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_ago: slot.last_error.as_ref().map(|(_, at)| ago(*at)),
@@ -280,6 +285,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         max_busy: counters.max_busy,
         new_sessions: counters.new_sessions,
         own_sessions: counters.own_sessions,
+        lost_sessions: counters.lost_sessions,
         last_own_session_ago: slot.last_own_session.map(ago),
         sent_bytes,
         received_bytes,

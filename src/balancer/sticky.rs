@@ -2,7 +2,7 @@
 //! [balancing](crate::docs::protocol::balancing#httpd-sessions)). Names are compared whole and
 //! case-sensitively, never searched for.
 
-use super::failover::Fault;
+use super::cookie::{InvalidSticky, Pairs, checked_name};
 use super::route_cookie::RouteCookie;
 
 /// Where session ids are found and how they name the member.
@@ -33,11 +33,6 @@ pub struct Sticky {
 /// More session ids than this are no browser's.
 const MOST_ROUTES: usize = 8;
 
-/// A name that no cookie and no path parameter can have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no name of a cookie or path parameter")]
-pub struct InvalidSticky(pub(super) String);
-
 impl Sticky {
     /// Names as in httpd's `stickysession`: the cookie's, `|`, the path parameter's. One
     /// name stands for both. Tomcat's are `JSESSIONID|jsessionid`.
@@ -64,7 +59,7 @@ impl Sticky {
     /// # Errors
     /// [`InvalidSticky`].
     pub fn with_cookie(mut self, name: &str) -> Result<Self, InvalidSticky> {
-        self.cookies.push(checked(name)?);
+        self.cookies.push(checked_name(name)?);
         Ok(self)
     }
 
@@ -73,7 +68,7 @@ impl Sticky {
     /// # Errors
     /// [`InvalidSticky`].
     pub fn with_path_parameter(mut self, name: &str) -> Result<Self, InvalidSticky> {
-        self.parameters.push(checked(name)?);
+        self.parameters.push(checked_name(name)?);
         Ok(self)
     }
 
@@ -192,18 +187,12 @@ impl Sticky {
     }
 }
 
-fn checked(name: &str) -> Result<String, InvalidSticky> {
-    let token = |b: u8| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}|".contains(&b);
-    if name.is_empty() || !name.bytes().all(token) {
-        return Err(InvalidSticky(name.into()));
-    }
-    Ok(name.into())
-}
-
 /// What a request says of its session.
 #[derive(Debug, Clone, Default)]
 pub struct Session<'a> {
     routes: Vec<&'a [u8]>,
+    /// The session ids that the routes stand in, as far as they are session ids.
+    ids: Vec<&'a [u8]>,
     present: bool,
     own_cookie: Option<&'a [u8]>,
     pub(super) force: bool,
@@ -229,10 +218,21 @@ impl<'a> Session<'a> {
         self.own_cookie
     }
 
-    /// Whether it waits for its member rather than leave it because of this error: there is
-    /// no place free.
-    pub(crate) fn waits_for(&self, error: &crate::client::Error) -> bool {
-        !self.move_when_full && Fault::of(error) == Fault::Full
+    /// Whether its requests leave a member that has no place free, instead of waiting there.
+    pub(crate) fn moves_when_full(&self) -> bool {
+        self.move_when_full
+    }
+
+    /// Whether a `Set-Cookie` value gives the browser another session id than the one that
+    /// named the member: the container did not know the session, or has ended it.
+    pub(crate) fn is_replaced_by(&self, sticky: &Sticky, set_cookie: &[u8], route: usize) -> bool {
+        let (Some((name, value)), Some(own)) = (Pairs(set_cookie).next(), self.ids.get(route))
+        else {
+            return false;
+        };
+        let known = sticky.cookies.iter();
+        let is_session = known.map(String::as_bytes).any(|known| known == name);
+        is_session && !value.is_empty() && value != *own
     }
 
     /// The parameters of one path segment.
@@ -260,48 +260,7 @@ impl<'a> Session<'a> {
             |route: &&'a [u8]| self.routes.len() < MOST_ROUTES && !self.routes.contains(route);
         if let Some(route) = route.filter(new) {
             self.routes.push(route);
-        }
-    }
-}
-
-/// The names and values of a `Cookie` header. Quotes around a value are no part of it.
-/// Proxies have joined headers with commas, so that a comma outside quotes ends a value.
-struct Pairs<'a>(&'a [u8]);
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let is_end = |b: &u8| matches!(b, b';' | b',');
-        loop {
-            self.0 = match self
-                .0
-                .iter()
-                .position(|b| !is_end(b) && !b.is_ascii_whitespace())
-            {
-                Some(at) => self.0.get(at..)?,
-                None => return None,
-            };
-            let stop = self.0.iter().position(|b| is_end(b) || *b == b'=');
-            let (name, rest) = self.0.split_at(stop.unwrap_or(self.0.len()));
-            let Some(value) = rest.strip_prefix(b"=") else {
-                self.0 = rest;
-                continue;
-            };
-            let value = value.trim_ascii_start();
-            let quoted = value.strip_prefix(b"\"").and_then(|inner| {
-                let end = inner.iter().position(|&b| b == b'"')?;
-                Some((inner.get(..end)?, inner.get(end.saturating_add(1)..)?))
-            });
-            let (value, rest) = quoted.unwrap_or_else(|| {
-                let end = value.iter().position(is_end).unwrap_or(value.len());
-                value.split_at(end)
-            });
-            self.0 = match rest.iter().position(is_end) {
-                Some(at) => rest.get(at..).unwrap_or_default(),
-                None => &[],
-            };
-            return Some((name.trim_ascii_end(), value.trim_ascii_end()));
+            self.ids.push(id);
         }
     }
 }
@@ -426,15 +385,12 @@ mod tests {
     #[test]
     fn any_bytes_are_read_to_their_end() {
         let alphabet = b"JSESSIONID=\"; ,.a/?";
-        let mut random = super::super::random::Seeded::new(7);
+        let mut random = fastrand::Rng::with_seed(7);
         let names = Sticky::new("J|a").unwrap();
         for _ in 0..20_000 {
-            let len = super::super::random::below(&mut random, 24);
+            let len = random.usize(..24);
             let text: Vec<u8> = (0..len)
-                .map(|_| {
-                    let at = super::super::random::below(&mut random, alphabet.len() as u64);
-                    alphabet[usize::try_from(at).unwrap()]
-                })
+                .map(|_| alphabet[random.usize(..alphabet.len())])
                 .collect();
             let session = names.session(&text, [&text[..]]);
             assert!(session.routes().len() <= MOST_ROUTES);

@@ -6,12 +6,14 @@ use super::acquire::{Wanted, acquire};
 use super::address::{Address, InvalidAddress};
 use super::cause::CloseCause;
 use super::config::PoolConfig;
+use super::cping::CPingMode;
 use super::error::Error;
 #[cfg(doc)]
 use super::error::ErrorKind;
 use super::lease::Lease;
 use super::limits::Limits;
 use super::maintain;
+use super::observer::ObserverSlot;
 use super::shared::Shared;
 use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
@@ -50,6 +52,10 @@ impl Pool {
     /// A pool that opens connections with `connector`, usually an
     /// [`Address`](super::Address), when they are needed.
     pub fn new(connector: impl Connect, config: PoolConfig) -> Self {
+        Self::over(Arc::new(connector), config)
+    }
+
+    fn over(connector: Arc<dyn Connect>, config: PoolConfig) -> Self {
         let shared = Arc::new(Shared::new(connector, config));
         Self {
             handle: Arc::new(Handle(shared)),
@@ -99,6 +105,28 @@ impl Pool {
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.shared().stats()
+    }
+
+    /// Whether all connections are in use, so that whoever takes one now has to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        let permits = &self.shared().permits;
+        permits.in_use() >= permits.total()
+    }
+
+    /// A pool of its own to the same container, for asking whether that is well: its
+    /// connections come on top of those of this pool, each serves one question, nobody
+    /// observes them, and so many may be open at a time.
+    pub(crate) fn for_questions(&self, max_connections: usize) -> Self {
+        let shared = self.shared();
+        let config = PoolConfig {
+            max_connections,
+            min_idle: 0,
+            max_idle: 0,
+            cping: CPingMode::NEVER,
+            observer: ObserverSlot::default(),
+            ..shared.config.clone()
+        };
+        Self::over(Arc::clone(&shared.connector), config)
     }
 
     /// Takes an idle connection that is still clean, or opens one.

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(super) struct Shared {
-    pub(super) connector: Box<dyn Connect>,
+    pub(super) connector: Arc<dyn Connect>,
     pub(super) peer: Arc<str>,
     pub(super) id: PoolId,
     pub(super) config: PoolConfig,
@@ -34,7 +34,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(connector: impl Connect, config: PoolConfig) -> Self {
+    pub(super) fn new(connector: Arc<dyn Connect>, config: PoolConfig) -> Self {
         let lifetimes = config
             .jitter_seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
@@ -42,7 +42,7 @@ impl Shared {
         Self {
             id: PoolId::new(config.name.as_deref(), &peer),
             peer,
-            connector: Box::new(connector),
+            connector,
             permits: Permits::new(config.max_connections, config.max_waiting),
             idle: IdleList::new(&config),
             counters: Counters::new(),
@@ -244,7 +244,7 @@ mod tests {
         let config = PoolConfig::default()
             .with_max_lifetime(Duration::from_secs(100))
             .with_jitter_seed(seed);
-        let shared = Shared::new(Address::tcp("localhost", 1), config);
+        let shared = Shared::new(Arc::new(Address::tcp("localhost", 1)), config);
         (0..1000).filter_map(|_| shared.lifetime()).collect()
     }
 

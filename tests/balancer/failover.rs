@@ -3,7 +3,7 @@
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
     Attempt, BalancerConfig, ClusterConfig, Failover, Failure, Idempotent, MemberState, OnStatus,
-    Outlier, Reason, RetryBudget,
+    Outlier, Reason, RetryBudget, SendOptions,
 };
 use ajp::client::{CPingMode, ErrorKind, PoolConfig, Timeouts};
 use bytes::Bytes;
@@ -175,7 +175,7 @@ async fn when_all_are_dead_it_is_told_at_once_and_the_first_to_return_serves() {
     );
     // Forced recovery: both are asked again, and are still dead.
     let error = farm.get("/").await.unwrap_err();
-    let unreachable = [("b", Failure::Unreachable), ("a", Failure::Unreachable)];
+    let unreachable = [("a", Failure::Unreachable), ("b", Failure::Unreachable)];
     assert_eq!(kinds(error.attempts()), unreachable);
     assert_eq!(error.suggested_status(), 503);
     assert!(error.exchange().is_none());
@@ -405,6 +405,160 @@ async fn attempts_are_limited() {
         let error = farm.get("/").await.unwrap_err();
         assert_eq!(error.attempts().len(), tried);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_not_tried_is_not_chosen() {
+    let farm = Farm::new(2, config(Failover::default().with_max_attempts(1)));
+    for container in &farm.containers {
+        container.set(Mood::Dead);
+    }
+    for _ in 0..10 {
+        assert!(farm.get("/").await.is_err());
+    }
+    let elected = farm.member("a").elected + farm.member("b").elected;
+    assert_eq!(elected, 10);
+    farm.is_quiet();
+}
+
+/// The time that a request waits for a place is the request's, not each member's.
+#[tokio::test(start_paused = true)]
+async fn a_place_is_waited_for_once() {
+    let limits = Timeouts::default().with_acquire(Duration::from_millis(300));
+    let pool = PoolConfig::default()
+        .with_max_connections(1)
+        .with_timeouts(limits);
+    let farm = Farm::with_pools(3, config(Failover::default()), pool);
+    let mut stalled = Vec::new();
+    for name in ["a", "b", "c"] {
+        farm.of(name).set(Mood::Stalls);
+    }
+    for _ in 0..3 {
+        stalled.push(farm.balancer.send(get("/")).await.unwrap());
+    }
+    let start = Instant::now();
+    let error = farm.get("/").await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_millis(300));
+    assert_eq!(error.exchange().unwrap().kind(), ErrorKind::AcquireTimeout);
+    assert_eq!(error.suggested_status(), 503);
+    assert!(error.retry_after().is_some());
+    assert_eq!(error.attempts().len(), 1, "it waited at one of them");
+    // Who waits gets the place that becomes free there.
+    for container in &farm.containers {
+        container.set(Mood::Well);
+    }
+    let waiting = farm.balancer.clone();
+    let waiting = tokio::spawn(async move { waiting.send(get("/")).await.map(|_| ()) });
+    sleep(Duration::from_millis(50)).await;
+    for response in stalled {
+        whole(response).await;
+    }
+    assert!(waiting.await.unwrap().is_ok());
+    assert_eq!(farm.serving().await, "abc");
+    farm.is_quiet();
+}
+
+/// Two healthy members with 4 places each and 120 users, of whom each third gives up after
+/// 250 ms: the members are busy and that is all. None is ever out.
+#[tokio::test(start_paused = true)]
+async fn overload_takes_nobody_out() {
+    let limits = Timeouts::default().with_acquire(Duration::from_millis(500));
+    let pool = PoolConfig::default()
+        .with_max_connections(4)
+        .with_timeouts(limits);
+    let farm = Farm::with_pools(2, config(Failover::default()), pool);
+    for container in &farm.containers {
+        container.set(Mood::FarAndSlow);
+    }
+    let end = Instant::now() + Duration::from_secs(8);
+    let mut users = tokio::task::JoinSet::new();
+    for user in 0..120 {
+        let balancer = farm.balancer.clone();
+        users.spawn(async move {
+            let patience = if user % 3 == 0 { 250 } else { 60_000 };
+            while Instant::now() < end {
+                let work = async {
+                    if let Ok(response) = balancer.send(get("/")).await {
+                        whole(response).await;
+                    }
+                };
+                let _ = tokio::time::timeout(Duration::from_millis(patience), work).await;
+                sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
+    let mut answered = 0;
+    while Instant::now() < end {
+        sleep(Duration::from_millis(20)).await;
+        for name in ["a", "b"] {
+            let member = farm.member(name);
+            assert_eq!(member.state, MemberState::Ok, "{:?}", member.last_error);
+            answered = answered.max(member.answered);
+        }
+    }
+    users.join_all().await;
+    // 4 places, 120 ms for each request.
+    assert!(answered > 240, "{answered}");
+    assert_eq!(farm.balancer.snapshot().forced_recoveries, 0);
+    farm.is_quiet();
+}
+
+/// Whose fault it is, is asked after the head as before it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_during_the_answer_is_not_the_members_failure() {
+    let farm = farm(1);
+    farm.of("a").set(Mood::AnswersEarly);
+    let gone = stream::iter([
+        Ok(Frame::data(Bytes::from_static(b"half"))),
+        Err("the browser went away"),
+    ]);
+    let request = Request::post("/").body(StreamBody::new(gone)).unwrap();
+    let response = farm.balancer.send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let error = response.into_body().collect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BodySource);
+    let a = farm.member("a");
+    assert_eq!((a.answered, a.failed, a.timed_out), (1, 0, 0));
+    assert_eq!(a.last_error, None);
+    // What the container breaks off is.
+    farm.of("a").set(Mood::BreaksOff);
+    let response = farm.balancer.send(get("/")).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(farm.member("a").failed, 1);
+    farm.is_quiet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_have_options_of_its_own() {
+    let sticky = ajp::balancer::Sticky::new("S").unwrap();
+    let farm = Farm::new(3, config(Failover::default()).with_sticky(sticky));
+    let with = |options: SendOptions| {
+        let request = Request::get("/")
+            .header("cookie", "S=1.b")
+            .extension(options);
+        request.body(String::new()).unwrap()
+    };
+    let plain = SendOptions::new;
+    for _ in 0..3 {
+        assert_eq!(farm.send(with(plain())).await.unwrap().body, "b");
+    }
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let answer = farm.send(with(plain().with_stateless(true))).await.unwrap();
+        names.push(answer.body);
+    }
+    assert_eq!(names, ["a", "c", "a", "c"], "b had its share");
+    let wanted = with(plain().with_member("c"));
+    assert_eq!(farm.send(wanted).await.unwrap().body, "c");
+    farm.of("b").set(Mood::Dead);
+    let once = with(plain().with_max_attempts(1));
+    assert_eq!(farm.send(once).await.unwrap_err().attempts().len(), 1);
+    farm.of("a").set(Mood::Status(503));
+    farm.of("c").set(Mood::Status(503));
+    let fails = plain().with_on_status(503, OnStatus::Fail);
+    let answer = farm.send(with(fails)).await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert_eq!(farm.member(&answer.body).state, MemberState::Error);
 }
 
 #[tokio::test(start_paused = true)]

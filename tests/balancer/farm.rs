@@ -1,7 +1,7 @@
 //! Containers in memory, each in its mood, and a balancer over them.
 
 use super::packets::{chunk, head, response};
-use ajp::balancer::{Balancer, BalancerConfig, Error, Member, MemberSnapshot, Seeded, Served};
+use ajp::balancer::{Balancer, BalancerConfig, Error, Member, MemberSnapshot, Served};
 use ajp::client::{Connect, Connecting, Pool, PoolConfig, Transport};
 use ajp::wire::{
     AttributeCode, BodyFraming, CPONG, DecodeOptions, Direction, ForwardRequest, PacketSize,
@@ -13,8 +13,10 @@ use http_body_util::{BodyExt, Empty};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// What a container does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,14 @@ pub(crate) enum Mood {
     BreaksOff,
     /// Answers the head and waits for a change of mood.
     Stalls,
+    /// Answers, and begins the session `new` with its name as route.
+    NewSession,
+    /// Answers the head before it asks for the request body.
+    AnswersEarly,
+    /// Is 20 ms away, takes 100 ms for a request and ends the connection with it.
+    FarAndSlow,
+    /// Takes 3 s to answer CPing, and nothing to answer requests: all its threads are at work.
+    Busy,
 }
 
 /// A request that a container has read.
@@ -92,6 +102,12 @@ impl Container {
         self.pings.load(Ordering::SeqCst)
     }
 
+    fn open(self: Arc<Self>) -> Transport {
+        let (ours, theirs) = duplex(64 * 1024);
+        tokio::spawn(self.serve(theirs));
+        Transport::new(ours)
+    }
+
     /// Serves one connection until it closes or the container dies.
     async fn serve(self: Arc<Self>, io: DuplexStream) {
         let mut mood = self.mood.subscribe();
@@ -113,6 +129,9 @@ impl Container {
             }
             match ToContainer::parse(payload, &DecodeOptions::default()).unwrap() {
                 ToContainer::CPing => {
+                    if self.mood() == Mood::Busy {
+                        sleep(Duration::from_secs(3)).await;
+                    }
                     self.pings.fetch_add(1, Ordering::SeqCst);
                     conn.write(&CPONG).await?;
                 }
@@ -133,12 +152,22 @@ impl Container {
         seen.route = request.attribute(AttributeCode::Route).map(text);
         seen.activation = request.req_attribute(b"JK_LB_ACTIVATION").map(text);
         let mood = self.mood();
+        if mood == Mood::AnswersEarly {
+            conn.write(&head(200, &[])).await?;
+        }
         if mood != Mood::Chokes {
             seen.body = conn.body(request).await?;
         }
         self.seen.lock().unwrap().push(seen);
         match mood {
-            Mood::Well => conn.write(&response(&self.name, 1)).await,
+            Mood::Well | Mood::Busy => conn.write(&response(&self.name, 1)).await,
+            Mood::NewSession => {
+                let cookie = format!("JSESSIONID=new.{}; Path=/app; HttpOnly", self.name);
+                let mut answer = head(200, &[("set-cookie", &cookie)]);
+                answer.extend(chunk(self.name.as_bytes()));
+                answer.extend([0x41, 0x42, 0, 2, 5, 1]);
+                conn.write(&answer).await
+            }
             Mood::Status(status) => {
                 let length = self.name.len().to_string();
                 let mut answer = head(status, &[("content-length", &length)]);
@@ -155,6 +184,20 @@ impl Container {
                 let mut changes = self.mood.subscribe();
                 changes.wait_for(|mood| *mood == Mood::Well).await.ok()?;
                 conn.write(&response(&self.name, 1)).await
+            }
+            Mood::AnswersEarly => {
+                let mut rest = chunk(self.name.as_bytes());
+                rest.extend([0x41, 0x42, 0, 2, 5, 1]);
+                conn.write(&rest).await
+            }
+            Mood::FarAndSlow => {
+                sleep(Duration::from_millis(100)).await;
+                let mut answer = response(&self.name, 1);
+                if let Some(reuse) = answer.last_mut() {
+                    *reuse = 0;
+                }
+                conn.write(&answer).await?;
+                None
             }
             Mood::BreaksOff => {
                 let mut answer = head(200, &[("content-length", "10")]);
@@ -231,11 +274,11 @@ impl Connect for Dial {
             match self.0.mood() {
                 Mood::Dead => Err(io::ErrorKind::ConnectionRefused.into()),
                 Mood::Lost => std::future::pending().await,
-                _ => {
-                    let (ours, theirs) = duplex(64 * 1024);
-                    tokio::spawn(Arc::clone(&self.0).serve(theirs));
-                    Ok(Transport::new(ours))
+                Mood::FarAndSlow => {
+                    sleep(Duration::from_millis(20)).await;
+                    Ok(Arc::clone(&self.0).open())
                 }
+                _ => Ok(Arc::clone(&self.0).open()),
             }
         })
     }
@@ -259,7 +302,7 @@ impl Farm {
 
     pub(crate) fn with_pools(count: usize, config: BalancerConfig, pool: PoolConfig) -> Self {
         let mut farm = Self {
-            balancer: Balancer::with_random(config.with_own_requests(true), Seeded::new(1)),
+            balancer: Balancer::new(config.with_own_requests(true)),
             containers: Vec::new(),
             pool,
         };

@@ -1,14 +1,13 @@
 //! A cluster on a table: members by name, time by hand.
 
 use ajp::balancer::{
-    Affinity, Ask, Choice, Cluster, ClusterConfig, Member, MemberId, Outcome, Reason, Seeded,
+    Affinity, Choice, Cluster, ClusterConfig, Member, MemberId, Outcome, Reason, RequestInfo,
     Session, Sticky, Unavailable,
 };
 use std::time::{Duration, Instant};
 
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
-    pub(crate) random: Seeded,
     pub(crate) sticky: Sticky,
     pub(crate) now: Instant,
 }
@@ -20,7 +19,6 @@ impl Lab {
     pub(crate) fn new(config: ClusterConfig, members: impl IntoIterator<Item = Member>) -> Self {
         let mut lab = Self {
             cluster: Cluster::new(config),
-            random: Seeded::new(1),
             sticky: Sticky::new("S").unwrap(),
             now: Instant::now(),
         };
@@ -30,8 +28,12 @@ impl Lab {
         lab
     }
 
+    pub(crate) fn seeded(seed: u64, members: impl IntoIterator<Item = Member>) -> Self {
+        Self::new(ClusterConfig::default().with_seed(seed), members)
+    }
+
     pub(crate) fn with(members: impl IntoIterator<Item = Member>) -> Self {
-        Self::new(ClusterConfig::default(), members)
+        Self::seeded(1, members)
     }
 
     pub(crate) fn id(&self, name: &str) -> MemberId {
@@ -47,13 +49,13 @@ impl Lab {
         self.now += Duration::from_secs(seconds);
     }
 
-    pub(crate) fn ask(&mut self, ask: &Ask<'_>) -> Result<Choice, Unavailable> {
-        self.cluster.pick(ask, self.now, &mut self.random)
+    pub(crate) fn ask(&mut self, ask: &RequestInfo<'_>) -> Result<Choice, Unavailable> {
+        self.cluster.pick(ask, self.now)
     }
 
     /// A member for a request without session, held.
     pub(crate) fn hold(&mut self) -> Result<Choice, Reason> {
-        self.ask(&Ask::new()).map_err(|none| none.reason())
+        self.ask(&RequestInfo::new()).map_err(|none| none.reason())
     }
 
     pub(crate) fn tell(&mut self, choice: &Choice, outcome: Outcome<'_>) {
@@ -85,7 +87,7 @@ impl Lab {
         let sticky = self.sticky.clone();
         let cookies = format!("S=1.{}", routes.replace(' ', ";S=1."));
         let session: Session<'_> = sticky.session(b"/", [cookies.as_bytes()]);
-        let choice = self.ask(&Ask::new().with_session(&session));
+        let choice = self.ask(&RequestInfo::new().with_session(&session));
         let choice = choice.map_err(|none| none.reason())?;
         self.done(&choice, OK);
         Ok((self.name(&choice), choice.affinity()))
@@ -109,7 +111,9 @@ impl Lab {
 
     pub(crate) fn change(&mut self, name: &str, change: impl FnOnce(Member) -> Member) {
         let id = self.id(name);
-        self.cluster.update(id, change, self.now).unwrap();
+        let member = self.cluster.member(id).unwrap();
+        let changed = change(Member::clone(member));
+        self.cluster.update(id, changed, self.now).unwrap();
     }
 
     pub(crate) fn flag(&mut self, name: &str, text: &str) {

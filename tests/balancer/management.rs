@@ -2,8 +2,8 @@
 
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
-    Ask, Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Outcome, Sticky,
-    method,
+    Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Outcome, RequestInfo,
+    Sticky,
 };
 use ajp::client::{Address, Pool, PoolConfig, Timeouts};
 use std::time::Duration;
@@ -184,7 +184,7 @@ async fn changes_apply_to_the_next_request() {
     assert!((21..=23).contains(&served), "{served}");
     assert!(change(|a| a.with_route("\u{0}")).is_err());
     assert!(farm.balancer.update("x", |x| x).is_err());
-    farm.balancer.set_method(method("lowestlatency").unwrap());
+    farm.balancer.set_method("lowestlatency".parse().unwrap());
     assert_eq!(farm.balancer.snapshot().method, "lowestlatency");
     assert!(farm.balancer.sticky().is_none());
     farm.balancer.set_sticky(Sticky::new("SID").unwrap());
@@ -295,7 +295,7 @@ fn picks_from_many_threads_all_end() {
             scope.spawn(|| {
                 let mut held = std::collections::VecDeque::new();
                 for n in 0..EACH {
-                    let mut pick = balancer.pick(&Ask::new()).unwrap();
+                    let mut pick = balancer.pick(&RequestInfo::new()).unwrap();
                     pick.answered(if n % 97 == 0 {
                         Outcome::Unreachable("refused")
                     } else {
@@ -311,7 +311,7 @@ fn picks_from_many_threads_all_end() {
         scope.spawn(|| {
             for n in 0..200 {
                 let name = ["bytraffic", "bysessions", "leastoutstanding"][n % 3];
-                balancer.set_method(method(name).unwrap());
+                balancer.set_method(name.parse().unwrap());
                 let weight = |m: Member| m.with_weight(["1", "3"][n % 2].parse().unwrap());
                 balancer.update("m1", weight).unwrap();
                 balancer.add(Member::new("extra"), pool()).unwrap();
@@ -336,4 +336,214 @@ fn send_and_sync() {
     both::<ajp::balancer::Balancer>();
     both::<ajp::balancer::Pick>();
     both::<ajp::balancer::Error>();
+}
+
+/// A container that hangs is found whatever its load: checks need no place in the pool.
+#[tokio::test(start_paused = true)]
+async fn a_hung_member_is_out_in_time_with_and_without_load() {
+    for load in [0, 30] {
+        let health = Health::new(CPing)
+            .with_interval(Duration::from_secs(10))
+            .with_limit(Duration::from_secs(2))
+            .with_fall(2);
+        let pool = PoolConfig::default().with_max_connections(2);
+        let config = BalancerConfig::new("farm").with_health(health);
+        let farm = Farm::with_pools(2, config, pool);
+        let _task = run(&farm);
+        sleep(Duration::from_secs(1)).await;
+        farm.of("a").set(Mood::Lost);
+        farm.of("b").set(Mood::Silent);
+        for _ in 0..load {
+            let balancer = farm.balancer.clone();
+            tokio::spawn(async move { balancer.send(get("/")).await.map(|_| ()) });
+        }
+        sleep(Duration::from_secs(22)).await;
+        assert_eq!(farm.member("a").state, MemberState::Unhealthy, "{load}");
+        // The other one answers CPing, and its requests late.
+        assert_eq!(farm.member("b").state, MemberState::Ok, "{load}");
+    }
+}
+
+/// A container that is at work answers CPing late. It is not dead.
+#[tokio::test(start_paused = true)]
+async fn a_busy_member_stays_in() {
+    for requests in [true, false] {
+        let health = Health::new(CPing)
+            .with_limit(Duration::from_secs(2))
+            .with_fall(1);
+        let farm = checked(health);
+        let _task = run(&farm);
+        sleep(Duration::from_secs(1)).await;
+        farm.of("a").set(Mood::Busy);
+        for _ in 0..60 {
+            sleep(Duration::from_millis(500)).await;
+            if requests {
+                // Its connections are never idle for so long that they are asked first.
+                farm.get("/").await.unwrap();
+                farm.get("/").await.unwrap();
+            }
+        }
+        let state = farm.member("a").state;
+        assert_eq!(state == MemberState::Ok, requests, "{state:?}");
+    }
+}
+
+#[derive(Debug)]
+struct Panicking(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl ajp::balancer::Check for Panicking {
+    fn check<'a>(&'a self, _: &'a Pool) -> ajp::balancer::Checking<'a> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(async { panic!("a fault of the check") })
+    }
+
+    fn describe(&self) -> String {
+        "panics".into()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_waits_for_its_interval() {
+    let count = std::sync::Arc::default();
+    let health = Health::new(Panicking(std::sync::Arc::clone(&count)));
+    let farm = Farm::new(1, BalancerConfig::new("farm").with_health(health));
+    let _task = run(&farm);
+    sleep(Duration::from_secs(105)).await;
+    let count = count.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((10..=12).contains(&count), "{count} in 105 s");
+    assert_eq!(farm.member("a").state, MemberState::Ok, "it says nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_check_begins_while_the_last_one_runs() {
+    let health = Health::new(CPing)
+        .with_interval(Duration::from_secs(1))
+        .with_limit(Duration::from_secs(4));
+    let farm = checked(health);
+    farm.of("a").set(Mood::Lost);
+    let _task = run(&farm);
+    sleep(Duration::from_secs(41)).await;
+    let connects = farm.of("a").connects();
+    assert!((10..=11).contains(&connects), "{connects} in 41 s");
+    assert!(farm.of("b").connects() >= 40);
+}
+
+/// Nothing of the user's runs under the balancer's lock.
+#[test]
+fn what_the_balancer_calls_may_ask_the_balancer() {
+    #[derive(Debug)]
+    struct Asks(std::sync::OnceLock<Balancer>);
+
+    impl ajp::balancer::Choose for Asks {
+        fn name(&self) -> &'static str {
+            assert!(!self.0.get().unwrap().members().is_empty());
+            "asks"
+        }
+
+        fn choose(&self, _: &RequestInfo<'_>, all: &[ajp::balancer::Candidate]) -> usize {
+            let balancer = self.0.get().unwrap();
+            // Even what changes its mind: the one that it chooses is gone.
+            if balancer.members().len() == 2 {
+                balancer.remove("a").unwrap();
+            }
+            assert_eq!(balancer.snapshot().method, "asks");
+            assert!(!all.is_empty());
+            0
+        }
+    }
+
+    let balancer = Balancer::new(BalancerConfig::new("farm"));
+    let pool = || Pool::new(Address::tcp("127.0.0.1", 9), PoolConfig::default());
+    for name in ["a", "b"] {
+        balancer.add(Member::new(name), pool()).unwrap();
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    let inner = balancer.clone();
+    std::thread::spawn(move || {
+        let mut calls = 0;
+        let other = inner.clone();
+        inner
+            .update("a", |member| {
+                calls += 1;
+                // Somebody changes the same member meanwhile: neither change is lost.
+                if calls == 1 {
+                    let set = |member: Member| member.with_set(7);
+                    other.update("a", set).unwrap();
+                }
+                member.with_weight("3".parse().unwrap())
+            })
+            .unwrap();
+        assert_eq!(calls, 2);
+        let a = inner.snapshot().members.remove(0);
+        assert_eq!((a.set, a.weight.hundredths()), (7, 300));
+        let asks = std::sync::Arc::new(Asks(std::sync::OnceLock::new()));
+        asks.0.set(inner.clone()).unwrap();
+        inner.set_method(ajp::balancer::Method::Custom(asks));
+        let both = RequestInfo::new();
+        inner.update("a", |member| member.with_set(0)).unwrap();
+        let pick = inner.pick(&both);
+        done.send(pick.map(|pick| pick.member().name().to_owned()))
+            .unwrap();
+    });
+    let picked = is_done.recv_timeout(Duration::from_secs(10));
+    assert_eq!(picked.expect("no deadlock").unwrap(), "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_members_are_events() {
+    use ajp::balancer::MemberChange;
+    let mut farm = Farm::new(2, BalancerConfig::new("farm"));
+    let mut events = farm.balancer.events();
+    farm.of("a").set(Mood::Dead);
+    assert_eq!(farm.serving().await, "b");
+    farm.balancer.recover("a").unwrap();
+    farm.add(Member::new("c"));
+    farm.balancer.remove("c").unwrap();
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        let event = events.next().await.unwrap();
+        told.push((event.name, event.change));
+    }
+    let failed = MemberChange::Failed {
+        error: "cannot connect".into(),
+        pause: Duration::from_secs(10),
+    };
+    let expected = [
+        ("a", failed),
+        ("a", MemberChange::Recovered),
+        ("c", MemberChange::Added),
+        ("c", MemberChange::Leaving),
+        ("c", MemberChange::Removed),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(name, change)| (name.to_owned(), change))
+    );
+    drop(farm);
+    assert_eq!(events.next().await, None);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn times_are_written_as_they_are_read_and_what_is_misspelt_is_refused() {
+    let member = Member::new("a")
+        .with_retry(Duration::from_millis(2500))
+        .with_slow_start(Duration::from_secs(30));
+    let text = serde_json::to_string(&member).unwrap();
+    assert!(
+        text.contains(r#""retry":2.5"#) && text.contains(r#""slow_start":30.0"#),
+        "{text}"
+    );
+    assert_eq!(serde_json::from_str::<Member>(&text).unwrap(), member);
+    let member: Member = serde_json::from_str(r#"{"name":"a","retry":7}"#).unwrap();
+    assert_eq!(member, Member::new("a").with_retry(Duration::from_secs(7)));
+    for wrong in [r#"{"name":"a","wieght":2}"#, r#"{"name":"a","retry":-1}"#] {
+        let error = serde_json::from_str::<Member>(wrong)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("wieght") || error.contains("seconds"),
+            "{error}"
+        );
+    }
 }

@@ -3,9 +3,10 @@
 use super::lab::{Lab, OK};
 use super::random::Random;
 use ajp::balancer::{
-    Ask, BySessions, Choice, LeastOutstanding, LowestLatency, METHODS, Member, Seeded, Sticky,
-    Weight, method,
+    Candidate, Choice, Choose, ClusterConfig, HashBy, Member, Method, RequestInfo, Sticky, Weight,
 };
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn weighted(weights: &[u32]) -> Vec<Member> {
@@ -22,10 +23,22 @@ fn index(choice: &Choice) -> usize {
 
 #[test]
 fn every_name_is_a_method() {
-    for name in METHODS {
-        assert_eq!(method(name).unwrap().name(), name);
+    for name in Method::NAMES {
+        assert_eq!(name.parse::<Method>().unwrap().name(), name);
     }
-    assert!(method("bylottery").is_none());
+    for hash in [
+        "hash:path",
+        "hash:header:x-user",
+        "hash:cookie:cart",
+        "hash:client",
+        "hash:key",
+    ] {
+        assert_eq!(hash.parse::<Method>().unwrap().name(), hash);
+    }
+    for none in ["bylottery", "hash", "hash:", "hash:header:"] {
+        let error = none.parse::<Method>().unwrap_err().to_string();
+        assert!(error.contains("lowestlatency"), "{error}");
+    }
 }
 
 /// `mod_jk`'s method `Session` (protocol chapter "balancing") with exact multipliers. Its scan
@@ -48,7 +61,7 @@ fn by_sessions_beside_mod_jk() {
         let mut values = vec![0u64; factors.len()];
         let hundredths: Vec<_> = factors.iter().map(|&f| f as u32 * 100).collect();
         let mut lab = Lab::with(weighted(&hundredths));
-        lab.cluster.set_method(Box::new(BySessions));
+        lab.cluster.set_method(Method::BySessions);
         for step in 0..10_000 {
             let has_session = random.one_in(3);
             let least = *values.iter().min().unwrap();
@@ -58,7 +71,7 @@ fn by_sessions_beside_mod_jk() {
             }
             let cookie: &[u8] = if has_session { b"S=1" } else { b"" };
             let session = sticky.session(b"/", [cookie]);
-            let choice = lab.ask(&Ask::new().with_session(&session)).unwrap();
+            let choice = lab.ask(&RequestInfo::new().with_session(&session)).unwrap();
             lab.done(&choice, OK);
             assert_eq!(index(&choice), expected, "{step}: {values:?} {factors:?}");
         }
@@ -69,11 +82,10 @@ fn by_sessions_beside_mod_jk() {
 /// equals the first.
 #[test]
 fn least_outstanding_beside_a_model() {
-    use ajp::balancer::Random as _;
-    fn draw(weights: &[u64], but: Option<usize>, random: &mut Seeded) -> usize {
+    fn draw(weights: &[u64], but: Option<usize>, random: &mut fastrand::Rng) -> usize {
         let weight = |at: usize| if Some(at) == but { 0 } else { weights[at] };
         let total: u64 = (0..weights.len()).map(weight).sum();
-        let at = ((u128::from(random.next_u64()) * u128::from(total)) >> 64) as u64;
+        let at = random.u64(..total);
         let mut sum = 0;
         (0..weights.len())
             .find(|&one| {
@@ -89,10 +101,9 @@ fn least_outstanding_beside_a_model() {
             .collect();
         let wide: Vec<u64> = weights.iter().map(|&w| w.into()).collect();
         let mut busy = vec![0u64; weights.len()];
-        let mut lab = Lab::with(weighted(&weights));
-        lab.cluster.set_method(Box::new(LeastOutstanding));
-        lab.random = Seeded::new(seed);
-        let mut dice = Seeded::new(seed);
+        let mut lab = Lab::seeded(seed, weighted(&weights));
+        lab.cluster.set_method(Method::LeastOutstanding);
+        let mut dice = fastrand::Rng::with_seed(seed);
         let mut running = Vec::new();
         for step in 0..10_000 {
             let first = draw(&wide, None, &mut dice);
@@ -132,10 +143,7 @@ fn close(share: f64, wanted: f64, tolerance: f64) -> bool {
 
 #[test]
 fn members_of_equal_speed_are_loaded_by_weight() {
-    for method in [
-        Box::new(LowestLatency) as Box<dyn ajp::balancer::Method>,
-        Box::new(LeastOutstanding),
-    ] {
+    for method in [Method::LowestLatency, Method::LeastOutstanding] {
         let mut lab = Lab::with(weighted(&[300, 100]));
         lab.cluster.set_method(method);
         let shares = shares(&mut lab, &[50, 50]);
@@ -146,7 +154,7 @@ fn members_of_equal_speed_are_loaded_by_weight() {
 #[test]
 fn noise_between_members_does_not_override_weights() {
     let mut lab = Lab::with(weighted(&[100, 300, 100]));
-    lab.cluster.set_method(Box::new(LowestLatency));
+    lab.cluster.set_method(Method::LowestLatency);
     let shares = shares(&mut lab, &[50, 55, 52]);
     assert!(close(shares[1], 0.6, 0.02), "{shares:?}");
 }
@@ -154,7 +162,7 @@ fn noise_between_members_does_not_override_weights() {
 #[test]
 fn a_slow_member_gets_little_and_is_tried_again() {
     let mut lab = Lab::with(weighted(&[100, 100, 100]));
-    lab.cluster.set_method(Box::new(LowestLatency));
+    lab.cluster.set_method(Method::LowestLatency);
     let slow = shares(&mut lab, &[50, 50, 500]);
     assert!(slow[2] > 0.001 && slow[2] < 0.05, "{slow:?}");
     // It becomes as fast as the others.
@@ -167,7 +175,7 @@ fn a_slow_member_gets_little_and_is_tried_again() {
 fn a_member_that_hangs_gets_few_requests() {
     for name in ["lowestlatency", "leastoutstanding", "bybusyness"] {
         let mut lab = Lab::with(weighted(&[100, 100]));
-        lab.cluster.set_method(method(name).unwrap());
+        lab.cluster.set_method(name.parse().unwrap());
         shares(&mut lab, &[20, 20]);
         let mut stuck = Vec::new();
         for _ in 0..1000 {
@@ -185,11 +193,10 @@ fn a_member_that_hangs_gets_few_requests() {
 
 #[test]
 fn the_same_seed_makes_the_same_choices() {
-    for name in METHODS {
+    for name in Method::NAMES {
         let run = |seed| {
-            let mut lab = Lab::with(weighted(&[100, 250, 100, 70]));
-            lab.cluster.set_method(method(name).unwrap());
-            lab.random = Seeded::new(seed);
+            let mut lab = Lab::seeded(seed, weighted(&[100, 250, 100, 70]));
+            lab.cluster.set_method(name.parse().unwrap());
             let mut served = Vec::new();
             for n in 0..500 {
                 let choice = lab.hold().unwrap();
@@ -203,4 +210,172 @@ fn the_same_seed_makes_the_same_choices() {
         let random = matches!(name, "leastoutstanding" | "lowestlatency");
         assert_eq!(run(1) != run(2), random, "{name}");
     }
+}
+
+/// Who serves each of these keys, all idle.
+fn by_key(lab: &mut Lab, keys: std::ops::Range<u32>) -> BTreeMap<u32, String> {
+    let serve = |key: u32| {
+        let bytes = key.to_be_bytes();
+        let choice = lab.ask(&RequestInfo::new().with_key(&bytes)).unwrap();
+        lab.done(&choice, OK);
+        (key, lab.name(&choice))
+    };
+    keys.map(serve).collect()
+}
+
+#[test]
+fn hashing_moves_the_keys_of_a_lost_member_alone() {
+    const KEYS: u32 = 20_000;
+    let mut lab = Lab::with(weighted(&[100; 10]));
+    lab.cluster.set_method(Method::Hash(HashBy::Key));
+    let before = by_key(&mut lab, 0..KEYS);
+    let again = by_key(&mut lab, 0..KEYS);
+    assert_eq!(before, again, "the same key, the same member");
+    lab.flag("m3", "+D");
+    let without = by_key(&mut lab, 0..KEYS);
+    let moved = before.iter().filter(|(key, name)| without[key] != **name);
+    let moved: Vec<_> = moved.collect();
+    assert!(moved.iter().all(|(_, name)| *name == "m3"), "only its own");
+    let percent = f64::from(moved.len() as u32) * 100.0 / f64::from(KEYS);
+    println!("removing 1 of 10 moves {percent:.2} percent of the keys");
+    assert!((8.0..12.0).contains(&percent), "{percent}");
+    // They spread over all others, and return.
+    let mut heirs: Vec<_> = moved.iter().map(|(key, _)| without[key].clone()).collect();
+    heirs.sort();
+    heirs.dedup();
+    assert_eq!(heirs.len(), 9);
+    lab.flag("m3", "-D");
+    assert_eq!(by_key(&mut lab, 0..KEYS), before);
+    // A new member takes its share from all, and nothing moves between the others.
+    lab.cluster.add(Member::new("m10"), lab.now).unwrap();
+    let with = by_key(&mut lab, 0..KEYS);
+    let moved = with.iter().filter(|(key, name)| before[key] != **name);
+    let moved: Vec<_> = moved.collect();
+    assert!(moved.iter().all(|(_, name)| *name == "m10"));
+    let percent = f64::from(moved.len() as u32) * 100.0 / f64::from(KEYS);
+    assert!((8.0..10.5).contains(&percent), "{percent}");
+}
+
+#[test]
+fn hashing_respects_weights_and_bounds_the_load() {
+    let mut lab = Lab::with(weighted(&[100, 300]));
+    lab.cluster.set_method(Method::Hash(HashBy::Key));
+    let served = by_key(&mut lab, 0..20_000);
+    let heavy = served.values().filter(|name| *name == "m1").count();
+    assert!((14_600..15_400).contains(&heavy), "{heavy}");
+    // Everybody asks for the same: no member has more than 1.25 times its share.
+    let mut lab = Lab::with(weighted(&[100; 4]));
+    lab.cluster.set_method(Method::Hash(HashBy::Key));
+    let mut busy = [0u32; 4];
+    for n in 1..=400u32 {
+        let choice = lab.ask(&RequestInfo::new().with_key(b"hot")).unwrap();
+        busy[index(&choice)] += 1;
+        let most = *busy.iter().max().unwrap();
+        let bound = (f64::from(n) / 4.0 * 1.25).ceil();
+        assert!(f64::from(most) <= bound, "{n}: {busy:?}");
+    }
+    assert_eq!(
+        busy.iter().max(),
+        Some(&125),
+        "the first choice is used to its bound"
+    );
+}
+
+#[test]
+fn what_is_hashed() {
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-user", "kim".parse().unwrap());
+    headers.insert("cookie", "theme=dark; cart=17".parse().unwrap());
+    let other = {
+        let mut other = headers.clone();
+        other.insert("x-user", "lee".parse().unwrap());
+        other.insert("cookie", "cart=18; theme=dark".parse().unwrap());
+        other
+    };
+    let client = |last: u8| Some(std::net::IpAddr::from([192, 0, 2, last]));
+    // Of 30 members, chance hardly ever takes two keys to the same.
+    let info = |headers, path, last| {
+        RequestInfo::new()
+            .with_headers(headers)
+            .with_path(path)
+            .with_client(client(last))
+    };
+    let one = info(&headers, b"/a?x", 1);
+    let two = info(&other, b"/b", 2);
+    for by in ["path", "header:x-user", "cookie:cart", "client"] {
+        let mut lab = Lab::with(weighted(&[100; 30]));
+        lab.cluster.set_method(Method::Hash(by.parse().unwrap()));
+        let mut serve = |info: &RequestInfo<'_>| {
+            let choice = lab.ask(info).unwrap();
+            lab.done(&choice, OK);
+            index(&choice)
+        };
+        let (first, second) = (serve(&one), serve(&two));
+        assert_ne!(first, second, "{by}");
+        for _ in 0..5 {
+            assert_eq!((serve(&one), serve(&two)), (first, second), "{by}");
+        }
+        assert_eq!(
+            serve(&one.with_path(b"/a?y")),
+            first,
+            "a query is no part of it"
+        );
+        // What has no key is spread.
+        let mut seen: Vec<_> = (0..40).map(|_| serve(&RequestInfo::new())).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert!(seen.len() > 10, "{by}: {seen:?}");
+    }
+}
+
+/// Paying customers have members of their own; the others share the rest.
+#[derive(Debug)]
+struct PayingCustomersFirst;
+
+impl Choose for PayingCustomersFirst {
+    fn name(&self) -> &'static str {
+        "paying"
+    }
+
+    fn choose(&self, request: &RequestInfo<'_>, candidates: &[Candidate]) -> usize {
+        let pays = request
+            .headers()
+            .is_some_and(|h| h.contains_key("x-customer"));
+        let reserved = |one: &Candidate| one.member().name() == "m0";
+        let fitting = (0..candidates.len()).filter(|&at| reserved(&candidates[at]) == pays);
+        fitting.min_by_key(|&at| candidates[at].busy()).unwrap_or(0)
+    }
+}
+
+#[test]
+fn a_method_of_the_users_own_sees_the_request() {
+    let mut lab = Lab::with(weighted(&[100; 3]));
+    lab.cluster
+        .set_method(Method::Custom(Arc::new(PayingCustomersFirst)));
+    assert_eq!(lab.cluster.method().name(), "paying");
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-customer", "17".parse().unwrap());
+    let paying = RequestInfo::new().with_headers(&headers);
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let choice = lab.ask(&paying).unwrap();
+        assert_eq!(index(&choice), 0);
+        let other = lab.hold().unwrap();
+        assert_ne!(index(&other), 0);
+        held.extend([choice, other]);
+    }
+    let busy = |at: usize| held.iter().filter(|choice| index(choice) == at).count();
+    assert_eq!((busy(1), busy(2)), (3, 3));
+    // Who can serve is settled before: it is not asked about those that cannot.
+    lab.flag("m0", "+D");
+    assert_ne!(index(&lab.ask(&paying).unwrap()), 0);
+}
+
+#[test]
+fn a_seed_is_part_of_the_settings() {
+    let config = ClusterConfig::default().with_seed(7);
+    let mut lab = Lab::new(config, weighted(&[100; 5]));
+    lab.cluster.set_method(Method::LeastOutstanding);
+    let order: Vec<_> = (0..10).map(|_| index(&lab.hold().unwrap())).collect();
+    assert!(order.iter().any(|at| *at != order[0]), "{order:?}");
 }

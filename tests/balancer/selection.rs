@@ -1,7 +1,7 @@
 //! Who can serve: sets, spares, standbys, places, sessions.
 
 use super::lab::{DOWN, Lab, OK, members};
-use ajp::balancer::{Affinity, Ask, ClusterConfig, Member, Reason, Sticky};
+use ajp::balancer::{Affinity, ClusterConfig, Member, Reason, RequestInfo, Sticky};
 use std::time::Duration;
 
 #[test]
@@ -47,7 +47,7 @@ fn a_full_member_is_passed_over_and_all_full_is_told_at_once() {
     let mut lab = Lab::with([limited("a"), limited("b")]);
     let (a, b) = (lab.hold().unwrap(), lab.hold().unwrap());
     assert_eq!((lab.name(&a), lab.name(&b)), ("a".into(), "b".into()));
-    let none = lab.ask(&Ask::new()).unwrap_err();
+    let none = lab.ask(&RequestInfo::new()).unwrap_err();
     assert_eq!(none.reason(), Reason::Full);
     assert_eq!(none.retry_after(), Some(Duration::from_secs(1)));
     // The answer does not end the request, the end of its body does.
@@ -72,12 +72,12 @@ fn a_member_is_tried_once() {
     let mut lab = Lab::with(members("a b c"));
     let mut tried = Vec::new();
     for _ in 0..3 {
-        let choice = lab.ask(&Ask::new().with_tried(&tried)).unwrap();
+        let choice = lab.ask(&RequestInfo::new().with_tried(&tried)).unwrap();
         assert!(!tried.contains(&choice.member()));
         tried.push(choice.member());
         lab.done(&choice, OK);
     }
-    let none = lab.ask(&Ask::new().with_tried(&tried)).unwrap_err();
+    let none = lab.ask(&RequestInfo::new().with_tried(&tried)).unwrap_err();
     assert_eq!(none.reason(), Reason::AllTried);
 }
 
@@ -86,7 +86,7 @@ fn nobody_to_ask() {
     let mut lab = Lab::with([]);
     assert_eq!(lab.serve(), Err(Reason::NoMember));
     let mut lab = Lab::with(members("a/D b/S c/N"));
-    let none = lab.ask(&Ask::new()).unwrap_err();
+    let none = lab.ask(&RequestInfo::new()).unwrap_err();
     assert_eq!(none.reason(), Reason::NoMember);
     assert_eq!(none.retry_after(), None);
 }
@@ -219,8 +219,8 @@ fn a_member_that_is_removed_ends_its_requests() {
     let mut lab = Lab::with(members("a b"));
     let (a, id) = (lab.hold().unwrap(), lab.id("a"));
     assert_eq!(lab.name(&a), "a");
-    assert!(lab.cluster.remove(id));
-    assert!(!lab.cluster.remove(id));
+    assert!(lab.cluster.remove(id, lab.now));
+    assert!(!lab.cluster.remove(id, lab.now));
     assert_eq!(lab.serving(), ["b"]);
     assert_eq!(lab.bound("a"), Ok(("b".into(), Affinity::Unknown)));
     assert!(lab.cluster.member(id).is_some());
@@ -248,8 +248,10 @@ fn what_cannot_be_added() {
         assert!(lab.cluster.add(member, lab.now).is_err());
     }
     let id = lab.id("a");
-    let update =
-        |lab: &mut Lab, change: fn(Member) -> Member| lab.cluster.update(id, change, lab.now);
+    let update = |lab: &mut Lab, change: fn(Member) -> Member| {
+        let member = Member::clone(lab.cluster.member(id).unwrap());
+        lab.cluster.update(id, change(member), lab.now)
+    };
     assert!(update(&mut lab, |a| a.with_route("\n")).is_err());
     assert!(update(&mut lab, |_| Member::new("other").with_set(3)).is_ok());
     assert_eq!(lab.cluster.find("a"), Some(id), "the name stays");
@@ -273,4 +275,89 @@ fn a_new_member_is_slow_at_first_only_in_a_running_cluster() {
     );
     lab.pass(100);
     assert!((365..=369).contains(&share(&mut lab, "c")));
+}
+
+/// A replicated pair, and a member with its standby: those of the same route know the same
+/// sessions, as in httpd.
+#[test]
+fn members_of_one_route_stand_in_for_each_other() {
+    for (second, affinity) in [("", Affinity::Kept), ("H", Affinity::Kept)] {
+        let mut lab = Lab::with([
+            Member::new("a1").with_route("r1"),
+            Member::new("b").with_route("r2"),
+            Member::new("a2")
+                .with_route("r1")
+                .with_flags(second.parse().unwrap()),
+        ]);
+        assert_eq!(lab.bound("r1"), Ok(("a1".into(), affinity)));
+        lab.fail("a1");
+        for _ in 0..6 {
+            assert_eq!(lab.bound("r1"), Ok(("a2".into(), affinity)));
+        }
+        lab.flag("a2", "+D");
+        assert_eq!(lab.bound("r1"), Ok(("b".into(), Affinity::Moved)));
+        lab.flag("a2", "-D");
+        // A session that may go nowhere else may go there.
+        lab.sticky = Sticky::new("S").unwrap().with_force(true);
+        assert_eq!(lab.bound("r1"), Ok(("a2".into(), affinity)));
+    }
+    // Also when the first is only full.
+    let one = |name: &str| Member::new(name).with_route("r1").with_max_requests(1);
+    let mut lab = Lab::with([one("a1"), one("a2")]);
+    let held = lab.hold().unwrap();
+    assert_eq!(lab.name(&held), "a1");
+    assert_eq!(lab.bound("r1"), kept("a2"));
+}
+
+#[test]
+fn the_route_that_led_there_is_told() {
+    let mut lab = Lab::with(members("a b c/D"));
+    let mut routes = |cookie: &str| {
+        let sticky = Sticky::new("S").unwrap();
+        let session = sticky.session(b"/", [cookie.as_bytes()]);
+        let choice = lab.ask(&RequestInfo::new().with_session(&session)).unwrap();
+        lab.done(&choice, OK);
+        choice.route().map(|at| session.routes()[at].to_vec())
+    };
+    assert_eq!(routes("S=1.x; S=1.b").unwrap(), b"b");
+    assert_eq!(
+        routes("S=1.x; S=1.c").unwrap(),
+        b"c",
+        "its member cannot serve"
+    );
+    assert_eq!(routes("S=1.x"), None);
+    assert_eq!(routes("S=1"), None);
+}
+
+#[test]
+fn a_caller_may_want_a_member_or_a_domain() {
+    let mut lab = Lab::with([
+        Member::new("a").with_route("a"),
+        Member::new("b").with_route("b").with_domain("east"),
+        Member::new("c").with_route("c").with_domain("east"),
+    ]);
+    let serve = |lab: &mut Lab, info: &RequestInfo<'_>| {
+        let choice = lab.ask(info).unwrap();
+        lab.done(&choice, OK);
+        (lab.name(&choice), choice.affinity())
+    };
+    for _ in 0..4 {
+        let wanted = serve(&mut lab, &RequestInfo::new().with_member("b"));
+        assert_eq!(wanted, ("b".into(), Affinity::Wanted));
+        let (name, affinity) = serve(&mut lab, &RequestInfo::new().with_domain("east"));
+        assert!(name != "a" && affinity == Affinity::Wanted, "{name}");
+    }
+    // A session knows better than the domain.
+    let sticky = Sticky::new("S").unwrap();
+    let session = sticky.session(b"/", [&b"S=1.a"[..]]);
+    let info = RequestInfo::new()
+        .with_session(&session)
+        .with_domain("east");
+    assert_eq!(serve(&mut lab, &info), ("a".into(), Affinity::Kept));
+    lab.flag("b", "+D");
+    let (name, affinity) = serve(&mut lab, &RequestInfo::new().with_member("b"));
+    assert!(name != "b" && affinity == Affinity::Free);
+    lab.flag("c", "+D");
+    let (name, affinity) = serve(&mut lab, &RequestInfo::new().with_domain("east"));
+    assert_eq!((name.as_str(), affinity), ("a", Affinity::Free));
 }

@@ -87,7 +87,7 @@ async fn a_forced_session_is_refused_when_its_member_dies() {
         assert_eq!(error.retry_after(), Some(Duration::from_secs(10)));
         assert_eq!(error.attempts().len(), attempts);
     }
-    assert_eq!(farm.balancer.snapshot().lost_sessions, 2);
+    assert_eq!(farm.balancer.snapshot().refused_sessions, 2);
     assert!(farm.balancer.snapshot().sticky_force);
 }
 
@@ -166,4 +166,42 @@ async fn a_session_waits_for_a_full_pool() {
         }
         drop(stalled);
     }
+}
+
+/// The container is told the route that led to it, whatever else the cookies say.
+#[tokio::test(start_paused = true)]
+async fn the_route_that_matched_is_told() {
+    let farm = farm(tomcat());
+    let cookies = "JSESSIONID=1.jvm9; JSESSIONID=2.b; JSESSIONID=3.c";
+    assert_eq!(with_cookie(&farm, cookies).await.unwrap().body, "b");
+    assert_eq!(farm.of("b").seen()[0].route.as_deref(), Some("b"));
+    farm.of("b").set(Mood::Dead);
+    assert_eq!(with_cookie(&farm, cookies).await.unwrap().body, "c");
+    assert_eq!(farm.of("c").seen()[0].route.as_deref(), Some("c"));
+}
+
+/// A session that goes in and another one that comes out: the container had lost it.
+#[tokio::test(start_paused = true)]
+async fn lost_sessions_are_counted() {
+    let farm = farm(tomcat());
+    farm.of("b").set(Mood::NewSession);
+    let lost = |farm: &Farm| {
+        let snapshot = farm.balancer.snapshot();
+        assert_eq!(snapshot.lost_sessions, farm.member("b").lost_sessions);
+        snapshot.lost_sessions
+    };
+    with_cookie(&farm, "JSESSIONID=old.b").await.unwrap();
+    assert_eq!(lost(&farm), 1);
+    // The same id again is only a renewed cookie.
+    with_cookie(&farm, "JSESSIONID=new.b").await.unwrap();
+    assert_eq!(lost(&farm), 1);
+    // Who had none has lost none, nor has one who came from another member.
+    for _ in 0..3 {
+        farm.get("/").await.unwrap();
+    }
+    farm.of("a").set(Mood::Dead);
+    farm.of("c").set(Mood::Dead);
+    with_cookie(&farm, "JSESSIONID=1.a").await.unwrap();
+    assert_eq!(lost(&farm), 1);
+    assert_eq!(farm.balancer.snapshot().moved_sessions, 1);
 }

@@ -6,7 +6,7 @@ use super::raw::Random;
 use super::visitor::{Tally, Visitor};
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Flags, Health, Member, MemberState,
-    Seeded, Sticky,
+    Sticky,
 };
 use ajp::client::{Pool, PoolConfig, Timeouts};
 use std::collections::BTreeMap;
@@ -75,8 +75,12 @@ impl World {
             } else {
                 64 * 1024
             }))
-            .with_cluster(ClusterConfig::default().with_retry(Duration::from_secs(3)));
-        let balancer = Balancer::with_random(config, Seeded::new(random.next()));
+            .with_cluster(
+                ClusterConfig::default()
+                    .with_retry(Duration::from_secs(3))
+                    .with_seed(random.next()),
+            );
+        let balancer = Balancer::new(config);
         let ledger = Arc::new(Ledger::default());
         let (mut hosts, mut pools) = (Vec::new(), Vec::new());
         for number in 0..=script.unsound {
@@ -204,9 +208,10 @@ impl World {
         }
         for (host, pool) in self.hosts.iter().zip(&self.pools) {
             let stats = pool.stats();
-            // One more for the health check, which has a connection of its own.
+            // One more for the health check, and one for failed requests that ask whether the
+            // container is there: both have connections of their own.
             assert!(
-                host.most() <= CONNECTIONS + 1,
+                host.most() <= CONNECTIONS + 2,
                 "{} connections to {} at a time: {stats:?}",
                 host.most(),
                 host.name

@@ -1,100 +1,71 @@
 //! httpd's `byrequests` and `bybusyness` (protocol chapter
 //! [balancing](crate::docs::protocol::balancing#httpd-methods)).
+//!
+//! The score is httpd's `lbstatus`. Each choice pays every member its weight and takes the
+//! sum from the one chosen, so that the scores of those that take part have a constant sum:
+//! that of their weights.
 
-use super::{Candidate, Candidates, Method};
-use crate::balancer::random::Random;
+use super::lineup::{Lineup, One};
 
-/// Smooth weighted round robin, in the order of httpd's `byrequests`: requests by weight,
-/// those of running sessions included. The default.
-///
-/// The score is httpd's `lbstatus`. Each choice pays every candidate its weight and takes
-/// the sum from the one chosen, so that the scores of the candidates have a constant sum.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ByRequests;
+/// Smooth weighted round robin.
+pub(super) fn by_requests(lineup: &mut Lineup<'_>) -> usize {
+    let total = pay(lineup);
+    let chosen = lineup.best(|one, best| one.score() > best.score());
+    lineup.add_score(chosen, total.saturating_neg());
+    chosen
+}
 
-/// The member with the fewest requests in flight, as httpd's `bybusyness`; among equals as
-/// [`ByRequests`]. Weights only matter among equals.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ByBusyness;
+/// The member with the fewest requests in flight; among equals as [`by_requests`].
+pub(super) fn by_busyness(lineup: &mut Lineup<'_>) -> usize {
+    let total = pay(lineup);
+    // During a slow start a member counts as busier than it is; otherwise this is the plain
+    // number.
+    let load = |one: &One<'_>, other: &One<'_>| {
+        let busy = u64::from(one.busy()).saturating_add(1);
+        busy.saturating_mul(other.ramp().into())
+    };
+    let chosen = lineup.best(|one, best| {
+        let (own, others) = (load(one, best), load(best, one));
+        own < others || (own == others && one.score() > best.score())
+    });
+    lineup.add_score(chosen, total.saturating_neg());
+    chosen
+}
 
-/// Pays every candidate its weight. The sum that was paid.
-fn pay(candidates: &mut Candidates<'_>) -> i64 {
+/// A session has sent a request to the member at `index`, which counts as if that had been
+/// chosen.
+pub(super) fn charge(lineup: &mut Lineup<'_>, index: usize) {
+    let total = pay(lineup);
+    lineup.add_score(index, total.saturating_neg());
+}
+
+/// Pays every member its weight. The sum that was paid.
+fn pay(lineup: &mut Lineup<'_>) -> i64 {
     let mut total = 0i64;
-    for index in 0..candidates.len() {
-        let weight = candidates.get(index).map_or(0, |one| one.weight().into());
-        candidates.add_score(index, weight);
+    lineup.each(|slot, now, _| {
+        let weight = i64::from(slot.weight(now));
+        slot.score = slot.score.saturating_add(weight);
         total = total.saturating_add(weight);
-    }
+    });
     total
 }
 
-/// The first candidate that no other is better than.
-fn best(
-    candidates: &Candidates<'_>,
-    better: impl Fn(&Candidate<'_>, &Candidate<'_>) -> bool,
-) -> usize {
-    let mut best: Option<(usize, Candidate<'_>)> = None;
-    for (index, candidate) in candidates.iter().enumerate() {
-        if best.is_none_or(|(_, best)| better(&candidate, &best)) {
-            best = Some((index, candidate));
-        }
-    }
-    best.map_or(0, |(index, _)| index)
-}
+/// Rounds, in each of which every member has its turns, that a member may have to catch up on
+/// when another one joins.
+const MOST_BEHIND: i64 = 8;
 
-/// httpd's way to charge for what a session has decided.
-fn charge(candidates: &mut Candidates<'_>, index: usize) {
-    let total = pay(candidates);
-    candidates.add_score(index, total.saturating_neg());
-}
-
-impl Method for ByRequests {
-    fn name(&self) -> &'static str {
-        "byrequests"
-    }
-
-    fn choose(&mut self, candidates: &mut Candidates<'_>, _: &mut dyn Random) -> usize {
-        let total = pay(candidates);
-        let chosen = best(candidates, |one, best| one.score() > best.score());
-        candidates.add_score(chosen, total.saturating_neg());
-        chosen
-    }
-
-    fn bound(&mut self, candidates: &mut Candidates<'_>, index: usize) {
-        charge(candidates, index);
-    }
-
-    fn first_score(&self, weight: u32) -> i64 {
-        weight.into()
-    }
-}
-
-impl Method for ByBusyness {
-    fn name(&self) -> &'static str {
-        "bybusyness"
-    }
-
-    fn choose(&mut self, candidates: &mut Candidates<'_>, _: &mut dyn Random) -> usize {
-        let total = pay(candidates);
-        // During a slow start a member counts as busier than it is; otherwise this is the
-        // plain number.
-        let load = |one: &Candidate<'_>, other: &Candidate<'_>| {
-            let busy = u64::from(one.busy()).saturating_add(1);
-            busy.saturating_mul(other.ramp().into())
+/// Members have joined. They begin with their weight, as in httpd all do at the start. The
+/// others keep what is due to them from the last rounds: nobody has to catch up on what
+/// happened long ago.
+pub(super) fn rebase(lineup: &mut Lineup<'_>) {
+    let mut round = 0i64;
+    lineup.each(|slot, now, _| round = round.saturating_add(slot.weight(now).into()));
+    let most = round.saturating_mul(MOST_BEHIND);
+    lineup.each(|slot, now, joined| {
+        slot.score = if joined {
+            slot.weight(now).into()
+        } else {
+            slot.score.clamp(most.saturating_neg(), most)
         };
-        let chosen = best(candidates, |one, best| {
-            let (own, others) = (load(one, best), load(best, one));
-            own < others || (own == others && one.score() > best.score())
-        });
-        candidates.add_score(chosen, total.saturating_neg());
-        chosen
-    }
-
-    fn bound(&mut self, candidates: &mut Candidates<'_>, index: usize) {
-        charge(candidates, index);
-    }
-
-    fn first_score(&self, weight: u32) -> i64 {
-        weight.into()
-    }
+    });
 }

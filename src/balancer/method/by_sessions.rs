@@ -1,8 +1,9 @@
 //! `mod_jk`'s `Next` (protocol chapter
 //! [balancing](crate::docs::protocol::balancing#mod_jk-methods)).
+//!
+//! The score is what a member has paid for its sessions.
 
-use super::{Candidates, Method};
-use crate::balancer::random::Random;
+use super::lineup::Lineup;
 
 /// What a new session costs a member of weight 0.01. Divisible by all weights up to 20 and
 /// their hundredths, so that equal shares are equal numbers.
@@ -11,41 +12,34 @@ const COST: i64 = 23_279_256_000;
 /// Scores are lowered together beyond this.
 const HIGH: i64 = i64::MAX / 4;
 
-/// The member with the fewest new sessions for its weight, as `mod_jk`'s methods `Session`
-/// and `Next`: a request that has a session already costs nothing. Right where sessions
-/// are what fills a container.
-///
-/// A member that joins begins level with the busiest.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BySessions;
+/// Sessions that a light member may have to catch up on when another one joins, and a heavier
+/// one in proportion.
+const MOST_BEHIND: i64 = 32;
 
-impl Method for BySessions {
-    fn name(&self) -> &'static str {
-        "bysessions"
+/// The member that has paid least. Only requests without session pay.
+pub(super) fn by_sessions(lineup: &mut Lineup<'_>, has_session: bool) -> usize {
+    let all = lineup.iter().enumerate();
+    let least = all.min_by_key(|(_, one)| one.score());
+    let Some((chosen, score, weight)) =
+        least.map(|(index, one)| (index, one.score(), one.weight()))
+    else {
+        return 0;
+    };
+    if score > HIGH {
+        lineup.each(|slot, _, _| slot.score = slot.score.saturating_sub(score));
     }
+    if !has_session {
+        let cost = COST.checked_div(weight.into()).unwrap_or(COST);
+        lineup.add_score(chosen, cost);
+    }
+    chosen
+}
 
-    fn choose(&mut self, candidates: &mut Candidates<'_>, _: &mut dyn Random) -> usize {
-        let all = candidates.iter().enumerate();
-        let least = all.min_by_key(|(_, one)| one.score());
-        let Some((chosen, score, weight)) =
-            least.map(|(index, one)| (index, one.score(), one.weight()))
-        else {
-            return 0;
-        };
-        if score > HIGH {
-            for index in 0..candidates.len() {
-                candidates.add_score(index, score.saturating_neg());
-            }
-        }
-        if !candidates.has_session() {
-            let cost = COST.checked_div(weight.into()).unwrap_or(COST);
-            candidates.add_score(chosen, cost);
-        }
-        chosen
-    }
-
-    fn joined(&mut self, candidates: &mut Candidates<'_>, index: usize) {
-        let highest = candidates.iter().map(|one| one.score()).max();
-        candidates.set_score(index, highest.unwrap_or(0));
-    }
+/// Members have joined. They begin in the middle of the others; of these nobody has more than
+/// a few sessions to catch up on.
+pub(super) fn rebase(lineup: &mut Lineup<'_>) {
+    let mut lightest = u32::MAX;
+    lineup.each(|slot, now, _| lightest = lightest.min(slot.weight(now)));
+    let cost = COST.checked_div(lightest.into()).unwrap_or(COST);
+    lineup.gather(cost.saturating_mul(MOST_BEHIND));
 }

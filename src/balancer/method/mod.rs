@@ -3,270 +3,269 @@
 mod by_requests;
 mod by_sessions;
 mod by_traffic;
+mod hash;
+mod least_outstanding;
+mod lineup;
 mod lowest_latency;
-mod two_choices;
 
-pub use by_requests::{ByBusyness, ByRequests};
-pub use by_sessions::BySessions;
-pub use by_traffic::ByTraffic;
-pub use lowest_latency::LowestLatency;
-pub use two_choices::LeastOutstanding;
+pub use hash::HashBy;
+pub(super) use hash::hash;
+pub(super) use lineup::Lineup;
 
-use super::member::MemberId;
-use super::random::Random;
-use super::slot::Slot;
+use super::member::{Member, MemberId};
+use super::request::RequestInfo;
 use std::fmt;
-use std::time::Instant;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Chooses among members that can serve a request. Who can is not its affair: flags,
-/// failures, sets, spares, standbys and sessions are settled before.
+/// How a member is chosen among those that can serve a request. Who can is not its affair:
+/// flags, failures, sets, spares, standbys and sessions are settled before.
 ///
-/// The methods of this crate: [`ByRequests`], [`ByTraffic`], [`ByBusyness`],
-/// [`BySessions`], [`LeastOutstanding`], [`LowestLatency`].
-///
-/// It runs under the cluster's lock: it must be quick and must not block.
+/// As text it is the name that operators write: `byrequests`, `bytraffic`, `bybusyness`,
+/// `bysessions`, `leastoutstanding`, `lowestlatency`, `hash:path`, `hash:header:NAME`,
+/// `hash:cookie:NAME`, `hash:client`, `hash:key`.
 ///
 /// ```
-/// use ajp::balancer::{Candidates, Method, Random};
+/// use ajp::balancer::{HashBy, Method};
+/// let method: Method = "hash:cookie:cart".parse()?;
+/// assert_eq!(method.name(), "hash:cookie:cart");
+/// assert!("bylottery".parse::<Method>().is_err());
+/// # Ok::<(), ajp::balancer::InvalidMethod>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Method {
+    /// Smooth weighted round robin, in the order of httpd's `byrequests`: requests by weight,
+    /// those of running sessions included.
+    #[default]
+    ByRequests,
+    /// The member that has moved the fewest body bytes for its weight, as httpd's
+    /// `bytraffic`; but a request in flight counts as an average one, and bytes count by the
+    /// weight that the member had when they were moved.
+    ByTraffic,
+    /// The member with the fewest requests in flight, as httpd's `bybusyness`; among equals
+    /// as [`ByRequests`](Self::ByRequests). Weights only matter among equals.
+    ByBusyness,
+    /// The member with the fewest new sessions for its weight, as `mod_jk`'s methods
+    /// `Session` and `Next`: a request that has a session already costs nothing. Right where
+    /// sessions are what fills a container.
+    BySessions,
+    /// Of two members drawn by weight the one with fewer requests in flight for its weight.
+    ///
+    /// Unlike [`ByBusyness`](Self::ByBusyness) it respects weights under load, and several
+    /// web servers that do not know of each other do not all take the same member.
+    LeastOutstanding,
+    /// Of two members drawn by weight the one with the lower moving average of latency times
+    /// requests in flight.
+    LowestLatency,
+    /// Consistent hashing: requests that have this in common go to the same member, unless
+    /// that has more than 1.25 times its share of all requests in flight. When a member goes
+    /// or comes, only its own part of the requests moves.
+    Hash(HashBy),
+    /// A way of the caller's own.
+    Custom(Arc<dyn Choose>),
+}
+
+/// A way of the caller's own to choose a member: see [`Method::Custom`].
 ///
-/// /// Any member, whatever its weight.
+/// A [`Balancer`](super::Balancer) calls it under no lock, so it may ask the balancer, and
+/// from several threads at a time. The members may have changed when it returns: if the one
+/// that it chose cannot serve any more it is asked again.
+///
+/// ```
+/// use ajp::balancer::{Candidate, Choose, RequestInfo};
+///
+/// /// Reports are for the big machines.
 /// #[derive(Debug)]
-/// struct Dice;
+/// struct ReportsToBigMachines;
 ///
-/// impl Method for Dice {
+/// impl Choose for ReportsToBigMachines {
 ///     fn name(&self) -> &str {
-///         "dice"
+///         "reports"
 ///     }
 ///
-///     fn choose(&mut self, candidates: &mut Candidates<'_>, random: &mut dyn Random) -> usize {
-///         (random.next_u64() % candidates.len() as u64) as usize
+///     fn choose(&self, request: &RequestInfo<'_>, candidates: &[Candidate]) -> usize {
+///         let is_report = request.path().starts_with(b"/reports/");
+///         let fits = |one: &Candidate| one.member().name().starts_with("big") == is_report;
+///         let fitting = (0..candidates.len()).filter(|&index| fits(&candidates[index]));
+///         fitting.min_by_key(|&index| candidates[index].busy()).unwrap_or(0)
 ///     }
 /// }
 /// ```
-pub trait Method: Send + fmt::Debug {
-    /// The name for operators, such as `byrequests`.
+pub trait Choose: Send + Sync + fmt::Debug {
+    /// The name for operators.
     fn name(&self) -> &str;
 
     /// The index of the member that serves, among at least one candidate. Beyond the last
     /// one means the last one.
-    fn choose(&mut self, candidates: &mut Candidates<'_>, random: &mut dyn Random) -> usize;
-
-    /// A session has bound a request to the member at `index`, among all members that can
-    /// serve. Does nothing unless implemented.
-    fn bound(&mut self, candidates: &mut Candidates<'_>, index: usize) {
-        let _ = (candidates, index);
-    }
-
-    /// The member at `index` begins to serve, among all members that can serve: it was
-    /// added, it recovered, or it was switched on. Does nothing unless implemented.
-    fn joined(&mut self, candidates: &mut Candidates<'_>, index: usize) {
-        let _ = (candidates, index);
-    }
-
-    /// What [`Candidates::score`] of a member of this weight begins with.
-    fn first_score(&self, weight: u32) -> i64 {
-        let _ = weight;
-        0
-    }
+    fn choose(&self, request: &RequestInfo<'_>, candidates: &[Candidate]) -> usize;
 }
 
-/// The method of this name: `byrequests`, `bytraffic`, `bybusyness`, `bysessions`,
-/// `leastoutstanding` or `lowestlatency`.
-#[must_use]
-pub fn method(name: &str) -> Option<Box<dyn Method>> {
-    Some(match name {
-        "byrequests" => Box::new(ByRequests),
-        "bytraffic" => Box::new(ByTraffic),
-        "bybusyness" => Box::new(ByBusyness),
-        "bysessions" => Box::new(BySessions),
-        "leastoutstanding" => Box::new(LeastOutstanding),
-        "lowestlatency" => Box::new(LowestLatency),
-        _ => return None,
-    })
+/// A member that can serve a request, as it was when the method was asked.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub(super) id: MemberId,
+    member: Arc<Member>,
+    weight: u32,
+    busy: u32,
+    elected: u64,
+    latency: Option<f64>,
 }
 
-/// The names that [`method`] knows.
-pub const METHODS: [&str; 6] = [
-    "byrequests",
-    "bytraffic",
-    "bybusyness",
-    "bysessions",
-    "leastoutstanding",
-    "lowestlatency",
-];
-
-/// Members that can serve, in the order in which they were added; spares after the members
-/// that they stand in for.
-#[derive(Debug)]
-pub struct Candidates<'a> {
-    slots: &'a mut [Slot],
-    order: &'a [usize],
-    now: Instant,
-    has_session: bool,
-}
-
-impl<'a> Candidates<'a> {
-    pub(super) fn new(
-        slots: &'a mut [Slot],
-        order: &'a [usize],
-        now: Instant,
-        has_session: bool,
-    ) -> Self {
-        Self {
-            slots,
-            order,
-            now,
-            has_session,
-        }
-    }
-
-    /// How many there are.
+impl Candidate {
+    /// What is configured of it.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// Whether the request belongs to a session already.
-    #[must_use]
-    pub fn has_session(&self) -> bool {
-        self.has_session
-    }
-
-    /// The member at `index`.
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<Candidate<'_>> {
-        let slot = self.slots.get(*self.order.get(index)?)?;
-        Some(Candidate {
-            slot,
-            now: self.now,
-        })
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = Candidate<'_>> {
-        let slots = self.order.iter().filter_map(|&at| self.slots.get(at));
-        slots.map(|slot| Candidate {
-            slot,
-            now: self.now,
-        })
-    }
-
-    /// A number of the method's own for the member at `index`, kept until the method
-    /// changes.
-    #[must_use]
-    pub fn score(&self, index: usize) -> i64 {
-        self.get(index).map_or(0, |candidate| candidate.score())
-    }
-
-    /// Sets that number.
-    pub fn set_score(&mut self, index: usize, score: i64) {
-        let at = self.order.get(index).copied();
-        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
-            slot.score = score;
-        }
-    }
-
-    /// Adds to that number.
-    pub fn add_score(&mut self, index: usize, more: i64) {
-        self.set_score(index, self.score(index).saturating_add(more));
-    }
-
-    /// An index drawn by weight, other than `but`.
-    fn draw(&self, random: &mut dyn Random, but: Option<usize>) -> Option<usize> {
-        let weights = || {
-            let all = self.iter().map(|candidate| u64::from(candidate.weight()));
-            all.enumerate().filter(|(index, _)| Some(*index) != but)
-        };
-        let total = weights().fold(0u64, |sum, (_, weight)| sum.saturating_add(weight));
-        let mut at = super::random::below(random, total);
-        for (index, weight) in weights() {
-            match at.checked_sub(weight) {
-                None => return Some(index),
-                Some(rest) => at = rest,
-            }
-        }
-        None
-    }
-
-    /// Two different indices drawn by weight; one if there is only one.
-    fn draw_two(&self, random: &mut dyn Random) -> (usize, Option<usize>) {
-        let first = self.draw(random, None).unwrap_or(0);
-        (first, self.draw(random, Some(first)))
-    }
-}
-
-/// What a method may know of a member.
-#[derive(Debug, Clone, Copy)]
-pub struct Candidate<'a> {
-    slot: &'a Slot,
-    now: Instant,
-}
-
-impl Candidate<'_> {
-    /// Which member it is.
-    #[must_use]
-    pub fn id(&self) -> MemberId {
-        self.slot.id
+    pub fn member(&self) -> &Member {
+        &self.member
     }
 
     /// Its weight in hundredths, less during a slow start.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.slot.weight(self.now)
-    }
-
-    /// The part of its weight that its slow start has reached, in thousandths.
-    #[must_use]
-    pub fn ramp(&self) -> u32 {
-        self.slot.ramp(self.now)
+        self.weight
     }
 
     /// Requests it is serving.
     #[must_use]
     pub fn busy(&self) -> u32 {
-        self.slot.busy
+        self.busy
     }
 
     /// Requests it was given since the counters were reset.
     #[must_use]
     pub fn elected(&self) -> u64 {
-        self.slot.counters.elected
+        self.elected
     }
 
-    /// Requests it has served to their end, failed ones included.
+    /// The moving average of its time to the head of the response, which fades while it
+    /// serves nothing. `None` when nothing is known since it was last out.
     #[must_use]
-    pub fn ended(&self) -> u64 {
-        self.slot.ended
+    pub fn latency(&self) -> Option<Duration> {
+        self.latency
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
-    /// Request body bytes sent to it.
+    /// Copies of all members of a lineup.
+    pub(super) fn all(lineup: &Lineup<'_>) -> Vec<Self> {
+        let copy = |one: lineup::One<'_>| Self {
+            id: one.slot.id,
+            member: Arc::clone(&one.slot.settings),
+            weight: one.weight(),
+            busy: one.busy(),
+            elected: one.slot.counters.elected,
+            latency: one.latency(),
+        };
+        lineup.iter().map(copy).collect()
+    }
+}
+
+/// A text names no [`Method`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no balancing method; methods are byrequests, bytraffic, bybusyness, bysessions, \
+     leastoutstanding, lowestlatency, hash:path, hash:header:NAME, hash:cookie:NAME, \
+     hash:client and hash:key"
+)]
+pub struct InvalidMethod(String);
+
+impl FromStr for Method {
+    type Err = InvalidMethod;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMethod> {
+        Ok(match text {
+            "byrequests" => Self::ByRequests,
+            "bytraffic" => Self::ByTraffic,
+            "bybusyness" => Self::ByBusyness,
+            "bysessions" => Self::BySessions,
+            "leastoutstanding" => Self::LeastOutstanding,
+            "lowestlatency" => Self::LowestLatency,
+            _ => {
+                let by = text.strip_prefix("hash:").and_then(|by| by.parse().ok());
+                Self::Hash(by.ok_or_else(|| InvalidMethod(text.into()))?)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByRequests => f.write_str("byrequests"),
+            Self::ByTraffic => f.write_str("bytraffic"),
+            Self::ByBusyness => f.write_str("bybusyness"),
+            Self::BySessions => f.write_str("bysessions"),
+            Self::LeastOutstanding => f.write_str("leastoutstanding"),
+            Self::LowestLatency => f.write_str("lowestlatency"),
+            Self::Hash(by) => write!(f, "hash:{by}"),
+            Self::Custom(custom) => f.write_str(custom.name()),
+        }
+    }
+}
+
+impl Method {
+    /// The names of the built-in methods that need no parameter.
+    pub const NAMES: [&'static str; 6] = [
+        "byrequests",
+        "bytraffic",
+        "bybusyness",
+        "bysessions",
+        "leastoutstanding",
+        "lowestlatency",
+    ];
+
+    /// Its name, as it is shown to operators.
     #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.slot.traffic.sent()
+    pub fn name(&self) -> String {
+        self.to_string()
     }
 
-    /// Response body bytes received from it.
-    #[must_use]
-    pub fn received(&self) -> u64 {
-        self.slot.traffic.received()
+    /// The index of a member of a lineup that is not empty. `None`: a [`Method::Custom`] has
+    /// to be asked.
+    pub(super) fn choose(
+        &self,
+        lineup: &mut Lineup<'_>,
+        request: &RequestInfo<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Option<usize> {
+        Some(match self {
+            Self::ByRequests => by_requests::by_requests(lineup),
+            Self::ByTraffic => by_traffic::by_traffic(lineup),
+            Self::ByBusyness => by_requests::by_busyness(lineup),
+            Self::BySessions => by_sessions::by_sessions(lineup, request.has_session()),
+            Self::LeastOutstanding => least_outstanding::least_outstanding(lineup, random),
+            Self::LowestLatency => lowest_latency::lowest_latency(lineup, random),
+            Self::Hash(by) => match by.hash(request) {
+                Some(key) => hash::by_hash(lineup, key),
+                None => least_outstanding::least_outstanding(lineup, random),
+            },
+            Self::Custom(_) => return None,
+        })
     }
 
-    /// The moving average of its time to the head of the response, in seconds. It fades
-    /// while the member serves nothing. `None` when nothing is known since it was last out.
-    #[must_use]
-    pub fn latency(&self) -> Option<f64> {
-        self.slot.latency.average(self.now, self.slot.busy == 0)
+    /// A session has sent a request to the member at `index` of a lineup.
+    pub(super) fn charge(&self, lineup: &mut Lineup<'_>, index: usize) {
+        match self {
+            Self::ByRequests | Self::ByBusyness => by_requests::charge(lineup, index),
+            // Bytes count when they are moved, and sessions when they begin; the others keep
+            // no account.
+            Self::ByTraffic
+            | Self::BySessions
+            | Self::LeastOutstanding
+            | Self::LowestLatency
+            | Self::Hash(_)
+            | Self::Custom(_) => {}
+        }
     }
 
-    /// The method's own number.
-    #[must_use]
-    pub fn score(&self) -> i64 {
-        self.slot.score
+    /// Members have joined a lineup. Makes scores comparable again, so that neither they nor
+    /// the others have to catch up on what happened meanwhile.
+    pub(super) fn rebase(&self, lineup: &mut Lineup<'_>) {
+        match self {
+            Self::ByRequests | Self::ByBusyness => by_requests::rebase(lineup),
+            Self::ByTraffic => by_traffic::rebase(lineup),
+            Self::BySessions => by_sessions::rebase(lineup),
+            Self::LeastOutstanding | Self::LowestLatency | Self::Hash(_) | Self::Custom(_) => {}
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 mod check;
 mod error;
+mod options;
 mod response_body;
 mod send;
 mod upload;
 
 pub use check::HttpCheck;
 pub use error::{Attempt, Error, Failure};
+pub use options::SendOptions;
 pub use response_body::ResponseBody;
 pub use send::Served;

@@ -63,7 +63,7 @@ impl Body for ResponseBody {
         match &frame {
             Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                pick.traffic().add_received(len);
+                pick.choice().add_received(len);
                 if this.body.is_end_stream() {
                     pick.end();
                 }

@@ -1,12 +1,14 @@
 //! One request: a member for it, and another one when that fails.
 
 use super::error::{Attempt, Error, Failure};
+use super::options::SendOptions;
 use super::response_body::ResponseBody;
 use super::upload::Original;
 use crate::balancer::{
-    Affinity, Ask, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, Session, Sticky,
+    Affinity, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, RequestInfo, Session, Sticky,
+    Unavailable,
 };
-use crate::client::{self, Idempotent, RequestFacts};
+use crate::client::{self, ErrorKind, Idempotent, RequestFacts};
 use crate::mapping::client::{FactsSource, find_facts, send_with};
 use crate::mapping::repeat;
 use crate::mapping::request_encode::ContainerFacts;
@@ -17,6 +19,7 @@ use http_body::Body;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -40,7 +43,8 @@ impl Balancer {
     /// of the response. When a member fails it goes to another one, by the rules of
     /// [`Failover`].
     ///
-    /// [`RequestFacts`] and [`Idempotent`] are taken from the request's extensions; the
+    /// [`RequestFacts`], [`SendOptions`], [`RequestTimeouts`](crate::client::RequestTimeouts)
+    /// and [`Idempotent`] are taken from the request's extensions; the
     /// response's body has a [`Served`]. Bodies are streamed as by
     /// [`Client::send`](crate::client::Client::send).
     ///
@@ -101,20 +105,30 @@ impl Balancer {
                 None => find_facts(parts, self.is_for_own_requests())
                     .map_err(|error| Error::new(None, Some(error), Vec::new()))?,
             };
-            let sticky = rules.sticky.as_deref();
-            let mut exchange = Exchange {
+            let options: Option<&SendOptions> = parts.extensions.get();
+            let stateless = options.is_some_and(|options| options.stateless);
+            let sticky = rules.sticky.as_deref().filter(|_| !stateless);
+            let own = options.and_then(|options| options.max_attempts);
+            let most = own.or(rules.failover.max_attempts);
+            let mut delivery = Delivery {
                 balancer: self,
                 failover: &rules.failover,
+                options,
                 sticky,
                 session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
                 idempotent: Idempotent::of(&parts.method, &parts.extensions),
+                client: facts.remote_addr().parse().ok(),
                 facts,
                 parts,
+                attempts_left: most.unwrap_or(u32::MAX).max(1),
+                waiting: Waiting::IfAllAreFull,
                 tried: Vec::new(),
+                full: Vec::new(),
                 attempts: Vec::new(),
+                last_error: None,
                 held: None,
             };
-            exchange.run(&original).await
+            delivery.run(&original).await
         }
     }
 }
@@ -125,93 +139,181 @@ fn session<'a>(sticky: &Sticky, parts: &'a request::Parts) -> Session<'a> {
     sticky.session(path, cookies.map(HeaderValue::as_bytes))
 }
 
-struct Exchange<'a> {
+/// A request on its way to one member after the other.
+struct Delivery<'a> {
     balancer: &'a Balancer,
     failover: &'a Failover,
+    options: Option<&'a SendOptions>,
     sticky: Option<&'a Sticky>,
     session: Session<'a>,
     idempotent: bool,
     parts: &'a request::Parts,
     /// What the caller tells beside the request.
     facts: &'a RequestFacts,
+    client: Option<IpAddr>,
+    attempts_left: u32,
+    waiting: Waiting,
+    /// The members that are not chosen again: those it was tried on, and those of `full`.
     tried: Vec<MemberId>,
+    /// The members that had no place free when they were chosen, and were not waited for.
+    full: Vec<MemberId>,
     attempts: Vec<Attempt>,
+    /// What failed on the last member that it was tried on.
+    last_error: Option<client::Error>,
     /// A response with a status that another member might better: delivered if none does.
     held: Option<Response<ResponseBody>>,
 }
 
-impl Exchange<'_> {
+/// Whether a request waits for a place in the pool of the member that is chosen. It does so
+/// once, however many members there are: the limit of
+/// [`Timeouts::with_acquire`](crate::client::Timeouts::with_acquire) is the request's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Not yet: members that have a place free are looked for first.
+    IfAllAreFull,
+    /// There is none, so it waits at the one that is chosen next.
+    Here,
+    /// It has waited, in vain: only members that have a place free are tried any more.
+    NoMore,
+}
+
+/// What is next for a request.
+enum Next {
+    Try(Pick),
+    /// There is no member for it, or its attempts are used up.
+    GiveUp(Option<Unavailable>),
+}
+
+/// What became of one attempt.
+enum Attempted {
+    Delivered(Response<ResponseBody>),
+    TryAnother,
+    GiveUp,
+}
+
+impl Delivery<'_> {
     async fn run<B>(&mut self, original: &Original<B>) -> Result<Response<ResponseBody>, Error>
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let most = self.failover.max_attempts.unwrap_or(u32::MAX).max(1);
-        let mut last = None;
         loop {
-            let ask = Ask::new()
-                .with_session(&self.session)
-                .with_tried(&self.tried);
-            let mut pick = match self.balancer.pick(&ask) {
-                Ok(pick) if u32::try_from(self.tried.len()).is_ok_and(|tried| tried < most) => pick,
-                Ok(_) => return self.give_up(None, last),
-                Err(none) => return self.give_up(Some(none), last),
+            let pick = match self.next_member() {
+                Next::Try(pick) => pick,
+                Next::GiveUp(none) => return self.give_up(none),
             };
-            if !pick.is_up().await {
-                self.note(&pick, Failure::Unreachable);
-                continue;
-            }
-            let body = original.copy(pick.traffic());
-            let source = FactsSource::Given(self.facts_for(&pick));
-            let sent = send_with(pick.pool(), self.parts, source, body);
-            match sent.await {
-                Ok(response) => {
-                    let at_hand = original.is_at_hand();
-                    if let Some(response) = self.judge(response, pick, at_hand) {
-                        return Ok(response);
-                    }
-                }
-                Err(error) => {
-                    pick.failed(&error).await;
-                    self.note(&pick, Failure::Exchange(error.kind()));
-                    let stays = self.stays(&pick, &error);
-                    drop(pick);
-                    let again = !stays
-                        && self
-                            .balancer
-                            .may_repeat(&error, self.idempotent, original.is_at_hand());
-                    if !again {
-                        return self.give_up(None, Some(error));
-                    }
-                    last = Some(error);
-                }
+            match self.attempt(pick, original).await {
+                Attempted::Delivered(response) => return Ok(response),
+                Attempted::TryAnother => {}
+                Attempted::GiveUp => return self.give_up(None),
             }
         }
     }
 
-    /// What this member is told beside the request.
-    fn facts_for(&self, pick: &Pick) -> ContainerFacts<'_> {
-        let route = match pick.affinity() {
-            Affinity::Free | Affinity::Unknown => None,
-            _ => self.session.routes().first(),
-        };
-        let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
-        let activation = self.failover.send_activation;
-        ContainerFacts {
-            request: self.facts,
-            route: route.and_then(|route| std::str::from_utf8(route).ok()),
-            activation: activation.then(|| pick.member().activation()),
+    /// The next member to try.
+    fn next_member(&mut self) -> Next {
+        if self.attempts_left == 0 {
+            return Next::GiveUp(None);
+        }
+        loop {
+            match self.balancer.pick(&self.info()) {
+                Ok(mut pick) if pick.pool().is_full() && !self.waits_at(&pick) => {
+                    pick.answered(Outcome::Full);
+                    self.full.push(pick.id());
+                    self.tried.push(pick.id());
+                }
+                Ok(pick) => return Next::Try(pick),
+                Err(_) if self.waiting == Waiting::IfAllAreFull && !self.full.is_empty() => {
+                    self.waiting = Waiting::Here;
+                    let full = std::mem::take(&mut self.full);
+                    self.tried.retain(|id| !full.contains(id));
+                }
+                Err(none) => return Next::GiveUp(Some(none)),
+            }
         }
     }
 
-    /// A response came. `None` if another member is to be tried.
+    /// What the balancer chooses by.
+    fn info(&self) -> RequestInfo<'_> {
+        let mut info = RequestInfo::new()
+            .with_session(&self.session)
+            .with_tried(&self.tried)
+            .with_path(self.parts.uri.path().as_bytes())
+            .with_headers(&self.parts.headers)
+            .with_client(self.client);
+        if let Some(options) = self.options {
+            if let Some(key) = &options.key {
+                info = info.with_key(key);
+            }
+            if let Some(member) = &options.member {
+                info = info.with_member(member);
+            }
+            if let Some(domain) = &options.domain {
+                info = info.with_domain(domain);
+            }
+        }
+        info
+    }
+
+    /// Whether it waits for a place at this member rather than look for another.
+    fn waits_at(&self, pick: &Pick) -> bool {
+        self.waiting == Waiting::Here || self.stays_at(pick)
+    }
+
+    /// Whether its session is not to leave this member because that has no place free.
+    fn stays_at(&self, pick: &Pick) -> bool {
+        pick.affinity() == Affinity::Kept && !self.session.moves_when_full()
+    }
+
+    /// Tries one member.
+    async fn attempt<B>(&mut self, mut pick: Pick, original: &Original<B>) -> Attempted
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.attempts_left = self.attempts_left.saturating_sub(1);
+        if !pick.is_up().await {
+            self.note(&pick, Failure::Unreachable);
+            return Attempted::TryAnother;
+        }
+        let body = original.copy(pick.choice());
+        let source = FactsSource::Given(self.facts_for(&pick));
+        match send_with(pick.pool(), self.parts, source, body).await {
+            Ok(response) => self.judge(response, pick, original.is_at_hand()),
+            Err(error) => self.failed(error, pick, original.is_at_hand()).await,
+        }
+    }
+
+    /// A member did not answer.
+    async fn failed(&mut self, error: client::Error, mut pick: Pick, at_hand: bool) -> Attempted {
+        pick.failed(&error).await;
+        self.note(&pick, Failure::Exchange(error.kind()));
+        let no_place = matches!(
+            error.kind(),
+            ErrorKind::AcquireTimeout | ErrorKind::QueueFull
+        );
+        let stays = no_place && self.stays_at(&pick);
+        if error.kind() == ErrorKind::AcquireTimeout {
+            self.waiting = Waiting::NoMore;
+        }
+        drop(pick);
+        let again = !stays && self.balancer.may_repeat(&error, self.idempotent, at_hand);
+        self.last_error = Some(error);
+        if again {
+            Attempted::TryAnother
+        } else {
+            Attempted::GiveUp
+        }
+    }
+
+    /// A member answered.
     fn judge(
         &mut self,
         response: Response<client::ResponseBody>,
         mut pick: Pick,
         at_hand: bool,
-    ) -> Option<Response<ResponseBody>> {
+    ) -> Attempted {
         let status = response.status().as_u16();
-        let action = self.failover.action(status);
+        let own = self.options.and_then(|options| options.action(status));
+        let action = own.or_else(|| self.failover.action(status));
         pick.answered(match action {
             Some(OnStatus::Fail | OnStatus::FailAndTryOther) => Outcome::Unfit { status },
             _ => Outcome::Answered { status },
@@ -226,9 +328,21 @@ impl Exchange<'_> {
         if again {
             // The first such response is as good as any other.
             self.held.get_or_insert(response);
-            return None;
+            return Attempted::TryAnother;
         }
-        Some(response)
+        Attempted::Delivered(response)
+    }
+
+    /// What this member is told beside the request.
+    fn facts_for(&self, pick: &Pick) -> ContainerFacts<'_> {
+        let route = pick.route().and_then(|at| self.session.routes().get(at));
+        let route = route.filter(|route| route.iter().all(u8::is_ascii_graphic));
+        let activation = self.failover.send_activation;
+        ContainerFacts {
+            request: self.facts,
+            route: route.and_then(|route| std::str::from_utf8(route).ok()),
+            activation: activation.then(|| pick.member().activation()),
+        }
     }
 
     /// The response as it goes to the caller.
@@ -238,6 +352,15 @@ impl Exchange<'_> {
         pick: Pick,
         failed: Vec<Attempt>,
     ) -> Response<ResponseBody> {
+        if let (Some(sticky), Affinity::Kept, Some(route)) =
+            (self.sticky, pick.affinity(), pick.route())
+        {
+            let mut cookies = response.headers().get_all(SET_COOKIE).iter();
+            let session = &self.session;
+            if cookies.any(|value| session.is_replaced_by(sticky, value.as_bytes(), route)) {
+                pick.session_replaced();
+            }
+        }
         let cookie = self.sticky.and_then(Sticky::own_cookie);
         if let (Some(cookie), Some(route)) = (cookie, pick.member().route_name()) {
             if self.session.own_cookie() != Some(route.as_bytes()) {
@@ -249,11 +372,6 @@ impl Exchange<'_> {
         response.map(|body| ResponseBody::new(body, pick, failed))
     }
 
-    /// Whether a request waits for its session's member rather than leave it.
-    fn stays(&self, pick: &Pick, error: &client::Error) -> bool {
-        pick.affinity() == Affinity::Kept && self.session.waits_for(error)
-    }
-
     /// It was tried in vain.
     fn note(&mut self, pick: &Pick, failure: Failure) {
         self.tried.push(pick.id());
@@ -261,14 +379,14 @@ impl Exchange<'_> {
         self.attempts.push(Attempt { member, failure });
     }
 
-    fn give_up(
-        &mut self,
-        none: Option<crate::balancer::Unavailable>,
-        last: Option<client::Error>,
-    ) -> Result<Response<ResponseBody>, Error> {
+    fn give_up(&mut self, none: Option<Unavailable>) -> Result<Response<ResponseBody>, Error> {
         match self.held.take() {
             Some(response) => Ok(response),
-            None => Err(Error::new(none, last, std::mem::take(&mut self.attempts))),
+            None => Err(Error::new(
+                none,
+                self.last_error.take(),
+                std::mem::take(&mut self.attempts),
+            )),
         }
     }
 }

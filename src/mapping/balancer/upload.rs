@@ -1,12 +1,11 @@
 //! The request body on its way to one member after the other.
 
-use crate::balancer::Traffic;
+use crate::balancer::Choice;
 use crate::client::{ReplayBody, ReplayError};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use std::error::Error as StdError;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -21,9 +20,9 @@ impl<B: Body> Original<B> {
     }
 
     /// The body from its start, for one member.
-    pub(super) fn copy(&self, traffic: &Arc<Traffic>) -> Copied<B> {
+    pub(super) fn copy(&self, choice: &Choice) -> Copied<B> {
         let body = self.0.clone();
-        Copied(body.map(|body| (body, Arc::clone(traffic))))
+        Copied(body.map(|body| (body, choice.clone())))
     }
 
     /// Whether all of it can be given once more.
@@ -33,7 +32,7 @@ impl<B: Body> Original<B> {
 }
 
 /// One reading of an [`Original`]; it counts for the member.
-pub(super) struct Copied<B>(Option<(ReplayBody<B>, Arc<Traffic>)>);
+pub(super) struct Copied<B>(Option<(ReplayBody<B>, Choice)>);
 
 impl<B> Body for Copied<B>
 where
@@ -46,13 +45,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
-        let Some((body, traffic)) = &mut self.0 else {
+        let Some((body, choice)) = &mut self.0 else {
             return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-            traffic.add_sent(len);
+            choice.add_sent(len);
         }
         Poll::Ready(frame)
     }

@@ -186,8 +186,10 @@ fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fau
     let balancer = Balancer::new(config);
     if let Some(Text(method)) = table.method {
         balancer.set_method(
-            ajp::balancer::method(method.0)
-                .ok_or_else(|| Fault::whole(format!("the method {} is not built in", method.0)))?,
+            method
+                .0
+                .parse()
+                .map_err(|error| Fault::whole(format!("{error}")))?,
         );
     }
     for table in &table.member {

@@ -2,7 +2,7 @@
 //! then all of it is done.
 
 use super::{Manager, PATH, Refusal, guard};
-use ajp::balancer::{Balancer, Flags, METHODS, Weight};
+use ajp::balancer::{Balancer, Flags, Method, Weight};
 use axum::http::StatusCode;
 
 /// A change that was made.
@@ -111,8 +111,8 @@ impl<'a> Wish<'a> {
                 "recover" => wish.recover = true,
                 "method" => {
                     let plain = value.replace('_', "");
-                    let known = METHODS.into_iter().find(|known| *known == plain);
-                    let allowed = || bad("method", METHODS.join(", "));
+                    let known = Method::NAMES.into_iter().find(|known| *known == plain);
+                    let allowed = || bad("method", Method::NAMES.join(", "));
                     wish.method = Some(known.ok_or_else(allowed)?);
                 }
                 "reset" => wish.reset = true,
@@ -136,7 +136,7 @@ impl<'a> Wish<'a> {
             ));
         }
         let mut done = Vec::new();
-        if let Some(method) = self.method.and_then(ajp::balancer::method) {
+        if let Some(method) = self.method.and_then(|name| name.parse::<Method>().ok()) {
             done.push(format!("method {}", method.name()));
             balancer.set_method(method);
         }

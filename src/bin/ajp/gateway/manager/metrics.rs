@@ -52,7 +52,7 @@ impl Metrics {
 
     fn balancers(&mut self, balancers: &[BalancerSnapshot]) {
         type Read = fn(&BalancerSnapshot) -> u64;
-        let counters: [(&str, &str, Read); 6] = [
+        let counters: [(&str, &str, Read); 7] = [
             (
                 "unknown_routes",
                 "Requests whose session named no member.",
@@ -64,8 +64,13 @@ impl Metrics {
                 |balancer| balancer.moved_sessions,
             ),
             (
-                "lost_sessions",
+                "refused_sessions",
                 "Requests refused because their session's member could not serve.",
+                |balancer| balancer.refused_sessions,
+            ),
+            (
+                "lost_sessions",
+                "Requests of sessions that their own member answered with a new session.",
                 |balancer| balancer.lost_sessions,
             ),
             (

@@ -6,7 +6,7 @@ use super::markup::{Markup, Slot};
 use super::metrics::state;
 use super::{Manager, PATH, Refusal};
 use ajp::balancer::{
-    BalancerSnapshot, Flags, LatencySnapshot, METHODS, MemberSnapshot, MemberState,
+    BalancerSnapshot, Flags, LatencySnapshot, MemberSnapshot, MemberState, Method,
 };
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -204,6 +204,7 @@ fn balancer(snapshot: &BalancerSnapshot, nonce: Option<&str>, refresh: u32) -> M
             ("refused_full", count(snapshot.refused_full)),
             ("refused_down", count(snapshot.refused_down)),
             ("moved", count(snapshot.moved_sessions)),
+            ("refused", count(snapshot.refused_sessions)),
             ("lost", count(snapshot.lost_sessions)),
             ("unknown", unknown.into()),
             ("repeated", count(snapshot.repeated)),
@@ -452,7 +453,7 @@ fn edit_member(nonce: &str, balancer: &str, member: &MemberSnapshot) -> Markup {
 }
 
 fn edit_balancer(nonce: &str, balancer: &BalancerSnapshot) -> Markup {
-    let methods = METHODS.iter().map(|name| {
+    let methods = Method::NAMES.iter().map(|name| {
         let selected = if balancer.method == *name {
             " selected"
         } else {

@@ -1,0 +1,164 @@
+//! Consistent hashing: requests with the same key go to the same member.
+//!
+//! Every member has a number for every key, made of both and its weight, and the member with
+//! the highest serves (weighted rendezvous hashing). When a member goes, only its own keys
+//! move, and they spread over all others; when it comes back they return.
+
+use super::lineup::{Lineup, One};
+use crate::balancer::cookie::Pairs;
+use crate::balancer::request::RequestInfo;
+use http::header::{COOKIE, HeaderName};
+use std::fmt;
+use std::str::FromStr;
+
+/// A member that would have more than this part of its fair share of the requests in flight,
+/// in hundredths, is passed over: a key that everybody asks for overloads nobody.
+const MOST_LOAD: u64 = 125;
+
+/// What [`Method::Hash`](super::Method::Hash) hashes. A request that has it not is served as
+/// by [`Method::LeastOutstanding`](super::Method::LeastOutstanding).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HashBy {
+    /// The path without query: each member caches its part of the pages.
+    Path,
+    /// The first header of this name.
+    Header(HeaderName),
+    /// The first cookie of this name.
+    Cookie(String),
+    /// The address of the client.
+    ClientAddress,
+    /// The caller's own key: [`RequestInfo::with_key`].
+    Key,
+}
+
+impl fmt::Display for HashBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path => f.write_str("path"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::ClientAddress => f.write_str("client"),
+            Self::Key => f.write_str("key"),
+        }
+    }
+}
+
+impl FromStr for HashBy {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Ok(match text.split_once(':') {
+            None if text == "path" => Self::Path,
+            None if text == "client" => Self::ClientAddress,
+            None if text == "key" => Self::Key,
+            Some(("header", name)) => Self::Header(name.parse().map_err(|_| ())?),
+            Some(("cookie", name)) if !name.is_empty() => Self::Cookie(name.into()),
+            _ => return Err(()),
+        })
+    }
+}
+
+impl HashBy {
+    /// The hash of what a request has of it.
+    pub(super) fn hash(&self, request: &RequestInfo<'_>) -> Option<u64> {
+        match self {
+            Self::Path => Some(request.path())
+                .filter(|path| !path.is_empty())
+                .map(hash),
+            Self::Header(name) => {
+                let value = request.headers()?.get(name)?;
+                Some(hash(value.as_bytes()))
+            }
+            Self::Cookie(wanted) => {
+                let headers = request.headers()?.get_all(COOKIE).iter();
+                let mut pairs = headers.flat_map(|value| Pairs(value.as_bytes()));
+                let found = pairs.find(|(name, _)| *name == wanted.as_bytes());
+                found.map(|(_, value)| hash(value))
+            }
+            Self::ClientAddress => Some(match request.client()?.to_canonical() {
+                std::net::IpAddr::V4(address) => hash(&address.octets()),
+                std::net::IpAddr::V6(address) => hash(&address.octets()),
+            }),
+            Self::Key => request.key().map(hash),
+        }
+    }
+}
+
+/// The member with the highest number for this key that is not overloaded.
+pub(super) fn by_hash(lineup: &Lineup<'_>, key: u64) -> usize {
+    let (mut weights, mut busy) = (0u64, 1u64);
+    for one in lineup.iter() {
+        weights = weights.saturating_add(one.weight().into());
+        busy = busy.saturating_add(one.busy().into());
+    }
+    // With this request it has at most its share of all that are in flight, and a little
+    // more; at least one member always has less than that.
+    let has_room = |one: &One<'_>| {
+        let share = busy
+            .saturating_mul(one.weight().into())
+            .saturating_mul(MOST_LOAD)
+            .div_ceil(weights.saturating_mul(100).max(1));
+        u64::from(one.busy()) < share
+    };
+    let mut best: Option<(usize, f64)> = None;
+    for (index, one) in lineup.iter().enumerate() {
+        if has_room(&one) {
+            let number = number(&one, key);
+            if best.is_none_or(|(_, best)| number > best) {
+                best = Some((index, number));
+            }
+        }
+    }
+    best.map_or(0, |(index, _)| index)
+}
+
+/// A member's number for a key: the larger its weight, the more often it is the highest.
+fn number(one: &One<'_>, key: u64) -> f64 {
+    let mixed = mix(key ^ one.slot.name_hash);
+    // From 0 to 1, never either: 53 bits are all that the type holds.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let part = ((mixed >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    // The whole weight: a slow start must not move keys to and fro.
+    let weight = f64::from(one.slot.settings.weight.hundredths());
+    -weight / part.ln()
+}
+
+/// FNV-1a: the same in every process and version, so that several web servers agree.
+pub(in crate::balancer) fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
+}
+
+/// Spreads what FNV leaves close together: the last step of `MurmurHash3`.
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_the_reference() {
+        // From the authors' test vectors.
+        assert_eq!(hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn texts() {
+        for text in ["path", "client", "key", "header:x-user", "cookie:cart"] {
+            assert_eq!(text.parse::<HashBy>().unwrap().to_string(), text);
+        }
+        for text in ["", "header", "header:", "header:a b", "cookie:", "lottery"] {
+            assert!(text.parse::<HashBy>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The better of two members drawn by weight.
+
+use super::lineup::{Lineup, One};
+
+/// Draws two members by weight and takes the one with fewer requests in flight for its
+/// weight; of equals the one drawn first, so that an idle farm is loaded by weight.
+pub(super) fn least_outstanding(lineup: &Lineup<'_>, random: &mut fastrand::Rng) -> usize {
+    lineup.better_of_two(random, is_idler)
+}
+
+/// Whether `one` has fewer requests for its weight than `other`.
+pub(super) fn is_idler(one: &One<'_>, other: &One<'_>) -> bool {
+    let load = |of: &One<'_>, weight: u32| u64::from(of.busy()).saturating_mul(weight.into());
+    load(one, other.weight()) < load(other, one.weight())
+}

@@ -1,0 +1,178 @@
+//! The members that a built-in method chooses among.
+
+use crate::balancer::slot::Slot;
+use std::time::Instant;
+
+/// Members that can serve a request, in the order in which they were added; spares after the
+/// members that they stand in for.
+pub(in crate::balancer) struct Lineup<'a> {
+    slots: &'a mut [Slot],
+    order: &'a [usize],
+    now: Instant,
+    /// The round of the set that is being chosen from.
+    round: u64,
+}
+
+impl<'a> Lineup<'a> {
+    pub(in crate::balancer) fn new(
+        slots: &'a mut [Slot],
+        order: &'a [usize],
+        now: Instant,
+        round: u64,
+    ) -> Self {
+        Self {
+            slots,
+            order,
+            now,
+            round,
+        }
+    }
+
+    pub(in crate::balancer) fn get(&self, index: usize) -> Option<One<'_>> {
+        let slot = self.slots.get(*self.order.get(index)?)?;
+        Some(One {
+            slot,
+            now: self.now,
+        })
+    }
+
+    pub(in crate::balancer) fn iter(&self) -> impl Iterator<Item = One<'_>> {
+        let slots = self.order.iter().filter_map(|&at| self.slots.get(at));
+        slots.map(|slot| One {
+            slot,
+            now: self.now,
+        })
+    }
+
+    /// Runs `f` on each member; whether it has joined since the round before is told too.
+    pub(super) fn each(&mut self, mut f: impl FnMut(&mut Slot, Instant, bool)) {
+        let before = self.round.wrapping_sub(1);
+        for &at in self.order {
+            if let Some(slot) = self.slots.get_mut(at) {
+                let joined = slot.round != before;
+                f(slot, self.now, joined);
+            }
+        }
+    }
+
+    /// Whether a member could not have been chosen in the round before.
+    pub(in crate::balancer) fn has_joined(&self) -> bool {
+        let before = self.round.wrapping_sub(1);
+        self.iter().any(|one| one.slot.round != before)
+    }
+
+    /// From now on these are no newcomers.
+    pub(in crate::balancer) fn close_round(&mut self) {
+        let round = self.round;
+        self.each(|slot, _, _| slot.round = round);
+    }
+
+    /// Puts those that have joined in the middle of the scores of the others, and the others
+    /// not further away from it than `most`.
+    pub(super) fn gather(&mut self, most: i64) {
+        let (mut sum, mut count) = (0i128, 0i128);
+        self.each(|slot, _, joined| {
+            if !joined {
+                sum = sum.saturating_add(slot.score.into());
+                count = count.saturating_add(1);
+            }
+        });
+        let middle = sum.checked_div(count).unwrap_or(0);
+        let middle = i64::try_from(middle).unwrap_or(0);
+        let (least, highest) = (middle.saturating_sub(most), middle.saturating_add(most));
+        self.each(|slot, _, joined| {
+            slot.score = if joined {
+                middle
+            } else {
+                slot.score.clamp(least, highest)
+            };
+        });
+    }
+
+    pub(super) fn add_score(&mut self, index: usize, more: i64) {
+        let at = self.order.get(index).copied();
+        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
+            slot.score = slot.score.saturating_add(more);
+        }
+    }
+
+    /// The first member that no other is better than.
+    pub(super) fn best(&self, better: impl Fn(&One<'_>, &One<'_>) -> bool) -> usize {
+        let mut best: Option<(usize, One<'_>)> = None;
+        for (index, one) in self.iter().enumerate() {
+            if best.is_none_or(|(_, best)| better(&one, &best)) {
+                best = Some((index, one));
+            }
+        }
+        best.map_or(0, |(index, _)| index)
+    }
+
+    /// An index drawn by weight, other than `but`.
+    fn draw(&self, random: &mut fastrand::Rng, but: Option<usize>) -> Option<usize> {
+        let weights = || {
+            let all = self.iter().map(|one| u64::from(one.weight()));
+            all.enumerate().filter(|(index, _)| Some(*index) != but)
+        };
+        let total = weights().fold(0u64, |sum, (_, weight)| sum.saturating_add(weight));
+        if total == 0 {
+            return None;
+        }
+        let mut at = random.u64(..total);
+        for (index, weight) in weights() {
+            match at.checked_sub(weight) {
+                None => return Some(index),
+                Some(rest) => at = rest,
+            }
+        }
+        None
+    }
+
+    /// Of two members that are drawn by weight the first, unless the second is better.
+    pub(super) fn better_of_two(
+        &self,
+        random: &mut fastrand::Rng,
+        better: impl Fn(&One<'_>, &One<'_>) -> bool,
+    ) -> usize {
+        let first = self.draw(random, None).unwrap_or(0);
+        let second = self.draw(random, Some(first));
+        let pair = self.get(first).zip(second.and_then(|at| self.get(at)));
+        match (pair, second) {
+            (Some((one, other)), Some(second)) if better(&other, &one) => second,
+            _ => first,
+        }
+    }
+}
+
+/// One member of a [`Lineup`].
+#[derive(Clone, Copy)]
+pub(in crate::balancer) struct One<'a> {
+    pub(in crate::balancer) slot: &'a Slot,
+    now: Instant,
+}
+
+impl One<'_> {
+    /// In hundredths, less during a slow start.
+    pub(in crate::balancer) fn weight(&self) -> u32 {
+        self.slot.weight(self.now)
+    }
+
+    /// The part of its weight that its slow start has reached, in thousandths.
+    pub(super) fn ramp(&self) -> u32 {
+        self.slot.ramp(self.now)
+    }
+
+    /// Requests it is serving.
+    pub(in crate::balancer) fn busy(&self) -> u32 {
+        self.slot.busy
+    }
+
+    pub(super) fn score(&self) -> i64 {
+        self.slot.score
+    }
+
+    /// The moving average of its time to the head of the response, in seconds. It fades while
+    /// the member serves nothing. `None` when nothing is known since it was last out.
+    pub(in crate::balancer) fn latency(&self) -> Option<f64> {
+        self.slot.latency.average(self.now, self.slot.busy == 0)
+    }
+}

@@ -1,0 +1,185 @@
+//! What the handles of a balancer and its picks share: a cluster behind a lock, with a pool
+//! for each member.
+//!
+//! Nothing of the user's runs under this lock: no method, check, observer, subscriber or
+//! closure, and nothing of theirs is dropped there.
+
+use super::budget::BudgetAccount;
+use super::cluster::{Cluster, MOST_QUESTIONS, ask};
+use super::events::Announcer;
+use super::failover::Failover;
+use super::health::Health;
+use super::member::{Member, MemberId};
+use super::request::{Choice, RequestInfo};
+use super::select::{Advice, NotSelected};
+use super::sticky::Sticky;
+use super::unavailable::Unavailable;
+use crate::client::Pool;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) health: Option<Health>,
+    /// Whether requests without facts about a client are this program's own.
+    pub(super) own_requests: bool,
+    pub(super) announcer: Announcer,
+    /// Members were added, removed or changed.
+    pub(super) changed: Notify,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) cluster: Cluster,
+    pub(super) backends: BTreeMap<MemberId, Arc<Backend>>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) repeated: u64,
+    pub(super) not_repeated: u64,
+    account: BudgetAccount,
+}
+
+/// How requests are treated, as it is at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) sticky: Option<Arc<Sticky>>,
+    pub(crate) failover: Arc<Failover>,
+}
+
+/// A member, and how it is reached. Shared as a whole: threads that pick the same member
+/// contend for one count of references.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) pool: Pool,
+    /// For health checks: beside the pool, so that they work also when that is used up by
+    /// requests that hang.
+    pub(super) checks: Pool,
+    /// For asking whether the container is there when a request has failed. Requests that fail
+    /// together ask one after the other: it is one connection more, and not one for each.
+    pub(super) probes: Pool,
+    pub(super) member: Arc<Member>,
+    /// Name and route of the member, for those who keep them.
+    pub(super) names: (Arc<str>, Option<Arc<str>>),
+}
+
+impl Backend {
+    pub(super) fn new(pool: Pool, member: Member) -> Arc<Self> {
+        let (checks, probes) = (pool.for_questions(1), pool.for_questions(1));
+        Self::of(pool, checks, probes, member)
+    }
+
+    /// The same pools, of a member that was changed.
+    pub(super) fn with_member(&self, member: Member) -> Arc<Self> {
+        let (checks, probes) = (self.checks.clone(), self.probes.clone());
+        Self::of(self.pool.clone(), checks, probes, member)
+    }
+
+    fn of(pool: Pool, checks: Pool, probes: Pool, member: Member) -> Arc<Self> {
+        Arc::new(Self {
+            pool,
+            checks,
+            probes,
+            names: (member.name().into(), member.route_name().map(Into::into)),
+            member: Arc::new(member),
+        })
+    }
+}
+
+impl State {
+    /// Whether the budget pays for sending a request again.
+    pub(super) fn pay(&mut self, now: Instant) -> bool {
+        let paid = self.account.withdraw(self.rules.failover.budget, now);
+        let count = if paid {
+            &mut self.repeated
+        } else {
+            &mut self.not_repeated
+        };
+        *count = count.wrapping_add(1);
+        paid
+    }
+}
+
+/// A choice, and the member that it is of.
+pub(super) type Chosen = (Choice, Arc<Backend>);
+
+impl Shared {
+    pub(super) fn new(
+        name: String,
+        health: Option<Health>,
+        own_requests: bool,
+        cluster: Cluster,
+        rules: Rules,
+    ) -> Self {
+        Self {
+            name,
+            health,
+            own_requests,
+            announcer: Announcer::new(),
+            changed: Notify::new(),
+            state: Mutex::new(State {
+                cluster,
+                backends: BTreeMap::new(),
+                rules: Arc::new(rules),
+                repeated: 0,
+                not_repeated: 0,
+                account: BudgetAccount::default(),
+            }),
+        }
+    }
+
+    /// Runs `f` under the lock, with the time, and then tells everybody what has changed.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = tokio::time::Instant::now().into_std();
+        let (result, changes) = {
+            // No code of others runs under the lock, so that nothing panics there.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = f(&mut state, now);
+            (result, state.cluster.take_changes())
+        };
+        for change in changes {
+            self.announcer.announce(change);
+        }
+        result
+    }
+
+    /// A member for a request. A method of the user's is asked without the lock; if the
+    /// member that it wants cannot serve any more it is asked again.
+    pub(super) fn choose(&self, request: &RequestInfo<'_>) -> Result<Chosen, Unavailable> {
+        let mut advice = Advice::Unasked;
+        for question in 0..=MOST_QUESTIONS {
+            let tried = self.with(|state, now| {
+                if question == 0 && request.tried.is_empty() {
+                    let budget = state.rules.failover.budget;
+                    state.account.deposit(budget, now);
+                }
+                match state.cluster.try_pick(request, advice, now) {
+                    Ok(choice) => Ok(state.backend_of(choice)),
+                    Err(NotSelected::Unavailable(none)) => Ok(Err(none)),
+                    Err(NotSelected::AskMethod(candidates)) => {
+                        Err((candidates, state.cluster.method.clone()))
+                    }
+                }
+            });
+            match tried {
+                Ok(decided) => return decided,
+                Err((candidates, method)) if question < MOST_QUESTIONS.saturating_sub(1) => {
+                    advice = ask(&method, request, &candidates);
+                }
+                Err(_) => advice = Advice::Fallback,
+            }
+        }
+        Err(Unavailable::none())
+    }
+}
+
+impl State {
+    fn backend_of(&mut self, choice: Choice) -> Result<Chosen, Unavailable> {
+        if let Some(backend) = self.backends.get(&choice.id) {
+            Ok((choice, Arc::clone(backend)))
+        } else {
+            self.cluster.ended(&choice);
+            Err(Unavailable::none())
+        }
+    }
+}
