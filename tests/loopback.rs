@@ -327,6 +327,34 @@ async fn facts_cross_the_wire() {
     );
 }
 
+/// Handlers that take axum's `ConnectInfo` see the visitor, not the web server.
+#[tokio::test]
+async fn connect_info_of_axum_is_the_visitor() {
+    use axum::extract::ConnectInfo;
+    async fn whoami(ConnectInfo(visitor): ConnectInfo<SocketAddr>) -> String {
+        visitor.to_string()
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::from(listener.local_addr().unwrap());
+    let app = Router::new().route("/", get(whoami));
+    let app = ajp::server::with_remote_addr(app, ConnectInfo);
+    tokio::spawn(serve(listener, app).trusted_network());
+    let client = Client::new(Pool::new(address, PoolConfig::default()));
+    let v6: std::net::IpAddr = "2001:db8::1".parse().unwrap();
+    for (facts, expected) in [
+        (
+            RequestFacts::new([192, 0, 2, 10].into()).with_remote_port(51234),
+            "192.0.2.10:51234",
+        ),
+        (RequestFacts::new(v6), "[2001:db8::1]:0"),
+    ] {
+        let mut request = no_body("/");
+        request.extensions_mut().insert(facts);
+        let response = client.send(request).await.unwrap();
+        assert_eq!(text(response).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn truncated_responses_are_errors() {
     let server = Server::start(trusted()).await;

@@ -76,4 +76,4 @@ pub use crate::mapping::{
 
 #[cfg(feature = "retry")]
 #[doc(inline)]
-pub use crate::tower::retry::RetryPolicy;
+pub use crate::tower::retry::{MaybeClientError, RetryPolicy};

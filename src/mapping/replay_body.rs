@@ -40,8 +40,13 @@ pub struct ReplayBody<B> {
     position: usize,
 }
 
+/// What all clones share. The lock is never held while code of others runs, such as the source,
+/// wakers, or what is dropped: any of them may come back here.
 struct Shared<B> {
     source: Source<B>,
+    /// What the source said after it was polled last.
+    size_hint: SizeHint,
+    is_end_stream: bool,
     /// Pieces taken from the source.
     taken: usize,
     /// All of them, unless they were too much.
@@ -54,6 +59,8 @@ struct Shared<B> {
 
 enum Source<B> {
     Open(Pin<Box<B>>),
+    /// A handle has taken it out and polls it at this moment.
+    Polled,
     Complete,
     Failed,
 }
@@ -79,6 +86,8 @@ impl<B: Body> ReplayBody<B> {
         let fits = usize::try_from(body.size_hint().lower()).is_ok_and(|len| len <= limit);
         Self {
             shared: Arc::new(Mutex::new(Shared {
+                size_hint: body.size_hint(),
+                is_end_stream: body.is_end_stream(),
                 source: Source::Open(Box::pin(body)),
                 taken: 0,
                 kept: fits.then(Vec::new),
@@ -101,8 +110,7 @@ impl<B> ReplayBody<B> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<B>> {
-        // A source that panicked is polled again, or not, as without this.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 }
 
@@ -116,23 +124,121 @@ impl<B> Shared<B> {
         }
     }
 
-    fn keep(&mut self, data: &Bytes) {
-        self.taken = self.taken.saturating_add(1);
-        match (self.room.checked_sub(data.len()), &mut self.kept) {
+    /// Keeps a piece that was taken from the source. Returns what is let go, to be dropped
+    /// without the lock.
+    #[must_use]
+    fn keep(&mut self, piece: Bytes) -> Option<Vec<Bytes>> {
+        self.taken = self.taken.wrapping_add(1);
+        match (self.room.checked_sub(piece.len()), &mut self.kept) {
             (Some(room), Some(kept)) => {
                 self.room = room;
-                kept.push(if data.len() < COPY_BELOW {
-                    Bytes::copy_from_slice(data)
-                } else {
-                    data.clone()
-                });
+                kept.push(piece);
+                None
             }
-            _ => self.kept = None,
+            (None, _) | (_, None) => Some(self.kept.take().unwrap_or_default()),
+        }
+    }
+}
+
+fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
+    // Nothing that can panic runs with the lock held.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The source while a handle polls it. If that panics the body has failed.
+struct Taken<'a, B: Body> {
+    shared: &'a Mutex<Shared<B>>,
+    source: Option<Pin<Box<B>>>,
+}
+
+impl<B: Body> Taken<'_, B> {
+    /// The next piece of data that is not empty. Trailers are left out.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        loop {
+            match std::task::ready!(source.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => {
+                    if let Ok(mut data) = frame.into_data() {
+                        let data = data.copy_to_bytes(data.remaining());
+                        if !data.is_empty() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                }
+            }
         }
     }
 
-    fn wake(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
+    /// Gives the source back after a poll that found nothing; `waker` is to be woken as well as
+    /// whoever the source knows.
+    fn give_back_waiting(mut self, waker: Waker) {
+        let Some(source) = self.source.take() else {
+            return;
+        };
+        let (size_hint, is_end_stream) = (source.size_hint(), source.is_end_stream());
+        let mut shared = lock(self.shared);
+        shared.source = Source::Open(source);
+        shared.size_hint = size_hint;
+        shared.is_end_stream = is_end_stream;
+        let is_known = shared.waiting.iter().any(|known| known.will_wake(&waker));
+        let superfluous = if is_known {
+            Some(waker)
+        } else {
+            shared.waiting.push(waker);
+            None
+        };
+        drop(shared);
+        drop(superfluous);
+    }
+
+    /// Gives the source back with a piece of its data.
+    fn give_back_with(mut self, piece: &Bytes) {
+        let Some(source) = self.source.take() else {
+            return;
+        };
+        let piece = if piece.len() < COPY_BELOW {
+            Bytes::copy_from_slice(piece)
+        } else {
+            piece.clone()
+        };
+        let (size_hint, is_end_stream) = (source.size_hint(), source.is_end_stream());
+        let mut shared = lock(self.shared);
+        shared.source = Source::Open(source);
+        shared.size_hint = size_hint;
+        shared.is_end_stream = is_end_stream;
+        let let_go = shared.keep(piece);
+        let waiting = std::mem::take(&mut shared.waiting);
+        drop(shared);
+        drop(let_go);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Leaves the source behind: it has come to its end, or failed.
+    fn end(mut self, source: Source<B>) {
+        self.leave(source);
+    }
+
+    fn leave(&mut self, source: Source<B>) {
+        let ended = self.source.take();
+        let mut shared = lock(self.shared);
+        shared.source = source;
+        shared.size_hint = SizeHint::with_exact(0);
+        let waiting = std::mem::take(&mut shared.waiting);
+        drop(shared);
+        drop(ended);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<B: Body> Drop for Taken<'_, B> {
+    fn drop(&mut self) {
+        if self.source.is_some() {
+            self.leave(Source::Failed);
+        }
     }
 }
 
@@ -148,64 +254,72 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
         let this = &mut *self;
-        let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = shared.after(this.position) else {
-            return Poll::Ready(Some(Err(ReplayError(Failure::NotKept))));
-        };
-        if let Some(data) = kept.first() {
-            let data = data.clone();
-            this.position = this.position.saturating_add(1);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let outcome = loop {
-            let source = match &mut shared.source {
-                Source::Open(source) => source.as_mut(),
-                Source::Complete => return Poll::Ready(None),
-                Source::Failed => {
-                    return Poll::Ready(Some(Err(ReplayError(Failure::FailedBefore))));
-                }
+        let mut waker = None;
+        let mut taken = loop {
+            let mut shared = lock(&this.shared);
+            let Some(kept) = shared.after(this.position) else {
+                return Poll::Ready(Some(Err(ReplayError(Failure::NotKept))));
             };
-            match source.poll_frame(cx) {
-                Poll::Pending => {
-                    if !shared
-                        .waiting
-                        .iter()
-                        .any(|waker| waker.will_wake(cx.waker()))
-                    {
-                        shared.waiting.push(cx.waker().clone());
-                    }
-                    return Poll::Pending;
+            if let Some(data) = kept.first() {
+                let data = data.clone();
+                this.position = this.position.wrapping_add(1);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            match std::mem::replace(&mut shared.source, Source::Polled) {
+                Source::Open(source) => {
+                    break Taken {
+                        shared: &this.shared,
+                        source: Some(source),
+                    };
                 }
-                Poll::Ready(None) => {
+                // Whoever polls it wakes all who wait.
+                Source::Polled => match waker.take() {
+                    Some(waker) => {
+                        shared.waiting.push(waker);
+                        return Poll::Pending;
+                    }
+                    None => {
+                        drop(shared);
+                        waker = Some(cx.waker().clone());
+                    }
+                },
+                Source::Complete => {
                     shared.source = Source::Complete;
-                    break None;
+                    return Poll::Ready(None);
                 }
-                Poll::Ready(Some(Err(error))) => {
+                Source::Failed => {
                     shared.source = Source::Failed;
-                    break Some(Err(ReplayError(Failure::Source(error.into()))));
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(mut data) = frame.into_data() {
-                        let data = data.copy_to_bytes(data.remaining());
-                        if data.is_empty() {
-                            continue;
-                        }
-                        shared.keep(&data);
-                        this.position = this.position.saturating_add(1);
-                        break Some(Ok(Frame::data(data)));
-                    }
+                    return Poll::Ready(Some(Err(ReplayError(Failure::FailedBefore))));
                 }
             }
         };
-        shared.wake();
-        Poll::Ready(outcome)
+        match taken.poll_data(cx) {
+            Poll::Pending => {
+                taken.give_back_waiting(cx.waker().clone());
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                taken.end(Source::Complete);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                taken.end(Source::Failed);
+                let failure = Failure::Source(error.into());
+                Poll::Ready(Some(Err(ReplayError(failure))))
+            }
+            Poll::Ready(Some(Ok(data))) => {
+                taken.give_back_with(&data);
+                this.position = this.position.wrapping_add(1);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         let shared = self.lock();
         self.position == shared.taken
             && match &shared.source {
-                Source::Open(source) => source.is_end_stream(),
+                Source::Open(_) | Source::Polled => shared.is_end_stream,
                 Source::Complete => true,
                 Source::Failed => false,
             }
@@ -216,14 +330,10 @@ where
         let Some(kept) = shared.after(self.position) else {
             return SizeHint::new();
         };
-        let kept = kept
-            .iter()
-            .fold(0u64, |sum, data| sum.saturating_add(data.len() as u64));
-        let rest = match &shared.source {
-            Source::Open(source) => source.size_hint(),
-            Source::Complete | Source::Failed => SizeHint::with_exact(0),
-        };
+        let kept: u64 = kept.iter().map(|data| data.len() as u64).sum();
+        let rest = &shared.size_hint;
         let mut hint = SizeHint::new();
+        // A source may say any number.
         hint.set_lower(rest.lower().saturating_add(kept));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
             hint.set_upper(upper);
@@ -244,7 +354,8 @@ impl<B> Clone for ReplayBody<B> {
 impl<B> Drop for ReplayBody<B> {
     fn drop(&mut self) {
         // The source may know only the waker of this one.
-        self.lock().wake();
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -362,6 +473,112 @@ mod tests {
         assert_eq!(error.source().unwrap().to_string(), "gone");
         assert!(!second.is_replayable());
         assert!(second.collect().await.is_err(), "not a short body");
+    }
+
+    /// A task that is dropped when it is woken, as executors do with one that was cancelled.
+    struct Cancelled<B>(Mutex<Option<ReplayBody<B>>>);
+
+    impl<B: Send> std::task::Wake for Cancelled<B> {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+
+    /// Has nothing at first, and then its end.
+    struct Late {
+        polled: bool,
+        /// A clone of the body itself, which it polls in its turn.
+        inner: Arc<Mutex<Option<ReplayBody<Late>>>>,
+    }
+
+    impl Body for Late {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if let Some(inner) = &mut *self.inner.lock().unwrap() {
+                assert!(Pin::new(inner).poll_frame(cx).is_pending());
+            }
+            match std::mem::replace(&mut self.polled, true) {
+                false => Poll::Pending,
+                true => Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Runs on a thread of its own, so that a deadlock is a failure.
+    fn without_deadlock(test: impl FnOnce() + Send + 'static) {
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            test();
+            done.send(()).unwrap();
+        });
+        let patience = std::time::Duration::from_secs(10);
+        is_done.recv_timeout(patience).expect("no deadlock");
+    }
+
+    #[test]
+    fn wakers_run_without_the_lock() {
+        without_deadlock(|| {
+            let inner = Arc::default();
+            let mut first = ReplayBody::new(
+                Late {
+                    polled: false,
+                    inner,
+                },
+                100,
+            );
+            let mut second = first.clone();
+            let task = Arc::new(Cancelled(Mutex::new(None)));
+            let waker = Waker::from(Arc::clone(&task));
+            let mut cx = Context::from_waker(&waker);
+            assert!(Pin::new(&mut first).poll_frame(&mut cx).is_pending());
+            *task.0.lock().unwrap() = Some(first);
+            let ended = Pin::new(&mut second).poll_frame(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(ended, Poll::Ready(None)));
+            assert!(task.0.lock().unwrap().is_none(), "woken");
+        });
+    }
+
+    #[test]
+    fn the_source_runs_without_the_lock() {
+        without_deadlock(|| {
+            let inner = Arc::<Mutex<Option<ReplayBody<Late>>>>::default();
+            let late = Late {
+                polled: true,
+                inner: Arc::clone(&inner),
+            };
+            let mut body = ReplayBody::new(late, 100);
+            *inner.lock().unwrap() = Some(body.clone());
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(matches!(
+                Pin::new(&mut body).poll_frame(&mut cx),
+                Poll::Ready(None)
+            ));
+            let again = inner.lock().unwrap().take().unwrap();
+            assert!(again.is_end_stream());
+        });
+    }
+
+    #[test]
+    fn a_source_that_panics_has_failed() {
+        let stream =
+            futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                panic!("on purpose")
+            });
+        let mut body = ReplayBody::new(StreamBody::new(stream), 100);
+        let again = body.clone();
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        }));
+        assert!(polled.is_err());
+        assert!(!again.is_replayable());
+        let mut cx = Context::from_waker(Waker::noop());
+        let next = Pin::new(&mut body).poll_frame(&mut cx);
+        assert!(matches!(next, Poll::Ready(Some(Err(_)))));
     }
 
     /// The source wakes whoever polled it last; that one is dropped.

@@ -20,6 +20,8 @@ pub(crate) mod connection;
 mod exchange;
 #[cfg(feature = "server")]
 mod packing;
+#[cfg(feature = "server")]
+pub(crate) mod remote_addr;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;
 #[cfg(feature = "server")]

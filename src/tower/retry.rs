@@ -4,6 +4,7 @@ use crate::client::{Error, ErrorKind, Idempotent, ReplayBody};
 use crate::mapping::repeat::{self, Repeat};
 use crate::trace::event;
 use http::{Request, Response};
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::retry::Policy;
 use tower::retry::budget::{Budget, TpsBudget};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// When a failed request is sent again: a policy for `tower::retry`.
 ///
@@ -26,6 +29,11 @@ use tower::retry::budget::{Budget, TpsBudget};
 /// [`TpsBudget`]: 10 a second, and one for every five successes.
 ///
 /// A response body that breaks off is not retried: its head was delivered.
+///
+/// It stands outside of layers that box errors as well, such as `tower::timeout`, which limits
+/// each attempt then: the client's error is found inside. An error that is none of the client's,
+/// such as the elapsed time of such a layer, is not retried, as nobody knows what became of the
+/// request.
 ///
 /// ```
 /// use ajp::client::{Client, Pool, PoolConfig, ReplayBody, RetryPolicy};
@@ -109,18 +117,57 @@ fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
     !overload && repeat::after_error(error, idempotent, whole_body) != Repeat::No
 }
 
-impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Error> for RetryPolicy {
+/// Errors that [`RetryPolicy`] can judge: those of a [`Client`](crate::client::Client), as they
+/// are or wrapped by layers of tower between client and policy, which box them.
+pub trait MaybeClientError: sealed::Sealed {
+    /// The client's error, if it is one.
+    fn client_error(&self) -> Option<&Error>;
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+    impl Sealed for crate::client::Error {}
+    impl Sealed for super::BoxError {}
+}
+
+impl MaybeClientError for Error {
+    fn client_error(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+impl MaybeClientError for BoxError {
+    fn client_error(&self) -> Option<&Error> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(&**self);
+        while let Some(error) = next {
+            // A balancer has sent the request again itself, as far as that is right.
+            #[cfg(feature = "balancer")]
+            if error.is::<crate::balancer::Error>() {
+                return None;
+            }
+            if let Some(error) = error.downcast_ref() {
+                return Some(error);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl<B, R, E: MaybeClientError> Policy<Request<ReplayBody<B>>, Response<R>, E> for RetryPolicy {
     type Future = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn retry(
         &mut self,
         request: &mut Request<ReplayBody<B>>,
-        result: &mut Result<Response<R>, Error>,
+        result: &mut Result<Response<R>, E>,
     ) -> Option<Self::Future> {
         let Err(error) = result else {
             self.budget.deposit();
             return None;
         };
+        let error = error.client_error()?;
         if !may_retry(request, error) {
             return None;
         }

@@ -110,6 +110,41 @@ async fn idempotent_requests_are_sent_again_with_their_body() {
     assert!(send(service, request(Method::GET, "")).await.is_ok());
 }
 
+/// `tower::timeout` boxes errors: the policy outside of it finds the client's inside, and lets
+/// the elapsed time of an attempt be.
+#[tokio::test]
+async fn the_policy_works_outside_of_layers_that_box_errors() {
+    let stack = |client: &Client, limit| {
+        ServiceBuilder::new()
+            .map_request(|request: Request<Body>| request.map(|body| ReplayBody::new(body, 10_000)))
+            .retry(policy())
+            .timeout(limit)
+            .service(client.clone())
+    };
+    let backend = failing(2, take_all).await;
+    let service = stack(&backend.client, Duration::from_secs(10));
+    let response = soon("an answer", service.oneshot(request(Method::PUT, "abc"))).await;
+    let body = response.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "abc");
+    assert_eq!(backend.accepted(), 3);
+
+    // Nobody knows what became of a request that took too long.
+    let silent = |conn: Conn| conn.silent();
+    let backend = failing(usize::MAX, silent).await;
+    let service = stack(&backend.client, Duration::from_millis(50));
+    let error = soon("an error", service.oneshot(request(Method::GET, ""))).await;
+    let error = error.unwrap_err();
+    assert!(error.is::<tower::timeout::error::Elapsed>(), "{error:?}");
+    assert_eq!(backend.accepted(), 1);
+
+    // Nor is anything retried that may not be.
+    let backend = failing(1, take_all).await;
+    let service = stack(&backend.client, Duration::from_secs(10));
+    let error = soon("an error", service.oneshot(request(Method::POST, "abc"))).await;
+    assert!(error.unwrap_err().is::<Error>());
+    assert_eq!(backend.accepted(), 1);
+}
+
 #[tokio::test]
 async fn the_caller_may_say_what_is_idempotent() {
     use ajp::client::Idempotent;
