@@ -9,7 +9,10 @@
 
 mod cli;
 
-use cli::{Container, ajp, file, serve, started};
+use cli::{Container, Hostile, ajp, file, serve, started};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -57,7 +60,7 @@ fn serve_tells_what_it_was_asked() {
     let ended = serve.interrupt();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(
-        ended.errors.contains("GET /a/b?c=d, 0 bytes"),
+        ended.errors.lines().any(|line| line == "GET /a/b?c=d"),
         "{}",
         ended.errors
     );
@@ -421,4 +424,283 @@ fn every_command_has_examples_in_its_help() {
         let help = ajp(&[command, "--help"]);
         assert!(help.ok().contains("Examples:"), "{command}");
     }
+}
+
+/// A Forward Request as bytes: the method's code, and headers behind the fixed part.
+fn request(method: u8, headers: &[u8], count: u8) -> Vec<u8> {
+    let mut payload = vec![2, method];
+    for text in ["HTTP/1.1", "/slow", "127.0.0.1"] {
+        payload.extend([0, u8::try_from(text.len()).unwrap()]);
+        payload.extend(text.as_bytes());
+        payload.push(0);
+    }
+    payload.extend([0xff, 0xff, 0, 1, b'h', 0, 0, 80, 0, 0, count]);
+    payload.extend(headers);
+    payload.push(0xff);
+    let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[0x12, 0x34], &len[..], &payload].concat()
+}
+
+#[test]
+fn serve_tells_the_request_before_its_body_and_asks_for_none_of_a_plain_get() {
+    let (mut serve, url) = serve(&["--no-secret"]);
+    let errors = BufReader::new(serve.child().stderr.take().unwrap());
+    let address = url.strip_prefix("ajp://").unwrap();
+    // As nmap's scripts: no length, and nothing but an answer is understood.
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream.write_all(&request(2, &[], 0)).unwrap();
+    let mut first = [0; 5];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!((first[0], first[1], first[4]), (0x41, 0x42, 4), "{first:?}");
+    // A body that never comes.
+    let mut waiting = TcpStream::connect(address).unwrap();
+    waiting
+        .write_all(&request(4, &[0xa0, 8, 0, 1, b'9', 0], 1))
+        .unwrap();
+    let lines: Vec<String> = errors.lines().take(2).map(Result::unwrap).collect();
+    assert_eq!(lines, ["GET /slow", "POST /slow"]);
+}
+
+#[test]
+fn one_direction_of_two_may_be_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = dir.path().join("sent.bin");
+    std::fs::write(&sent, ajp::wire::CPING).unwrap();
+    let nothing = file(&dir, "received.bin", "");
+    let sent = sent.to_str().unwrap();
+    for files in [[sent, &nothing], [&nothing, sent]] {
+        let decoded = ajp(&["decode", files[0], files[1]]);
+        assert!(decoded.ok().contains("CPing"), "{decoded:?}");
+    }
+    for files in [&[&*nothing][..], &[&nothing, &nothing]] {
+        let empty = ajp(&[&["decode"], files].concat());
+        assert_eq!(empty.code, 2, "{empty:?}");
+        assert!(empty.errors.contains("empty"), "{empty:?}");
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn tools_speak_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let (container, path) = recording(&dir, "first");
+    let decoded = ajp(&["decode", "--json", path.to_str().unwrap()]);
+    let lines: Vec<Value> = decoded.ok().lines().map(json).collect();
+    assert_eq!(lines[0]["event"], "connection");
+    assert_eq!(lines[0]["from_start"], true);
+    let packet = &lines[1];
+    assert_eq!(
+        (&packet["event"], &packet["to"], &packet["connection"]),
+        (&"packet".into(), &"container".into(), &1.into())
+    );
+    assert!(
+        packet["packet"]
+            .as_str()
+            .unwrap()
+            .starts_with("Forward Request GET /hello"),
+        "{packet}"
+    );
+    assert!(
+        packet["seconds"].as_f64().is_some() && !packet["facts"].as_array().unwrap().is_empty(),
+        "{packet}"
+    );
+    assert!(!decoded.text().contains("first"), "the secret");
+
+    let ping = ajp(&["ping", "--json", "-c", "3", "-i", "1ms", &container.url("")]);
+    let ping = json(ping.ok());
+    assert_eq!((&ping["sent"], &ping["lost"]), (&3.into(), &0.into()));
+    assert_eq!(ping["milliseconds"].as_array().unwrap().len(), 3);
+    let lost = ajp(&["ping", "--json", "-c", "1", "ajp://127.0.0.1:1"]);
+    assert_eq!((lost.code, &*lost.errors), (3, ""));
+    assert_eq!(json(lost.text())["errors"].as_array().unwrap().len(), 1);
+
+    let open = Container::open();
+    let bench = ajp(&[
+        "bench",
+        "--json",
+        "-n",
+        "20",
+        "-c",
+        "2",
+        &open.url("/hello"),
+    ]);
+    let bench = json(bench.ok());
+    assert_eq!(
+        (&bench["answers"], &bench["statuses"]["200"]),
+        (&20.into(), &20.into())
+    );
+    assert!(bench["milliseconds"]["p99"].as_f64().unwrap() > 0.0);
+
+    let explain = ajp(&["explain", "--json", &open.url("/hello")]);
+    let explain = json(explain.ok());
+    assert_eq!(explain["exit"], 0);
+    assert_eq!(explain["verdict"], "AJP works; the application answers 200");
+    assert!(
+        explain["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|step| step["step"] == "cping")
+    );
+}
+
+/// What `explain` makes of a peer.
+#[track_caller]
+fn explained(arguments: &[&str], code: i32, parts: &[&str]) {
+    let all = [&["explain", "--timeout", "600ms"], arguments].concat();
+    let ended = ajp(&all);
+    assert_eq!(ended.code, code, "{ended:?}");
+    for part in parts {
+        assert!(ended.text().contains(part), "{part}\n{}", ended.text());
+    }
+}
+
+const OK: &[u8] = b"\x41\x42\0\x0a\x04\0\xc8\0\x02OK\0\0\0\x41\x42\0\x02\x05\x01";
+
+#[test]
+fn a_container_short_of_threads_is_explained() {
+    // A thread is free after a second: too late for the first connection.
+    let busy = Hostile::new(|stream| {
+        let mut piece = [0; 8192];
+        while let Ok(1..) = stream.read(&mut piece) {
+            std::thread::sleep(Duration::from_millis(900));
+            let answer = if piece[4] == 10 {
+                &ajp::wire::CPONG[..]
+            } else {
+                OK
+            };
+            let _ = stream.write_all(answer);
+        }
+    });
+    explained(
+        &[&busy.url()],
+        4,
+        &[
+            "on a second connection CPong after",
+            "=> the container is short of threads",
+            "maxThreads",
+        ],
+    );
+}
+
+#[test]
+fn one_dead_address_of_two_is_explained() {
+    let container = Container::open();
+    let alive = format!("127.0.0.1:{}", container.port());
+    explained(
+        &[
+            "--resolve",
+            &alive,
+            "--resolve",
+            "127.0.0.1:1",
+            &container.url("/hello"),
+        ],
+        0,
+        &[
+            "127.0.0.1:1: Connection refused",
+            "127.0.0.1:1 does not answer",
+            "AJP works",
+        ],
+    );
+}
+
+#[test]
+fn who_closes_idle_connections_first_is_explained() {
+    let config = ajp::server::ServerConfig::new(ajp::server::Trust::TrustedNetwork).with_timeouts(
+        ajp::server::ServerTimeouts::default().with_idle(Duration::from_millis(300)),
+    );
+    let container = Container::with(config);
+    explained(
+        &["--keep-alive", "3s", &container.url("/hello")],
+        1,
+        &[
+            "=> the container closes idle connections before the web server does",
+            "ttl=1 smax=0",
+            "keepAliveTimeout",
+        ],
+    );
+    explained(
+        &["--keep-alive", "50ms", &container.url("/hello")],
+        0,
+        &["still open after 50ms", "AJP works"],
+    );
+}
+
+#[test]
+fn what_stands_in_front_is_explained() {
+    let proxied = Hostile::new(|stream| {
+        let mut piece = [0; 8192];
+        while let Ok(n @ 1..) = stream.read(&mut piece) {
+            if piece[..n].starts_with(b"PROXY UNKNOWN\r\n") {
+                let _ = stream.write_all(&ajp::wire::CPONG);
+            }
+        }
+    });
+    explained(
+        &[&proxied.url()],
+        5,
+        &["=> the port expects the PROXY protocol before AJP"],
+    );
+    let tls = Hostile::saying(&[0x15, 3, 3, 0, 2, 2, 40]);
+    explained(
+        &[&tls.url()],
+        5,
+        &["=> the port speaks TLS, not AJP", "stunnel"],
+    );
+}
+
+#[test]
+fn the_dialect_of_coldfusion_is_named() {
+    for cping in [true, false] {
+        let adobe = Hostile::new(move |stream| {
+            let mut piece = [0; 8192];
+            while let Ok(1..) = stream.read(&mut piece) {
+                let answer = if cping && piece[4] == 10 {
+                    &ajp::wire::CPONG[..]
+                } else {
+                    b"\x41\x42\0\x02\x0f\0"
+                };
+                let _ = stream.write_all(answer);
+            }
+        });
+        explained(
+            &[&adobe.url()],
+            5,
+            &["=> the container speaks ColdFusion's dialect", "0x0F"],
+        );
+    }
+}
+
+#[test]
+fn findings_are_kept_when_a_wrong_secret_closes_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = file(&dir, "secret", "right-one");
+    // As flup: no word, no 403.
+    let flup = Hostile::new(|stream| {
+        let mut piece = [0; 8192];
+        while let Ok(n @ 1..) = stream.read(&mut piece) {
+            let answer = match piece[4] {
+                10 => &ajp::wire::CPONG[..],
+                _ if piece[..n].windows(9).any(|nine| nine == b"right-one") => OK,
+                _ => return,
+            };
+            let _ = stream.write_all(answer);
+        }
+    });
+    explained(
+        &["--secret-file", &secret, &flup.url()],
+        0,
+        &["secret      right; on a wrong one:", "AJP works"],
+    );
+    explained(
+        &["--no-secret", &flup.url()],
+        6,
+        &["cping       CPong", "--secret-file gives it"],
+    );
 }

@@ -29,10 +29,14 @@
 //! - `stream`: one direction cut into packets, and the search for the next one after garbage.
 //! - `conversation`: what a packet is, from those before it.
 //! - `record`, `hex`: what is told about a packet, and how.
+//! - `capture`: conversations out of pcap files, with feature `pcap`.
 //!
-//! What may not live here: files, capture formats, TCP, and any clock: times are handed in
+//! What may not live here, outside of `capture`: files, capture formats, TCP; and any clock: times are handed in
 //! with [`Dump::at`]. Nor anything that judges a conversation; that is [`crate::proto`]'s.
 
+#[cfg(feature = "pcap")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pcap")))]
+pub mod capture;
 mod conversation;
 mod hex;
 mod record;

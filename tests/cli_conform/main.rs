@@ -146,3 +146,27 @@ fn wrong_arguments_are_told() {
         assert_eq!(ajp(arguments).code, 2, "{arguments:?}");
     }
 }
+
+#[test]
+fn every_section_is_one_of_the_protocol_chapters() {
+    let container = ajp(&[
+        "conform",
+        "container",
+        "--json",
+        "--timeout",
+        "50ms",
+        &cli::hostile::nobody(),
+    ]);
+    let json: Value = serde_json::from_str(container.text()).unwrap();
+    for check in json["checks"].as_array().unwrap() {
+        let section = check["section"].as_str().unwrap();
+        let (chapter, heading) = section.split_once(": ").unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("src/docs/protocol/{chapter}.md"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(
+            text.lines().any(|line| line == format!("# {heading}")),
+            "{check}"
+        );
+    }
+}

@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -62,6 +63,9 @@ pub(crate) struct BenchArgs {
     /// Request body: text, or @FILE
     #[arg(short, long, value_name = "DATA")]
     data: Option<String>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
     /// No progress bar
     #[arg(short, long)]
     quiet: bool,
@@ -160,7 +164,11 @@ impl BenchArgs {
             }
         }
         let elapsed = start.elapsed();
-        ui::print(&self.report(&all, elapsed, &client))?;
+        ui::print(&if self.json {
+            self.json(&all, elapsed, &client)
+        } else {
+            self.report(&all, elapsed, &client)
+        })?;
         Ok(if all.errors.is_empty() && !all.times.is_empty() {
             Exit::Done
         } else {
@@ -231,6 +239,35 @@ impl BenchArgs {
             facts: self.facts.facts()?,
             body,
         })
+    }
+
+    fn json(&self, all: &Tally, elapsed: Duration, client: &Client) -> String {
+        let millis = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1000.0;
+        let at = |quantile| millis(all.times.value_at_quantile(quantile));
+        let statuses: BTreeMap<String, u64> = all
+            .statuses
+            .iter()
+            .map(|(status, count)| (status.to_string(), *count))
+            .collect();
+        let stats = client.pool().stats();
+        let value = json!({
+            "target": self.target.to_string(),
+            "answers": all.times.len(),
+            "seconds": elapsed.as_secs_f64(),
+            "bytes": all.bytes,
+            "milliseconds": {
+                "min": millis(all.times.min()),
+                "p50": at(0.5),
+                "p90": at(0.9),
+                "p99": at(0.99),
+                "p99.9": at(0.999),
+                "max": millis(all.times.max()),
+            },
+            "statuses": statuses,
+            "failed": all.errors,
+            "connections": { "opened": stats.created, "reuses": stats.reused },
+        });
+        format!("{value:#}\n")
     }
 
     fn report(&self, all: &Tally, elapsed: Duration, client: &Client) -> String {

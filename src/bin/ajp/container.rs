@@ -91,6 +91,11 @@ impl tower_service::Service<Request<RequestBody>> for Application {
 impl State {
     async fn answer(&self, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
+        let line = format!("{} {}", parts.method, parts.uri);
+        if !self.quiet {
+            // Before the body, which may take its time or never come.
+            ui::say(&line);
+        }
         let query = parts.uri.query().unwrap_or_default();
         let value = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -106,15 +111,18 @@ impl State {
         let size = value("size").and_then(|size| size.parse::<u64>().ok());
         let is_echo = parts.uri.path() == "/echo";
         let most = if is_echo { MAX_ECHO } else { 0 };
-        let (kept, length) = match read(body, most).await {
-            Ok(read) => read,
-            Err(error) => {
-                return plain(StatusCode::BAD_REQUEST, format!("{error}\n"));
+        let (kept, length) = if has_body(&parts) {
+            match read(body, most).await {
+                Ok(read) => read,
+                Err(error) => {
+                    return plain(StatusCode::BAD_REQUEST, format!("{error}\n"));
+                }
             }
+        } else {
+            (Bytes::new(), 0)
         };
-        if !self.quiet {
-            let (method, uri) = (&parts.method, &parts.uri);
-            ui::say(&format!("{method} {uri}, {length} bytes"));
+        if !self.quiet && length > 0 {
+            ui::say(&format!("{line}: {length} bytes"));
         }
         let mut response = if is_echo && length > kept.len() as u64 {
             plain(
@@ -154,6 +162,16 @@ impl State {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
     }
+}
+
+/// Whether a body is to be read. A GET or HEAD that announces none has none: clients such as
+/// nmap's scripts never answer when they are asked for it.
+fn has_body(parts: &http::request::Parts) -> bool {
+    let is_plain = matches!(parts.method, http::Method::GET | http::Method::HEAD);
+    let is_announced = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+        .iter()
+        .any(|name| parts.headers.contains_key(name));
+    is_announced || !is_plain
 }
 
 /// Reads all of a body and keeps its first bytes: these, and how many there were.

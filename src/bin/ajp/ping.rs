@@ -8,6 +8,7 @@ use crate::values::{self, millis};
 use crate::watch::Watch;
 use ajp::client::{CPingMode, Error, ErrorKind, Pool, PoolConfig, Timeouts};
 use clap::Args;
+use serde_json::json;
 use std::time::Duration;
 
 pub(crate) fn after_help() -> String {
@@ -18,6 +19,7 @@ Examples:
   ajp ping -c 100 -i 10ms ajp://127.0.0.1      how evenly it answers
   ajp ping --fresh ajp://127.0.0.1             a connection for each, as a check without pool
   ajp ping -q -c 1 ajp://127.0.0.1 && echo up
+  ajp ping --json -c 20 ajp://127.0.0.1 | jq '.milliseconds | max'
 
 CPing needs no secret, and tells only that the connector answers; the application may be down
 all the same.
@@ -40,6 +42,9 @@ pub(crate) struct PingArgs {
     /// A new connection for each
     #[arg(long)]
     fresh: bool,
+    /// One JSON object at the end, and nothing else
+    #[arg(long)]
+    json: bool,
     /// Only the summary
     #[arg(short, long)]
     quiet: bool,
@@ -73,7 +78,11 @@ impl PingArgs {
                 () = tokio::time::sleep(self.interval) => {}
             }
         }
-        ui::print(&session.summary(&self.target))?;
+        ui::print(&if self.json {
+            session.json(&self.target)
+        } else {
+            session.summary(&self.target)
+        })?;
         Ok(match session.failed {
             None => Exit::Done,
             // Nobody ever answered: the reason is the answer.
@@ -94,7 +103,7 @@ impl PingArgs {
                     }
                     _ => String::new(),
                 };
-                if self.quiet {
+                if self.quiet || self.json {
                     return Ok(());
                 }
                 let address = &self.target.address;
@@ -117,7 +126,11 @@ impl PingArgs {
                     _ => exit_of(&error),
                 };
                 session.failed = Some(exit);
-                ui::error(&text);
+                if self.json {
+                    session.errors.push(text);
+                } else {
+                    ui::error(&text);
+                }
                 Ok(())
             }
         }
@@ -129,6 +142,8 @@ struct Session {
     pool: Pool,
     sent: u64,
     times: Vec<Duration>,
+    /// Kept for JSON.
+    errors: Vec<String>,
     failed: Option<Exit>,
 }
 
@@ -157,12 +172,27 @@ impl Session {
             watch,
             sent: 0,
             times: Vec::new(),
+            errors: Vec::new(),
             failed: None,
         }
     }
 
     async fn ping(&mut self) -> Result<Duration, Error> {
         self.pool.ping().await
+    }
+
+    fn json(&self, target: &Target) -> String {
+        let millis = |time: &Duration| time.as_secs_f64() * 1000.0;
+        let answered = self.times.len() as u64;
+        let value = json!({
+            "target": target.address.to_string(),
+            "sent": self.sent,
+            "answered": answered,
+            "lost": self.sent.saturating_sub(answered),
+            "milliseconds": self.times.iter().map(millis).collect::<Vec<_>>(),
+            "errors": self.errors,
+        });
+        format!("{value:#}\n")
     }
 
     fn summary(&self, target: &Target) -> String {

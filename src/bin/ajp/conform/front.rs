@@ -301,36 +301,36 @@ impl FrontServer<'_> {
             };
         }
         run! {
-            "F01" "get" "4.2" "a request without a body comes as one well-formed packet" => self.get();
-            "F02" "length-0" "4.2" "a request without a body announces the length 0" => self.length_0();
-            "F03" "post" "4.5" "a body with a length: one packet unasked, with its inner length" => self.post();
-            "F04" "long-post" "4.3" "the rest of a body comes packet by packet, each as the answer to a question" => self.long_post();
-            "F05" "question-after-the-end" "4.6" "a question after the end of the body is answered with the end" => self.after_the_end();
-            "F06" "chunked-post" "4.4" "a body of unknown length is announced as chunked, and comes when it is asked for" => self.chunked_post();
-            "F07" "length-and-encoding" "6.5" "Content-Length and Transfer-Encoding are never forwarded together" => self.length_and_encoding();
-            "F08" "unknown-encoding" "6.5" "Transfer-Encoding other than chunked is refused before anything is sent" => self.unknown_encoding();
-            "F09" "two-lengths" "6.5" "Content-Length twice is refused" => self.two_lengths();
-            "F10" "reuse" "4.11" "a connection that is kept is used again" => self.reuse();
-            "F11" "no-reuse-after-0" "4.11" "a connection whose End Response says 0 is not used again" => self.no_reuse();
-            "F12" "flush" "4.9" "data before a flush packet reaches the client before the end" => self.flush();
-            "F13" "data-for-head" "4.8" "data in the answer to HEAD is dropped" => self.data_for_head();
-            "F14" "data-for-204" "4.8" "data in an answer of 204 is dropped" => self.data_for_204();
-            "F15" "early-answer" "4.12" "an answer before the body was read reaches the client, and the connection is not mixed up" => self.early_answer();
-            "F16" "cut-answer" "4.19" "an answer without End Response does not look whole" => self.cut();
-            "F17" "chunk-too-long" "2.7" "a chunk longer than its packet is an error" => self.bad(&[0x41, 0x42, 0, 6, 3, 0, 9, b'o', b'k', 0], true, "a broken chunk");
-            "F18" "unknown-header-code" "3.3" "a header code that is not known is an error" => self.bad(&[0x41, 0x42, 0, 16, 4, 0, 200, 0, 2, b'O', b'K', 0, 0, 1, 0xa0, 0x0c, 0, 1, b'x', 0], false, "an unknown header");
-            "F19" "fewer-headers" "2.8" "a number of headers that are not there is an error" => self.bad(&[0x41, 0x42, 0, 10, 4, 0, 200, 0, 2, b'O', b'K', 0, 0, 1], false, "a broken head");
-            "F20" "unknown-type" "2.12" "an unknown packet type is an error" => self.bad(&[0x41, 0x42, 0, 1, 0x1e], false, "an unknown packet");
-            "F21" "wrong-magic" "1.1" "a wrong magic number is an error" => self.bad(&[0x42, 0x41, 0, 2, 5, 1], false, "a wrong magic number");
-            "F22" "packet-too-long" "1.4.2" "a packet above the packet size is an error" => self.too_long();
-            "F23" "two-heads" "4.10" "a second head is an error" => self.two_heads();
-            "F24" "end-without-head" "4.15" "End Response without a head is an error" => self.bad(&END_RESPONSE_REUSE, false, "an end without a head");
-            "F25" "line-break-in-header" "6.4" "a line break in a header value does not make a second header" => self.line_break();
-            "F26" "bytes-while-idle" "4.1" "bytes on an idle connection end its use" => self.idle_bytes();
-            "F27" "stale-connection" "4.17" "a GET on a connection that the container has closed is sent again" => self.stale();
-            "F28" "head-too-large" "1.4.1" "a head that does not fit the packet size is refused, not sent" => self.head_too_large();
-            "F29" "attributes" "3.6" "only attributes with known names are sent" => self.attributes();
-            "F30" "alive" "4.1" "after all of this it forwards as before" => self.get();
+            "F01" "get" "exchange: A request without a body" "a request without a body comes as one well-formed packet" => self.get();
+            "F02" "length-0" "exchange: A request without a body" "a request without a body announces the length 0" => self.length_0();
+            "F03" "post" "exchange: The first body packet" "a body with a length: one packet unasked, with its inner length" => self.post();
+            "F04" "long-post" "exchange: A body of known length" "the rest of a body comes packet by packet, each as the answer to a question" => self.long_post();
+            "F05" "question-after-the-end" "exchange: The end of a body" "a question after the end of the body is answered with the end" => self.after_the_end();
+            "F06" "chunked-post" "exchange: A body of unknown length" "a body of unknown length is announced as chunked, and comes when it is asked for" => self.chunked_post();
+            "F07" "length-and-encoding" "framing: Requests" "Content-Length and Transfer-Encoding are never forwarded together" => self.length_and_encoding();
+            "F08" "unknown-encoding" "framing: Requests" "Transfer-Encoding other than chunked is refused before anything is sent" => self.unknown_encoding();
+            "F09" "two-lengths" "framing: Requests" "Content-Length twice is refused" => self.two_lengths();
+            "F10" "reuse" "reuse: Conditions" "a connection that is kept is used again" => self.reuse();
+            "F11" "no-reuse-after-0" "reuse: Conditions" "a connection whose End Response says 0 is not used again" => self.no_reuse();
+            "F12" "flush" "exchange: Flush" "data before a flush packet reaches the client before the end" => self.flush();
+            "F13" "data-for-head" "exchange: HEAD, and statuses without a body" "data in the answer to HEAD is dropped" => self.data_for_head();
+            "F14" "data-for-204" "exchange: HEAD, and statuses without a body" "data in an answer of 204 is dropped" => self.data_for_204();
+            "F15" "early-answer" "reuse: Early end" "an answer before the body was read reaches the client, and the connection is not mixed up" => self.early_answer();
+            "F16" "cut-answer" "exchange: Aborts" "an answer without End Response does not look whole" => self.cut();
+            "F17" "chunk-too-long" "packets: Send Body Chunk" "a chunk longer than its packet is an error" => self.bad(&[0x41, 0x42, 0, 6, 3, 0, 9, b'o', b'k', 0], true, "a broken chunk");
+            "F18" "unknown-header-code" "codes: Response headers" "a header code that is not known is an error" => self.bad(&[0x41, 0x42, 0, 16, 4, 0, 200, 0, 2, b'O', b'K', 0, 0, 1, 0xa0, 0x0c, 0, 1, b'x', 0], false, "an unknown header");
+            "F19" "fewer-headers" "packets: Send Headers" "a number of headers that are not there is an error" => self.bad(&[0x41, 0x42, 0, 10, 4, 0, 200, 0, 2, b'O', b'K', 0, 0, 1], false, "a broken head");
+            "F20" "unknown-type" "overview: The packets" "an unknown packet type is an error" => self.bad(&[0x41, 0x42, 0, 1, 0x1e], false, "an unknown packet");
+            "F21" "wrong-magic" "packets: Packet header" "a wrong magic number is an error" => self.bad(&[0x42, 0x41, 0, 2, 5, 1], false, "a wrong magic number");
+            "F22" "packet-too-long" "packets: Packet size" "a packet above the packet size is an error" => self.too_long();
+            "F23" "two-heads" "exchange: Order of the response" "a second head is an error" => self.two_heads();
+            "F24" "end-without-head" "exchange: Order of the response" "End Response without a head is an error" => self.bad(&END_RESPONSE_REUSE, false, "an end without a head");
+            "F25" "line-break-in-header" "packets: What a string may hold" "a line break in a header value does not make a second header" => self.line_break();
+            "F26" "bytes-while-idle" "exchange: States of a connection" "bytes on an idle connection end its use" => self.idle_bytes();
+            "F27" "stale-connection" "exchange: Sending a request again" "a GET on a connection that the container has closed is sent again" => self.stale();
+            "F28" "head-too-large" "packets: Packet size" "a head that does not fit the packet size is refused, not sent" => self.head_too_large();
+            "F29" "attributes" "codes: Request attributes" "only attributes with known names are sent" => self.attributes();
+            "F30" "alive" "exchange: States of a connection" "after all of this it forwards as before" => self.get();
         }
         outcomes
     }

@@ -1,7 +1,7 @@
 //! What a file holds, told by its first bytes.
 
-use super::pcap::{self, Frame};
-use super::{Format, hextext, segment};
+use super::{Format, hextext};
+use ajp::dump::capture::Capture;
 use ajp::dump::guess_direction;
 use ajp::wire::{Direction, HEADER_LEN};
 use std::fs::File;
@@ -25,11 +25,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-pub(crate) type Frames = Box<dyn Iterator<Item = Result<Frame, String>>>;
-
 pub(crate) enum Source {
+    /// Not a byte.
+    Empty,
     Stream(Stream),
-    Frames(Frames),
+    Capture(Capture),
 }
 
 /// Bytes of one direction that follow each other.
@@ -126,10 +126,9 @@ pub(crate) fn open(path: &Path, format: Format) -> Result<Source, Failure> {
     let mut reader = BufReader::new(Cursor::new(head).chain(reader));
     match format {
         Format::Pcap | Format::Pcapng => {
-            let frames = pcap::frames(reader, format == Format::Pcapng);
-            return match frames {
-                Ok(frames) => Ok(Source::Frames(frames)),
-                Err(text) => Err(Failure::Usage(format!("{name}: {text}"))),
+            return match Capture::new(reader) {
+                Ok(capture) => Ok(Source::Capture(capture)),
+                Err(error) => Err(Failure::Usage(format!("{name}: {error}"))),
             };
         }
         Format::Raw | Format::Hex | Format::Auto => {}
@@ -138,7 +137,7 @@ pub(crate) fn open(path: &Path, format: Format) -> Result<Source, Failure> {
     reader.read_to_end(&mut bytes).map_err(failed)?;
     let explain = |text: &str| Failure::Usage(format!("{name}: {text}"));
     if bytes.is_empty() {
-        return Err(explain("is empty"));
+        return Ok(Source::Empty);
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return Err(explain("is compressed; unpack it with gunzip first"));
@@ -175,10 +174,9 @@ fn is_text(bytes: &[u8]) -> bool {
 /// Hex text holds AJP, or whole frames as `tshark -x` prints them.
 fn hex(text: &[u8]) -> Result<Source, String> {
     let blocks = hextext::blocks(&String::from_utf8_lossy(text))?;
-    let is_frame = |block: &Vec<u8>| segment::of_ethernet(block).is_some();
+    let is_frame = |block: &Vec<u8>| Capture::is_ethernet_tcp(block);
     if blocks.iter().any(is_frame) {
-        let frames = blocks.into_iter().map(|data| Ok(Frame::without_time(data)));
-        return Ok(Source::Frames(Box::new(frames)));
+        return Ok(Source::Capture(Capture::of_ethernet(blocks)));
     }
     Stream::cut(&blocks.concat())
         .map(Source::Stream)

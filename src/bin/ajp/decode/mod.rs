@@ -2,32 +2,26 @@
 //!
 //! - `input`: what a file holds; raw bytes and their direction.
 //! - `hextext`: hex dumps back to bytes.
-//! - `pcap`: frames out of pcap and pcapng files.
-//! - `segment`: TCP segments out of frames.
-//! - `reassembly`: segments to streams, and what is missing in them.
-//! - `connections`: which streams are AJP, and their packets.
 //! - `sink`: where the packets go.
-//! - `printer`: the sink that prints them.
+//! - `printer`, `json`: the sinks that print them.
 //!
 //! What may not live here: anything of the rest of the tool. The example `decode` is made of
 //! this module alone.
 
-mod connections;
 mod hextext;
 mod input;
-mod pcap;
+mod json;
 mod printer;
-mod reassembly;
-mod segment;
 mod sink;
 
 use ajp::dump::Dump;
+use ajp::dump::capture::Event;
 use ajp::wire::Direction;
 use clap::ValueEnum;
-use connections::Connections;
 #[allow(unused_imports, reason = "the example needs only some of it")]
 pub(crate) use input::Failure as SinkFailure;
 use input::{Failure, Source, Turn};
+use json::JsonPrinter;
 use printer::{Printer, View};
 #[allow(unused_imports, reason = "the example needs only some of it")]
 pub(crate) use sink::Sink;
@@ -47,6 +41,9 @@ pub(crate) struct Args {
     /// Show secrets, cookies and session ids
     #[arg(long)]
     reveal: bool,
+    /// One JSON object on each line
+    #[arg(long, conflicts_with_all = ["verbose", "hex"])]
+    json: bool,
 }
 
 /// Files to read packets from.
@@ -80,6 +77,14 @@ enum Format {
 
 /// Prints the packets of all files; `program` stands before errors.
 pub(crate) fn run(program: &'static str, args: &Args) -> ExitCode {
+    if args.json {
+        let mut printer = JsonPrinter::new(args.reveal);
+        let result = args.recordings.read(&mut printer);
+        let result = result.and_then(|()| printer.flush());
+        return ended(program, result, printer.errors(), || {
+            let _ = printer.flush();
+        });
+    }
     let mut printer = Printer::new(
         program,
         View {
@@ -89,13 +94,26 @@ pub(crate) fn run(program: &'static str, args: &Args) -> ExitCode {
         },
     );
     let result = args.recordings.read(&mut printer);
-    match result.and_then(|()| printer.flush()) {
+    let result = result.and_then(|()| printer.flush());
+    ended(program, result, printer.errors(), || {
+        let _ = printer.flush();
+    })
+}
+
+/// The exit code; `flush` brings out what was printed before an error is told.
+fn ended(
+    program: &str,
+    result: Result<(), Failure>,
+    errors: u64,
+    flush: impl FnOnce(),
+) -> ExitCode {
+    match result {
         Err(Failure::Usage(text)) => {
-            let _ = printer.flush();
+            flush();
             eprintln!("{program}: {text}");
             ExitCode::from(2)
         }
-        Ok(()) if printer.errors() > 0 => ExitCode::from(1),
+        Ok(()) if errors > 0 => ExitCode::from(1),
         // With the output closed, whoever read it has seen enough.
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
     }
@@ -108,6 +126,15 @@ impl Recordings {
         for path in &self.files {
             sources.push((path.display().to_string(), input::open(path, self.format)?));
         }
+        // Of two directions one may have said nothing.
+        let is_empty = |(_, source): &(String, Source)| matches!(source, Source::Empty);
+        if let [(name, Source::Empty)] = &sources[..] {
+            return Err(Failure::Usage(format!("{name}: is empty")));
+        }
+        if sources.iter().all(is_empty) {
+            return Err(Failure::Usage("all files are empty".to_owned()));
+        }
+        sources.retain(|source| !is_empty(source));
         if let [(_, Source::Stream(one)), (_, Source::Stream(other))] = &sources[..] {
             if let (Some(from), Some(to)) = (one.direction(), other.direction()) {
                 if from != to {
@@ -121,25 +148,45 @@ impl Recordings {
                 sink.file(&name)?;
             }
             match source {
+                Source::Empty => {}
                 Source::Stream(stream) => turns(stream.turns(), sink)?,
-                Source::Frames(frames) => {
-                    let mut connections = Connections::new(&self.port);
-                    for frame in frames {
-                        match frame {
-                            Ok(frame) => connections.frame(&frame, sink)?,
-                            Err(text) => {
-                                sink.error(&format!("{name}: {text}"))?;
-                                break;
-                            }
-                        }
+                Source::Capture(capture) => {
+                    for event in capture.with_ports(&self.port) {
+                        self.event(event, &name, sink)?;
                     }
-                    connections.finish(&name, sink)?;
                 }
             }
         }
         Ok(())
     }
+
+    /// What was found in the capture of this name.
+    fn event(&self, event: Event, name: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+        match event {
+            Event::Connection {
+                number,
+                web_server,
+                container,
+                from_start,
+            } => sink.begin(number, web_server, container, from_start),
+            Event::Packet { number, record } => sink.record(Some(number), &record),
+            Event::Closed { number, time, text } => sink.remark(number, time, &text),
+            Event::Problem(text) if text == NO_AJP => {
+                let hint = if self.port.is_empty() {
+                    "--port names a port whose connections are AJP whatever they look like"
+                } else {
+                    "without --port every TCP connection is looked at"
+                };
+                sink.error(&format!("{name}: {text}; {hint}"))
+            }
+            Event::Problem(text) => sink.error(&format!("{name}: {text}")),
+            _ => Ok(()),
+        }
+    }
 }
+
+/// What a capture without AJP says.
+const NO_AJP: &str = "no AJP connection found";
 
 /// One file: one direction, or packets of both in their order.
 fn turns(turns: &[Turn], sink: &mut impl Sink) -> Result<(), Failure> {

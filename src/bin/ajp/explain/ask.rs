@@ -10,6 +10,7 @@ use ajp::mapping::write_forward_request;
 use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
 use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, Method, Request};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::target::Target;
@@ -27,6 +28,8 @@ pub(super) struct Question<'a> {
     pub(super) headers: &'a http::HeaderMap,
     /// Reads packets of any size, so that too large ones are seen and told.
     pub(super) config: PoolConfig,
+    /// Whether a packet of ColdFusion's dialect came.
+    pub(super) is_coldfusion: AtomicBool,
 }
 
 /// How the container took a request.
@@ -40,6 +43,9 @@ pub(super) struct Answer {
     /// The length of the Forward Request.
     pub(super) head: u64,
 }
+
+/// Type of a packet that Adobe's containers send and AJP/1.3 does not have.
+const COLDFUSION: u8 = 0x0f;
 
 impl Answer {
     /// 403 as containers refuse a secret or an attribute.
@@ -68,7 +74,11 @@ impl Question<'_> {
         let pool = Pool::new(watch.connector(self.target.address.clone()), config);
         let mut request = self.request(padding);
         request.extensions_mut().insert(facts);
-        let response = Client::for_own_requests(pool).send(request).await?;
+        let response = Client::for_own_requests(pool).send(request).await;
+        if is_coldfusion(&watch.first_bytes()) {
+            self.is_coldfusion.store(true, Ordering::Relaxed);
+        }
+        let response = response?;
         let status = response.status().as_u16();
         let mut body = response.into_body();
         let mut len = 0u64;
@@ -118,6 +128,18 @@ impl Question<'_> {
         }
         request
     }
+}
+
+/// Whether a packet of that type is among the first that came.
+fn is_coldfusion(mut bytes: &[u8]) -> bool {
+    while let [0x41, 0x42, high, low, rest @ ..] = bytes {
+        if rest.first() == Some(&COLDFUSION) {
+            return true;
+        }
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        bytes = rest.get(len..).unwrap_or_default();
+    }
+    false
 }
 
 fn note(answer: &mut Answer, record: &Record) {

@@ -1,5 +1,6 @@
 //! `ajp explain`: why a container does not answer as it should.
 //!
+//! - `addresses`: a host with several.
 //! - `raw`: what the port says to a few bytes of AJP, HTTP and TLS.
 //! - `ask`: requests, and how the container took them.
 //! - `refusal`: the three causes of 403.
@@ -7,6 +8,7 @@
 //! - `verdict`: what all of it comes to, in words.
 //! - `report`: the text.
 
+mod addresses;
 mod ask;
 mod raw;
 mod refusal;
@@ -28,7 +30,12 @@ use clap::Args;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use raw::Reply;
 use report::{Report, Verdict};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// How many times as long a container may take that answers late.
+const PATIENCE: u32 = 2;
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -38,12 +45,15 @@ Examples:
   ajp explain --secret-file /etc/ajp.secret ajp://127.0.0.1/app/login
   ajp explain --attr SHIB_mail=bob@app.example ajp://127.0.0.1/app/
   ajp explain --packet-size 65536 ajp://127.0.0.1/app/
+  ajp explain --keep-alive 60s ajp://127.0.0.1/app/      who closes first?
 
 It sends CPing and a handful of requests like the one described by the arguments: with and
 without its attributes, with a wrong secret, and with a head of exactly the packet size. The
 container's log shows them. Tells apart: a port where nobody listens, where nobody answers or
 where something else speaks; a secret that is missing or wrong, a request attribute that is not
-allowed, an application that says 403; and packet sizes that differ.
+allowed, an application that says 403; packet sizes that differ; a container short of threads; one
+of several addresses that is dead; TLS or the PROXY protocol in front; ColdFusion's dialect; and with
+--keep-alive who closes idle connections first.
 
 {CODES}
 Here 22 is an application that answers 403."
@@ -69,6 +79,16 @@ pub(crate) struct ExplainArgs {
     /// Packet size that the web server uses
     #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = values::packet_size)]
     packet_size: PacketSize,
+    /// How long the web server keeps idle connections (ttl, connection_pool_timeout): waits as
+    /// long, to see who closes first
+    #[arg(long, value_name = "TIME", value_parser = values::nonzero)]
+    keep_alive: Option<Duration>,
+    /// An address that the host has, in place of what DNS says; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    resolve: Vec<SocketAddr>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
     /// Longest time for each step
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::nonzero)]
     timeout: Duration,
@@ -85,7 +105,12 @@ impl ExplainArgs {
         let secret = self.secret.read()?;
         let mut report = Report::default();
         let verdict = self.diagnose(&mut report, secret.as_ref()).await?;
-        ui::print(&report.text(&self.target.to_string(), &verdict))?;
+        let target = self.target.to_string();
+        ui::print(&if self.json {
+            report.json(&target, &verdict)
+        } else {
+            report.text(&target, &verdict)
+        })?;
         Ok(verdict.exit)
     }
 
@@ -94,6 +119,7 @@ impl ExplainArgs {
         report: &mut Report,
         secret: Option<&Secret>,
     ) -> Result<Verdict, Failure> {
+        addresses::look(self, report).await;
         let reply = match self.cping(report).await {
             Ok(reply) => reply,
             Err(verdict) => return Ok(verdict),
@@ -105,6 +131,12 @@ impl ExplainArgs {
             Ok(answer) => answer,
             Err(error) => {
                 report.step("request", chain(&error));
+                if question.is_coldfusion.load(Ordering::Relaxed) {
+                    return Ok(verdict::coldfusion());
+                }
+                if let Reply::Late(time) = reply {
+                    return Ok(verdict::starved(time));
+                }
                 return Ok(match error.kind() {
                     ErrorKind::UriTooLong | ErrorKind::HeadTooLarge => {
                         verdict::head_too_large(&error)
@@ -118,6 +150,9 @@ impl ExplainArgs {
             }
         };
         report.step("request", shown(answer));
+        if let Reply::Late(time) = reply {
+            return Ok(verdict::starved(time));
+        }
         if !matches!(reply, Reply::Pong(_)) {
             report.remark(verdict::NO_CPING);
         }
@@ -132,6 +167,9 @@ impl ExplainArgs {
         }
         self.secret_is_checked(report, &question, secret).await?;
         if let Some(verdict) = self.size(report, &question, secret).await? {
+            return Ok(verdict);
+        }
+        if let Some(verdict) = self.closes_first(report).await {
             return Ok(verdict);
         }
         Ok(verdict::fine(answer.status))
@@ -149,18 +187,57 @@ impl ExplainArgs {
             }
         };
         report.step("connect", format!("in {}", millis(start.elapsed())));
-        let reply = raw::cping(stream, self.timeout).await;
+        let mut reply = raw::cping(stream, self.timeout).await;
+        if matches!(reply, Reply::Silence) {
+            // A container whose threads are all busy answers when one is free.
+            if let Ok(stream) = raw::connect(address, self.timeout).await {
+                let patience = self.timeout.saturating_mul(PATIENCE);
+                if let Reply::Pong(time) = raw::cping(stream, patience).await {
+                    reply = Reply::Late(time);
+                }
+            }
+        }
         let text = match &reply {
             Reply::Pong(time) => format!("CPong after {}", millis(*time)),
+            Reply::Late(time) => format!(
+                "none within {:?}; on a second connection CPong after {}",
+                self.timeout,
+                millis(*time)
+            ),
             Reply::Bytes(bytes) => format!("answered with \"{}\"", bytes.escape_ascii()),
             Reply::Closed => "the connection was closed".to_owned(),
             Reply::Silence => format!("no answer within {:?}", self.timeout),
         };
         report.step("cping", text);
         if let Reply::Bytes(bytes) = &reply {
+            if let [0x41, 0x42, _, _, 0x0f, ..] = bytes[..] {
+                return Err(verdict::coldfusion());
+            }
             return Err(verdict::other_protocol(guess::protocol(bytes).as_deref()));
         }
         Ok(reply)
+    }
+
+    /// Who closes idle connections first, if that is to be found out.
+    async fn closes_first(&self, report: &mut Report) -> Option<Verdict> {
+        let ours = self.keep_alive?;
+        let stream = raw::connect(&self.target.address, self.timeout)
+            .await
+            .ok()?;
+        match raw::closed_after(stream, ours).await {
+            Ok(Some(theirs)) => {
+                report.step("idle", format!("closed after {}", millis(theirs)));
+                Some(verdict::closes_first(theirs, ours))
+            }
+            Ok(None) => {
+                report.step("idle", format!("still open after {ours:?}"));
+                None
+            }
+            Err(error) => {
+                report.step("idle", error.to_string());
+                None
+            }
+        }
     }
 
     /// Whether HTTP or TLS is spoken where AJP is not.
@@ -183,6 +260,12 @@ impl ExplainArgs {
             return Some(verdict::other_protocol(guess::protocol(bytes).as_deref()));
         }
         report.step("tls", "no answer");
+        let stream = raw::connect(address, self.timeout).await.ok()?;
+        if let Reply::Pong(_) = raw::proxied_cping(stream, self.timeout).await {
+            report.step("proxy", "CPong, behind a header of the PROXY protocol");
+            return Some(verdict::proxy_protocol());
+        }
+        report.step("proxy", "no answer");
         None
     }
 
@@ -212,6 +295,7 @@ impl ExplainArgs {
             config: PoolConfig::default()
                 .with_packet_size(PacketSize::MAX)
                 .with_timeouts(timeouts),
+            is_coldfusion: AtomicBool::new(false),
         }
     }
 }

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 pub(super) enum Reply {
     /// CPong, and how long it took.
     Pong(Duration),
+    /// CPong, but only with more patience than a web server has.
+    Late(Duration),
     /// Other bytes.
     Bytes(Vec<u8>),
     /// The end of the connection.
@@ -34,6 +36,34 @@ pub(super) async fn cping(stream: Transport, limit: Duration) -> Reply {
     match ask(stream, &CPING, CPONG.len(), limit).await {
         Reply::Bytes(bytes) if bytes == CPONG => Reply::Pong(start.elapsed()),
         other => other,
+    }
+}
+
+/// Sends CPing behind a header of the PROXY protocol, as load balancers put it there.
+pub(super) async fn proxied_cping(stream: Transport, limit: Duration) -> Reply {
+    let question = [&b"PROXY UNKNOWN\r\n"[..], &CPING].concat();
+    let start = Instant::now();
+    match ask(stream, &question, CPONG.len(), limit).await {
+        Reply::Bytes(bytes) if bytes == CPONG => Reply::Pong(start.elapsed()),
+        other => other,
+    }
+}
+
+/// After what time an idle connection that has answered CPing is closed; `None`: not within the
+/// limit. `Err` when there is no such connection.
+pub(super) async fn closed_after(
+    mut stream: Transport,
+    limit: Duration,
+) -> io::Result<Option<Duration>> {
+    let mut answer = [0; CPONG.len()];
+    stream.write_all(&CPING).await?;
+    stream.flush().await?;
+    stream.read_exact(&mut answer).await?;
+    let start = Instant::now();
+    match timeout(limit, stream.read(&mut answer)).await {
+        Err(_) => Ok(None),
+        // Also bytes that nobody asked for end its use.
+        Ok(_) => Ok(Some(start.elapsed())),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ask::Question;
 use super::report::{Report, Verdict};
 use super::{ExplainArgs, shown, verdict};
-use crate::exit::Failure;
+use crate::exit::{Failure, chain};
 use ajp::Secret;
 use ajp::client::RequestFacts;
 
@@ -24,7 +24,13 @@ impl ExplainArgs {
             return Ok(verdict::secret(secret.is_some(), false));
         }
         let bare = self.facts.facts_without_attributes()?;
-        let answer = question.ask(bare.clone(), secret, 0).await?;
+        let answer = match question.ask(bare.clone(), secret, 0).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                report.step("without", format!("attributes: {}", chain(&error)));
+                return Ok(verdict::no_answer(&error));
+            }
+        };
         report.step("without", format!("attributes: {}", shown(answer)));
         if answer.is_refusal() {
             return Ok(verdict::secret(secret.is_some(), true));
@@ -33,10 +39,17 @@ impl ExplainArgs {
         for attribute in attributes {
             let name = attribute.name.as_str();
             let facts = bare.clone().with_attribute(name, &*attribute.value);
-            let answer = question.ask(facts, secret, 0).await?;
-            report.step("with", format!("{name}: {}", shown(answer)));
-            if answer.is_refusal() {
-                refused.push(name);
+            match question.ask(facts, secret, 0).await {
+                Ok(answer) => {
+                    report.step("with", format!("{name}: {}", shown(answer)));
+                    if answer.is_refusal() {
+                        refused.push(name);
+                    }
+                }
+                Err(error) => {
+                    report.step("with", format!("{name}: {}", chain(&error)));
+                    refused.push(name);
+                }
             }
         }
         Ok(verdict::attributes(&refused))
@@ -52,23 +65,30 @@ impl ExplainArgs {
         let wrong = Secret::new("ajp explain: a wrong secret").ok();
         // Without a secret of ours it was answered: it can only be unknown whether one is
         // looked at when one is sent.
-        let answer = question.ask(self.facts.facts()?, wrong.as_ref(), 0).await?;
-        let is_checked = answer.is_refusal();
-        let text = match (is_checked, secret.is_some()) {
-            (true, true) => "right; a wrong one is refused",
-            (true, false) => "none is demanded, but a wrong one is refused",
-            (false, _) => "not looked at: a wrong one is answered alike",
+        let answer = question.ask(self.facts.facts()?, wrong.as_ref(), 0).await;
+        // flup closes without a word; what was found out before stands all the same.
+        let how = match &answer {
+            Ok(answer) if answer.is_refusal() => Some("a wrong one is refused".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(format!("on a wrong one: {}", chain(error))),
+        };
+        let is_checked = how.is_some();
+        let text = match (how, secret.is_some()) {
+            (Some(how), true) => format!("right; {how}"),
+            (Some(how), false) => format!("none is demanded; {how}"),
+            (None, _) => "not looked at: a wrong one is answered alike".to_owned(),
         };
         report.step("secret", text);
         if !is_checked {
             report.remark(verdict::NO_SECRET);
         }
         let facts = RequestFacts::own_request().with_attribute(UNKNOWN, "1");
-        let answer = question.ask(facts, secret, 0).await?;
-        let text = if answer.is_refusal() {
-            "those that are not allowed are refused with 403"
-        } else {
-            "any name is taken, or dropped without a word"
+        let text = match question.ask(facts, secret, 0).await {
+            Ok(answer) if answer.is_refusal() => {
+                "those that are not allowed are refused with 403".to_owned()
+            }
+            Ok(_) => "any name is taken, or dropped without a word".to_owned(),
+            Err(error) => format!("those that are not allowed: {}", chain(&error)),
         };
         report.step("attributes", text);
         Ok(())

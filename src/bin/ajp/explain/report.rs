@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::ui;
+use serde_json::json;
 use std::fmt::Write;
 
 /// The steps in their order, and remarks that are no failure.
@@ -49,6 +50,21 @@ impl Report {
 
     pub(super) fn remark(&mut self, text: impl Into<String>) {
         self.remarks.push(text.into());
+    }
+
+    pub(super) fn json(&self, target: &str, verdict: &Verdict) -> String {
+        let steps = self.steps.iter();
+        let steps = steps.map(|(name, what)| json!({ "step": name, "seen": what }));
+        let value = json!({
+            "target": target,
+            "steps": steps.collect::<Vec<_>>(),
+            "verdict": verdict.what,
+            "exit": verdict.exit as u8,
+            "why": verdict.why,
+            "do": verdict.todo,
+            "notes": self.remarks,
+        });
+        format!("{value:#}\n")
     }
 
     pub(super) fn text(&self, target: &str, verdict: &Verdict) -> String {

@@ -3,9 +3,11 @@
 use super::raw::Reply;
 use super::report::Verdict;
 use crate::exit::{Exit, chain, exit_of};
+use crate::values::millis;
 use ajp::client::{Address, Error};
 use ajp::wire::PacketSize;
 use std::io;
+use std::time::Duration;
 
 pub(super) const NO_CPING: &str = "CPing is not answered, requests are: turn it off in the web \
     server (no ping= in httpd, no ping_mode in mod_jk)";
@@ -36,7 +38,92 @@ pub(super) fn no_connection(address: &Address, error: &io::Error) -> Verdict {
     }
 }
 
+/// CPing is answered, but late.
+pub(super) fn starved(time: Duration) -> Verdict {
+    Verdict::new(
+        Exit::Timeout,
+        "the container is short of threads: connections are accepted, and answered late",
+    )
+    .why(format!(
+        "CPong took {}, the connection none of it",
+        millis(time)
+    ))
+    .why("CPing needs no more than a thread that is free, and no application")
+    .todo("look at a thread dump: what do all threads of the connector (ajp-nio-...) wait for?")
+    .todo(
+        "raise maxThreads of the <Connector>, or let the web server send fewer requests at a \
+         time: web servers x processes x max= below maxThreads",
+    )
+    .todo("until then the web server's ping= or ping_timeout must be longer than this")
+}
+
+/// A host with several addresses, of which some answer.
+pub(super) fn some_addresses(dead: &[String], alive: &[String]) -> String {
+    format!(
+        "the host has several addresses: {} does not answer, {} does; a web server that takes the \
+         first one loses time or fails, so write the address that answers, or bind the connector \
+         to the other one too (address=)",
+        dead.join(", "),
+        alive.join(", ")
+    )
+}
+
+/// Idle connections that the container closes first.
+pub(super) fn closes_first(theirs: Duration, ours: Duration) -> Verdict {
+    Verdict::new(
+        Exit::No,
+        "the container closes idle connections before the web server does",
+    )
+    .why(format!(
+        "an idle connection was closed after {}, and the web server keeps it for {}",
+        millis(theirs),
+        millis(ours)
+    ))
+    .why("a request that is sent while the container closes is lost; a POST is not sent again")
+    .todo(format!(
+        "let the web server close first: ttl={0} smax=0 in httpd, connection_pool_timeout={0} in \
+         mod_jk",
+        theirs.as_secs().saturating_sub(1).max(1)
+    ))
+    .todo(
+        "or raise keepAliveTimeout of the <Connector>, which is connectionTimeout unless it is set",
+    )
+}
+
+/// A header of the PROXY protocol is expected before AJP.
+pub(super) fn proxy_protocol() -> Verdict {
+    Verdict::new(
+        Exit::Protocol,
+        "the port expects the PROXY protocol before AJP",
+    )
+    .why("CPing alone is not answered, behind a header of the PROXY protocol it is")
+    .todo(
+        "web servers send no such header: turn it off for this port in the load balancer or relay",
+    )
+    .todo("AJP carries the client's address itself, so nothing is lost without it")
+}
+
+/// Packets that only Adobe's containers send.
+pub(super) fn coldfusion() -> Verdict {
+    Verdict::new(
+        Exit::Protocol,
+        "the container speaks ColdFusion's dialect of AJP",
+    )
+    .why("it answers with a packet of type 0x0F, which AJP/1.3 does not have")
+    .todo("use the connector that Adobe ships (wsconfig), or the container's HTTP port")
+    .todo("no other web server understands these packets: they take them for broken ones")
+}
+
 pub(super) fn other_protocol(protocol: Option<&str>) -> Verdict {
+    if protocol == Some("TLS") {
+        return Verdict::new(Exit::Protocol, "the port speaks TLS, not AJP")
+            .why("what it answers with is a record of TLS")
+            .todo("take the port of the AJP connector: it has no TLS of its own")
+            .todo(
+                "or AJP is inside of it (stunnel, a service mesh): connect through the other end \
+                 of the tunnel",
+            );
+    }
     let what = match protocol {
         Some(name) => format!("the port speaks {name}, not AJP"),
         None => "the port does not speak AJP".to_owned(),
@@ -61,7 +148,11 @@ pub(super) fn no_answer(error: &Error) -> Verdict {
             "the connector answers CPing, and breaks off the request",
         )
         .why(chain(error))
-        .todo("look into the log of the container"),
+        .todo("look into the log of the container")
+        .todo(
+            "some containers (flup) close on a secret that is missing or wrong: --secret-file \
+             gives it, --no-secret leaves it out",
+        ),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const MAX_PENDING: usize = 1 << 20;
 
 /// A part of a stream.
-pub(crate) enum Part {
+pub(super) enum Part {
     Data(Vec<u8>),
     /// So many bytes were not captured.
     Gap(u64),
@@ -15,7 +15,7 @@ pub(crate) enum Part {
 }
 
 #[derive(Default)]
-pub(crate) struct Half {
+pub(super) struct Half {
     /// Sequence number of the next byte, once any is known.
     next: Option<u32>,
     /// Bytes before `next`, counted from the first one known.
@@ -26,17 +26,17 @@ pub(crate) struct Half {
     fin: Option<u64>,
     closed: bool,
     /// Whether the first byte of the connection is known.
-    pub(crate) from_start: bool,
+    pub(super) from_start: bool,
 }
 
 impl Half {
-    pub(crate) fn syn(&mut self, sequence: u32) {
+    pub(super) fn syn(&mut self, sequence: u32) {
         self.next = Some(sequence.wrapping_add(1));
         self.from_start = true;
     }
 
     /// Whether a SYN begins another connection than this one.
-    pub(crate) fn is_other_syn(&self, sequence: u32) -> bool {
+    pub(super) fn is_other_syn(&self, sequence: u32) -> bool {
         let same = sequence.wrapping_add(1);
         self.position > 0 || self.closed || self.next.is_some_and(|next| next != same)
     }
@@ -58,7 +58,7 @@ impl Half {
     }
 
     /// Takes a segment's data and hands out what is in order now.
-    pub(crate) fn data(&mut self, sequence: u32, data: &[u8], fin: bool, out: &mut Vec<Part>) {
+    pub(super) fn data(&mut self, sequence: u32, data: &[u8], fin: bool, out: &mut Vec<Part>) {
         if self.next.is_none() && (fin || !data.is_empty()) {
             self.next = Some(sequence);
         }
@@ -99,7 +99,7 @@ impl Half {
 
     /// The other side has received everything before this number. What is missing by then
     /// the capture has lost.
-    pub(crate) fn acknowledged(&mut self, sequence: u32, out: &mut Vec<Part>) {
+    pub(super) fn acknowledged(&mut self, sequence: u32, out: &mut Vec<Part>) {
         if self.next.is_none() {
             return;
         }
@@ -114,7 +114,7 @@ impl Half {
     }
 
     /// No more segments come.
-    pub(crate) fn end(&mut self, out: &mut Vec<Part>) {
+    pub(super) fn end(&mut self, out: &mut Vec<Part>) {
         while !self.pending.is_empty() {
             self.give_up(out);
         }
@@ -124,7 +124,7 @@ impl Half {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 

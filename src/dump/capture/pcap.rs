@@ -1,6 +1,5 @@
 //! Frames out of pcap and pcapng files, read as a stream.
 
-use super::input::Frames;
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
@@ -8,15 +7,15 @@ use std::time::Duration;
 const MAX_FRAME: u32 = 1 << 24;
 
 /// One captured frame.
-pub(crate) struct Frame {
+pub(super) struct Frame {
     /// Since 1970; `None` when the file tells none.
-    pub(crate) time: Option<Duration>,
-    pub(crate) link: u32,
-    pub(crate) data: Vec<u8>,
+    pub(super) time: Option<Duration>,
+    pub(super) link: u32,
+    pub(super) data: Vec<u8>,
 }
 
 impl Frame {
-    pub(crate) fn without_time(data: Vec<u8>) -> Self {
+    pub(super) fn without_time(data: Vec<u8>) -> Self {
         let link = super::segment::ETHERNET;
         Self {
             time: None,
@@ -26,8 +25,11 @@ impl Frame {
     }
 }
 
+/// Frames as they come, up to the first error.
+pub(super) type Frames = Box<dyn Iterator<Item = Result<Frame, String>>>;
+
 /// The frames of a capture file.
-pub(crate) fn frames(mut reader: impl Read + 'static, ng: bool) -> Result<Frames, String> {
+pub(super) fn frames(mut reader: impl Read + 'static, ng: bool) -> Result<Frames, String> {
     if ng {
         let mut file = Ng {
             reader,

@@ -1,13 +1,12 @@
 //! Which TCP connections are AJP, and their packets in the order of the capture.
 
-use super::input::Failure;
+use super::Event as Found;
 use super::pcap::Frame;
 use super::reassembly::{Half, Part};
 use super::segment::{self, Parsed, Segment};
-use super::sink::Sink;
-use ajp::dump::{Dump, guess_direction};
-use ajp::wire::Direction;
-use std::collections::HashMap;
+use crate::dump::{Dump, guess_direction};
+use crate::wire::Direction;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ const MAX_HELD: usize = 1 << 18;
 /// Both ends of a connection, the smaller first.
 type Key = [SocketAddr; 2];
 
-pub(crate) struct Connections<'a> {
-    ports: &'a [u16],
+pub(super) struct Connections {
+    ports: Vec<u16>,
     open: HashMap<Key, Connection>,
     /// The time of the first frame.
     start: Option<Duration>,
@@ -60,10 +59,10 @@ struct Event {
     part: Part,
 }
 
-impl<'a> Connections<'a> {
-    pub(crate) fn new(ports: &'a [u16]) -> Self {
+impl Connections {
+    pub(super) fn new(ports: &[u16]) -> Self {
         Self {
-            ports,
+            ports: ports.to_vec(),
             open: HashMap::new(),
             start: None,
             numbered: 0,
@@ -72,23 +71,21 @@ impl<'a> Connections<'a> {
         }
     }
 
-    pub(crate) fn frame(&mut self, frame: &Frame, sink: &mut impl Sink) -> Result<(), Failure> {
+    pub(super) fn frame(&mut self, frame: &Frame, out: &mut VecDeque<Found>) {
         let time = frame.time.map(|time| {
             let start = *self.start.get_or_insert(time);
             time.saturating_sub(start)
         });
         match segment::parse(frame.link, &frame.data) {
-            Parsed::Tcp(segment) => self.segment(&segment, time, sink),
+            Parsed::Tcp(segment) => self.segment(&segment, time, out),
             Parsed::Fragment => {
                 self.fragments = self.fragments.saturating_add(1);
-                Ok(())
             }
             Parsed::UnknownLink => {
                 let count = self.unknown_links.entry(frame.link).or_default();
                 *count = count.saturating_add(1);
-                Ok(())
             }
-            Parsed::Other => Ok(()),
+            Parsed::Other => {}
         }
     }
 
@@ -96,11 +93,11 @@ impl<'a> Connections<'a> {
         &mut self,
         segment: &Segment<'_>,
         time: Option<Duration>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Failure> {
+        out: &mut VecDeque<Found>,
+    ) {
         let ports = [segment.from.port(), segment.to.port()];
         if !self.ports.is_empty() && !ports.iter().any(|port| self.ports.contains(port)) {
-            return Ok(());
+            return;
         }
         let (key, from) = if segment.from <= segment.to {
             ([segment.from, segment.to], End::First)
@@ -111,14 +108,13 @@ impl<'a> Connections<'a> {
             let old = self.open.get(&key);
             if old.is_some_and(|old| old.over || old.half(from).is_other_syn(segment.sequence)) {
                 if let Some(mut old) = self.open.remove(&key) {
-                    self.end(&key, &mut old, time, sink)?;
+                    self.end(&key, &mut old, time, out);
                 }
             }
         }
         let mut connection = self.open.remove(&key).unwrap_or_default();
-        let result = self.follow(&key, &mut connection, from, segment, time, sink);
+        self.follow(&key, &mut connection, from, segment, time, out);
         self.open.insert(key, connection);
-        result
     }
 
     fn follow(
@@ -128,10 +124,10 @@ impl<'a> Connections<'a> {
         from: End,
         segment: &Segment<'_>,
         time: Option<Duration>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Failure> {
+        out: &mut VecDeque<Found>,
+    ) {
         if connection.over {
-            return Ok(());
+            return;
         }
         let mut sequence = segment.sequence;
         if segment.syn {
@@ -145,24 +141,27 @@ impl<'a> Connections<'a> {
                 .half_mut(from.other())
                 .acknowledged(ack, &mut parts);
         }
-        self.parts(key, connection, from.other(), parts, time, sink)?;
+        self.parts(key, connection, from.other(), parts, time, out);
         let mut parts = Vec::new();
         let half = connection.half_mut(from);
         half.data(sequence, segment.data, segment.fin, &mut parts);
-        self.parts(key, connection, from, parts, time, sink)?;
+        self.parts(key, connection, from, parts, time, out);
         if segment.rst {
-            self.end(key, connection, time, sink)?;
+            self.end(key, connection, time, out);
             if let State::Ajp {
                 number, web_server, ..
             } = &connection.state
             {
                 let text = format!("{} reset the connection", who(from, *web_server));
-                sink.remark(*number, time, &text)?;
+                out.push_back(Found::Closed {
+                    number: *number,
+                    time,
+                    text,
+                });
             }
         } else if connection.halves.iter().all(Half::is_closed) {
-            self.end(key, connection, time, sink)?;
+            self.end(key, connection, time, out);
         }
-        Ok(())
     }
 
     fn parts(
@@ -172,18 +171,18 @@ impl<'a> Connections<'a> {
         from: End,
         parts: Vec<Part>,
         time: Option<Duration>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Failure> {
+        out: &mut VecDeque<Found>,
+    ) {
         for part in parts {
             let event = Event { from, time, part };
             let web_server = match &mut connection.state {
-                State::Other => return Ok(()),
+                State::Other => return,
                 State::Ajp {
                     dump,
                     number,
                     web_server,
                 } => {
-                    show(dump, *number, *web_server, event, sink)?;
+                    show(dump, *number, *web_server, event, out);
                     continue;
                 }
                 State::Undecided { held, len } => {
@@ -194,16 +193,15 @@ impl<'a> Connections<'a> {
                     held.push(event);
                     if web_server.is_none() && *len > MAX_HELD {
                         connection.state = State::Other;
-                        return Ok(());
+                        return;
                     }
                     web_server
                 }
             };
             if let Some(web_server) = web_server {
-                self.begin(key, connection, web_server, sink)?;
+                self.begin(key, connection, web_server, out);
             }
         }
-        Ok(())
     }
 
     /// Which end is the web server, if this part of the connection tells.
@@ -227,8 +225,8 @@ impl<'a> Connections<'a> {
         key: &Key,
         connection: &mut Connection,
         web_server: End,
-        sink: &mut impl Sink,
-    ) -> Result<(), Failure> {
+        out: &mut VecDeque<Found>,
+    ) {
         self.numbered = self.numbered.saturating_add(1);
         let from_start = connection.halves.iter().all(|half| half.from_start);
         let mut dump = if from_start {
@@ -241,10 +239,15 @@ impl<'a> Connections<'a> {
             End::First => (first, second),
             End::Second => (second, first),
         };
-        sink.begin(self.numbered, *from, *to, from_start)?;
+        out.push_back(Found::Connection {
+            number: self.numbered,
+            web_server: *from,
+            container: *to,
+            from_start,
+        });
         if let State::Undecided { held, .. } = &mut connection.state {
             for event in held.drain(..) {
-                show(&mut dump, self.numbered, web_server, event, sink)?;
+                show(&mut dump, self.numbered, web_server, event, out);
             }
         }
         connection.state = State::Ajp {
@@ -252,7 +255,6 @@ impl<'a> Connections<'a> {
             number: self.numbered,
             web_server,
         };
-        Ok(())
     }
 
     fn end(
@@ -260,59 +262,50 @@ impl<'a> Connections<'a> {
         key: &Key,
         connection: &mut Connection,
         time: Option<Duration>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Failure> {
+        out: &mut VecDeque<Found>,
+    ) {
         if std::mem::replace(&mut connection.over, true) {
-            return Ok(());
+            return;
         }
         for from in [End::First, End::Second] {
             let mut parts = Vec::new();
             connection.half_mut(from).end(&mut parts);
-            self.parts(key, connection, from, parts, time, sink)?;
+            self.parts(key, connection, from, parts, time, out);
         }
         if let State::Ajp { dump, number, .. } = &mut connection.state {
             for record in std::mem::take(&mut **dump).finish() {
-                sink.record(Some(*number), &record)?;
+                out.push_back(Found::Packet {
+                    number: *number,
+                    record,
+                });
             }
         }
-        Ok(())
     }
 
     /// The end of the capture.
-    pub(crate) fn finish(mut self, name: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+    pub(super) fn finish(mut self, out: &mut VecDeque<Found>) {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|(key, connection)| (connection.number(), *key));
         for (key, mut connection) in open {
-            self.end(&key, &mut connection, None, sink)?;
+            self.end(&key, &mut connection, None, out);
         }
         if self.fragments > 0 {
             let n = self.fragments;
-            sink.error(&format!("{name}: {n} IP fragments were left out"))?;
+            out.push_back(Found::Problem(format!("{n} IP fragments were left out")));
         }
         for (link, n) in &self.unknown_links {
-            sink.error(&format!(
-                "{name}: {n} frames of link type {link} cannot be read; Ethernet, loopback, raw IP and Linux cooked can"
-            ))?;
+            out.push_back(Found::Problem(format!(
+                "{n} frames of link type {link} cannot be read; Ethernet, loopback, raw IP and Linux cooked can"
+            )));
         }
         if self.numbered == 0 {
-            let hint = if self.ports.is_empty() {
-                "--port names a port whose connections are AJP whatever they look like"
-            } else {
-                "without --port every TCP connection is looked at"
-            };
-            sink.error(&format!("{name}: no AJP connection found; {hint}"))?;
+            let text = "no AJP connection found".to_owned();
+            out.push_back(Found::Problem(text));
         }
-        Ok(())
     }
 }
 
-fn show(
-    dump: &mut Dump,
-    number: u32,
-    web_server: End,
-    event: Event,
-    sink: &mut impl Sink,
-) -> Result<(), Failure> {
+fn show(dump: &mut Dump, number: u32, web_server: End, event: Event, out: &mut VecDeque<Found>) {
     let direction = if event.from == web_server {
         Direction::ToContainer
     } else {
@@ -324,20 +317,23 @@ fn show(
     match event.part {
         Part::Data(data) => {
             for record in dump.feed(direction, &data) {
-                sink.record(Some(number), &record)?;
+                out.push_back(Found::Packet { number, record });
             }
         }
         Part::Gap(missing) => {
             for record in dump.gap(direction, missing) {
-                sink.record(Some(number), &record)?;
+                out.push_back(Found::Packet { number, record });
             }
         }
         Part::Closed => {
             let text = format!("{} closed", who(event.from, web_server));
-            sink.remark(number, event.time, &text)?;
+            out.push_back(Found::Closed {
+                number,
+                time: event.time,
+                text,
+            });
         }
     }
-    Ok(())
 }
 
 fn who(end: End, web_server: End) -> &'static str {

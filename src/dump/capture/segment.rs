@@ -3,10 +3,10 @@
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use std::net::{IpAddr, SocketAddr};
 
-pub(crate) const ETHERNET: u32 = 1;
+pub(super) const ETHERNET: u32 = 1;
 
 /// What a frame holds for us.
-pub(crate) enum Parsed<'a> {
+pub(super) enum Parsed<'a> {
     Tcp(Segment<'a>),
     /// A part of an IP packet.
     Fragment,
@@ -21,19 +21,19 @@ pub(crate) enum Parsed<'a> {
     clippy::struct_excessive_bools,
     reason = "independent flags of the protocol"
 )]
-pub(crate) struct Segment<'a> {
-    pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) sequence: u32,
-    pub(crate) ack: Option<u32>,
-    pub(crate) syn: bool,
-    pub(crate) fin: bool,
-    pub(crate) rst: bool,
-    pub(crate) data: &'a [u8],
+pub(super) struct Segment<'a> {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) sequence: u32,
+    pub(super) ack: Option<u32>,
+    pub(super) syn: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+    pub(super) data: &'a [u8],
 }
 
 /// Takes a frame of a pcap link type apart.
-pub(crate) fn parse(link: u32, data: &[u8]) -> Parsed<'_> {
+pub(super) fn parse(link: u32, data: &[u8]) -> Parsed<'_> {
     let packet = match link {
         // BSD loopback: the family, in the byte order of the host. The IP version says it too.
         0 | 108 => ip(data.get(4..)),
@@ -48,7 +48,7 @@ pub(crate) fn parse(link: u32, data: &[u8]) -> Parsed<'_> {
 }
 
 /// The segment in an Ethernet frame, if there is one.
-pub(crate) fn of_ethernet(data: &[u8]) -> Option<Segment<'_>> {
+pub(super) fn of_ethernet(data: &[u8]) -> Option<Segment<'_>> {
     match parse(ETHERNET, data) {
         Parsed::Tcp(segment) => Some(segment),
         _ => None,
