@@ -175,13 +175,13 @@ impl Client {
     {
         let (parts, body) = request.into_parts();
         let mut body = Some(body);
-        let begun = begin(&parts, &mut body);
+        let prepared = prepare(&parts, &mut body);
         // Not an `async fn`: that would keep room for the request twice.
         async move {
             let mut upload = Upload::default();
-            let sent = match begun {
-                Ok((framing, begun)) => {
-                    upload = begun;
+            let sent = match prepared {
+                Ok((framing, prepared)) => {
+                    upload = prepared;
                     let source = FactsSource::Extensions {
                         own_requests: self.own_requests,
                     };
@@ -244,9 +244,9 @@ pub(super) fn send_with<B>(
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    let begun = begin(parts.borrow(), &mut Some(body));
+    let prepared = prepare(parts.borrow(), &mut Some(body));
     async move {
-        let (framing, mut upload) = begun?;
+        let (framing, mut upload) = prepared?;
         exchange(pool, parts.borrow(), source, framing, &mut upload).await
     }
 }
@@ -266,8 +266,8 @@ async fn exchange(
     let mut first = Progress::NotSent;
     loop {
         let reused = lease.is_reused();
-        let begun = begun(pool, lease, parts, facts, framing, upload);
-        let mut body = begun.map_err(|error| error.after(first))?;
+        let started = start(pool, lease, parts, facts, framing, upload);
+        let mut body = started.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
         let error = match (result, &head) {
@@ -298,8 +298,8 @@ async fn exchange(
     }
 }
 
-/// The exchange, not polled yet. It has the upload unless there is an error.
-fn begun(
+/// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
+fn start(
     pool: &Pool,
     lease: Lease,
     parts: &request::Parts,
@@ -315,7 +315,7 @@ fn begun(
 }
 
 /// Checks a request and takes its body, if that has anything to give.
-fn begin<B>(parts: &request::Parts, body: &mut Option<B>) -> Result<(BodyFraming, Upload), Error>
+fn prepare<B>(parts: &request::Parts, body: &mut Option<B>) -> Result<(BodyFraming, Upload), Error>
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {

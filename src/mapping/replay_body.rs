@@ -273,16 +273,14 @@ where
                     };
                 }
                 // Whoever polls it wakes all who wait.
-                Source::Polled => match waker.take() {
-                    Some(waker) => {
+                Source::Polled => {
+                    if let Some(waker) = waker.take() {
                         shared.waiting.push(waker);
                         return Poll::Pending;
                     }
-                    None => {
-                        drop(shared);
-                        waker = Some(cx.waker().clone());
-                    }
-                },
+                    drop(shared);
+                    waker = Some(cx.waker().clone());
+                }
                 Source::Complete => {
                     shared.source = Source::Complete;
                     return Poll::Ready(None);

@@ -194,6 +194,6 @@ impl fmt::Debug for RequestClaims {
             .field("route", &self.route())
             .field("activation", &self.activation())
             .field("attributes", &attributes)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

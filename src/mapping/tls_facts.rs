@@ -40,8 +40,8 @@ impl TlsFacts {
         let mut rest = self.certificate.as_deref().unwrap_or_default();
         std::iter::from_fn(move || {
             let (_, found) = rest.split_at_checked(find(rest, BEGIN.as_bytes())?)?;
-            let end = find(found, END.as_bytes())?.saturating_add(END.len());
-            let (block, after) = found.split_at_checked(end)?;
+            let end = find(found, END.as_bytes())?;
+            let (block, after) = found.split_at_checked(end.checked_add(END.len())?)?;
             rest = after;
             Some(block)
         })
@@ -166,9 +166,8 @@ fn write_base64(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let byte = |at: usize| u32::from(bytes.get(at).copied().unwrap_or_default());
     let all = byte(0) << 16 | byte(1) << 8 | byte(2);
-    for at in 0..4usize {
-        let digit = all >> (18usize.saturating_sub(at.saturating_mul(6))) & 0x3f;
-        let digit = usize::try_from(digit).unwrap_or_default();
+    for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+        let digit = usize::try_from(all >> shift & 0x3f).unwrap_or_default();
         out.push(match DIGITS.get(digit) {
             Some(&digit) if at <= bytes.len() => digit.into(),
             _ => '=',

@@ -19,7 +19,7 @@ static PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 #[non_exhaustive]
 pub enum Precedence {
     /// The `X-Forwarded-*` headers if there is one of them, otherwise `Forwarded`. Right for
-    /// httpd, nginx, HAProxy and most others.
+    /// httpd, nginx and most others.
     #[default]
     XForwarded,
     /// `Forwarded` if it is there, otherwise the `X-Forwarded-*` headers. For proxies that

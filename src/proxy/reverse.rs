@@ -21,6 +21,7 @@ pub struct PathMap {
 
 impl PathMap {
     /// Maps `container` to `site`; both with or without a slash at the end.
+    #[must_use]
     pub fn new(site: &str, container: &str) -> Self {
         Self {
             site: site.trim_end_matches('/').to_owned(),
