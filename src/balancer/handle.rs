@@ -137,6 +137,12 @@ impl Balancer {
         &self.shared.name
     }
 
+    /// Whether both are handles to the same balancer.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Whether requests without facts about a client are this program's own.
     pub(crate) fn is_for_own_requests(&self) -> bool {
         self.shared.own_requests

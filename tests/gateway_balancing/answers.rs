@@ -110,7 +110,9 @@ async fn pages_and_lines() {
     // The operator learns what the visitor does not.
     let log = gateway.log();
     for told in [
-        format!("GET /broken: all members of the balancer were tried: ajp://{breaks}: "),
+        format!(
+            "GET /broken (map /broken): all members of the balancer were tried: ajp://{breaks}: "
+        ),
         format!("ajp://{dead}: cannot connect"),
         format!(
             "GET /slow (map /slow): the request failed: {}: ",

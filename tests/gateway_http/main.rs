@@ -13,7 +13,9 @@ mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod claims;
 mod expect;
+mod reload;
 mod slow;
 mod tls;
 mod wire;

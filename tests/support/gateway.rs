@@ -41,9 +41,7 @@ impl Gateway {
 
     async fn configured(dir: TempDir, config: &str) -> Self {
         let manager = config.contains("[manager]");
-        let listen = "listen = \"127.0.0.1:0\"\n";
-        let config = config.replace("[manager]", &format!("[manager]\n{listen}"));
-        std::fs::write(dir.path().join("gateway.toml"), listen.to_owned() + &config).unwrap();
+        write_config(&dir, config);
         Self::run(dir, &["--config", "gateway.toml"], manager).await
     }
 
@@ -54,6 +52,21 @@ impl Gateway {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         Self::configured(dir, config).await
+    }
+
+    /// Writes another configuration, as [`start`](Self::start) does.
+    pub fn rewrite(&self, config: &str) {
+        write_config(&self.dir, config);
+    }
+
+    /// Sends it a signal, such as "HUP".
+    pub fn signal(&mut self, name: &str) {
+        self.child.signal(name);
+    }
+
+    /// Waits until it has said so.
+    pub async fn wait_for_log(&mut self, words: &str) {
+        self.child.wait_for_log(words, START_LIMIT).await.unwrap();
     }
 
     /// A gateway with these flags, beside one for a free port.
@@ -172,6 +185,13 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// A configuration with free ports for the plain listener and the manager.
+fn write_config(dir: &TempDir, config: &str) {
+    let listen = "listen = \"127.0.0.1:0\"\n";
+    let config = config.replace("[manager]", &format!("[manager]\n{listen}"));
+    std::fs::write(dir.path().join("gateway.toml"), listen.to_owned() + &config).unwrap();
 }
 
 /// Sends a form to the manager.

@@ -19,6 +19,8 @@ pub(crate) struct File {
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
     pub(crate) trusted_proxies: Vec<Text<Network>>,
+    pub(crate) forwarded: Forwarded,
+    pub(crate) header_underscores: bool,
     #[serde(default)]
     pub(crate) limits: Limits,
     pub(crate) listener: Vec<Listener>,
@@ -65,6 +67,16 @@ pub(crate) enum Paths {
     Strict,
     /// They are brought to their normal form, which is forwarded.
     Normalise,
+}
+
+/// Which headers of trusted proxies count where both kinds are there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum Forwarded {
+    #[default]
+    #[serde(rename = "x-forwarded")]
+    XForwarded,
+    #[serde(rename = "forwarded")]
+    Forwarded,
 }
 
 /// `[limits]`

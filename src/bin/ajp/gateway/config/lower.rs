@@ -3,13 +3,12 @@
 use super::error::Fault;
 use super::file::{self, CheckKind, File};
 use super::values::{Packets, Text, Whole};
-use super::{Config, Defaults, Manager, NamedSite, listeners};
+use super::{Config, Defaults, Manager, NamedSite, Plan, listeners};
 use crate::gateway::front::{Action, HostName, Mapping, Order, Pattern, Rule};
-use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
 };
-use ajp::client::{Address, Pool, PoolConfig, Timeouts};
+use ajp::client::{Address, PoolConfig, Timeouts};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use toml::Spanned;
@@ -19,7 +18,7 @@ const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 808
 
 /// The whole configuration.
 pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
-    let mut balancers: Vec<Balancer> = Vec::new();
+    let mut balancers: Vec<Plan> = Vec::new();
     for table in &file.balancer {
         let name = table.name.get_ref();
         if balancers.iter().any(|known| known.name() == name) {
@@ -55,6 +54,8 @@ pub(crate) fn lower(file: File, defaults: &Defaults) -> Result<Config, Fault> {
             .into_iter()
             .map(|Text(network)| network)
             .collect(),
+        forwarded_first: file.forwarded == file::Forwarded::Forwarded,
+        header_underscores: file.header_underscores,
         manager: file.manager.map(manager).transpose()?,
         balancers,
         maps,
@@ -74,7 +75,7 @@ fn order(order: file::Order) -> Order {
 /// A site with names of its own.
 fn site(
     table: &file::Site,
-    balancers: &mut Vec<Balancer>,
+    balancers: &mut Vec<Plan>,
     defaults: &Defaults,
 ) -> Result<NamedSite, Fault> {
     let names = table.hosts.get_ref();
@@ -106,7 +107,7 @@ fn site(
 /// The maps of one site.
 fn rules(
     tables: &[file::Map],
-    balancers: &mut Vec<Balancer>,
+    balancers: &mut Vec<Plan>,
     defaults: &Defaults,
 ) -> Result<Vec<Rule>, Fault> {
     let mut rules: Vec<Rule> = Vec::new();
@@ -149,7 +150,7 @@ pub(crate) fn manager(table: file::Manager) -> Result<Manager, Fault> {
     })
 }
 
-fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fault> {
+fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Plan, Fault> {
     let name = table.name.get_ref();
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if name.is_empty() || !name.bytes().all(is_plain) {
@@ -176,46 +177,51 @@ fn balancer(table: &file::Balancer, defaults: &Defaults) -> Result<Balancer, Fau
             }
         }
     }
-    let pools = pool_config(table, defaults)?;
+    let (pools, secret) = pool_config(table, defaults)?;
     if table.member.is_empty() {
         return Err(Fault::at(
             table.name.span(),
             format!("{name:?} has no [[balancer.member]]"),
         ));
     }
-    let balancer = Balancer::new(config);
+    let mut plan = Plan::new(Balancer::new(config), fixed(table));
     if let Some(Text(method)) = table.method {
-        balancer.set_method(
-            method
-                .0
-                .parse()
-                .map_err(|error| Fault::whole(format!("{error}")))?,
-        );
+        plan.set_method(method.0);
     }
     for table in &table.member {
         let Text(address) = table.url.get_ref();
-        add(&balancer, address, &pools, |member| {
-            member
-                .with_route(table.route.clone().unwrap_or_default())
-                .with_weight(table.weight)
-                .with_flags(table.status)
-                .with_set(table.set.map_or(0, Whole::number))
-        })
-        .map_err(|error| Fault::at(table.url.span(), error))?;
+        let member = Member::new(address.to_string())
+            .with_route(table.route.clone().unwrap_or_default())
+            .with_weight(table.weight)
+            .with_flags(table.status)
+            .with_set(table.set.map_or(0, Whole::number));
+        plan.add(member, address, &pools, secret)
+            .map_err(|error| Fault::at(table.url.span(), error.to_string()))?;
     }
-    Ok(balancer)
+    Ok(plan)
 }
 
-fn add(
-    balancer: &Balancer,
-    address: &Address,
-    pools: &PoolConfig,
-    describe: impl FnOnce(Member) -> Member,
-) -> Result<(), String> {
-    let member = describe(Member::new(address.to_string()));
-    let pool = Pool::new(address.clone(), pools.clone());
-    let added = balancer.add(member, pool);
-    added.map(drop).map_err(|error| error.to_string())
+/// What of a balancer cannot be changed while it runs.
+fn fixed(table: &file::Balancer) -> String {
+    let retry = table.retry.as_ref().map(|Text(pause)| pause);
+    let health = table.health.as_ref().map(|health| {
+        let text =
+            |value: &Option<Spanned<String>>| value.as_ref().map(|text| text.get_ref().clone());
+        (
+            *health.check.get_ref(),
+            health.interval.as_ref().map(|Text(time)| *time),
+            (
+                health.rise.map(Whole::number),
+                health.fall.map(Whole::number),
+            ),
+            (text(&health.path), text(&health.body)),
+            health
+                .status
+                .as_ref()
+                .map(|statuses| statuses.get_ref().0.clone()),
+        )
+    });
+    format!("{retry:?} {health:?}")
 }
 
 fn failover(table: &file::Balancer) -> Failover {
@@ -234,17 +240,18 @@ fn failover(table: &file::Balancer) -> Failover {
     failover
 }
 
-fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig, Fault> {
-    let secret = match &table.secret_file {
-        None => defaults.secret.clone(),
-        Some(path) => Some(Secret::from_file(path.get_ref()).map_err(|error| {
-            Fault::at(
-                path.span(),
-                format!("{}: {error}", path.get_ref().display()),
-            )
-        })?),
+/// How the members are reached, and a number that changes when their secret does.
+fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<(PoolConfig, u64), Fault> {
+    let (secret, digest) = match &table.secret_file {
+        None => (defaults.secret.clone(), defaults.secret_digest),
+        Some(path) => {
+            let (secret, digest) =
+                super::secret(path.get_ref()).map_err(|error| Fault::at(path.span(), error))?;
+            (Some(secret), digest)
+        }
     };
-    let mut timeouts = Timeouts::default();
+    // A download or a stream may last as long as its bytes come.
+    let mut timeouts = Timeouts::default().with_request(None);
     if let Some(Text(limit)) = table.timeout {
         timeouts = timeouts
             .with_response_head(limit)
@@ -263,12 +270,13 @@ fn pool_config(table: &file::Balancer, defaults: &Defaults) -> Result<PoolConfig
     let ahead = table
         .body_requests
         .and_then(|Whole(count)| u16::try_from(count).ok());
-    Ok(PoolConfig::default()
+    let config = PoolConfig::default()
         .with_secret(secret)
         .with_packet_size(size.unwrap_or(defaults.packet_size))
         .with_body_requests(ahead.unwrap_or(defaults.body_requests))
         .with_max_connections(most.unwrap_or(defaults.max_connections))
-        .with_timeouts(timeouts))
+        .with_timeouts(timeouts);
+    Ok((config, digest))
 }
 
 fn health(table: &file::Health) -> Result<Health, Fault> {
@@ -325,11 +333,7 @@ fn http_check(table: &file::Health) -> Result<HttpCheck, Fault> {
 }
 
 /// Where a map leads: a balancer and a path there.
-fn map(
-    table: &file::Map,
-    balancers: &mut Vec<Balancer>,
-    defaults: &Defaults,
-) -> Result<Rule, Fault> {
+fn map(table: &file::Map, balancers: &mut Vec<Plan>, defaults: &Defaults) -> Result<Rule, Fault> {
     let pattern = Pattern::parse(table.path.get_ref())
         .map_err(|error| Fault::at(table.path.span(), error.to_string()))?;
     let to = table.to.get_ref();
@@ -355,8 +359,8 @@ fn map(
     let balancer = match scheme {
         "balancer" => {
             let known = balancers.iter().find(|known| known.name() == place);
-            known.cloned().ok_or_else(|| {
-                let names: Vec<_> = balancers.iter().map(Balancer::name).collect();
+            known.map(|known| known.balancer.clone()).ok_or_else(|| {
+                let names: Vec<_> = balancers.iter().map(Plan::name).collect();
                 wrong(format!(
                     "there is no [[balancer]] of the name {place:?}; there are: {}",
                     names.join(", ")
@@ -389,20 +393,24 @@ fn map(
 /// A balancer of one member for a map that leads to a container.
 fn direct(
     address: &Address,
-    balancers: &mut Vec<Balancer>,
+    balancers: &mut Vec<Plan>,
     defaults: &Defaults,
 ) -> Result<Balancer, String> {
     let name = address.to_string();
     if let Some(known) = balancers.iter().find(|known| known.name() == name) {
-        return Ok(known.clone());
+        return Ok(known.balancer.clone());
     }
-    let balancer = Balancer::new(BalancerConfig::new(name));
+    let mut plan = Plan::new(Balancer::new(BalancerConfig::new(name)), String::new());
     let pools = PoolConfig::default()
         .with_secret(defaults.secret.clone())
         .with_packet_size(defaults.packet_size)
         .with_body_requests(defaults.body_requests)
-        .with_max_connections(defaults.max_connections);
-    add(&balancer, address, &pools, |member| member)?;
-    balancers.push(balancer.clone());
+        .with_max_connections(defaults.max_connections)
+        .with_timeouts(Timeouts::default().with_request(None));
+    let member = Member::new(address.to_string());
+    plan.add(member, address, &pools, defaults.secret_digest)
+        .map_err(|error| error.to_string())?;
+    let balancer = plan.balancer.clone();
+    balancers.push(plan);
     Ok(balancer)
 }

@@ -5,10 +5,12 @@ mod file;
 mod flags;
 mod listeners;
 mod lower;
+mod plan;
 mod values;
 
 pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
+pub(crate) use plan::Plan;
 pub(crate) use values::{MethodName, argument};
 
 use crate::gateway::front::{
@@ -16,8 +18,10 @@ use crate::gateway::front::{
 };
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
+use ajp::proxy::{ForwardedRules, Precedence};
 use ajp::wire::PacketSize;
 use error::Fault;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +35,11 @@ pub(crate) struct Config {
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<u64>,
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether `Forwarded` comes before `X-Forwarded-*`.
+    pub(crate) forwarded_first: bool,
+    pub(crate) header_underscores: bool,
     pub(crate) manager: Option<Manager>,
-    pub(crate) balancers: Vec<Balancer>,
+    pub(crate) balancers: Vec<Plan>,
     /// The maps of the site that is asked by no name of another one.
     pub(crate) maps: Vec<Rule>,
     pub(crate) order: Order,
@@ -74,12 +81,73 @@ pub(crate) struct Manager {
 #[derive(Debug, Clone)]
 pub(crate) struct Defaults {
     pub(crate) secret: Option<Secret>,
+    /// Changes when the secret does.
+    pub(crate) secret_digest: u64,
     pub(crate) packet_size: PacketSize,
     pub(crate) body_requests: u16,
     pub(crate) max_connections: usize,
 }
 
+/// Reads a secret, and a number that changes when it does.
+pub(crate) fn secret(path: &Path) -> Result<(Secret, u64), String> {
+    let shown = path.display();
+    let secret = Secret::from_file(path).map_err(|error| format!("{shown}: {error}"))?;
+    let bytes = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    Ok((secret, hasher.finish()))
+}
+
 impl Config {
+    /// The balancers, each with its members.
+    pub(crate) fn balancers(&self) -> Vec<Balancer> {
+        self.balancers
+            .iter()
+            .map(|plan| plan.balancer.clone())
+            .collect()
+    }
+
+    /// Goes on with the balancers of a configuration that runs; what has changed, in words.
+    pub(crate) fn adopt(&mut self, running: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        for plan in &mut self.balancers {
+            let name = plan.name().to_owned();
+            let before = running
+                .balancers
+                .iter()
+                .find(|before| before.name() == name);
+            match before.map(|before| plan.adopt(before)) {
+                None => changes.push(format!("{name}: new")),
+                Some(None) => changes.push(format!("{name}: made anew, its checks have changed")),
+                Some(Some(done)) => {
+                    changes.extend(done.into_iter().map(|text| format!("{name}: {text}")));
+                }
+            }
+        }
+        let balancers = self.balancers();
+        let named = self.named_sites.iter_mut().flat_map(|site| &mut site.maps);
+        for rule in self.maps.iter_mut().chain(named) {
+            rule.use_balancers(&balancers);
+        }
+        changes
+    }
+
+    /// Whose word about clients is taken.
+    pub(crate) fn forwarded(&self) -> ForwardedRules {
+        let trusted = self.trusted_proxies.clone();
+        let precedence = if self.forwarded_first {
+            Precedence::Forwarded
+        } else {
+            Precedence::XForwarded
+        };
+        ForwardedRules::new()
+            .with_trusted_proxies(move |address| {
+                trusted.iter().any(|network| network.contains(address))
+            })
+            .with_precedence(precedence)
+            .with_underscores(self.header_underscores)
+    }
+
     /// The maps of every site.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ const EXAMPLE: &str = include_str!("../gateway.toml");
 fn defaults() -> Defaults {
     Defaults {
         secret: None,
+        secret_digest: 0,
         packet_size: PacketSize::DEFAULT,
         body_requests: 1,
         max_connections: 100,
@@ -21,7 +22,7 @@ fn read(text: &str) -> Result<Config, String> {
 }
 
 fn snapshots(config: &Config) -> Vec<BalancerSnapshot> {
-    config.balancers.iter().map(Balancer::snapshot).collect()
+    config.balancers().iter().map(Balancer::snapshot).collect()
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn every_key_of_the_example_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
-    assert_eq!(keys, 39, "{text}");
+    assert_eq!(keys, 41, "{text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
     assert_eq!(config.trusted_proxies.len(), 1);

@@ -79,6 +79,22 @@ impl Bound {
         }
     }
 
+    /// A socket that somebody else has opened.
+    pub(crate) fn from_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Tcp)
+    }
+
+    /// As [`from_tcp`](Self::from_tcp), at this path.
+    pub(crate) fn from_unix(
+        listener: std::os::unix::net::UnixListener,
+        path: PathBuf,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        Ok(Self::Unix(listener, path))
+    }
+
     /// Where it listens; a port that was left to the system is known now.
     pub(crate) fn address(&self) -> io::Result<ListenAddress> {
         match self {
@@ -146,7 +162,7 @@ impl fmt::Debug for Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
-    pub(crate) local: Option<IpAddr>,
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsFacts>>,
     pub(crate) state: Arc<State>,
     pub(crate) options: Arc<Options>,
@@ -274,7 +290,7 @@ where
     let state = Arc::new(State::default());
     let ends = Ends {
         peer: opened.peer,
-        local: opened.local.map(|local| local.ip()),
+        local: opened.local,
         tls: opened.tls,
         state: Arc::clone(&state),
         options: Arc::clone(&options),

@@ -38,6 +38,8 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum Note {
     Line(String),
+    /// The file may have been renamed.
+    Reopen,
     End,
 }
 
@@ -49,14 +51,11 @@ impl AccessLog {
 
     /// A log at this path; `-` is standard output.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Writer)> {
-        let out: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(io::stdout())
-        } else {
-            Box::new(File::options().append(true).create(true).open(path)?)
-        };
+        let out = open(path)?;
+        let path = path.to_owned();
         let (sender, notes) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("access log".into());
-        let thread = thread.spawn(move || write(&notes, BufWriter::new(out)))?;
+        let thread = thread.spawn(move || write(&notes, &path, BufWriter::new(out)))?;
         let writer = Writer {
             notes: sender.clone(),
             thread,
@@ -90,7 +89,21 @@ impl AccessLog {
     }
 }
 
+fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    Ok(if path == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        Box::new(File::options().append(true).create(true).open(path)?)
+    })
+}
+
 impl Writer {
+    /// Goes on in the file that has the name now, after what was noted before.
+    pub(crate) fn reopen(&self) {
+        // Fails when the writer has panicked, which was reported.
+        let _ = self.notes.send(Note::Reopen);
+    }
+
     /// Ends when all is written that was noted before.
     pub(crate) fn finish(self) {
         // Fails when the writer has panicked, which was reported.
@@ -99,30 +112,39 @@ impl Writer {
     }
 }
 
-fn write(notes: &Receiver<Note>, mut out: impl Write) {
+fn write(notes: &Receiver<Note>, path: &Path, mut out: BufWriter<Box<dyn Write + Send>>) {
     let mut failed = false;
-    while let Ok(Note::Line(line)) = notes.recv() {
-        let mut result = out.write_all(line.as_bytes());
-        let mut ended = false;
-        for note in notes.try_iter() {
-            let Note::Line(line) = note else {
-                ended = true;
-                break;
-            };
-            result = result.and_then(|()| out.write_all(line.as_bytes()));
+    // Told once for each time that the disk fills up.
+    let mut told = |result: io::Result<()>| match result {
+        Ok(()) => failed = false,
+        Err(error) if !failed => {
+            tracing::error!("access log: {error}");
+            failed = true;
         }
-        match result.and_then(|()| out.flush()) {
-            Ok(()) => failed = false,
-            // Once for each time that the disk fills up.
-            Err(error) if !failed => {
-                eprintln!("gateway: access log: {error}");
-                failed = true;
+        Err(_) => {}
+    };
+    while let Ok(first) = notes.recv() {
+        let mut result = Ok(());
+        for note in std::iter::once(first).chain(notes.try_iter()) {
+            match note {
+                Note::Line(line) => {
+                    result = result.and_then(|()| out.write_all(line.as_bytes()));
+                }
+                Note::Reopen => {
+                    result = result.and_then(|()| out.flush());
+                    match open(path) {
+                        Ok(file) => out = BufWriter::new(file),
+                        // Better in the old file than nowhere.
+                        Err(error) => result = result.and(Err(error)),
+                    }
+                }
+                Note::End => {
+                    told(result.and_then(|()| out.flush()));
+                    return;
+                }
             }
-            Err(_) => {}
         }
-        if ended {
-            break;
-        }
+        told(result.and_then(|()| out.flush()));
     }
 }
 
@@ -168,9 +190,9 @@ impl Entry {
     }
 
     /// The client as it turned out to be.
-    pub(crate) fn client(&mut self, client: IpAddr) {
+    pub(crate) fn client(&mut self, client: Option<IpAddr>) {
         if let Some(fields) = &mut self.0 {
-            fields.client = Some(client);
+            fields.client = client;
         }
     }
 }
@@ -261,7 +283,7 @@ impl Lost {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed().as_secs() >= 10) {
             *last = Some(Instant::now());
-            eprintln!("gateway: access log: the disk is too slow, lines are lost");
+            tracing::error!("access log: the disk is too slow, lines are lost");
         }
     }
 }

@@ -10,7 +10,6 @@ mod log;
 mod map;
 mod methods;
 mod network;
-mod origin;
 mod patient;
 mod proxied;
 mod reverse;
@@ -22,12 +21,13 @@ mod upload;
 pub(crate) use answer::wants_html;
 pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
-pub(crate) use log::AccessLog;
+pub(crate) use log::{AccessLog, Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites};
 pub(crate) use network::Network;
 pub(crate) use tls::TlsSettings;
 
 use ajp::client::RequestFacts;
+use ajp::proxy::{ForwardedRules, InvalidHost, Origin, Peer, remove_nominated, settle_host};
 use answer::Refusal;
 use buffer::Buffered;
 use bytes::Bytes;
@@ -40,7 +40,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use log::{Entry, Logged, Served};
 pub(crate) use map::Found;
-use origin::Origin;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -55,8 +54,8 @@ pub(crate) struct Site {
     pub(crate) sites: Sites,
     /// Largest request body in bytes.
     pub(crate) max_body: Option<u64>,
-    /// Proxies whose word about their clients is taken.
-    pub(crate) trusted_proxies: Vec<Network>,
+    /// Whose word about clients is taken.
+    pub(crate) forwarded: ForwardedRules,
     pub(crate) log: AccessLog,
     pub(crate) limits: Limits,
     /// Memory for all buffers.
@@ -89,55 +88,49 @@ impl Current {
 /// What all requests of a connection have in common.
 struct Client {
     ends: Ends,
-    peer: origin::Peer,
-    /// Where the last request came from, and what the members were told of it. Hardly any
-    /// connection has requests of several origins.
-    last: Mutex<Option<(Origin, Arc<RequestFacts>)>>,
+    peer: Peer,
+    /// The host that the client itself asked for last, and what the members were told then.
+    /// Hardly any connection asks for several.
+    last: Mutex<Option<(Option<Bytes>, Arc<RequestFacts>)>>,
 }
 
 impl Client {
     fn new(ends: Ends) -> Self {
+        let mut peer = Peer::new(ends.peer).with_tls(ends.tls.is_some());
+        if let Some(local) = ends.local {
+            peer = peer.with_local(local);
+        }
         Self {
-            peer: origin::Peer::new(ends.peer.ip(), ends.tls.is_some()),
+            peer,
             ends,
             last: Mutex::new(None),
         }
     }
 
     /// What the members are told.
-    fn facts(&self, origin: Origin) -> Arc<RequestFacts> {
+    fn facts(&self, origin: &Origin, host: Option<&HeaderValue>) -> Arc<RequestFacts> {
+        // Behind a proxy hardly two requests come from the same client, and its host may be
+        // told by the proxy.
+        if !origin.is_direct() || origin.host().is_some() {
+            return Arc::new(origin.facts(&self.peer, host));
+        }
+        let asked = host.map(HeaderValue::as_bytes);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((known, facts)) if *known == origin => Arc::clone(facts),
+            Some((known, facts)) if known.as_deref() == asked => Arc::clone(facts),
             _ => {
-                let origin = origin.detached();
-                let facts = Arc::new(facts(&self.ends, &origin));
-                *last = Some((origin, Arc::clone(&facts)));
+                let mut facts = origin.facts(&self.peer, host);
+                if let Some(tls) = &self.ends.tls {
+                    facts = facts.with_tls_facts((**tls).clone());
+                }
+                let facts = Arc::new(facts);
+                // In memory of its own, or the buffer of the whole request would stay.
+                let asked = asked.map(Bytes::copy_from_slice);
+                *last = Some((asked, Arc::clone(&facts)));
                 facts
             }
         }
     }
-}
-
-fn facts(ends: &Ends, origin: &Origin) -> RequestFacts {
-    let mut facts = RequestFacts::new(origin.client);
-    // The port of a client behind a proxy is not known.
-    if origin.is_direct {
-        facts = facts.with_remote_port(ends.peer.port());
-    }
-    if let Some(local) = ends.local {
-        facts = facts.with_local_addr(local);
-    }
-    match &ends.tls {
-        // A proxy's connection says nothing of its client's.
-        Some(tls) if origin.is_direct => facts = facts.with_tls_facts((**tls).clone()),
-        _ if origin.is_tls => facts = facts.with_tls(true),
-        _ => {}
-    }
-    for (name, value) in origin.headers() {
-        facts = facts.with_header(name, value);
-    }
-    facts
 }
 
 /// Serves the site at one listener until `stopping` turns true, then ends what is running.
@@ -241,11 +234,9 @@ async fn forward(
                     attempts: served.failed.len().saturating_add(1),
                 }
             });
-            if outgoing.maps.is_changing() {
-                let host = parts.headers.get(HOST);
-                let host = host.and_then(|host| host.to_str().ok());
-                reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
-            }
+            let host = parts.headers.get(HOST);
+            let host = host.and_then(|host| host.to_str().ok());
+            reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
             let (head, body) = response.into_parts();
             let body = Buffered::new(body, &site.limits, &site.budget).await;
             let body = body.map_err(|error| {
@@ -318,23 +309,29 @@ fn outgoing<'a>(
         let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
         uri = Some(std::mem::replace(&mut parts.uri, target));
     }
-    let origin = origin::settle(
-        &mut parts.headers,
-        uri.as_ref().unwrap_or(&parts.uri),
-        parts.version,
-        &client.peer,
-        &site.trusted_proxies,
-    );
-    let origin = origin.map_err(bad)?;
+    let asked = uri.as_ref().unwrap_or(&parts.uri);
+    let host = settle_host(&mut parts.headers, asked, parts.version);
+    let host = host.map_err(|error| bad(host_fault(error)))?;
+    let origin = site.forwarded.apply(&mut parts.headers, &client.peer);
+    remove_nominated(&mut parts.headers);
     methods::ignore_upgrade(&mut parts.headers);
-    entry.client(origin.client);
+    entry.client(origin.client());
     Ok(Outgoing {
         body,
         mapping,
         maps,
         uri,
-        facts: client.facts(origin),
+        facts: client.facts(&origin, host.as_ref()),
     })
+}
+
+/// What the client is told of its host.
+fn host_fault(error: InvalidHost) -> &'static str {
+    match error {
+        InvalidHost::Several => "the request has more than one Host header",
+        InvalidHost::Missing => "the request has no Host header",
+        _ => "the Host header names no host",
+    }
 }
 
 /// The host that the client asks for, which in an absolute target outdoes the header

@@ -1,153 +1,31 @@
-//! What containers say of their own paths, as the site's visitors must read it.
+//! What containers say of their own paths, as the site's visitors must read it: by the rules of
+//! [`ajp::proxy::ReverseMap`], with the maps of the configuration.
 
 use super::map::{Mapping, Maps};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ajp::proxy::ReverseMap;
+use http::header::{self, HeaderMap};
 
-/// Maps the headers of a response back.
+/// Maps the headers of a response back that came through the map `by`. Nothing that stays on the
+/// container's side leads a visitor off the site, whether the maps change paths or not.
 pub(crate) fn headers(headers: &mut HeaderMap, by: &Mapping, maps: &Maps, host: Option<&str>) {
-    let back = Back { by, maps, host };
-    if by.location {
-        each(headers, &header::LOCATION, |value| back.url(value));
-        each(headers, &header::CONTENT_LOCATION, |value| back.url(value));
-        each(headers, &header::REFRESH, |value| back.refresh(value));
-    }
-    if by.cookie_path {
-        each(headers, &header::SET_COOKIE, |value| back.cookie(value));
-    }
-}
-
-/// Replaces the values that `change` has something better for. What is no text of visible
-/// ASCII and UTF-8 stays as it is.
-fn each(headers: &mut HeaderMap, name: &HeaderName, change: impl Fn(&str) -> Option<String>) {
-    let header::Entry::Occupied(mut entry) = headers.entry(name) else {
+    let names = [
+        header::LOCATION,
+        header::CONTENT_LOCATION,
+        header::REFRESH,
+        header::SET_COOKIE,
+    ];
+    // Most responses have none of them.
+    if !names.iter().any(|name| headers.contains_key(name)) {
         return;
-    };
-    for value in entry.iter_mut() {
-        let changed = std::str::from_utf8(value.as_bytes()).ok().and_then(&change);
-        if let Some(changed) = changed.and_then(|text| HeaderValue::try_from(text).ok()) {
-            *value = changed;
+    }
+    let balancer = by.balancer().name();
+    let mut reverse = ReverseMap::new(by.path_map());
+    for other in maps.iter() {
+        if !std::ptr::eq(other, by) && other.balancer().name() == balancer {
+            reverse = reverse.with_other(other.path_map());
         }
     }
-}
-
-struct Back<'a> {
-    /// The map that the request came through.
-    by: &'a Mapping,
-    maps: &'a Maps,
-    /// The request's virtual host.
-    host: Option<&'a str>,
-}
-
-impl Back<'_> {
-    /// A path at the members, with whatever follows it.
-    fn path(&self, path: &str, counts: impl Fn(&Mapping) -> bool) -> Option<String> {
-        let balancer = self.by.balancer().name();
-        let mut best = Some(self.by).filter(|by| by.outward(path).is_some());
-        for mapping in self.maps.iter() {
-            let better = best.is_none_or(|best| mapping.depth() > best.depth());
-            let same = mapping.balancer().name() == balancer && counts(mapping);
-            if better && same && mapping.outward(path).is_some() {
-                best = Some(mapping);
-            }
-        }
-        best?.outward(path).filter(|outward| outward != path)
-    }
-
-    /// A URL reference. One that is relative to the request's path is right as it is.
-    fn url(&self, url: &str) -> Option<String> {
-        let (scheme, rest) = match url.split_once("://") {
-            Some((scheme, rest)) if is_http(scheme) => (Some(scheme), rest),
-            _ => match url.strip_prefix("//") {
-                Some(rest) => (None, rest),
-                None => return self.path(url, |mapping| mapping.location),
-            },
-        };
-        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if !self
-            .host
-            .is_some_and(|host| is_same(host, authority, scheme))
-        {
-            return None;
-        }
-        let path = self.path(path, |mapping| mapping.location)?;
-        let before = url.get(..url.len().checked_sub(rest.len())?)?;
-        Some(format!("{before}{authority}{path}"))
-    }
-
-    /// `5; url=/app/next`
-    fn refresh(&self, value: &str) -> Option<String> {
-        let (time, rest) = value.split_once([';', ','])?;
-        let url = rest.trim_start();
-        let name = url
-            .get(..3)
-            .filter(|name| name.eq_ignore_ascii_case("url"))?;
-        let url = url.strip_prefix(name)?.trim_start().strip_prefix('=')?;
-        let url = url.trim();
-        let quote = url.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let bare = match quote {
-            Some(quote) => url.strip_prefix(quote)?.split(quote).next()?,
-            None => url,
-        };
-        let bare = self.url(bare)?;
-        let quote = quote.map(String::from).unwrap_or_default();
-        Some(format!("{time}; url={quote}{bare}{quote}"))
-    }
-
-    /// The `Path` attributes of a cookie; the rest stays byte for byte.
-    fn cookie(&self, cookie: &str) -> Option<String> {
-        // Such a cookie has the path "/" or is none.
-        if cookie.trim_start().starts_with("__Host-") {
-            return None;
-        }
-        let mut changed = false;
-        let mut parts = cookie.split(';');
-        let mut out = parts.next()?.to_owned();
-        for part in parts {
-            out.push(';');
-            match self.attribute(part) {
-                Some(part) => {
-                    out.push_str(&part);
-                    changed = true;
-                }
-                None => out.push_str(part),
-            }
-        }
-        changed.then_some(out)
-    }
-
-    fn attribute(&self, part: &str) -> Option<String> {
-        let (name, value) = part.split_once('=')?;
-        if !name.trim().eq_ignore_ascii_case("path") {
-            return None;
-        }
-        let path = value.trim().trim_matches('"');
-        let mapped = self.path(path, |mapping| mapping.cookie_path)?;
-        // A cookie of "/cart/" is none of "/cart".
-        let mapped = match mapped.strip_suffix('/') {
-            Some(bare) if path == "/" && !bare.is_empty() => bare,
-            _ => &mapped,
-        };
-        Some(format!("{name}={mapped}"))
-    }
-}
-
-fn is_http(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
-/// Whether both name the same virtual host; a port that follows from the scheme may be left
-/// out.
-fn is_same(host: &str, authority: &str, scheme: Option<&str>) -> bool {
-    let port = match scheme {
-        Some(scheme) if scheme.eq_ignore_ascii_case("https") => ":443",
-        _ => ":80",
-    };
-    let plain = |text: &str| {
-        let text = text.to_ascii_lowercase();
-        text.strip_suffix(port).map(str::to_owned).unwrap_or(text)
-    };
-    plain(host) == plain(authority)
+    reverse.apply(headers, host);
 }
 
 #[cfg(test)]
@@ -155,6 +33,7 @@ mod tests {
     use super::super::map::{Action, Order, Pattern, Rule};
     use super::*;
     use ajp::balancer::{Balancer, BalancerConfig};
+    use http::HeaderValue;
 
     /// Maps as `path balancer/path`, with `-location` or `-cookie` after them.
     fn maps(table: &[&str]) -> Maps {
@@ -202,7 +81,7 @@ mod tests {
                 "HTTP://SHOP.example:8080/app",
                 "HTTP://SHOP.example:8080/cart",
             ),
-            ("//shop.example:8080/app/x", "//shop.example:8080/cart/x"),
+            ("//shop.example:8080/app/x", "/cart/x"),
             // Not ours.
             ("/application", "/application"),
             ("/other/x", "/other/x"),
@@ -238,22 +117,6 @@ mod tests {
         }
         assert_eq!(back(&maps, "/pay", "location", "/app/x"), "/pay/x");
         assert_eq!(back(&maps, "/pay", "location", "/static/x"), "/static/x");
-    }
-
-    #[test]
-    fn ports_that_follow_from_the_scheme() {
-        for (host, url, same) in [
-            ("a", "http://a:80/", true),
-            ("a:80", "http://a/", true),
-            ("a", "https://a:443/", true),
-            ("a", "http://a:443/", false),
-            ("a:443", "https://A/", true),
-            ("[::1]:80", "http://[::1]/", true),
-        ] {
-            let (scheme, rest) = url.split_once("://").unwrap();
-            let authority = rest.trim_end_matches('/');
-            assert_eq!(is_same(host, authority, Some(scheme)), same, "{host} {url}");
-        }
     }
 
     #[test]

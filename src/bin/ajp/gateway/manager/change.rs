@@ -55,7 +55,7 @@ pub(super) fn change(manager: &Manager, fields: &[(String, String)]) -> Result<D
     let balancer = manager.balancer(name);
     let balancer = balancer.ok_or_else(|| missing("balancer", name))?;
     let done = match wish.member {
-        None => wish.apply_to_balancer(balancer)?,
+        None => wish.apply_to_balancer(&balancer)?,
         Some(member) => {
             if !balancer
                 .members()
@@ -64,7 +64,7 @@ pub(super) fn change(manager: &Manager, fields: &[(String, String)]) -> Result<D
             {
                 return Err(missing("member", member));
             }
-            wish.apply_to_member(balancer, member)?
+            wish.apply_to_member(&balancer, member)?
         }
     };
     let next = match wish.refresh {

@@ -18,7 +18,7 @@ use axum::routing::get;
 use axum::{Extension, Form, Json, Router, middleware};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -33,7 +33,7 @@ const MOST_FORM_BYTES: usize = 16 * 1024;
 /// What the manager shows and changes.
 #[derive(Debug)]
 pub(crate) struct Manager {
-    balancers: Vec<Balancer>,
+    balancers: Arc<RwLock<Vec<Balancer>>>,
     /// In every form, so that no page of another site can send one.
     nonce: Option<String>,
     hosts: Vec<String>,
@@ -45,7 +45,10 @@ impl Manager {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub(crate) fn new(balancers: Vec<Balancer>, config: &config::Manager) -> Result<Self, String> {
+    pub(crate) fn new(
+        balancers: Arc<RwLock<Vec<Balancer>>>,
+        config: &config::Manager,
+    ) -> Result<Self, String> {
         let nonce = config.changes.then(guard::nonce).transpose()?;
         Ok(Self {
             balancers,
@@ -55,13 +58,20 @@ impl Manager {
         })
     }
 
-    fn snapshots(&self) -> Vec<BalancerSnapshot> {
-        self.balancers.iter().map(Balancer::snapshot).collect()
+    /// Those that serve at this moment.
+    fn balancers(&self) -> Vec<Balancer> {
+        let balancers = self.balancers.read();
+        balancers.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn balancer(&self, name: &str) -> Option<&Balancer> {
-        self.balancers
-            .iter()
+    fn snapshots(&self) -> Vec<BalancerSnapshot> {
+        self.balancers().iter().map(Balancer::snapshot).collect()
+    }
+
+    fn balancer(&self, name: &str) -> Option<Balancer> {
+        let balancers = self.balancers();
+        balancers
+            .into_iter()
             .find(|balancer| balancer.name() == name)
     }
 }

@@ -3,6 +3,7 @@
 use super::pattern::{InvalidPattern, Pattern, below, fault, split_parameters};
 use super::readings::readings;
 use ajp::balancer::Balancer;
+use ajp::proxy::PathMap;
 use regex::Regex;
 use std::borrow::Cow;
 
@@ -32,6 +33,17 @@ impl Rule {
             Action::NotFound | Action::Forbidden => None,
         }
     }
+
+    /// Leads to the one of these balancers that has the name of its own.
+    pub(crate) fn use_balancers(&mut self, balancers: &[Balancer]) {
+        if let Action::Forward(mapping) = &mut self.action {
+            let name = mapping.balancer.name();
+            let known = balancers.iter().find(|known| known.name() == name);
+            if let Some(known) = known.cloned() {
+                mapping.balancer = known;
+            }
+        }
+    }
 }
 
 /// A path of the site and the path at a balancer's members that stands for it.
@@ -41,8 +53,8 @@ pub(crate) struct Mapping {
     target: Target,
     /// As it stands in the configuration.
     name: String,
-    pub(in super::super) location: bool,
-    pub(in super::super) cookie_path: bool,
+    location: bool,
+    cookie_path: bool,
 }
 
 /// How a path of the site becomes one at the members.
@@ -164,35 +176,15 @@ impl Mapping {
         readings(inward).is_ok_and(|all| all.iter().all(|path| below(path, base).is_some()))
     }
 
-    /// The path of the site for a path, with whatever follows it, at the members.
-    pub(crate) fn outward(&self, path: &str) -> Option<String> {
-        match &self.target {
-            Target::Prefix { front, target } => {
-                let outward = joined(front, below(path, target)?);
-                // `//name` and `/\\name` are other hosts to a browser.
-                let rest = outward.trim_start_matches(['/', '\\']);
-                let slashes = outward.len().saturating_sub(rest.len());
-                Some(if slashes > 1 {
-                    format!("/{rest}")
-                } else {
-                    outward
-                })
-            }
-            Target::Path(_) | Target::Template { .. } => None,
-        }
-    }
-
-    /// How much of a path at the members it explains.
-    pub(in super::super) fn depth(&self) -> usize {
-        match &self.target {
-            Target::Prefix { target, .. } => target.len(),
-            Target::Path(_) | Target::Template { .. } => 0,
-        }
-    }
-
-    /// Whether paths are the same on both sides.
-    pub(super) fn is_same(&self) -> bool {
-        matches!(&self.target, Target::Prefix { front, target } if front == target)
+    /// The way back, for what the members say of their own paths.
+    pub(in super::super) fn path_map(&self) -> PathMap {
+        let map = match &self.target {
+            Target::Prefix { front, target } => PathMap::new(front, target),
+            // No path at the members is the image of one path of the site: none begins so.
+            Target::Path(_) | Target::Template { .. } => PathMap::new("", "?"),
+        };
+        map.with_location(self.location)
+            .with_cookie_path(self.cookie_path)
     }
 
     /// Whether site and members are one and the same.

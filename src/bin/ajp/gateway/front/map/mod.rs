@@ -44,8 +44,6 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Maps {
     rules: Arc<[Rule]>,
-    /// One of them has other paths at the members.
-    changing: bool,
     /// Paths are brought to their normal form first.
     normalise: bool,
 }
@@ -83,21 +81,11 @@ impl Maps {
             });
         }
         Self {
-            changing: rules
-                .iter()
-                .filter_map(Rule::mapping)
-                .any(|mapping| !mapping.is_same()),
             rules: rules.into(),
             normalise,
         }
     }
 
-    /// Whether what the members say of their paths needs a look.
-    pub(super) fn is_changing(&self) -> bool {
-        self.changing
-    }
-
-    /// All that are served, in the order in which they are tried.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Mapping> {
         self.rules.iter().filter_map(Rule::mapping)
     }

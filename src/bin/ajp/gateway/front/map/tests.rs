@@ -219,10 +219,17 @@ fn outward_is_the_way_back() {
             }
         );
         let inward = mapping.inward(&site).unwrap();
-        assert_eq!(mapping.outward(&inward).unwrap(), expected, "{line} {rest}");
+        assert_eq!(
+            mapping.path_map().to_site(&inward).unwrap(),
+            expected,
+            "{line} {rest}"
+        );
     }
     let rule = rule("/cart b/app");
-    assert_eq!(rule.mapping().unwrap().outward("/application"), None);
+    assert_eq!(
+        rule.mapping().unwrap().path_map().to_site("/application"),
+        None
+    );
 }
 
 #[test]
@@ -382,7 +389,7 @@ fn tomcat_never_reads_a_path_of_another_map() {
             let context =
                 format!("{lines:?}: {path} went to {inward}, which Tomcat reads as {read}");
             // What a client would have asked for to get that, and who should have had it.
-            if let Some(asked) = mapping.outward(&read) {
+            if let Some(asked) = mapping.path_map().to_site(&read) {
                 let plain = maps.rule(&asked).map(|at| &maps.rules[at]);
                 let by = plain.and_then(Rule::mapping).map(Mapping::path);
                 assert_eq!(by, Some(mapping.path()), "{context}");

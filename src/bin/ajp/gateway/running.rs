@@ -1,0 +1,273 @@
+//! The program while it runs: from its start over every reload to its end.
+
+use super::config::Config;
+use super::embedded::Embedded;
+use super::front::{AccessLog, Bound, Budget, Current, ListenAddress, LogWriter, Site, Traffic};
+use super::greeting::{greeting, url};
+use super::listeners::Listeners;
+use super::{GatewayArgs, manager};
+use ajp::balancer::Balancer;
+use sd_notify::NotifyState;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Serves until the program is asked to end.
+pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
+    let mut signals = Signals::new()?;
+    let (stop, stopping) = watch::channel(false);
+    let mut running = Running::start(args, &stopping).await?;
+    tell(&[NotifyState::Ready]);
+    loop {
+        match signals.next().await {
+            Signal::Reload => {
+                tell(&[NotifyState::Reloading]);
+                running.reload().await;
+                tell(&[NotifyState::Ready]);
+            }
+            Signal::Reopen => running.reopen(),
+            Signal::Stop => break,
+        }
+    }
+    println!("gateway: draining");
+    tell(&[NotifyState::Stopping]);
+    stop.send_replace(true);
+    running.end().await;
+    println!("gateway: done");
+    Ok(())
+}
+
+/// Says how it stands to the service manager, if there is one.
+fn tell(states: &[NotifyState<'_>]) {
+    // Nobody listens outside of a service.
+    let _ = sd_notify::notify(false, states);
+}
+
+/// What the program is asked for.
+enum Signal {
+    Reload,
+    Reopen,
+    Stop,
+}
+
+#[cfg(unix)]
+struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self, String> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.user.recv() => Signal::Reopen,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+        }
+    }
+}
+
+/// Everything that runs.
+struct Running {
+    args: GatewayArgs,
+    config: Config,
+    embedded: Option<Embedded>,
+    current: Arc<Current>,
+    budget: Arc<Budget>,
+    listeners: Listeners,
+    balancers: Arc<RwLock<Vec<Balancer>>>,
+    /// The health checks of the balancers, by name.
+    checks: Vec<(Balancer, JoinHandle<()>)>,
+    log: Log,
+    manager: Option<JoinHandle<()>>,
+}
+
+/// The access log, and where it is.
+#[derive(Default)]
+struct Log {
+    path: Option<PathBuf>,
+    log: AccessLog,
+    writers: Vec<LogWriter>,
+}
+
+impl Log {
+    /// Writes to this file from now on.
+    fn open(&mut self, path: Option<&PathBuf>) -> Result<(), String> {
+        if self.path.as_ref() == path {
+            return Ok(());
+        }
+        self.log = match path {
+            None => AccessLog::none(),
+            Some(path) => {
+                let opened = AccessLog::open(path);
+                let (log, writer) =
+                    opened.map_err(|error| format!("access log {}: {error}", path.display()))?;
+                // The one before has requests to write that have not ended.
+                self.writers.push(writer);
+                log
+            }
+        };
+        self.path = path.cloned();
+        Ok(())
+    }
+}
+
+impl Running {
+    async fn start(args: GatewayArgs, stopping: &watch::Receiver<bool>) -> Result<Self, String> {
+        let mut config = args.read()?;
+        let mut embedded = None;
+        if config.maps.is_empty() && config.named_sites.is_empty() {
+            let own = Embedded::start(&args, stopping.clone()).await?;
+            own.serve(&args, &mut config)?;
+            embedded = Some(own);
+        }
+        let mut log = Log::default();
+        log.open(config.access_log.as_ref())?;
+        let budget = Budget::new(config.limits.buffer_memory);
+        let current = Arc::new(Current::new(site(&config, &log, &budget)?));
+        let traffic = Arc::new(Traffic::default());
+        let mut listeners = Listeners::new(Arc::clone(&current), traffic);
+        listeners.apply(&config).await?;
+        let bound = match &config.manager {
+            None => None,
+            Some(settings) => {
+                let bound = Bound::at(&ListenAddress::Tcp(settings.listen)).await?;
+                Some((bound, settings))
+            }
+        };
+        for (index, (scheme, address)) in listeners.addresses().enumerate() {
+            if index == 0 {
+                println!("{}", greeting(scheme, address, &config, embedded.is_some()));
+            } else {
+                println!("gateway: also {}", url(scheme, address));
+            }
+        }
+        let balancers = Arc::new(RwLock::new(config.balancers()));
+        let manager = match bound {
+            None => None,
+            Some((bound, settings)) => {
+                let address = bound.address().map_err(|error| error.to_string())?;
+                println!("gateway: manager http://{address}{}", manager::PATH);
+                let manager = manager::Manager::new(Arc::clone(&balancers), settings)?;
+                Some(tokio::spawn(manager::run(bound, manager, stopping.clone())))
+            }
+        };
+        let mut running = Self {
+            args,
+            config,
+            embedded,
+            current,
+            budget,
+            listeners,
+            balancers,
+            checks: Vec::new(),
+            log,
+            manager,
+        };
+        running.check();
+        Ok(running)
+    }
+
+    /// Runs the health checks of all balancers, and of no others.
+    fn check(&mut self) {
+        let balancers = self.config.balancers();
+        let mut before = std::mem::take(&mut self.checks);
+        for balancer in balancers {
+            let known = before
+                .iter()
+                .position(|(known, _)| known.is_same(&balancer));
+            let task = match known {
+                Some(index) => before.swap_remove(index).1,
+                None => {
+                    let balancer = balancer.clone();
+                    tokio::spawn(async move { balancer.run().await })
+                }
+            };
+            self.checks.push((balancer, task));
+        }
+        for (_, task) in before {
+            task.abort();
+        }
+    }
+
+    /// Reads the configuration again. One that is wrong changes nothing.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(changes) if changes.is_empty() => tracing::warn!("reloaded"),
+            Ok(changes) => tracing::warn!("reloaded: {}", changes.join("; ")),
+            Err(error) => tracing::error!("not reloaded, all goes on as before: {error}"),
+        }
+        self.reopen();
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, String> {
+        let mut config = self.args.read()?;
+        if config.maps.is_empty() && config.named_sites.is_empty() {
+            match &self.embedded {
+                Some(own) => own.serve(&self.args, &mut config)?,
+                None => return Err("there is no [[map]] any more".into()),
+            }
+        }
+        // Whatever can fail comes before anything is changed.
+        config.sites()?;
+        self.log.open(config.access_log.as_ref())?;
+        self.listeners.apply(&config).await?;
+        let changes = config.adopt(&self.config);
+        self.current.set(site(&config, &self.log, &self.budget)?);
+        let balancers = config.balancers();
+        *self
+            .balancers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = balancers;
+        self.config = config;
+        self.check();
+        Ok(changes)
+    }
+
+    /// Opens the access log again: it may have been renamed.
+    fn reopen(&self) {
+        for writer in &self.log.writers {
+            writer.reopen();
+        }
+    }
+
+    /// Ends what is running, then all the rest.
+    async fn end(self) {
+        self.listeners.stop().await;
+        if let Some(task) = self.manager {
+            let _ = task.await;
+        }
+        if let Some(embedded) = self.embedded {
+            let _ = embedded.task.await;
+        }
+        for writer in self.log.writers {
+            writer.finish();
+        }
+    }
+}
+
+fn site(config: &Config, log: &Log, budget: &Arc<Budget>) -> Result<Site, String> {
+    Ok(Site {
+        sites: config.sites()?,
+        max_body: config.max_body,
+        forwarded: config.forwarded(),
+        log: log.log.clone(),
+        limits: config.limits.clone(),
+        budget: Arc::clone(budget),
+    })
+}

@@ -1,0 +1,65 @@
+//! Who the client is, told by the container that the gateway has for itself: its answers say
+//! what arrived.
+
+use crate::support::gateway::Gateway;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What arrives of a request with these header lines.
+async fn seen(gateway: &Gateway, lines: &[u8]) -> String {
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    let head = [
+        b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n",
+        lines,
+        b"\r\n",
+    ]
+    .concat();
+    http.write_all(&head).await.unwrap();
+    let mut answer = Vec::new();
+    http.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_says_of_its_client() {
+    let gateway = Gateway::start("trusted_proxies = [\"127.0.0.1\"]\n").await;
+    for (told, client) in [
+        (
+            &b"X-Forwarded-For: \xff, 203.0.113.9\r\n"[..],
+            "203.0.113.9",
+        ),
+        (
+            b"X-Forwarded-For: caf\xc3\xa9, 203.0.113.9\r\n",
+            "203.0.113.9",
+        ),
+        (
+            b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 203.0.113.9\r\n",
+            "203.0.113.9",
+        ),
+        (b"X-Forwarded-For: 203.0.113.9:4711\r\n", "203.0.113.9"),
+        (b"X-Forwarded-For: [2001:db8::1]:443\r\n", "2001:db8::1"),
+        (b"X-Forwarded-For: ::ffff:203.0.113.9\r\n", "203.0.113.9"),
+        (b"Forwarded: for=203.0.113.9;proto=https\r\n", "203.0.113.9"),
+        // Whom the proxy does not name in a way that can be read is nobody, never the proxy.
+        (b"X-Forwarded-For: \xff\r\n", "0.0.0.0"),
+        (b"X-Forwarded-For: unknown\r\n", "0.0.0.0"),
+    ] {
+        let answer = seen(&gateway, told).await;
+        assert!(
+            answer.contains(&format!("remote address: {client}\n")),
+            "{} {answer}",
+            told.escape_ascii()
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_is_believed() {
+    let gateway = Gateway::start("").await;
+    let lines = b"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+        X-Real-IP: 6.6.6.6\r\nProxy: http://6.6.6.6\r\nX-Forwarded-Prefix: /6.6.6.6\r\nX-Kept: 1\r\n";
+    let answer = seen(&gateway, lines).await;
+    assert!(answer.contains("remote address: 127.0.0.1\n"), "{answer}");
+    assert!(answer.contains("header: x-kept: 1\n"), "{answer}");
+    assert!(!answer.contains("6.6.6.6"), "{answer}");
+}

@@ -1,0 +1,240 @@
+//! What an operator does to a gateway that runs: reload, another log file, a check before.
+
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::response;
+use crate::support::gateway::{Gateway, binary};
+use crate::wire::{echo, exchange};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+fn site(keys: &str, members: &[(&str, String)]) -> String {
+    let members: String = members
+        .iter()
+        .map(|(extra, url)| format!("[[balancer.member]]\nurl = \"{url}\"\n{extra}\n"))
+        .collect();
+    format!(
+        "{keys}\n[manager]\nchanges = true\n[[balancer]]\nname = \"b\"\n{members}[[map]]\npath = \"/\"\nto = \"balancer://b/\"\n"
+    )
+}
+
+/// How often the gateway says that it has read its configuration.
+async fn reload(gateway: &mut Gateway, number: usize) {
+    gateway.signal("HUP");
+    for attempt in 0.. {
+        if gateway.log().matches("reloaded").count() >= number {
+            return;
+        }
+        assert!(attempt < 500, "{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_while_members_come_and_go() {
+    let (a, b, c) = (echo().await, echo().await, echo().await);
+    let all = [
+        site("", &[("", a.url()), ("", b.url())]),
+        site("max_body = 5", &[("weight = 2.0", a.url()), ("", c.url())]),
+        site("", &[("", b.url()), ("", c.url())]),
+    ];
+    let mut gateway = Gateway::start(&all[0]).await;
+    let (running, answered) = (
+        Arc::new(AtomicBool::new(true)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let mut visitors = Vec::new();
+    for number in 0..8 {
+        let (address, running, answered) =
+            (gateway.http, Arc::clone(&running), Arc::clone(&answered));
+        visitors.push(tokio::spawn(async move {
+            // Some keep their connection, some open one for each request.
+            let mut kept = TcpStream::connect(address).await.unwrap();
+            let mut requests = 0;
+            while running.load(Ordering::Relaxed) {
+                if number % 2 == 0 {
+                    let answer = exchange(address, REQUEST).await;
+                    assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+                } else {
+                    kept.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+                        .await
+                        .unwrap();
+                    let mut answer = [0; 1024];
+                    let mut length = 0;
+                    while !answer[..length].ends_with(b"\r\n\r\nx") {
+                        let count = kept.read(&mut answer[length..]).await.unwrap();
+                        assert_ne!(count, 0, "closed after {requests}");
+                        length += count;
+                    }
+                    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+                    requests += 1;
+                    if requests % 900 == 0 {
+                        // Below the limit of requests over one connection.
+                        kept = TcpStream::connect(address).await.unwrap();
+                    }
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for number in 1..=20 {
+        gateway.rewrite(&all[number % 3]);
+        reload(&mut gateway, number).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    running.store(false, Ordering::Relaxed);
+    for visitor in visitors {
+        visitor.await.unwrap();
+    }
+    assert!(answered.load(Ordering::Relaxed) > 100);
+    assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn what_an_operator_has_changed_stays_and_a_wrong_file_changes_nothing() {
+    let (a, b) = (echo().await, echo().await);
+    let mut gateway = Gateway::start(&site("", &[("", a.url()), ("", b.url())])).await;
+    let changed = gateway
+        .change(&[("balancer", "b"), ("member", &a.url()), ("weight", "7")])
+        .await;
+    assert!(changed.status.is_redirection(), "{}", changed.text());
+    let weight = |status: &serde_json::Value, index: usize| {
+        let member = &status["balancers"][0]["members"][index];
+        (
+            member["name"].as_str().unwrap().to_owned(),
+            member["weight"].as_f64().unwrap(),
+        )
+    };
+    let before = weight(&gateway.status().await, 0);
+    assert!(before.1 > 1.0, "{before:?}");
+
+    gateway.rewrite("listen = 5");
+    reload(&mut gateway, 1).await;
+    assert!(gateway.log().contains("not reloaded"), "{}", gateway.log());
+    assert!(exchange(gateway.http, REQUEST).await.ends_with("\r\n\r\nx"));
+
+    // The file says something new of the other member only.
+    gateway.rewrite(&site("", &[("", a.url()), ("weight = 3.0", b.url())]));
+    reload(&mut gateway, 2).await;
+    let status = gateway.status().await;
+    assert_eq!(weight(&status, 0), before);
+    let elected = &status["balancers"][0]["members"];
+    assert!(elected[0]["elected"].as_u64().unwrap() + elected[1]["elected"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_listener_comes_and_another_goes() {
+    let backend = echo().await;
+    let dir = tempfile::tempdir().unwrap();
+    let listener = |name: &str| {
+        let path = dir.path().join(name);
+        format!("[[listener]]\naddress = \"unix:{}\"\n", path.display())
+    };
+    let members = [("", backend.url())];
+    let mut gateway = Gateway::start(&site(&listener("one"), &members)).await;
+    assert!(dir.path().join("one").exists());
+    let http = gateway.http;
+    gateway.rewrite(&site(&listener("two"), &members));
+    reload(&mut gateway, 1).await;
+    for attempt in 0.. {
+        if dir.path().join("two").exists() && !dir.path().join("one").exists() {
+            break;
+        }
+        assert!(attempt < 100, "{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(exchange(http, REQUEST).await.ends_with("\r\n\r\nx"));
+}
+
+#[tokio::test]
+async fn secrets_are_read_again() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let secret = request.attributes().find_map(|attribute| match attribute {
+                ajp::wire::Attribute::Coded {
+                    code: ajp::wire::AttributeCode::Secret,
+                    value,
+                } => value.map(<[u8]>::to_vec),
+                _ => None,
+            });
+            let text = String::from_utf8(secret.unwrap_or_default()).unwrap();
+            conn.write(&response(&text, 1)).await;
+        }
+    })
+    .await;
+    let config = format!(
+        "[[balancer]]\nname = \"b\"\nsecret_file = \"secret\"\n[[balancer.member]]\nurl = \"{}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+        backend.url()
+    );
+    let mut gateway = Gateway::start_with(&[("secret", "old")], &config).await;
+    assert!(
+        exchange(gateway.http, REQUEST)
+            .await
+            .ends_with("\r\n\r\nold")
+    );
+    std::fs::write(gateway.file("secret"), "new").unwrap();
+    reload(&mut gateway, 1).await;
+    assert!(
+        exchange(gateway.http, REQUEST)
+            .await
+            .ends_with("\r\n\r\nnew")
+    );
+}
+
+#[tokio::test]
+async fn a_renamed_log_is_left_alone() {
+    let backend = echo().await;
+    let keys = "access_log = \"access\"";
+    let mut gateway = Gateway::start(&site(keys, &[("", backend.url())])).await;
+    exchange(gateway.http, REQUEST).await;
+    let (log, old) = (gateway.file("access"), gateway.file("old"));
+    let lines = |path: &std::path::Path| {
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    while lines(&log) < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::fs::rename(&log, &old).unwrap();
+    gateway.signal("USR1");
+    while !log.exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    exchange(gateway.http, REQUEST).await;
+    while lines(&log) < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((lines(&old), lines(&log)), (1, 1));
+}
+
+#[test]
+fn a_configuration_is_checked_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("gateway.toml");
+    let check = |text: &str, flag: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["gateway", flag, "--config"]).arg(&file);
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        (ended.status.code(), said)
+    };
+    let right = "[[map]]\npath = \"/\"\nto = \"ajp://127.0.0.1:8009/\"\n";
+    assert_eq!(check(right, "--check").0, Some(0));
+    assert_eq!(check(right, "--print-config"), (Some(0), right.to_owned()));
+    let (code, said) = check("[[map]]\npath = \"/\"\nto = \"nowhere\"\n", "--check");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("gateway.toml:3: to: "), "{said}");
+    let missing = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ certificate = \"/no/such.pem\", key = \"x\" }] }\n";
+    let (code, said) = check(missing, "--check");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("/no/such.pem"), "{said}");
+}
