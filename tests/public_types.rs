@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Those that may be, and why they are.
-const ALLOWED: [(&str, &str); 11] = [
+const ALLOWED: [(&str, &str); 12] = [
     ("bytes", "packets and bodies"),
     ("http", "requests and responses"),
     ("http_body", "bodies"),
@@ -27,6 +27,7 @@ const ALLOWED: [(&str, &str); 11] = [
     ("tokio_rustls", "feature rustls"),
     ("tokio_util", "feature tokio-codec"),
     ("tower", "feature retry"),
+    ("tower_layer", "a layer for containers"),
     ("tower_service", "the client as a service, and served ones"),
 ];
 

@@ -94,16 +94,20 @@ fn tower_stack_with_a_member_that_is_not_there() {
     assert_eq!(lines.len(), 7);
 }
 
-/// Tells the request as text, with a header that may not leave the bridge.
+/// The request as text, with a header that concerns one connection only.
 async fn told(request: Request) -> impl IntoResponse {
+    let text = as_text(request).await;
+    ([("x-answer", "kept"), ("keep-alive", "timeout=5")], text)
+}
+
+async fn as_text(request: Request) -> String {
     let (parts, body) = request.into_parts();
     let mut text = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
         text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
     }
     let body = body.collect().await.unwrap().to_bytes();
-    text += &sha256_hex(&body);
-    ([("x-answer", "kept"), ("keep-alive", "timeout=5")], text)
+    text + &sha256_hex(&body)
 }
 
 #[test]
@@ -202,4 +206,64 @@ fn over_tls_on_both_sides() {
     ];
     let text = output("over_tls", &arguments);
     assert_eq!(text, "200 OK\nHello, AJP over TLS!\n");
+}
+
+/// One proxy before a container and an HTTP application: each hears the same of the visitor.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_has_upstreams_of_both_kinds() {
+    use ajp::server::RequestClaims;
+    use axum::extract::Extension;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let container = listener.local_addr().unwrap();
+    let claims = async |Extension(claims): Extension<RequestClaims>, request: Request| {
+        format!("{:?}\n{}", claims.remote_ip(), as_text(request).await)
+    };
+    let app = Router::new().fallback(claims);
+    tokio::spawn(ajp::server::serve(listener, app).trusted_network());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let application = listener.local_addr().unwrap();
+    let app = Router::new().fallback(told);
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+
+    let (old, new) = (
+        format!("/app=ajp://{container}"),
+        format!("/=http://{application}"),
+    );
+    let nobody = format!("/gone=ajp://{}", support::ports::free_addr());
+    let arguments = ["127.0.0.1:0", &*new, &*old, &*nobody];
+    let mut child = Command::new(example::binary("proxy"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let _running = Running(child, out);
+    let address = line.trim().rsplit_once("//").unwrap().1.parse().unwrap();
+    let mut visitor = support::http1::Client::new(address);
+    let headers = [
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x_forwarded_for", "6.6.6.6"),
+    ];
+    let body = || support::http1::Body::Full(bytes(50_000));
+    for (path, over_ajp) in [("/app/a?b=c", true), ("/apple", false), ("/", false)] {
+        let answer = visitor.request("POST", path, &headers, body()).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let text = answer.text();
+        assert_eq!(text.starts_with("Some(127.0.0.1)\n"), over_ajp, "{text}");
+        let request = format!("POST {path}");
+        for line in [
+            &*request,
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-proto: http",
+            "content-length: 50000",
+            &sha256_hex(&bytes(50_000)),
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("6.6.6.6"), "{text}");
+    }
+    let answer = visitor.get("/gone/a").await;
+    assert_eq!(answer.status, 503);
 }

@@ -47,6 +47,7 @@ pub use crate::mapping::request_claims::RequestClaims;
 pub use crate::tower::{
     application::{AnswerBody, Answers, Application, Decided, IsBody, Never},
     connection::serve_connection,
+    drain::{Drain, DrainFuture, DrainLayer, DrainSwitch},
     remote_addr::{WithRemoteAddr, with_remote_addr},
     serve::{Serve, Undecided, serve, serve_with},
 };

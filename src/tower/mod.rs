@@ -17,6 +17,8 @@ mod complaints;
 #[cfg(feature = "server")]
 pub(crate) mod connection;
 #[cfg(feature = "server")]
+pub(crate) mod drain;
+#[cfg(feature = "server")]
 mod exchange;
 #[cfg(feature = "server")]
 mod packing;

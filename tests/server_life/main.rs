@@ -17,6 +17,7 @@ mod application;
 mod broken;
 mod callbacks;
 mod drain;
+mod draining;
 mod hall;
 mod handshakes;
 mod limits;
