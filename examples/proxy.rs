@@ -4,7 +4,6 @@
 //! ```text
 //! cargo run --example proxy -- 127.0.0.1:8080 /app=ajp://127.0.0.1:8009 /=http://127.0.0.1:3000
 //! ```
-//!
 //! What every proxy must get right is in `ajp::proxy`: who the client is, which headers it may not
 //! write, which host it asks for, which status an error becomes. `ajp gateway` does much more.
 
@@ -17,8 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
@@ -56,7 +54,7 @@ impl Route {
                 to: url.parse()?,
             }
         };
-        let prefix = prefix.trim_end_matches('/').to_owned();
+        let prefix = prefix.trim_end_matches('/').into();
         Ok(Self { prefix, upstream })
     }
 
@@ -142,7 +140,6 @@ async fn main() -> Result<(), BoxError> {
                 Ok::<_, Infallible>(proxy.answer(&peer, request).await)
             });
             let served = http1::Builder::new()
-                // With it, hyper's limit for the head of a request.
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = served.await {

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Session ids carry the route of the container that made them. That keeps a visitor's requests
-//! together while that container is there; when it is not, the session is read from the store.
+//! together while that container is there; when it is not, the session is read from the store by
+//! another one, and carries that one's route from then on.
 
 #[path = "axum_behind_httpd/route.rs"]
 mod route;

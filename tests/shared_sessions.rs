@@ -141,9 +141,8 @@ async fn share(seen: &Seen, period: Duration) -> (usize, usize) {
 /// The story of one of the two containers, told by the visitors of this site.
 async fn a_container_dies_and_comes_back(site: SocketAddr, mut one: Container, redis: &Redis) {
     let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
-    let visitors: Vec<_> = (0..VISITORS)
-        .map(|_| tokio::spawn(visitor(site, Arc::clone(&seen), Arc::clone(&stop))))
-        .collect();
+    let visit = || tokio::spawn(visitor(site, Arc::clone(&seen), Arc::clone(&stop)));
+    let mut visitors: Vec<_> = (0..VISITORS).map(|_| visit()).collect();
     let (by_one, by_two) = share(&seen, Duration::from_secs(2)).await;
     assert!(by_one > 0 && by_two > 0, "both serve: {by_one}, {by_two}");
 
@@ -157,8 +156,11 @@ async fn a_container_dies_and_comes_back(site: SocketAddr, mut one: Container, r
     );
 
     let again = Container::start(one.address, "one", redis).await;
-    // The web server tries it again after a second; its sessions come back by their route.
-    share(&seen, Duration::from_secs(3)).await;
+    // The web server tries it again after a second. Sessions that moved carry the other route
+    // by now and stay there; new ones are spread.
+    share(&seen, Duration::from_secs(2)).await;
+    visitors.extend((0..VISITORS).map(|_| visit()));
+    share(&seen, Duration::from_secs(1)).await;
     let (by_one, by_two) = share(&seen, Duration::from_secs(2)).await;
     assert!(by_one > 0 && by_two > 0, "it is back: {by_one}, {by_two}");
     stop.store(true, Ordering::Relaxed);
@@ -196,17 +198,20 @@ async fn behind_the_gateway() {
     let redis = Redis::start().await;
     let one = Container::start(ports::free_addr(), "one", &redis).await;
     let two = Container::start(ports::free_addr(), "two", &redis).await;
-    let members = [("one", one.address), ("two", two.address)];
-    let backends =
-        members.map(|(route, address)| format!("ajp://{address} route={route} retry=1s"));
-    let flags = [
-        "--sticky",
-        "JSESSIONID",
-        "--backend",
-        &backends[0],
-        "--backend",
-        &backends[1],
-    ];
-    let gateway = Gateway::with_flags(&flags).await;
+    let mut config = "\
+[[map]]
+path = \"/\"
+to = \"balancer://app/\"
+[[balancer]]
+name = \"app\"
+sticky = \"JSESSIONID\"
+retry = \"1s\"
+"
+    .to_owned();
+    for (route, container) in [("one", &one), ("two", &two)] {
+        let address = container.address;
+        config += &format!("[[balancer.member]]\nurl = \"ajp://{address}\"\nroute = \"{route}\"\n");
+    }
+    let gateway = Gateway::start(&config).await;
     a_container_dies_and_comes_back(gateway.http, one, &redis).await;
 }
