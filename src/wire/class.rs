@@ -1,7 +1,7 @@
 //! Byte classes of protocol chapter
 //! [packets](crate::docs::protocol::packets#what-a-string-may-hold). Each scan is branch-free over
-//! the whole string so that the compiler can vectorise it; only a failed scan looks for the first
-//! bad byte.
+//! the whole string so that the compiler can vectorise it, and may take a rare byte for a bad one;
+//! only a scan that was not satisfied looks for the first bad byte, exactly.
 
 #![allow(clippy::needless_bitwise_bool, reason = "branch-free scans vectorise")]
 
@@ -47,23 +47,31 @@ impl Class {
     }
 
     /// The first byte that the class does not allow, with its index.
+    #[inline]
     pub(crate) fn first_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
+        // Whether all of it is fine at first sight.
         let all = match self {
             Self::Token => bytes.iter().all(|&b| is_token(b)),
-            Self::Value => bytes.iter().fold(true, |ok, &b| ok & is_value(b)),
+            Self::Value => holds(bytes, self, not_plain),
+            Self::Query => holds(bytes, self, |word| {
+                not_plain(word) | is_byte(word, b' ') | is_byte(word, b'#')
+            }),
             Self::Visible => holds(bytes, self, not_visible),
             Self::Path => holds(bytes, self, |word| {
                 not_visible(word) | is_byte(word, b'#') | is_byte(word, b'?')
             }),
             Self::AsciiQuery => holds(bytes, self, |word| not_visible(word) | is_byte(word, b'#')),
             Self::Any => true,
-            Self::DecodedPath | Self::Query | Self::LenientQuery | Self::Pem => {
+            Self::DecodedPath | Self::LenientQuery | Self::Pem => {
                 bytes.iter().fold(true, |ok, &b| ok & self.allows(b))
             }
         };
-        if all {
-            return None;
-        }
+        if all { None } else { self.find_bad(bytes) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
         bytes
             .iter()
             .enumerate()
@@ -72,7 +80,7 @@ impl Class {
     }
 }
 
-/// Whether `marks` sets no high bit in the words of a string. Words overlap at its end; a
+/// Whether `marks` sets no high bit in the words of a string; it may set one too many. Words overlap at its end; a
 /// string shorter than one is looked at byte by byte.
 #[inline(always)]
 fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
@@ -109,6 +117,14 @@ const fn not_visible(word: u64) -> u64 {
     let from_21 = word.wrapping_add(all(0x80 - 0x21));
     let above_7e = word.wrapping_add(all(0x7f - 0x7e));
     !from_21 | above_7e | word
+}
+
+/// As [`not_visible`], of a byte that is not in 0x20..=0x7E.
+#[inline]
+const fn not_plain(word: u64) -> u64 {
+    let from_20 = word.wrapping_add(all(0x80 - 0x20));
+    let above_7e = word.wrapping_add(all(0x7f - 0x7e));
+    !from_20 | above_7e | word
 }
 
 const fn is_value(b: u8) -> bool {
