@@ -4,19 +4,19 @@
 
 use super::class::Class;
 use super::code::AttributeCode;
-use super::error::{Field, Rule};
+use super::error::{DecodeError, Field, Rule};
 use super::headers::parse_content_length;
 use super::names::request_attribute;
-use super::reader::{Check, Reader, checked_nullable, checked_string};
+use super::reader::{Reader, checked_nullable, checked_string};
 use super::request::filled;
 
 /// Checks all attributes, and tells whether there is a `stored_method`.
 #[inline(never)]
-pub(super) fn check_attributes<C: Check>(
-    outer: &mut Reader<'_, C>,
+pub(super) fn check_attributes(
+    outer: &mut Reader<'_>,
     der_certificate: bool,
     query_class: Class,
-) -> Result<bool, C::Error> {
+) -> Result<bool, DecodeError> {
     // A cursor of its own stays in registers during the loop.
     let mut own = *outer;
     let r = &mut own;
@@ -64,12 +64,12 @@ pub(super) fn check_attributes<C: Check>(
 /// Checks an attribute that is not in every request. The cursor is handed over and back so
 /// that it can stay in registers elsewhere.
 #[inline(never)]
-fn other_attribute<C: Check>(
-    mut r: Reader<'_, C>,
+fn other_attribute(
+    mut r: Reader<'_>,
     code: AttributeCode,
     der_certificate: bool,
     query_class: Class,
-) -> Result<Reader<'_, C>, C::Error> {
+) -> Result<Reader<'_>, DecodeError> {
     let class = match code {
         AttributeCode::SslKeySize => {
             key_size(&mut r)?;
@@ -97,7 +97,7 @@ fn other_attribute<C: Check>(
 /// `ssl_key_size`: an integer, or the string form that some peers send by mistake. A
 /// key size of 1..=5 does not exist and a digit is no attribute code, so the two cannot
 /// be confused (protocol chapter [codes](crate::docs::protocol::codes#attributes)).
-fn key_size<C: Check>(r: &mut Reader<'_, C>) -> Result<u16, C::Error> {
+fn key_size(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
     let field = Field::Attribute(AttributeCode::SslKeySize);
     let at = r.position();
     let is_text =

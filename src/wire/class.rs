@@ -51,7 +51,12 @@ impl Class {
     pub(crate) fn first_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
         // Whether all of it is fine at first sight.
         let all = match self {
-            Self::Token => bytes.iter().all(|&b| is_token(b)),
+            // Nearly all names are letters and `-`.
+            Self::Token => {
+                holds(bytes, self, |word| {
+                    not_plain(word) | not_letter_or_dash(word)
+                }) || bytes.iter().all(|&b| is_token(b))
+            }
             Self::Value => holds(bytes, self, not_plain),
             Self::Query => holds(bytes, self, |word| {
                 not_plain(word) | is_byte(word, b' ') | is_byte(word, b'#')
@@ -82,7 +87,7 @@ impl Class {
 
 /// Whether `marks` sets no high bit in the words of a string; it may set one too many. Words overlap at its end; a
 /// string shorter than one is looked at byte by byte.
-#[inline(always)]
+#[inline]
 fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
     let Some(last) = bytes.last_chunk::<8>() else {
         return bytes.iter().all(|&b| class.allows(b));
@@ -97,16 +102,16 @@ fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
 }
 
 /// The high bit of each byte of a word.
-pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
+const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// A word of one byte repeated.
-pub(super) const fn all(byte: u8) -> u64 {
+const fn all(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
 /// Sets the high bit of bytes that are `byte`, if all are below 0x80.
 #[inline]
-pub(super) const fn is_byte(word: u64, byte: u8) -> u64 {
+const fn is_byte(word: u64, byte: u8) -> u64 {
     !(word ^ all(byte)).wrapping_add(all(0x7f))
 }
 
@@ -117,6 +122,17 @@ const fn not_visible(word: u64) -> u64 {
     let from_21 = word.wrapping_add(all(0x80 - 0x21));
     let above_7e = word.wrapping_add(all(0x7f - 0x7e));
     !from_21 | above_7e | word
+}
+
+/// Sets the high bit of bytes in 0x20..=0x7F that are neither letters nor `-`.
+#[inline]
+const fn not_letter_or_dash(word: u64) -> u64 {
+    // 0x20 makes letters lower case and keeps `-`.
+    let lower = word | all(0x20);
+    let from_a = lower.wrapping_add(all(0x80 - b'a'));
+    let above_z = lower.wrapping_add(all(0x7f - b'z'));
+    let not_dash = (lower ^ all(b'-')).wrapping_add(all(0x7f));
+    (!from_a | above_z) & not_dash
 }
 
 /// As [`not_visible`], of a byte that is not in 0x20..=0x7E.

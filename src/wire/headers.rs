@@ -3,17 +3,17 @@
 
 use super::class::Class;
 use super::code::{REQUEST_HEADERS, by_code};
-use super::error::{Field, Rule};
+use super::error::{DecodeError, Field, Rule};
 use super::limits::BodyFraming;
-use super::reader::{Check, Reader, checked_string};
+use super::reader::{Reader, checked_string};
 
 /// One header name: its code and nothing, or 0 and its bytes.
-#[inline(always)]
-pub(crate) fn header_name<'a, C: Check>(
-    r: &mut Reader<'a, C>,
+#[inline]
+pub(crate) fn header_name<'a>(
+    r: &mut Reader<'a>,
     index: u32,
     codes: usize,
-) -> Result<(u8, &'a [u8]), C::Error> {
+) -> Result<(u8, &'a [u8]), DecodeError> {
     let field = Field::HeaderName(nth(index));
     let start = r.position();
     if let Some(code) = r.code_if(0xa0) {
@@ -31,11 +31,11 @@ pub(crate) fn header_name<'a, C: Check>(
 }
 
 /// One header value; null counts as empty.
-#[inline(always)]
-pub(crate) fn header_value<'a, C: Check>(
-    r: &mut Reader<'a, C>,
+#[inline]
+pub(crate) fn header_value<'a>(
+    r: &mut Reader<'a>,
     index: u32,
-) -> Result<Option<&'a [u8]>, C::Error> {
+) -> Result<Option<&'a [u8]>, DecodeError> {
     r.classed(Field::HeaderValue(nth(index)), Class::Value)
 }
 
@@ -47,8 +47,8 @@ fn nth(index: u32) -> u16 {
 
 /// The number of headers, limited by what the rest of the payload can hold: a header is
 /// at least a 2-byte code and a 2-byte null value.
-#[inline(always)]
-pub(crate) fn header_count<C: Check>(r: &mut Reader<'_, C>, limit: u16) -> Result<u16, C::Error> {
+#[inline]
+pub(crate) fn header_count(r: &mut Reader<'_>, limit: u16) -> Result<u16, DecodeError> {
     let start = r.position();
     let count = r.u16(Field::NumHeaders)?;
     let possible = r.remaining() / 4;
@@ -88,10 +88,10 @@ pub(super) const CONTENT_LENGTH_CODE: u8 = 0x08;
 
 /// Checks `count` headers, and tells how they announce a body.
 #[inline(never)]
-pub(super) fn check_headers<C: Check>(
-    outer: &mut Reader<'_, C>,
+pub(super) fn check_headers(
+    outer: &mut Reader<'_>,
     count: u16,
-) -> Result<BodyFraming, C::Error> {
+) -> Result<BodyFraming, DecodeError> {
     // A cursor of its own stays in registers during the loop.
     let mut own = *outer;
     let r = &mut own;
@@ -111,7 +111,7 @@ pub(super) fn check_headers<C: Check>(
 }
 
 /// Whether a spelled name can be `content-length` or `transfer-encoding`.
-#[inline(always)]
+#[inline]
 fn may_be_length_header(name: &[u8]) -> bool {
     match (name.len(), name.first()) {
         (14, Some(&first)) => first | 0x20 == b'c',
@@ -133,14 +133,14 @@ impl BodyFraming {
     /// cursor is handed over and back so that it can stay in registers elsewhere.
     #[cold]
     #[inline(never)]
-    fn after_header<'a, C: Check>(
+    fn after_header<'a>(
         self,
-        mut r: Reader<'a, C>,
+        mut r: Reader<'a>,
         index: u32,
         name_at: usize,
         code: u8,
         name: &[u8],
-    ) -> Result<(Reader<'a, C>, Self), C::Error> {
+    ) -> Result<(Reader<'a>, Self), DecodeError> {
         let value_at = r.position();
         let value = header_value(&mut r, index)?.unwrap_or_default();
         match self.after(code, name, value) {

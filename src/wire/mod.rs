@@ -19,11 +19,6 @@
 //!
 //! What may not live here: sockets, timers, anything that remembers an earlier packet.
 
-#![allow(
-    clippy::inline_always,
-    reason = "the walk's state stays in registers only when nothing takes its address"
-)]
-
 mod attributes;
 mod body;
 mod class;
@@ -39,7 +34,6 @@ mod message;
 mod names;
 mod other_protocol;
 mod packet;
-mod quick;
 mod reader;
 mod redact;
 mod request;

@@ -1,15 +1,16 @@
 //! A checked cursor over one payload. Every read names the field it is for, so that an
 //! error can say where and what.
 //!
-//! The same walk runs in two ways. [`Quick`] looks at the structure and counts bytes; it only
-//! says "fine" or "look closely". [`Exact`] checks each string byte by byte and knows where it
-//! stopped; it runs when the quick walk was not satisfied. Whatever `Quick` accepts, `Exact`
-//! accepts with the same result: debug builds compare them on every packet.
+//! What a packet holds is found and checked in one walk; afterwards nothing can fail.
+
+#![allow(
+    clippy::inline_always,
+    reason = "the cursor stays in registers only when nothing takes its address"
+)]
 
 use super::class::Class;
 use super::error::{DecodeError, Field, Rule};
 use super::packet::HEADER_LEN;
-use super::quick::Quick;
 
 /// Where a string lies in its payload. Position 0 is the message code, never a string,
 /// so it marks "absent or null".
@@ -31,79 +32,10 @@ impl Span {
     }
 }
 
-/// How a walk checks strings, and what it returns when something is wrong.
-pub(crate) trait Check: Copy + Default {
-    type Error;
-
-    fn error(offset: usize, field: Field, rule: Rule) -> Self::Error;
-
-    /// Bytes that belong to the structure: lengths, codes, numbers, terminators.
-    fn structure<const N: usize>(&mut self, bytes: [u8; N]);
-
-    /// The length and the terminator of a string shorter than 256 bytes.
-    fn short_frame(&mut self, len: u8);
-
-    /// Checks a string.
-    fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad>;
-
-    /// The walk has passed the request line: `line` with all before it, and where the
-    /// strings in it are.
-    fn line_end<const N: usize>(
-        self,
-        line: &[u8],
-        strings: impl FnOnce() -> [(Span, Class); N],
-    ) -> Result<(), Self::Error>;
-}
-
-/// A byte of a string that may not be there.
-#[derive(Debug)]
-pub(crate) struct Bad {
-    index: usize,
-    byte: u8,
-}
-
-impl Bad {
-    /// Somewhere in the string.
-    pub(crate) const UNKNOWN: Self = Self { index: 0, byte: 0 };
-}
-
-/// Byte by byte, with an error that says where.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Exact;
-
-impl Check for Exact {
-    type Error = DecodeError;
-
-    #[cold]
-    fn error(offset: usize, field: Field, rule: Rule) -> DecodeError {
-        DecodeError::new(offset, field, rule)
-    }
-
-    fn structure<const N: usize>(&mut self, _: [u8; N]) {}
-
-    fn short_frame(&mut self, _: u8) {}
-
-    fn string(&mut self, bytes: &[u8], class: Class) -> Result<(), Bad> {
-        match class.first_bad(bytes) {
-            None => Ok(()),
-            Some((index, byte)) => Err(Bad { index, byte }),
-        }
-    }
-
-    fn line_end<const N: usize>(
-        self,
-        _: &[u8],
-        _: impl FnOnce() -> [(Span, Class); N],
-    ) -> Result<(), DecodeError> {
-        Ok(())
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a, C = Exact> {
+pub(crate) struct Reader<'a> {
     payload: &'a [u8],
     rest: &'a [u8],
-    check: C,
 }
 
 #[allow(
@@ -119,27 +51,9 @@ impl<'a> Reader<'a> {
         Self {
             payload,
             rest: payload,
-            check: Exact,
-        }
-    }
-}
-
-impl<'a> Reader<'a, Quick> {
-    pub(crate) fn quick(payload: &'a [u8]) -> Self {
-        Self {
-            payload,
-            rest: payload,
-            check: Quick::default(),
         }
     }
 
-    /// After the walk through all of the payload: whether its strings are fine.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.check.is_clean(self.payload)
-    }
-}
-
-impl<'a, C: Check> Reader<'a, C> {
     /// Bytes read so far, from the start of the payload.
     #[inline]
     pub(crate) fn position(&self) -> usize {
@@ -168,17 +82,17 @@ impl<'a, C: Check> Reader<'a, C> {
     }
 
     /// An error at the current position.
-    pub(crate) fn error(&self, field: Field, rule: Rule) -> C::Error {
+    pub(crate) fn error(&self, field: Field, rule: Rule) -> DecodeError {
         self.error_at(self.position(), field, rule)
     }
 
     /// An error at a position of the payload.
     #[allow(clippy::unused_self, reason = "reads as part of the cursor")]
-    pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> C::Error {
-        C::error(position.saturating_add(HEADER_LEN), field, rule)
+    pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> DecodeError {
+        DecodeError::new(position.saturating_add(HEADER_LEN), field, rule)
     }
 
-    fn truncated(&self, field: Field, needed: usize) -> C::Error {
+    fn truncated(&self, field: Field, needed: usize) -> DecodeError {
         self.error(
             field,
             Rule::Truncated {
@@ -189,11 +103,10 @@ impl<'a, C: Check> Reader<'a, C> {
     }
 
     #[inline(always)]
-    fn bytes<const N: usize>(&mut self, field: Field) -> Result<[u8; N], C::Error> {
+    fn bytes<const N: usize>(&mut self, field: Field) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((&bytes, rest)) => {
                 self.rest = rest;
-                self.check.structure(bytes);
                 Ok(bytes)
             }
             None => Err(self.truncated(field, N)),
@@ -201,24 +114,14 @@ impl<'a, C: Check> Reader<'a, C> {
     }
 
     #[inline(always)]
-    pub(crate) fn u8(&mut self, field: Field) -> Result<u8, C::Error> {
+    pub(crate) fn u8(&mut self, field: Field) -> Result<u8, DecodeError> {
         let [byte] = self.bytes(field)?;
         Ok(byte)
     }
 
     #[inline(always)]
-    pub(crate) fn u16(&mut self, field: Field) -> Result<u16, C::Error> {
+    pub(crate) fn u16(&mut self, field: Field) -> Result<u16, DecodeError> {
         self.bytes(field).map(u16::from_be_bytes)
-    }
-
-    /// The request line ends here; these were its strings.
-    #[inline(always)]
-    pub(crate) fn line_end<const N: usize>(
-        &self,
-        strings: impl FnOnce() -> [(Span, Class); N],
-    ) -> Result<(), C::Error> {
-        let line = self.payload.get(..self.position()).unwrap_or_default();
-        self.check.line_end(line, strings)
     }
 
     /// A code of two bytes of which the first is `high`, if it stands here.
@@ -227,7 +130,6 @@ impl<'a, C: Check> Reader<'a, C> {
         match *self.rest {
             [first, code, ref rest @ ..] if first == high => {
                 self.rest = rest;
-                self.check.structure([high, code]);
                 Some(code)
             }
             _ => None,
@@ -240,11 +142,10 @@ impl<'a, C: Check> Reader<'a, C> {
         &mut self,
         field: Field,
         class: Class,
-    ) -> Result<Option<&'a [u8]>, C::Error> {
+    ) -> Result<Option<&'a [u8]>, DecodeError> {
         if let [0, len, ref after @ ..] = *self.rest {
             if let Some((bytes, rest)) = after.split_at_checked(usize::from(len).wrapping_add(1)) {
                 if let Some((0, bytes)) = bytes.split_last() {
-                    self.check.short_frame(len);
                     self.string(field, class, bytes)?;
                     self.rest = rest;
                     return Ok(Some(bytes));
@@ -253,7 +154,6 @@ impl<'a, C: Check> Reader<'a, C> {
         }
         // No payload is long enough for a string of this length.
         if let [0xff, 0xff, ref rest @ ..] = *self.rest {
-            self.check.structure([0xff, 0xff]);
             self.rest = rest;
             return Ok(None);
         }
@@ -265,19 +165,17 @@ impl<'a, C: Check> Reader<'a, C> {
     /// A string from 256 bytes, or an error; and the cursor behind it.
     #[cold]
     #[inline(never)]
-    fn long(mut self, field: Field, class: Class) -> Result<(Self, &'a [u8]), C::Error> {
+    fn long(mut self, field: Field, class: Class) -> Result<(Self, &'a [u8]), DecodeError> {
         let Some((&prefix, after)) = self.rest.split_first_chunk::<2>() else {
             return Err(self.truncated(field, 2));
         };
         let len = usize::from(u16::from_be_bytes(prefix));
-        self.check.structure(prefix);
         let Some((bytes, rest)) = after.split_at_checked(len.saturating_add(1)) else {
             self.rest = after;
             return Err(self.truncated(field, len.saturating_add(1)));
         };
         match bytes.split_last() {
             Some((0, bytes)) => {
-                self.check.structure([0]);
                 self.string(field, class, bytes)?;
                 self.rest = rest;
                 Ok((self, bytes))
@@ -292,13 +190,18 @@ impl<'a, C: Check> Reader<'a, C> {
 
     /// Checks the bytes of the string that stands here.
     #[inline(always)]
-    fn string(&mut self, field: Field, class: Class, bytes: &[u8]) -> Result<(), C::Error> {
-        self.check
-            .string(bytes, class)
-            .map_err(|Bad { index, byte }| {
-                let at = self.position().saturating_add(2).saturating_add(index);
-                self.error_at(at, field, Rule::InvalidByte(byte))
-            })
+    fn string(&self, field: Field, class: Class, bytes: &[u8]) -> Result<(), DecodeError> {
+        match class.first_bad(bytes) {
+            None => Ok(()),
+            Some((index, byte)) => Err(self.invalid_byte(field, index, byte)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_byte(&self, field: Field, index: usize, byte: u8) -> DecodeError {
+        let at = self.position().saturating_add(2).saturating_add(index);
+        self.error_at(at, field, Rule::InvalidByte(byte))
     }
 
     /// A string like [`classed`](Self::classed), if the whole of it is there and not null.
@@ -315,7 +218,7 @@ impl<'a, C: Check> Reader<'a, C> {
 
     /// A string of a byte class that may not be null.
     #[inline(always)]
-    pub(crate) fn required(&mut self, field: Field, class: Class) -> Result<&'a [u8], C::Error> {
+    pub(crate) fn required(&mut self, field: Field, class: Class) -> Result<&'a [u8], DecodeError> {
         let start = self.position();
         match self.classed(field, class)? {
             Some(bytes) => Ok(bytes),
@@ -342,7 +245,7 @@ impl<'a, C: Check> Reader<'a, C> {
 
     /// The payload must end here.
     #[inline]
-    pub(crate) fn finish(&self) -> Result<(), C::Error> {
+    pub(crate) fn finish(&self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             Ok(())
         } else {

@@ -8,7 +8,7 @@ use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
 use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions, PacketSize};
 use super::packet::HEADER_LEN;
-use super::reader::{Check, Reader, Span, check_payload_len};
+use super::reader::{Reader, Span, check_payload_len};
 use super::request_writer::{ForwardRequestWriter, RequestLine};
 use bytes::{Bytes, BytesMut};
 
@@ -60,8 +60,8 @@ struct Parts {
 }
 
 impl Parts {
-    #[inline(always)]
-    fn walk<C: Check>(r: &mut Reader<'_, C>, options: DecodeOptions) -> Result<Self, C::Error> {
+    #[inline]
+    fn walk(r: &mut Reader<'_>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let code = r.u8(Field::MessageCode)?;
         if code != FORWARD_REQUEST {
             return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
@@ -93,15 +93,6 @@ impl Parts {
         let server_name = r.span(name);
         let server_port = r.u16(Field::ServerPort)?;
         let is_ssl = r.u8(Field::IsSsl)? != 0;
-        r.line_end(|| {
-            [
-                (protocol_span, Class::Visible),
-                (req_uri, path_class),
-                (remote_addr, Class::Visible),
-                (remote_host, Class::Visible),
-                (server_name, Class::Visible),
-            ]
-        })?;
 
         let num_headers = header_count(r, options.max_headers)?;
         let headers_at = r.position_u16();
@@ -130,19 +121,6 @@ impl Parts {
             framing,
         })
     }
-
-    /// The walk that says what is wrong.
-    #[inline(never)]
-    fn exact(payload: &[u8], options: DecodeOptions) -> Result<Self, DecodeError> {
-        Self::walk(&mut Reader::new(payload), options)
-    }
-
-    /// The quick walk, if it is satisfied.
-    fn quick(payload: &[u8], options: DecodeOptions) -> Option<Self> {
-        let mut r = Reader::quick(payload);
-        let parts = Self::walk(&mut r, options).ok()?;
-        r.is_clean().then_some(parts)
-    }
 }
 
 impl ForwardRequest {
@@ -163,17 +141,7 @@ impl ForwardRequest {
     /// As [`parse`](Self::parse).
     pub fn parse_with(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let mut parts = match Parts::quick(&payload, *options) {
-            Some(parts) => {
-                debug_assert_eq!(
-                    Parts::exact(&payload, *options).as_ref(),
-                    Ok(&parts),
-                    "the two walks disagree"
-                );
-                parts
-            }
-            None => Parts::exact(&payload, *options)?,
-        };
+        let mut parts = Parts::walk(&mut Reader::new(&payload), *options)?;
         if options.absent_length_as_empty && parts.framing == BodyFraming::Absent {
             parts.framing = BodyFraming::Length(0);
         }
@@ -386,12 +354,8 @@ pub(crate) fn slice_ref(payload: &Bytes, part: &[u8]) -> Bytes {
     }
 }
 
-#[inline(always)]
-fn check_req_uri<C: Check>(
-    r: &Reader<'_, C>,
-    uri: &[u8],
-    options: DecodeOptions,
-) -> Result<(), C::Error> {
+#[inline]
+fn check_req_uri(r: &Reader<'_>, uri: &[u8], options: DecodeOptions) -> Result<(), DecodeError> {
     let start = r.position().saturating_sub(1).saturating_sub(uri.len());
     match uri {
         [] => Err(r.error_at(start, Field::ReqUri, Rule::Empty)),

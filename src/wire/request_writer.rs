@@ -145,7 +145,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         dead_code,
         reason = "for the client and the server, which are features"
     )]
-    #[inline(always)]
+    #[inline]
     pub(crate) fn checked_headers<'h>(
         &mut self,
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,

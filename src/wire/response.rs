@@ -7,7 +7,7 @@ use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName}
 use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
 use super::limits::PacketSize;
 use super::packet::{Direction, HEADER_LEN};
-use super::reader::{Check, Reader, Span, check_payload_len};
+use super::reader::{Reader, Span, check_payload_len};
 use super::request::slice_ref;
 use super::request_writer::write_header;
 use super::writer::PacketWriter;
@@ -33,8 +33,8 @@ struct Parts {
 }
 
 impl Parts {
-    #[inline(always)]
-    fn walk<C: Check>(r: &mut Reader<'_, C>) -> Result<Self, C::Error> {
+    #[inline]
+    fn walk(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let code = r.u8(Field::MessageCode)?;
         if code != SEND_HEADERS {
             return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
@@ -72,19 +72,6 @@ impl Parts {
             content_length,
         })
     }
-
-    /// The walk that says what is wrong.
-    #[inline(never)]
-    fn exact(payload: &[u8]) -> Result<Self, DecodeError> {
-        Self::walk(&mut Reader::new(payload))
-    }
-
-    /// The quick walk, if it is satisfied.
-    fn quick(payload: &[u8]) -> Option<Self> {
-        let mut r = Reader::quick(payload);
-        let parts = Self::walk(&mut r).ok()?;
-        r.is_clean().then_some(parts)
-    }
 }
 
 impl SendHeaders {
@@ -100,17 +87,7 @@ impl SendHeaders {
     /// the connection.
     pub fn parse(payload: Bytes) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let parts = match Parts::quick(&payload) {
-            Some(parts) => {
-                debug_assert_eq!(
-                    Parts::exact(&payload).as_ref(),
-                    Ok(&parts),
-                    "the two walks disagree"
-                );
-                parts
-            }
-            None => Parts::exact(&payload)?,
-        };
+        let parts = Parts::walk(&mut Reader::new(&payload))?;
         Ok(Self { payload, parts })
     }
 
@@ -272,7 +249,7 @@ impl<'b> SendHeadersWriter<'b> {
         dead_code,
         reason = "for the client and the server, which are features"
     )]
-    #[inline(always)]
+    #[inline]
     pub(crate) fn checked_headers<'h>(
         &mut self,
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,

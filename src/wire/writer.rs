@@ -148,7 +148,7 @@ impl<'b> PacketWriter<'b> {
         dead_code,
         reason = "for the client and the server, which are features"
     )]
-    #[inline(always)]
+    #[inline]
     pub(crate) fn checked_headers<'h>(
         &mut self,
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
@@ -201,7 +201,7 @@ impl<'b> PacketWriter<'b> {
 }
 
 /// A string with its length before and a NUL behind, into room that is as long.
-#[inline(always)]
+#[inline]
 fn write_string(room: &mut [u8], len: [u8; 2], value: &[u8]) {
     let Some((to, rest)) = room.split_first_chunk_mut() else {
         return;
