@@ -90,7 +90,14 @@ impl Class {
 #[inline]
 fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
     let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().all(|&b| class.allows(b));
+        return match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                let halves = [u32::from_ne_bytes(*first), u32::from_ne_bytes(*last)];
+                let [low, high] = halves.map(u64::from);
+                marks(low | high.wrapping_shl(32)) & HIGH == 0
+            }
+            _ => bytes.iter().all(|&b| class.allows(b)),
+        };
     };
     let mut found = marks(u64::from_ne_bytes(*last));
     let mut rest = bytes;
