@@ -254,3 +254,108 @@ async fn ports_that_are_no_ajp_port() {
         failing.check().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_ajp_by_proof() {
+    let tomcat = Tomcat::builder().no_secret().start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("day.pcapng").to_str().unwrap().to_owned();
+    let (url, http) = (
+        format!("ajp://{}", tomcat.ajp_addr()),
+        format!("http://{}", tomcat.http_addr()),
+    );
+    let recorded = tokio::task::spawn_blocking({
+        let (url, path) = (url.clone(), path.clone());
+        move || {
+            let arguments = [
+                "record",
+                "--listen",
+                "127.0.0.1:0",
+                "--to",
+                &url,
+                "-o",
+                &path,
+                "-c",
+                "4",
+            ];
+            let (mut record, relay) = cli::started(&arguments, "recording ");
+            let ask = |arguments: &[&str]| {
+                assert_eq!(ajp(arguments).code, 0, "{arguments:?}");
+            };
+            ask(&["get", &format!("{relay}/app/hello")]);
+            ask(&["get", &format!("{relay}/app/bytes?n=20000")]);
+            ask(&["post", "-d", "a=1", &format!("{relay}/app/unread")]);
+            // What is told beside HTTP is lost without AJP.
+            ask(&[
+                "get",
+                "--remote-addr",
+                "192.0.2.7",
+                &format!("{relay}/app/echo?q=1"),
+            ]);
+            assert!(record.child().wait().unwrap().success());
+        }
+    });
+    recorded.await.unwrap();
+    let compared = run(&["replay", "--compare", &http, &path, &url], None).await;
+    let text = compared.text();
+    assert_eq!(compared.code, 1, "{compared:?}");
+    assert_eq!(text.matches("the same over HTTP").count(), 3, "{text}");
+    let differs = text
+        .lines()
+        .find(|line| line.contains("/app/echo"))
+        .unwrap();
+    assert!(
+        differs.contains("body of ") && differs.contains(" over HTTP"),
+        "{text}"
+    );
+    assert!(
+        text.contains("4 requests of 4 connections, 1 answers differ"),
+        "{text}"
+    );
+    let ignored = run(
+        &["replay", "--compare", &http, "--ignore-body", &path, &url],
+        None,
+    )
+    .await;
+    assert_eq!(ignored.code, 0, "{ignored:?}");
+    let wrong = run(
+        &["replay", "--compare", "http://127.0.0.1:1/x", &path, &url],
+        None,
+    )
+    .await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_threads_are_explained() {
+    let tomcat = Tomcat::builder()
+        .no_secret()
+        .max_threads(2)
+        .connector_attr("minSpareThreads", "1")
+        .start()
+        .await;
+    let url = format!("ajp://{}", tomcat.ajp_addr());
+    let slow = format!("{url}/app/sleep?ms=2500");
+    let busy: Vec<_> = (0..2)
+        .map(|_| {
+            let slow = slow.clone();
+            tokio::spawn(async move { run(&["get", &slow], None).await.code })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let explained = run(
+        &["explain", "--timeout", "1s", &format!("{url}/app/hello")],
+        None,
+    )
+    .await;
+    assert_eq!(explained.code, 4, "{explained:?}");
+    assert!(
+        explained
+            .text()
+            .contains("=> the container is short of threads"),
+        "{explained:?}"
+    );
+    for one in busy {
+        assert_eq!(one.await.unwrap(), 0);
+    }
+}

@@ -119,7 +119,7 @@ fn serve_tolerates_what_it_is_told_to() {
         };
         let size = ajp::wire::PacketSize::DEFAULT;
         let writer = ajp::wire::ForwardRequestWriter::new(&mut packet, size, &line).unwrap();
-        writer.finish();
+        writer.finish().unwrap();
         // The writer refuses what is no URI: the same length, with a space in it.
         let at = packet
             .windows(3)
@@ -403,9 +403,14 @@ fn completions_and_manual() {
     ajp(&["man", "--dir", dir.path().to_str().unwrap()]).ok();
     let get = std::fs::read_to_string(dir.path().join("ajp-get.1")).unwrap();
     assert!(
-        get.contains("secret\\-file") && get.contains("Exit code"),
+        get.contains("secret\\-file") && get.contains(".SH \"EXIT STATUS\"\n.nf\n"),
         "{get}"
     );
+    // Examples stay as they are written, and nothing goes to a section EXTRA.
+    assert!(get.contains(".SH \"EXAMPLES\"\n.nf\n  ajp get "), "{get}");
+    assert!(!get.contains("EXTRA"), "{get}");
+    let below = std::fs::read_to_string(dir.path().join("ajp-conform-container.1")).unwrap();
+    assert!(below.contains("status\\-path"), "{below}");
 }
 
 #[test]
@@ -419,7 +424,7 @@ fn every_command_has_examples_in_its_help() {
         .take_while(|line| line.starts_with("  "))
         .map(|line| line.split_whitespace().next().unwrap().to_owned())
         .collect();
-    assert_eq!(commands.len(), 18, "{commands:?}");
+    assert_eq!(commands.len(), 19, "{commands:?}");
     for command in commands.iter().filter(|command| *command != "help") {
         let help = ajp(&[command, "--help"]);
         assert!(help.ok().contains("Examples:"), "{command}");
@@ -703,4 +708,94 @@ fn findings_are_kept_when_a_wrong_secret_closes_the_connection() {
         6,
         &["cping       CPong", "--secret-file gives it"],
     );
+}
+
+#[test]
+fn a_recording_has_comments_that_wireshark_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = Container::closed("k3pt-secret");
+    let secret = file(&dir, "secret", "k3pt-secret");
+    let path = dir.path().join("a.pcapng");
+    let path = path.to_str().unwrap();
+    let url = container.url("");
+    let arguments = [
+        "record",
+        "--listen",
+        "127.0.0.1:0",
+        "--to",
+        &url,
+        "-o",
+        path,
+        "-c",
+        "1",
+    ];
+    let (mut record, relay) = started(&arguments, "recording ");
+    ajp(&["get", "--secret-file", &secret, &format!("{relay}/hello")]).ok();
+    assert!(record.child().wait().unwrap().success());
+    let mut tshark = std::process::Command::new("tshark");
+    tshark.args([
+        "-r",
+        path,
+        "-T",
+        "fields",
+        "-e",
+        "frame.comment",
+        "-Y",
+        "frame.comment",
+    ]);
+    let comments = String::from_utf8(tshark.output().unwrap().stdout).unwrap();
+    for part in [
+        "Forward Request GET /hello",
+        "Send Headers 200",
+        "End Response (reuse)",
+    ] {
+        assert!(comments.contains(part), "{part}\n{comments}");
+    }
+    assert!(!comments.contains("k3pt"), "{comments}");
+    // And it is read and replayed as before.
+    assert!(
+        ajp(&["decode", path])
+            .ok()
+            .contains("Forward Request GET /hello")
+    );
+    let played = ajp(&["replay", path, &url]);
+    assert!(played.ok().contains("as recorded"), "{played:?}");
+}
+
+#[test]
+fn the_members_of_a_gateway_once() {
+    let json = r#"{"changes":false,"nonce":null,"uptime_seconds":5.0,"balancers":[{"name":"shop","method":"byrequests","refused_full":1,"refused_down":2,"moved_sessions":3,"lost_sessions":4,
+        "members":[{"address":"ajp://127.0.0.1:8009","route":"jvm1","state":"ok","flags":"","weight":2.0,"busy":1,"max_busy":9,"elected":70,"failed":5,"own_sessions":6,"last_error":"no answer in time",
+        "pool":{"max":100,"in_use":1,"idle":4}}]}]}"#;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{json}",
+        json.len()
+    );
+    let manager = Hostile::new(move |stream| {
+        let mut piece = [0; 8192];
+        while let Ok(n @ 1..) = stream.read(&mut piece) {
+            assert!(piece[..n].starts_with(b"GET /balancer-manager.json HTTP/1.1\r\n"));
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let top = ajp(&["top", "--once", &format!("http://{}", manager.address())]);
+    let lines: Vec<_> = top
+        .ok()
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "shop: byrequests, refused 3, sessions moved 3 lost 4",
+            "MEMBER STATE BUSY REQ/S FAILED CONNECTIONS WEIGHT SESSIONS LAST ERROR",
+            "jvm1 ajp://127.0.0.1:8009 ok 1/9 - 5 1+4/100 2.0 6 no answer in time",
+        ]
+    );
+    for (url, code) in [("ajp://127.0.0.1", 2), ("http://127.0.0.1:1", 3)] {
+        let wrong = ajp(&["top", url]);
+        assert_eq!(wrong.code, code, "{wrong:?}");
+    }
+    let html = Hostile::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    assert_eq!(ajp(&["top", &format!("http://{}", html.address())]).code, 5);
 }

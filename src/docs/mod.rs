@@ -2,6 +2,7 @@
 //! protocol itself.
 //!
 //! - [`protocol`]: AJP/1.3 as it is spoken, packet by packet and peer by peer.
+//! - [`troubleshooting`]: 403, 503, lost sessions, cut pages, and the way out of each.
 //! - [`security`]: Ghostcat, secrets, attributes, smuggling.
 //! - [`pool_size`]: one formula.
 //! - [`timeouts`]: every name of mod_jk and mod_proxy, and ours.
@@ -73,3 +74,6 @@ chapters! {
 
 #[doc = include_str!("conformance.md")]
 pub mod conformance {}
+
+#[doc = include_str!("troubleshooting.md")]
+pub mod troubleshooting {}

@@ -15,6 +15,7 @@ mod rules;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod walkthroughs;
 
 use cli::ajp;
 use std::os::unix::fs::PermissionsExt as _;

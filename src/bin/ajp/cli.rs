@@ -13,6 +13,7 @@ use crate::record::{self, RecordArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::request::{self, RequestArgs};
 use crate::serve::{self, ServeArgs};
+use crate::top::{self, TopArgs};
 use clap::Subcommand;
 use http::Method;
 use std::future::Future;
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Checks whether a container or a web server keeps the protocol's rules
     #[command(after_help = conform::after_help())]
     Conform(Box<ConformArgs>),
+    /// Shows the members of a gateway as they are now
+    #[command(after_help = top::after_help())]
+    Top(TopArgs),
     /// Writes completions for a shell
     #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -83,6 +87,7 @@ impl Command {
             Self::Import(args) => args.run(),
             Self::Lint(args) => args.run(),
             Self::Conform(args) => block_on(args.run()),
+            Self::Top(args) => block_on(args.run()),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         };

@@ -3,8 +3,12 @@
 use crate::Program;
 use crate::exit::{Exit, Failure};
 use crate::ui;
+use clap::builder::Resettable;
 use clap::{Args, CommandFactory};
-use std::path::PathBuf;
+use clap_mangen::Man;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
 
 pub(crate) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -42,16 +46,124 @@ pub(crate) struct ManArgs {
 
 impl ManArgs {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let mut program = Program::command();
+        program.build();
         if let Some(dir) = &self.dir {
-            clap_mangen::generate_to(Program::command(), dir)
+            pages(&program, "ajp", dir)
                 .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
             return Ok(Exit::Done);
         }
-        let mut out = Vec::new();
-        clap_mangen::Man::new(Program::command())
-            .render(&mut out)
-            .map_err(|error| Failure::output(&error))?;
-        ui::print(&String::from_utf8_lossy(&out))?;
+        let page = page(&program).map_err(|error| Failure::output(&error))?;
+        ui::print(&String::from_utf8_lossy(&page))?;
         Ok(Exit::Done)
+    }
+}
+
+/// A page for a command and for each below it.
+fn pages(command: &clap::Command, name: &str, dir: &Path) -> io::Result<()> {
+    std::fs::write(dir.join(format!("{name}.1")), page(command)?)?;
+    for below in command.get_subcommands() {
+        if below.get_name() != "help" {
+            pages(below, &format!("{name}-{}", below.get_name()), dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// One page: what clap knows, and the text behind the help as sections of their own.
+fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
+    let help = command.get_after_help().map(ToString::to_string);
+    let command = command.clone().after_help(Resettable::Reset);
+    let has_options = command
+        .get_arguments()
+        .any(|argument| !argument.is_hide_set());
+    let has_commands = command.get_subcommands().next().is_some();
+    let has_version = command.get_version().is_some();
+    let man = Man::new(command);
+    let mut out = Vec::new();
+    man.render_title(&mut out)?;
+    man.render_name_section(&mut out)?;
+    man.render_synopsis_section(&mut out)?;
+    man.render_description_section(&mut out)?;
+    if has_options {
+        man.render_options_section(&mut out)?;
+    }
+    if has_commands {
+        man.render_subcommands_section(&mut out)?;
+    }
+    out.extend(sections(&help.unwrap_or_default()).into_bytes());
+    if has_version {
+        man.render_version_section(&mut out)?;
+    }
+    Ok(out)
+}
+
+/// Where a line of the text behind the help belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Notes,
+    Examples,
+    Exits,
+}
+
+/// The parts of a text behind the help. Examples and exit codes keep their lines.
+fn sections(help: &str) -> String {
+    let (mut examples, mut notes, mut exits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut part = Part::Notes;
+    for line in help.lines() {
+        match line {
+            "Examples:" => part = Part::Examples,
+            "Exit code:" => part = Part::Exits,
+            // What follows the examples are words.
+            "" if part == Part::Examples => part = Part::Notes,
+            line => {
+                let line = match line.strip_prefix("Exit code: ") {
+                    Some(codes) => {
+                        part = Part::Exits;
+                        codes
+                    }
+                    None => line,
+                };
+                match part {
+                    Part::Notes => notes.push(line),
+                    Part::Examples => examples.push(line),
+                    Part::Exits => exits.push(line),
+                }
+            }
+        }
+    }
+    let mut out = String::new();
+    section(&mut out, "NOTES", &notes, false);
+    section(&mut out, "EXAMPLES", &examples, true);
+    section(&mut out, "EXIT STATUS", &exits, true);
+    out
+}
+
+fn section(out: &mut String, heading: &str, lines: &[&str], keeps_lines: bool) {
+    let first = lines.iter().position(|line| !line.is_empty());
+    let last = lines.iter().rposition(|line| !line.is_empty());
+    let (Some(first), Some(last)) = (first, last) else {
+        return;
+    };
+    let _ = writeln!(out, ".SH \"{heading}\"");
+    if keeps_lines {
+        out.push_str(".nf\n");
+    }
+    for line in lines.get(first..=last).unwrap_or_default() {
+        if line.is_empty() && !keeps_lines {
+            out.push_str(".PP\n");
+        } else {
+            let line = line.replace('\\', "\\e").replace('-', "\\-");
+            // A line that begins so would be a request.
+            let guard = if line.starts_with(['.', '\'']) {
+                "\\&"
+            } else {
+                ""
+            };
+            let _ = writeln!(out, "{guard}{line}");
+        }
+    }
+    if keeps_lines {
+        out.push_str(".fi\n");
     }
 }

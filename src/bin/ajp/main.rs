@@ -69,6 +69,8 @@ mod request;
 mod serve;
 #[cfg(feature = "cli")]
 mod target;
+#[cfg(feature = "cli")]
+mod top;
 #[cfg_attr(
     not(feature = "cli"),
     allow(dead_code, reason = "other commands use the rest")

@@ -1,5 +1,7 @@
-//! A pcap file of TCP segments, as if they had been seen on the network.
+//! A capture of TCP segments, as if they had been seen on the network: pcapng with a comment on
+//! each, or the older pcap.
 
+use ajp::dump::Dump;
 use ajp::wire::Direction;
 use etherparse::PacketBuilder;
 use std::fs::File;
@@ -11,36 +13,49 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Microseconds, this machine's order told by the number itself.
 const MAGIC: u32 = 0xa1b2_c3d4;
 /// Packets begin with their IP header.
-const LINK_RAW: u32 = 101;
+const LINK_RAW: u16 = 101;
 const SNAP: u32 = 0x4_0000;
 const WINDOW: u16 = u16::MAX;
+/// Longest comment on a segment, in bytes.
+const MAX_COMMENT: usize = 4096;
+
+/// Which kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Pcap,
+    Pcapng,
+}
 
 /// The file.
 pub(super) struct Capture {
     file: File,
+    format: Format,
     bytes: u64,
     /// The first failure; nothing is written after it.
     error: Option<io::Error>,
 }
 
 impl Capture {
-    /// A new file that only its owner can read.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    /// A new file that only its owner can read; a pcap if its name says so, or else a pcapng that
+    /// begins with `comment`.
+    pub(super) fn create(path: &Path, comment: &str) -> io::Result<Self> {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
-        let mut head = Vec::new();
-        head.extend(MAGIC.to_le_bytes());
-        head.extend(2_u16.to_le_bytes());
-        head.extend(4_u16.to_le_bytes());
-        head.extend([0; 8]);
-        head.extend(SNAP.to_le_bytes());
-        head.extend(LINK_RAW.to_le_bytes());
+        let is_old = path
+            .extension()
+            .is_some_and(|extension| extension == "pcap");
+        let format = if is_old { Format::Pcap } else { Format::Pcapng };
+        let head = match format {
+            Format::Pcap => pcap_head(),
+            Format::Pcapng => [section(comment), interface()].concat(),
+        };
         file.write_all(&head)?;
         Ok(Self {
             file,
+            format,
             bytes: 0,
             error: None,
         })
@@ -55,7 +70,7 @@ impl Capture {
         self.error.as_ref()
     }
 
-    fn packet(&mut self, packet: &[u8], payload: usize) {
+    fn packet(&mut self, packet: &[u8], payload: usize, comment: &str) {
         if self.error.is_some() {
             return;
         }
@@ -63,22 +78,91 @@ impl Capture {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let len = u32::try_from(packet.len()).unwrap_or(SNAP);
-        let mut record = Vec::with_capacity(packet.len().saturating_add(16));
-        record.extend(
-            u32::try_from(now.as_secs())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
-        record.extend(now.subsec_micros().to_le_bytes());
-        record.extend(len.to_le_bytes());
-        record.extend(len.to_le_bytes());
-        record.extend(packet);
+        let record = match self.format {
+            Format::Pcap => {
+                let mut record = Vec::with_capacity(packet.len().saturating_add(16));
+                let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+                record.extend(seconds.to_le_bytes());
+                record.extend(now.subsec_micros().to_le_bytes());
+                record.extend(len.to_le_bytes());
+                record.extend(len.to_le_bytes());
+                record.extend(packet);
+                record
+            }
+            Format::Pcapng => {
+                let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+                let [a, b, c, d, e, f, g, h] = micros.to_le_bytes();
+                // The interface, the upper half of the time and the lower one.
+                let mut body = vec![0, 0, 0, 0, e, f, g, h, a, b, c, d];
+                body.extend(len.to_le_bytes());
+                body.extend(len.to_le_bytes());
+                body.extend(packet);
+                pad(&mut body);
+                option(&mut body, comment);
+                block(6, &body)
+            }
+        };
         // At once: who reads the file while it grows sees whole packets.
         match self.file.write_all(&record) {
             Ok(()) => self.bytes = self.bytes.saturating_add(payload as u64),
             Err(error) => self.error = Some(error),
         }
     }
+}
+
+fn pcap_head() -> Vec<u8> {
+    let mut head = Vec::new();
+    head.extend(MAGIC.to_le_bytes());
+    head.extend(2_u16.to_le_bytes());
+    head.extend(4_u16.to_le_bytes());
+    head.extend([0; 8]);
+    head.extend(SNAP.to_le_bytes());
+    head.extend(u32::from(LINK_RAW).to_le_bytes());
+    head
+}
+
+/// A section header block of pcapng.
+fn section(comment: &str) -> Vec<u8> {
+    let mut body = 0x1a2b_3c4d_u32.to_le_bytes().to_vec();
+    body.extend(1_u16.to_le_bytes());
+    body.extend(0_u16.to_le_bytes());
+    // Of unknown length.
+    body.extend([0xff; 8]);
+    option(&mut body, comment);
+    block(0x0a0d_0d0a, &body)
+}
+
+/// An interface description block: times in microseconds, which is the default.
+fn interface() -> Vec<u8> {
+    let mut body = LINK_RAW.to_le_bytes().to_vec();
+    body.extend([0, 0]);
+    body.extend(SNAP.to_le_bytes());
+    block(1, &body)
+}
+
+/// A comment, and the end of options. Nothing when there is nothing to say.
+fn option(body: &mut Vec<u8>, comment: &str) {
+    if comment.is_empty() {
+        return;
+    }
+    body.extend(1_u16.to_le_bytes());
+    let len = u16::try_from(comment.len()).unwrap_or(u16::MAX);
+    body.extend(len.to_le_bytes());
+    body.extend(comment.as_bytes().iter().take(len.into()));
+    pad(body);
+    body.extend([0; 4]);
+}
+
+/// Blocks and options end at a multiple of four.
+fn pad(bytes: &mut Vec<u8>) {
+    let len = bytes.len().next_multiple_of(4);
+    bytes.resize(len, 0);
+}
+
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len().saturating_add(12)).unwrap_or(u32::MAX);
+    let len = len.to_le_bytes();
+    [&kind.to_le_bytes(), &len[..], body, &len].concat()
 }
 
 /// One end of a connection, and the number of its next byte.
@@ -92,6 +176,8 @@ struct End {
 pub(super) struct Conversation {
     web: End,
     container: End,
+    /// Knows which packets the bytes are, for the comments.
+    dump: Dump,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,10 +197,11 @@ impl Conversation {
         let mut new = Self {
             web: end(web),
             container: end(container),
+            dump: Dump::new(),
         };
-        new.segment(Direction::ToContainer, Flag::Syn, &[], capture);
-        new.segment(Direction::ToWebServer, Flag::SynAck, &[], capture);
-        new.segment(Direction::ToContainer, Flag::Ack, &[], capture);
+        new.segment(Direction::ToContainer, Flag::Syn, &[], "", capture);
+        new.segment(Direction::ToWebServer, Flag::SynAck, &[], "", capture);
+        new.segment(Direction::ToContainer, Flag::Ack, &[], "", capture);
         new
     }
 
@@ -125,10 +212,34 @@ impl Conversation {
         } else {
             Flag::Data
         };
-        self.segment(direction, flag, bytes, capture);
+        let comment = self.comment(direction, bytes);
+        self.segment(direction, flag, bytes, &comment, capture);
     }
 
-    fn segment(&mut self, direction: Direction, flag: Flag, bytes: &[u8], capture: &mut Capture) {
+    /// The packets that end in these bytes, without secrets.
+    fn comment(&mut self, direction: Direction, bytes: &[u8]) -> String {
+        let records = self.dump.feed(direction, bytes);
+        let mut lines = Vec::new();
+        for record in records {
+            lines.push(record.to_string());
+        }
+        let mut comment = lines.join("\n");
+        let mut end = comment.len().min(MAX_COMMENT);
+        while !comment.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        comment.truncate(end);
+        comment
+    }
+
+    fn segment(
+        &mut self,
+        direction: Direction,
+        flag: Flag,
+        bytes: &[u8],
+        comment: &str,
+        capture: &mut Capture,
+    ) {
         let (from, to) = match direction {
             Direction::ToContainer => (&mut self.web, &self.container),
             Direction::ToWebServer => (&mut self.container, &self.web),
@@ -161,7 +272,7 @@ impl Conversation {
         from.next = from.next.wrapping_add(takes);
         let mut packet = Vec::with_capacity(builder.size(bytes.len()));
         match builder.write(&mut packet, bytes) {
-            Ok(()) => capture.packet(&packet, bytes.len()),
+            Ok(()) => capture.packet(&packet, bytes.len(), comment),
             Err(error) => capture.error = Some(io::Error::other(error.to_string())),
         }
     }

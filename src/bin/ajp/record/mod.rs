@@ -28,14 +28,15 @@ pub(crate) fn after_help() -> String {
     format!(
         "\
 Examples:
-  ajp record --to ajp://127.0.0.1:8009 -o day.pcap        listens on 127.0.0.1:8019
-  ajp record --listen 127.0.0.1:8010 --to ajp://10.0.0.5 -o app.pcap -v
-  ajp decode day.pcap                                     what was said
-  ajp replay day.pcap ajp://127.0.0.1:8009                say it again
+  ajp record --to ajp://127.0.0.1:8009 -o day.pcapng      listens on 127.0.0.1:8019
+  ajp record --listen 127.0.0.1:8010 --to ajp://10.0.0.5 -o app.pcapng -v
+  ajp decode day.pcapng                                   what was said
+  ajp replay day.pcapng ajp://127.0.0.1:8009              say it again
 
 Let the web server connect here instead of to the container. Nothing is changed on the way.
-The file is a pcap that Wireshark and tcpdump read as well; it holds secrets, cookies and
-bodies, and only its owner can read it. Ctrl-C ends it.
+The file is a pcapng that Wireshark reads as well, with a comment on each segment that says which
+packets end in it; under a name that ends in .pcap it is a pcap without comments. It holds secrets,
+cookies and bodies, and only its owner can read it; comments hold none. Ctrl-C ends it.
 
 {CODES}"
     )
@@ -49,7 +50,7 @@ pub(crate) struct RecordArgs {
     /// The container: ajp://host:port or unix:/path/of/socket
     #[arg(long, value_name = "URL")]
     to: Target,
-    /// The file, which must not exist
+    /// The file, which must not exist: pcapng, or pcap if it is called so
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// End after so many connections
@@ -69,8 +70,11 @@ impl RecordArgs {
             .local_addr()
             .map_err(|error| Failure::usage(error.to_string()))?;
         let path = self.output.display();
-        let capture = Capture::create(&self.output)
-            .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+        let capture = Capture::create(
+            &self.output,
+            &format!("ajp record: {address} to {}", self.to.address),
+        )
+        .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
         let capture = Arc::new(Mutex::new(capture));
         ui::print_line(&format!(
             "ajp: recording ajp://{address} to {}",

@@ -40,6 +40,8 @@ pub(super) struct Exchange {
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, Vec<u8>)>,
     len: u64,
     hash: DefaultHasher,
 }
@@ -48,6 +50,28 @@ impl Answer {
     pub(super) fn body(&mut self, data: &[u8]) {
         self.len = self.len.saturating_add(data.len() as u64);
         self.hash.write(data);
+    }
+
+    pub(super) fn of_status(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn header(&mut self, name: &[u8], value: &[u8]) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        self.headers.push((name, value.to_vec()));
+    }
+
+    /// Bytes of the body.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Tells bodies of the same length apart.
+    pub(super) fn digest(&self) -> u64 {
+        self.hash.finish()
     }
 
     /// In what the other one differs from what was recorded.

@@ -57,7 +57,12 @@ impl<'a> Stage<'a> {
                     stream.write_all(body).await.map_err(broken)?;
                     stream.flush().await.map_err(broken)?;
                 }
-                ToWebServer::SendHeaders(head) => answer.status = head.status(),
+                ToWebServer::SendHeaders(head) => {
+                    answer.status = head.status();
+                    for header in head.headers() {
+                        answer.header(header.name, header.value);
+                    }
+                }
                 ToWebServer::SendBodyChunk(data) => answer.body(&data),
                 ToWebServer::EndResponse { reuse } => {
                     if reuse {
