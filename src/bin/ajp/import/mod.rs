@@ -19,7 +19,7 @@ use crate::config::Text;
 use crate::exit::{CODES, Exit, Failure};
 use crate::ui;
 use clap::Args;
-use plan::Plan;
+use plan::{Plan, Severity};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,8 @@ Examples:
   ajp import --httpd app.conf --secrets /etc/ajp -o gateway.toml      secrets in files there
 
 The configuration goes to the standard output or to --output; what has no equal, and what to
-do about it, to the standard error.
+do about it, to the standard error, and as a comment to its place. Where an exclusion or a rule
+of access would be lost nothing is written.
 
 {CODES}"
     )
@@ -53,6 +54,9 @@ pub(crate) struct ImportArgs {
     /// Write the secrets to files in this directory, which nobody else can read
     #[arg(long, value_name = "DIR")]
     secrets: Option<PathBuf>,
+    /// Write the configuration even if something that was kept out would be let through
+    #[arg(long)]
+    force: bool,
     /// Write the configuration to a file, which must not exist
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -76,6 +80,18 @@ impl ImportArgs {
             httpd::read(&files?, &mut plan);
         }
         plan.settle();
+        let worst = plan.remarks().iter().map(|remark| remark.severity).max();
+        if worst == Some(Severity::Open) && !self.force {
+            let open = |remark: &&plan::Remark| remark.severity == Severity::Open;
+            for remark in plan.remarks().iter().filter(open) {
+                ui::say(&remark.to_string());
+            }
+            ui::say(
+                "ajp: nothing was written: the gateway would let through what was kept out; mend \
+                 the lines above, or say --force",
+            );
+            return Ok(Exit::No);
+        }
         let file = |(name, secret)| {
             let path = secrets.as_ref()?.join(format!("{name}.secret"));
             Some((path, secret))
@@ -103,7 +119,7 @@ impl ImportArgs {
         let lost = plan
             .remarks()
             .iter()
-            .filter(|remark| remark.is_lost)
+            .filter(|remark| remark.severity > Severity::Note)
             .count();
         let (balancers, maps) = plan.len();
         ui::say(&format!(

@@ -13,6 +13,10 @@ pub(super) struct Plan {
     pub(super) manager: bool,
     pub(super) balancers: Vec<Balancer>,
     pub(super) maps: Vec<Map>,
+    /// The names of virtual hosts, by their place.
+    pub(super) hosts: Vec<(String, Vec<String>)>,
+    /// What httpd maps back, to be held against the maps.
+    pub(super) reverses: Vec<Reverse>,
     /// Where a path may lead without a further word: all has been said.
     pub(super) silent: Vec<String>,
     remarks: Vec<Remark>,
@@ -88,12 +92,36 @@ pub(super) struct Map {
     pub(super) balancer: String,
     /// The path there.
     pub(super) target: String,
+    pub(super) kind: Kind,
+    /// Whether redirects and the paths of cookies are mapped back.
+    pub(super) location: bool,
+    pub(super) cookie_path: bool,
     /// The virtual host.
     pub(super) site: Option<String>,
-    /// The path alone was meant.
-    pub(super) is_exact: bool,
     /// The first that fits is taken, not the longest.
     pub(super) is_in_order: bool,
+}
+
+/// What a map is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Forward,
+    /// Excluded: 404.
+    NotFound,
+    /// Nobody may have it: 403.
+    Forbidden,
+}
+
+/// `ProxyPassReverse` and `ProxyPassReverseCookiePath`.
+#[derive(Debug)]
+pub(super) struct Reverse {
+    pub(super) place: String,
+    pub(super) site: Option<String>,
+    /// The path of the site.
+    pub(super) path: String,
+    /// A URL as it stands there, or a cookie's path at the container.
+    pub(super) of: String,
+    pub(super) is_cookie: bool,
 }
 
 /// Something that whoever moves should know.
@@ -101,29 +129,43 @@ pub(super) struct Map {
 pub(super) struct Remark {
     place: String,
     text: String,
+    pub(super) severity: Severity,
+}
+
+/// How bad it is that something is otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Severity {
+    /// The gateway does it otherwise.
+    Note,
     /// The gateway does not do this.
-    pub(super) is_lost: bool,
+    Lost,
+    /// Without it the gateway would let through what was kept out: nothing is written.
+    Open,
 }
 
 /// Remarks about one line.
 #[derive(Debug, Default)]
-pub(super) struct Told(Vec<(String, bool)>);
+pub(super) struct Told(Vec<(String, Severity)>);
 
 impl Told {
     /// As [`Plan::note`].
     pub(super) fn note(&mut self, text: impl Into<String>) {
-        self.0.push((text.into(), false));
+        self.0.push((text.into(), Severity::Note));
     }
 
     /// As [`Plan::lost`].
     pub(super) fn lost(&mut self, text: impl Into<String>) {
-        self.0.push((text.into(), true));
+        self.0.push((text.into(), Severity::Lost));
     }
 }
 
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_lost { "no equal" } else { "note" };
+        let kind = match self.severity {
+            Severity::Note => "note",
+            Severity::Lost => "no equal",
+            Severity::Open => "would be open",
+        };
         write!(f, "{}: {kind}: {}", self.place, self.text)
     }
 }
@@ -131,22 +173,27 @@ impl fmt::Display for Remark {
 impl Plan {
     /// What the gateway does otherwise.
     pub(super) fn note(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), false);
+        self.remark(place, text.into(), Severity::Note);
     }
 
     /// What the gateway does not do, and what to do about it.
     pub(super) fn lost(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), true);
+        self.remark(place, text.into(), Severity::Lost);
+    }
+
+    /// What was kept out and the gateway would let through.
+    pub(super) fn open(&mut self, place: &str, text: impl Into<String>) {
+        self.remark(place, text.into(), Severity::Open);
     }
 
     /// All of a line.
     pub(super) fn tell(&mut self, place: &str, told: Told) {
-        for (text, is_lost) in told.0 {
-            self.remark(place, text, is_lost);
+        for (text, severity) in told.0 {
+            self.remark(place, text, severity);
         }
     }
 
-    fn remark(&mut self, place: &str, text: String, is_lost: bool) {
+    fn remark(&mut self, place: &str, text: String, severity: Severity) {
         // The same setting of a template, or of many members, once.
         let known = self
             .remarks
@@ -156,7 +203,7 @@ impl Plan {
             self.remarks.push(Remark {
                 place: place.to_owned(),
                 text,
-                is_lost,
+                severity,
             });
         }
     }
@@ -235,7 +282,12 @@ impl Plan {
 
     /// A path and where it leads, with the slashes that the gateway does not need taken off.
     pub(super) fn map(&mut self, mut map: Map) {
-        for path in [&mut map.path, &mut map.target] {
+        let is_pattern = map.path.starts_with(['=', '~']) || map.path.contains('*');
+        let paths = [
+            (!is_pattern).then_some(&mut map.path),
+            Some(&mut map.target),
+        ];
+        for path in paths.into_iter().flatten() {
             path.truncate(path.trim_end_matches('/').len());
             if path.is_empty() {
                 path.push('/');
@@ -253,25 +305,110 @@ impl Plan {
 
     /// The gateway's configuration; `secrets` is where the secret files are.
     pub(super) fn toml(&self, secrets: Option<&Path>) -> String {
-        let mut text = String::from("listen = \"127.0.0.1:8080\"\n");
+        let mut text = String::new();
+        let known = |place: &str| self.maps.iter().any(|map| map.place == place);
+        for remark in self.remarks.iter().filter(|remark| !known(&remark.place)) {
+            remark.comment(&mut text);
+        }
+        text.push_str("listen = \"127.0.0.1:8080\"\n");
+        let sites = self.sites();
+        if sites.is_empty() {
+            text.push_str(order(self.maps.iter()));
+        }
         if self.manager {
             text.push_str("\n[manager]\nchanges = true\n");
         }
         for balancer in &self.balancers {
             balancer.write(&mut text, secrets);
         }
-        for map in &self.maps {
-            let balancer = self.balancers.iter().find(|b| b.source == map.balancer);
-            let name = balancer.map_or(&map.balancer, |balancer| &balancer.name);
-            let to = format!("balancer://{name}{}", map.target);
-            let _ = write!(
-                text,
-                "\n[[map]]\npath = {}\nto = {}\n",
-                quoted(&map.path),
-                quoted(&to)
-            );
+        let is_own = |map: &&Map| sites.is_empty() || map.site.is_none();
+        let mut has_own = false;
+        for map in self.maps.iter().filter(is_own) {
+            has_own = true;
+            self.write_map(map, "map", &mut text);
+        }
+        for (number, (place, names)) in sites.iter().enumerate() {
+            let own = || {
+                self.maps
+                    .iter()
+                    .filter(|map| map.site.as_ref() == Some(place))
+            };
+            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+            let _ = write!(text, "\n[[site]]\nhosts = [{}]\n", names.join(", "));
+            // httpd's default is the first virtual host.
+            if number == 0 && !has_own {
+                text.push_str("default = true\n");
+            }
+            text.push_str(order(own()));
+            for map in own() {
+                self.write_map(map, "site.map", &mut text);
+            }
         }
         text
+    }
+
+    /// The virtual hosts with maps of their own, where there are several; each with its names.
+    pub(super) fn sites(&self) -> Vec<(String, &[String])> {
+        let mut sites: Vec<(String, &[String])> = Vec::new();
+        for place in self.maps.iter().filter_map(|map| map.site.as_ref()) {
+            if !sites.iter().any(|(known, _)| known == place) {
+                let names = self.hosts.iter().find(|(site, _)| site == place);
+                sites.push((place.clone(), names.map_or(&[], |(_, names)| names)));
+            }
+        }
+        if sites.len() > 1 { sites } else { Vec::new() }
+    }
+
+    fn write_map(&self, map: &Map, table: &str, text: &mut String) {
+        text.push('\n');
+        for remark in self
+            .remarks
+            .iter()
+            .filter(|remark| remark.place == map.place)
+        {
+            remark.comment(text);
+        }
+        let balancer = self.balancers.iter().find(|b| b.source == map.balancer);
+        let name = balancer.map_or(&map.balancer, |balancer| &balancer.name);
+        let to = match map.kind {
+            Kind::Forward => format!("balancer://{name}{}", map.target),
+            Kind::NotFound => "none".to_owned(),
+            Kind::Forbidden => "deny".to_owned(),
+        };
+        let (path, to) = (quoted(&map.path), quoted(&to));
+        let _ = write!(text, "[[{table}]]\npath = {path}\nto = {to}\n");
+        for (name, on) in [("location", map.location), ("cookie_path", map.cookie_path)] {
+            if !on {
+                let _ = writeln!(text, "{name} = false");
+            }
+        }
+    }
+}
+
+/// The key for maps that are tried in the order of the file, which matters where one is
+/// excluded or has a pattern.
+fn order<'a>(maps: impl Iterator<Item = &'a Map>) -> &'static str {
+    let mut has_pattern = false;
+    for map in maps {
+        if !map.is_in_order && map.kind == Kind::Forward {
+            return "";
+        }
+        has_pattern |= map.kind != Kind::Forward || map.path.starts_with('~');
+    }
+    if has_pattern {
+        "order = \"file\"\n"
+    } else {
+        ""
+    }
+}
+
+impl Remark {
+    /// As a comment of the configuration.
+    fn comment(&self, text: &mut String) {
+        if self.severity > Severity::Note {
+            let line = self.to_string().replace(['\n', '\r'], " ");
+            let _ = writeln!(text, "# {line}");
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! What the gateway would not take, or would do otherwise, when all has been read.
 
-use super::plan::{Balancer, Map, Plan};
+use super::plan::{Balancer, Kind, Map, Plan};
 use super::values::is_plain_path;
 use ajp::Secret;
 use ajp::balancer::Sticky;
 use ajp::client::Address;
-use std::collections::BTreeSet;
 
 impl Plan {
     /// Leaves out what the gateway would refuse to start with, and tells so.
@@ -23,24 +22,23 @@ impl Plan {
                 self.balancers.push(balancer);
             }
         }
+        self.settle_sites();
         for map in std::mem::take(&mut self.maps) {
             self.settle_map(map);
         }
-        self.exact_maps();
-        let sites: BTreeSet<_> = self
-            .maps
-            .iter()
-            .filter_map(|map| map.site.clone())
-            .collect();
-        if let (Some(site), true) = (sites.first(), sites.len() > 1) {
-            self.lost(
-                site,
-                "has other paths than another virtual host, and the gateway does not tell hosts \
-                 apart; import each by itself and run a gateway for each",
-            );
-        }
+        self.settle_reverses();
         if self.maps.is_empty() {
             self.lost("all files", "map no path to a container; add a [[map]]");
+        }
+    }
+
+    /// Virtual hosts are told apart by their names; where one of several has none, all are one.
+    fn settle_sites(&mut self) {
+        let sites = self.sites();
+        if sites.iter().any(|(_, names)| names.is_empty()) {
+            for map in &mut self.maps {
+                map.site = None;
+            }
         }
     }
 
@@ -95,38 +93,56 @@ impl Plan {
         if self.silent.contains(balancer) {
             return;
         }
-        if let Some(wrong) = [path, target].into_iter().find(|path| !is_plain_path(path)) {
-            self.lost(
-                place,
-                format!("{wrong} is no plain path; map the path that it means"),
-            );
+        let wrong = if !is_pattern(path) {
+            Some(path)
+        } else if map.kind == Kind::Forward && !map.path.starts_with('~') && !is_plain_path(target)
+        {
+            Some(target)
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            let text = format!("{wrong} is no plain path; map the path that it means");
+            if map.kind == Kind::Forward {
+                self.lost(place, text);
+            } else {
+                self.open(place, text);
+            }
             return;
         }
-        if !self.balancers.iter().any(|known| known.source == *balancer) {
+        let is_known = self.balancers.iter().any(|known| known.source == *balancer);
+        if map.kind == Kind::Forward && !is_known {
             self.lost(
                 place,
                 format!("{path} leads to {balancer}, which is nowhere described"),
             );
             return;
         }
-        let same = self.maps.iter_mut().find(|known| known.path == *path);
-        if let Some(known) = same {
-            if known.balancer == *balancer && known.target == *target {
-                known.is_exact &= map.is_exact;
-                return;
+        let same = |known: &&Map| known.path == *path && known.site == map.site;
+        if let Some(known) = self.maps.iter().find(same) {
+            let is_same =
+                known.balancer == *balancer && known.target == *target && known.kind == map.kind;
+            if !is_same {
+                let text = format!(
+                    "{path} leads elsewhere at {}, and that is kept; several virtual hosts need a \
+                     ServerName each",
+                    known.place
+                );
+                self.lost(place, text);
             }
-            let text = format!(
-                "{path} leads elsewhere at {}, and that is kept{}",
-                known.place,
-                if known.site == map.site {
-                    ""
-                } else {
-                    "; the gateway does not tell hosts apart, so run one for each"
-                }
-            );
-            self.lost(place, text);
             return;
         }
+        // `/app` alone and all below it are one map of the gateway.
+        let one_of = |alone: &Map, below: &Map| {
+            alone.path.strip_prefix("= ") == Some(&below.path)
+                && alone.balancer == below.balancer
+                && alone.kind == below.kind
+                && alone.site == below.site
+        };
+        if self.maps.iter().any(|known| one_of(&map, known)) {
+            return;
+        }
+        self.maps.retain(|known| !one_of(known, &map));
         let covers = |known: &&Map| {
             let rest = path.strip_prefix(known.path.trim_end_matches('/'));
             known.is_in_order
@@ -145,18 +161,83 @@ impl Plan {
         self.maps.push(map);
     }
 
-    fn exact_maps(&mut self) {
-        let exact: Vec<_> = self
-            .maps
-            .iter()
-            .filter(|map| map.is_exact)
-            .map(|map| (map.place.clone(), map.path.clone()))
-            .collect();
-        for (place, path) in exact {
-            self.note(
-                &place,
-                format!("{path}: the gateway forwards what is below it too"),
-            );
+    /// Holds what httpd maps back against what the gateway does: it maps back what its own
+    /// maps change, and nothing else.
+    fn settle_reverses(&mut self) {
+        let reverses = std::mem::take(&mut self.reverses);
+        // Of mod_jk's and of a path that is the same on both sides nothing is changed.
+        for map in &mut self.maps {
+            let is_path = map.path.starts_with('/') && !map.path.contains('*');
+            map.location = !is_path || map.path == map.target || map.kind != Kind::Forward;
+            map.cookie_path = map.location;
         }
+        for reverse in &reverses {
+            let plain = |path: &str| {
+                let path = path.trim_end_matches('/');
+                if path.is_empty() {
+                    "/".to_owned()
+                } else {
+                    path.to_owned()
+                }
+            };
+            let balancers = &self.balancers;
+            let url = |map: &Map| {
+                let known = balancers
+                    .iter()
+                    .find(|known| known.source == map.balancer)?;
+                let one = match &known.members[..] {
+                    [one] if known.source.starts_with("ajp://") => one.url.clone(),
+                    _ => format!("balancer://{}", known.source),
+                };
+                Some(plain(&format!("{one}{}", map.target)))
+            };
+            let path = plain(&reverse.path);
+            let of = plain(&reverse.of);
+            let is_of = |map: &&mut Map| {
+                let is_there = map.site == reverse.site && map.path == path;
+                let is_that = if reverse.is_cookie {
+                    map.target == of
+                } else {
+                    url(map).is_some_and(|url| url.eq_ignore_ascii_case(&of))
+                };
+                is_there && is_that && map.kind == Kind::Forward
+            };
+            match self.maps.iter_mut().find(is_of) {
+                Some(map) if reverse.is_cookie => map.cookie_path = true,
+                Some(map) => map.location = true,
+                None if reverse.is_cookie => self.lost(
+                    &reverse.place,
+                    format!(
+                        "ProxyPassReverseCookiePath {} {}: no map changes one into the other; let \
+                         the application set the path that it means",
+                        reverse.of, reverse.path
+                    ),
+                ),
+                None => self.lost(
+                    &reverse.place,
+                    format!(
+                        "ProxyPassReverse {} {}: the gateway maps back only what it maps; let the \
+                         application redirect to the site's own name",
+                        reverse.path, reverse.of
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+/// Whether the gateway takes it for a pattern of a `[[map]]`.
+fn is_pattern(path: &str) -> bool {
+    if let Some(regex) = path.strip_prefix("~ ") {
+        return regex::Regex::new(regex).is_ok();
+    }
+    match path.split_once('*') {
+        Some((front, end)) => {
+            let is_end = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+            !end.is_empty()
+                && end.bytes().all(is_end)
+                && (front.is_empty() || (front.ends_with('/') && is_plain_path(front)))
+        }
+        None => is_plain_path(path.strip_prefix("= ").unwrap_or(path)),
     }
 }

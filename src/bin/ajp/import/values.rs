@@ -58,7 +58,7 @@ pub(super) fn weight(text: &str) -> Option<String> {
 
 /// A path of a `[[map]]`: plain segments, without what could be read in two ways.
 pub(super) fn is_plain_path(path: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#;\\\"<>".contains(&b);
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#;\\\"<>%*".contains(&b);
     path.starts_with('/')
         && path.bytes().all(is_plain)
         && !path.contains("//")

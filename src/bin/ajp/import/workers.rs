@@ -1,6 +1,6 @@
 //! mod_jk: `workers.properties` and `uriworkermap.properties`.
 
-use super::plan::{Balancer, Map, Member, Plan, Pool};
+use super::plan::{Balancer, Kind, Map, Member, Plan, Pool};
 use super::values::{self, weight, whole};
 use crate::config::workers::{Aside, Property, Worker, Workers, is_on, names};
 use crate::config::{Text, uri_map};
@@ -318,35 +318,42 @@ pub(super) fn mount(pattern: &str, worker: &str, place: &str, site: Option<&str>
         plan.note(place, format!("{off} is switched off, and left out"));
         return;
     }
-    if let Some(left_out) = pattern.strip_prefix('!') {
-        plan.lost(
-            place,
-            format!("{left_out} is left out; the gateway forwards all below a path, so serve it in front"),
-        );
-        return;
-    }
+    let (kind, pattern) = match pattern.strip_prefix('!') {
+        Some(excluded) => (Kind::NotFound, excluded),
+        None => (Kind::Forward, pattern),
+    };
     let base = pattern.trim_end_matches('*');
-    if base.contains(['*', '?']) {
-        plan.lost(
-            place,
-            format!("{pattern}: paths only, and all below them; map the path it is below"),
-        );
-        return;
-    }
-    let is_exact = base == pattern;
-    if !is_exact && !base.ends_with('/') {
-        plan.lost(
-            place,
-            format!("{pattern}: only {base} and what is below it; map others that begin so too"),
-        );
-    }
+    let path = if base == pattern && pattern.contains('*') {
+        // `/app/*.jsp`, which the gateway writes alike.
+        pattern.to_owned()
+    } else if base == pattern {
+        format!("= {pattern}")
+    } else if base.ends_with('/') && kind == Kind::NotFound {
+        // The path without the slash is not excluded.
+        format!("~ ^{}", regex::escape(base))
+    } else if base.ends_with('/') {
+        base.to_owned()
+    } else {
+        format!("~ ^{}", regex::escape(base))
+    };
+    let is_path = path == base;
+    let target = if is_path || path.starts_with("= ") {
+        base
+    } else {
+        "/"
+    };
     plan.map(Map {
         place: place.to_owned(),
-        path: base.to_owned(),
         balancer: worker.to_owned(),
-        target: base.to_owned(),
+        target: match path.split_once("/*") {
+            Some((below, _)) => format!("{below}/"),
+            None => target.to_owned(),
+        },
+        path,
+        kind,
+        location: true,
+        cookie_path: true,
         site: site.map(str::to_owned),
-        is_exact,
         is_in_order: false,
     });
 }

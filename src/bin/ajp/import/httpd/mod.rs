@@ -2,7 +2,7 @@
 
 mod parameters;
 
-use super::plan::{Map, Plan, Told};
+use super::plan::{Kind, Map, Plan, Reverse, Told};
 use super::values::{self, limit, seconds};
 use super::workers;
 use crate::config::Text;
@@ -13,13 +13,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// Directives of one line that need no word: the gateway does it unasked.
-const COVERED: [&str; 5] = [
-    "proxypassreverse",
-    "proxypassreversecookiepath",
-    "proxypreservehost",
-    "loadmodule",
-    "jkmountcopy",
-];
+const COVERED: [&str; 3] = ["proxypreservehost", "loadmodule", "jkmountcopy"];
 /// How long httpd leaves a member alone that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -141,12 +135,25 @@ impl Reader {
                 );
             }
             ("proxyrequests", [value]) if value.eq_ignore_ascii_case("off") => {}
-            ("proxypassmatch", _) => plan.lost(
-                place,
-                format!(
-                    "ProxyPassMatch {}: map the paths that it means",
-                    shown(&args)
+            ("proxypassmatch", _) => self.proxy_pass_match(&args, place, plan),
+            ("proxypassreverse", _) => self.reverse(&args, false, place, plan),
+            ("proxypassreversecookiepath", _) => self.reverse(&args, true, place, plan),
+            ("require" | "deny" | "allow" | "order" | "satisfy" | "authtype", _) => {
+                self.access(&name, &args, place, plan);
+            }
+            ("servername" | "serveralias", names) => self.names(names, plan),
+            ("setenv" | "setenvif", [.., variable, _]) if variable.starts_with("AJP_") => plan
+                .lost(
+                    place,
+                    format!("{variable}: the gateway sends no attribute from a variable"),
                 ),
+            ("limitrequestbody", [limit]) if *limit != "0" => plan.lost(
+                place,
+                format!("LimitRequestBody {limit}: set max_body, which is for all sites"),
+            ),
+            ("ssloptions", _) => plan.note(
+                place,
+                "SSLOptions: the gateway tells what it knows of TLS without being asked",
             ),
             ("rewriterule", [.., flags]) if is_proxied(flags) => {
                 plan.lost(place, "RewriteRule with [P]: map the path that it means");
@@ -243,6 +250,19 @@ impl Reader {
         Some(&self.open("virtualhost")?.place)
     }
 
+    /// Names of the open virtual host.
+    fn names(&self, names: &[&str], plan: &mut Plan) {
+        let Some(site) = self.site() else { return };
+        let plain = names.iter().map(|name| {
+            let name = name.split("://").last().unwrap_or(name);
+            name.split(':').next().unwrap_or(name).to_owned()
+        });
+        match plan.hosts.iter_mut().find(|(known, _)| known == site) {
+            Some((_, known)) => known.extend(plain),
+            None => plan.hosts.push((site.to_owned(), plain.collect())),
+        }
+    }
+
     /// Sections that httpd may skip.
     fn conditions(&self, plan: &mut Plan) {
         for Section { name, args, place } in &self.sections {
@@ -273,12 +293,95 @@ impl Reader {
             }
         };
         if url == "!" {
-            plan.lost(
-                place,
-                format!("{path} is left out; the gateway forwards all below a path, so serve it in front"),
-            );
+            self.exclude(path.to_owned(), Kind::NotFound, place, plan);
             return;
         }
+        self.forward(path.to_owned(), url, settings, place, plan);
+    }
+
+    /// A path, or pattern, that is not forwarded.
+    fn exclude(&self, path: String, kind: Kind, place: &str, plan: &mut Plan) {
+        plan.map(Map {
+            place: place.to_owned(),
+            path,
+            balancer: String::new(),
+            target: "/".to_owned(),
+            kind,
+            location: true,
+            cookie_path: true,
+            site: self.site().map(str::to_owned),
+            is_in_order: self.location().is_none(),
+        });
+    }
+
+    /// A regular expression and where it leads.
+    fn proxy_pass_match(&self, args: &[&str], place: &str, plan: &mut Plan) {
+        match args {
+            [regex, "!"] => self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan),
+            [regex, url, settings @ ..] if regex::Regex::new(regex).is_ok() => {
+                self.forward(format!("~ {regex}"), url, settings, place, plan);
+            }
+            _ => plan.lost(
+                place,
+                format!(
+                    "ProxyPassMatch {}: map the paths that it means",
+                    shown(args)
+                ),
+            ),
+        }
+    }
+
+    /// `ProxyPassReverse` and `ProxyPassReverseCookiePath`.
+    fn reverse(&self, args: &[&str], is_cookie: bool, place: &str, plan: &mut Plan) {
+        let (path, of) = match (args, self.location()) {
+            ([of, path], _) if is_cookie => (*path, *of),
+            ([path, of, ..], _) if path.starts_with('/') => (*path, *of),
+            ([of], Some(Ok(path))) => (path, *of),
+            _ => {
+                plan.lost(place, "maps back by a pattern; map the path that it means");
+                return;
+            }
+        };
+        plan.reverses.push(Reverse {
+            place: place.to_owned(),
+            site: self.site().map(str::to_owned),
+            path: path.to_owned(),
+            of: of.to_owned(),
+            is_cookie,
+        });
+    }
+
+    /// Who may have what. The gateway can only deny all of a path; any other rule, if it is
+    /// about what is forwarded, must not be lost.
+    fn access(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
+        let is_about_files = self
+            .open("directory")
+            .or(self.open("directorymatch"))
+            .is_some();
+        let is_forwarded = self.open("location").is_some()
+            || self.open("locationmatch").is_some()
+            || self.open("proxy").is_some();
+        let lower: Vec<_> = args.iter().map(|arg| arg.to_ascii_lowercase()).collect();
+        let words: Vec<_> = lower.iter().map(String::as_str).collect();
+        match (name, &words[..]) {
+            ("require", ["all", "granted"]) | ("allow", ["from", "all"]) | ("order", _) => {}
+            _ if is_about_files || !is_forwarded => {}
+            ("require", ["all", "denied"]) | ("deny", ["from", "all"]) => match self.location() {
+                Some(Ok(path)) => self.exclude(path.to_owned(), Kind::Forbidden, place, plan),
+                _ => plan.open(place, "denies what a pattern means; map it to deny"),
+            },
+            _ => plan.open(
+                place,
+                format!(
+                    "{name} {}: the gateway knows no users and no networks; keep that path with \
+                     httpd, or protect it in the application",
+                    shown(args)
+                ),
+            ),
+        }
+    }
+
+    fn forward(&self, path: String, url: &str, settings: &[&str], place: &str, plan: &mut Plan) {
         let Some((scheme, rest)) = url.split_once("://") else {
             plan.lost(place, format!("{url} is no URL"));
             return;
@@ -310,11 +413,13 @@ impl Reader {
         };
         plan.map(Map {
             place: place.to_owned(),
-            path: path.to_owned(),
+            path,
             balancer,
             target: target.to_owned(),
+            kind: Kind::Forward,
+            location: true,
+            cookie_path: true,
             site: self.site().map(str::to_owned),
-            is_exact: false,
             is_in_order: self.location().is_none(),
         });
     }

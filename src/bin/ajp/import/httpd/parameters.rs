@@ -110,10 +110,15 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
             }
             put(&mut pool.packet_size, size)
         }
-        "max" => put(
-            &mut pool.max_connections,
-            whole(value, &values::CONNECTIONS),
-        ),
+        "max" => {
+            told.note(format!(
+                "max={value} was for each process of httpd; max_connections is for all"
+            ));
+            put(
+                &mut pool.max_connections,
+                whole(value, &values::CONNECTIONS),
+            )
+        }
         "connectiontimeout" | "connecttimeout" => {
             put(&mut pool.connect_timeout, limit(seconds(value)))
         }
@@ -145,9 +150,15 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
             told.note(text);
             true
         }
+        "forcerecovery" => {
+            if value.eq_ignore_ascii_case("off") {
+                told.lost("forcerecovery=Off: the gateway tries a member again when all failed");
+            }
+            true
+        }
         "min" | "smax" | "ttl" | "keepalive" | "disablereuse" | "enablereuse" | "flushpackets"
         | "flushwait" | "receivebuffersize" | "addressttl" | "growth" | "nonce"
-        | "forcerecovery" | "scolonpathdelim" => {
+        | "scolonpathdelim" => {
             told.note(format!("{key}: not needed, or the gateway's own way"));
             true
         }
