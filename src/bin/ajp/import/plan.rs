@@ -283,11 +283,12 @@ impl Plan {
     /// A path and where it leads, with the slashes that the gateway does not need taken off.
     pub(super) fn map(&mut self, mut map: Map) {
         let is_pattern = map.path.starts_with(['=', '~']) || map.path.contains('*');
-        let paths = [
-            (!is_pattern).then_some(&mut map.path),
-            Some(&mut map.target),
-        ];
-        for path in paths.into_iter().flatten() {
+        let paths = if is_pattern {
+            Vec::new()
+        } else {
+            vec![&mut map.path, &mut map.target]
+        };
+        for path in paths {
             path.truncate(path.trim_end_matches('/').len());
             if path.is_empty() {
                 path.push('/');

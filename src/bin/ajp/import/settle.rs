@@ -27,6 +27,8 @@ impl Plan {
             self.settle_map(map);
         }
         self.settle_reverses();
+        // httpd asks who may have a path before it forwards it.
+        self.maps.sort_by_key(|map| map.kind != Kind::Forbidden);
         if self.maps.is_empty() {
             self.lost("all files", "map no path to a container; add a [[map]]");
         }

@@ -292,6 +292,11 @@ impl Reader {
                 return;
             }
         };
+        if path.contains('*') {
+            let text = format!("{path} is no plain path; map the path that it means");
+            plan.lost(place, text);
+            return;
+        }
         if url == "!" {
             self.exclude(path.to_owned(), Kind::NotFound, place, plan);
             return;

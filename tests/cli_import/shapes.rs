@@ -1,0 +1,126 @@
+//! Shapes that real configurations have: exclusions, sites, rules of access, ways back.
+
+use super::{ajp, assert_has_lines, assert_says, file, gateway, without_comments};
+use crate::cli::serve;
+use crate::support::http1::{Body, Client};
+
+/// What a path leads to: the status or, of a container, the path that it was asked for.
+async fn led(client: &mut Client, host: &str, path: &str) -> String {
+    let headers = [("host", host)];
+    let answer = client.request("GET", path, &headers, Body::None).await;
+    if answer.status != 200 {
+        return answer.status.as_str().to_owned();
+    }
+    let text = answer.text();
+    let uri = text.lines().find_map(|line| line.strip_prefix("uri: "));
+    uri.unwrap_or(text).to_owned()
+}
+
+#[tokio::test]
+async fn exclusions_are_excluded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_one, one) = serve(&["--no-secret", "--route", "jvm1", "-q"]);
+    let conf = format!(
+        "ProxyRequests Off\nProxyPass /server-status !\nProxyPass /shop/internal !\n\
+         ProxyPassMatch ^/shop/.*\\.(png|css)$ !\n\
+         ProxyPass /shop balancer://shop/shop stickysession=JSESSIONID|jsessionid scolonpathdelim=On\n\
+         ProxyPassReverse /shop balancer://shop/shop\n\
+         ProxyPassMatch ^/user/(\\w+)$ balancer://shop/profile/$1\n\
+         <Location /shop/closed>\nRequire all denied\n</Location>\n\
+         <Proxy balancer://shop>\nBalancerMember {one} route=jvm1 retry=30\n</Proxy>\n"
+    );
+    let conf = file(&dir, "a.conf", &conf);
+    let done = ajp(&["import", "--httpd", &conf]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let gateway = gateway(&done).await;
+    let mut client = gateway.client();
+    for (path, leads) in [
+        ("/shop/cart", "/shop/cart"),
+        ("/shop/internal/x", "404"),
+        ("/shop/a/b.png", "404"),
+        ("/shop/a/b.pngx", "/shop/a/b.pngx"),
+        ("/server-status", "404"),
+        ("/shop/closed/x", "403"),
+        ("/user/ann", "/profile/ann"),
+        ("/user/ann/x", "404"),
+        ("/shop/%69nternal/x", "400"),
+    ] {
+        let to = led(&mut client, "a", path).await;
+        assert_eq!(to, leads, "{path}\n{}", done.text());
+    }
+}
+
+#[tokio::test]
+async fn sites_and_ways_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_one, one) = serve(&["--no-secret", "-q"]);
+    let (_two, two) = serve(&["--no-secret", "-q"]);
+    let conf = format!(
+        "<VirtualHost *:80>\nServerName www.one.example\nServerAlias one.example\n\
+         ProxyPass / {one}/one/\nProxyPassReverse / {one}/one/\n\
+         ProxyPassReverseCookiePath /one /\n</VirtualHost>\n\
+         <VirtualHost *:80>\nServerName two.example\n\
+         ProxyPass /old {two}/legacy\n\
+         ProxyPassReverse /old http://internal.example:8080/legacy\n\
+         ProxyPassReverseCookieDomain internal.example two.example\n\
+         LimitRequestBody 10485760\n</VirtualHost>\n"
+    );
+    let conf = file(&dir, "b.conf", &conf);
+    let done = ajp(&["import", "--httpd", &conf]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert_says(
+        &done,
+        &[
+            "b.conf:11: no equal: ProxyPassReverse /old http://internal.example:8080/legacy: ",
+            "b.conf:12: no equal: ProxyPassReverseCookieDomain",
+            "b.conf:13: no equal: LimitRequestBody 10485760",
+        ],
+    );
+    let hosts = "hosts = [\"www.one.example\", \"one.example\"]";
+    assert_has_lines(&done, &[hosts, "default = true"]);
+    // What maps nothing back there maps nothing back here.
+    let text = done.text();
+    assert_eq!(text.matches("location = false").count(), 1, "{text}");
+    assert!(text.contains("b.conf:11: no equal: "), "a comment says so");
+    let gateway = gateway(&done).await;
+    let mut client = gateway.client();
+    for (host, path, leads) in [
+        ("one.example", "/x", "/one/x"),
+        ("other.example", "/x", "/one/x"),
+        ("two.example", "/old/x", "/legacy/x"),
+        ("two.example", "/x", "404"),
+    ] {
+        let to = led(&mut client, host, path).await;
+        assert_eq!(to, leads, "{host} {path}");
+    }
+}
+
+/// A rule of access that would be lost stops the import.
+#[test]
+fn what_was_closed_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    for rule in [
+        "Require ip 10.0.0.0/8",
+        "Require valid-user",
+        "Deny from 192.0.2.1",
+        "AuthType Basic",
+    ] {
+        let conf = format!(
+            "ProxyPass /app ajp://127.0.0.1:8009/app\n<Location /app/admin>\n{rule}\n</Location>\n"
+        );
+        let conf = file(&dir, "closed.conf", &conf);
+        let done = ajp(&["import", "--httpd", &conf]);
+        assert_eq!((done.code, done.text()), (1, ""), "{rule}: {done:?}");
+        let parts = ["closed.conf:3: would be open: ", "nothing was written"];
+        assert_says(&done, &parts);
+        let forced = ajp(&["import", "--httpd", &conf, "--force"]);
+        let toml = without_comments(&forced);
+        assert!(toml.contains("path = \"/app\""), "{forced:?}");
+        assert!(forced.text().contains("# "), "{forced:?}");
+    }
+    let granted = "ProxyPass /app ajp://127.0.0.1:8009/app\n<Location /app>\n\
+                   Require all granted\n</Location>\n\
+                   <Directory /srv>\nRequire all denied\n</Directory>\n";
+    let conf = file(&dir, "granted.conf", granted);
+    assert_eq!(ajp(&["import", "--httpd", &conf]).code, 0);
+}
