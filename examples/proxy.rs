@@ -35,7 +35,7 @@ struct Route {
 enum Upstream {
     Ajp(Client),
     Http {
-        client: legacy::Client<HttpConnector, Incoming>,
+        client: Box<legacy::Client<HttpConnector, Incoming>>,
         to: Uri,
     },
 }
@@ -50,7 +50,7 @@ impl Route {
             Upstream::Ajp(Client::new(Pool::new(url.parse::<Address>()?, config)))
         } else {
             Upstream::Http {
-                client: legacy::Client::builder(TokioExecutor::new()).build_http(),
+                client: Box::new(legacy::Client::builder(TokioExecutor::new()).build_http()),
                 to: url.parse()?,
             }
         };

@@ -33,7 +33,10 @@ impl Complaints {
         let mut line = format!("{peer:?}: {}", chain(error));
         if matches!(error, Error::OtherProtocol(_)) {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.last.is_some_and(|last| now < last + PAUSE) {
+            if state
+                .last
+                .is_some_and(|last| now.saturating_duration_since(last) < PAUSE)
+            {
                 state.unsaid = state.unsaid.saturating_add(1);
                 return None;
             }
