@@ -9,7 +9,7 @@ use super::limits::{Limits, Step};
 use super::local_resources;
 use super::permits::NoPermit;
 use super::shared::Shared;
-use crate::net::Silence;
+use crate::net::PeerState;
 use crate::proto::Progress;
 use crate::trace::event;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ impl Lease {
         let Some(connection) = self.pop_idle(now) else {
             return Attempt::Unready(self);
         };
-        let is_fit =
-            !self.asks_first(&connection) && connection.kernel_silence() == Some(Silence::Kept);
+        let is_fit = !self.asks_first(&connection)
+            && connection.kernel_peer_state() == Some(PeerState::Quiet);
         self.connection = Some(connection);
         self.reused = is_fit;
         if is_fit {
@@ -139,9 +139,9 @@ impl Lease {
                 return Ok(false);
             };
             let (heard, asks) = (connection.heard, self.asks_first(&connection));
-            let silence = self.connection.insert(connection).silence().await;
-            if let Some(cause) = CloseCause::of(silence) {
-                self.shared.idle.learn(silence, heard, now);
+            let state = self.connection.insert(connection).peer_state().await;
+            if let Some(cause) = CloseCause::of(state) {
+                self.shared.idle.learn(state, heard, now);
                 self.close(cause);
                 continue;
             }
@@ -149,7 +149,7 @@ impl Lease {
                 let pool = &self.shared.config.timeouts;
                 let probes = probes.get_or_insert_with(|| Probes::begin(&self.limits, pool));
                 if let Err(error) = self.ping(Instant::now(), probes.by).await {
-                    self.shared.idle.learn(Silence::Failed, heard, now);
+                    self.shared.idle.learn(PeerState::Failed, heard, now);
                     self.close(CloseCause::CPing);
                     match error.kind() {
                         ErrorKind::RequestTimeout => return Err(error),

@@ -1,6 +1,6 @@
 //! Why a connection was closed.
 
-use crate::net::Silence;
+use crate::net::PeerState;
 
 /// Why the pool closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,12 +55,12 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Why an idle connection cannot be used, if it cannot.
-    pub(super) fn of(silence: Silence) -> Option<Self> {
-        match silence {
-            Silence::Kept => None,
-            Silence::Broken => Some(Self::StrayData),
-            Silence::Closed => Some(Self::ClosedByPeer),
-            Silence::Failed => Some(Self::Reset),
+    pub(super) fn of(state: PeerState) -> Option<Self> {
+        match state {
+            PeerState::Quiet => None,
+            PeerState::SentData => Some(Self::StrayData),
+            PeerState::Closed => Some(Self::ClosedByPeer),
+            PeerState::Failed => Some(Self::Reset),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::error::{Error, ErrorKind};
 use super::parking::Parking;
 use super::transport::Transport;
 use super::watchdog::Watchdog;
-use crate::net::{Buffered, Deadline, ReadError, Silence, here};
+use crate::net::{Buffered, Deadline, PeerState, ReadError, current_runtime};
 use crate::proto::ProtocolError;
 use crate::wire::{CPING, DecodeError, Direction, HEADER_LEN, PacketSize, Rule, ToWebServer};
 use bytes::Bytes;
@@ -50,7 +50,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             io: Buffered::new(transport, Direction::ToWebServer, size),
-            runtime: here(),
+            runtime: current_runtime(),
             opened: now,
             // A lifetime beyond what the clock can express has no end.
             expires: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
@@ -98,30 +98,30 @@ impl Connection {
     }
 
     /// What the kernel has received, if there is a socket to ask it about. One system call.
-    pub(super) fn kernel_silence(&self) -> Option<Silence> {
+    pub(super) fn kernel_peer_state(&self) -> Option<PeerState> {
         if self.io.has_unread() {
-            return Some(Silence::Broken);
+            return Some(PeerState::SentData);
         }
-        self.io.stream().peek().map(Silence::from)
+        self.io.stream().peek().map(PeerState::from)
     }
 
     /// Whether something has come that was not read, the end included, as far as the kernel
     /// can tell.
     pub(super) fn has_received(&self) -> bool {
-        let silence = self.kernel_silence();
-        silence.is_some_and(|silence| silence != Silence::Kept)
+        let state = self.kernel_peer_state();
+        state.is_some_and(|state| state != PeerState::Quiet)
     }
 
     /// Whether the connection is open and the container has sent nothing unasked.
-    pub(super) async fn silence(&mut self) -> Silence {
-        if let Some(silence) = self.kernel_silence() {
-            return silence;
+    pub(super) async fn peer_state(&mut self) -> PeerState {
+        if let Some(state) = self.kernel_peer_state() {
+            return state;
         }
         // What the runtime knows of a socket deep inside may be older than what the kernel
         // knows: let it look first.
         tokio::task::yield_now().await;
         // Without a budget: an exhausted one would look like silence.
-        tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(self.io.silence(cx)))).await
+        tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(self.io.peer_state(cx)))).await
     }
 
     /// `CPing`, and nothing but `CPong` back.

@@ -11,7 +11,7 @@ use super::config::PoolConfig;
 use super::connection::Connection;
 use super::idle_order::IdleOrder;
 use super::keep_alive::KeepAlive;
-use crate::net::{Silence, here};
+use crate::net::{PeerState, current_runtime};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -131,13 +131,13 @@ impl IdleList {
 
     /// The connection of this runtime whose turn it is. Expired ones are closed on the way.
     pub(super) fn pop(&self, now: Instant) -> (Option<Box<Connection>>, Closing<'_>) {
-        let here = here();
+        let runtime = current_runtime();
         let mut closing = Vec::new();
         let mut state = self.lock();
         let expiry = state.expiry(self, now);
         state.remove_expired_at_the_front(&expiry, &mut closing);
         let mut found = None;
-        while let Some(mut connection) = state.take_next(here, self.order) {
+        while let Some(mut connection) = state.take_next(runtime, self.order) {
             if let Some(cause) = expiry.cause(&connection, state.connections.len()) {
                 closing.push((connection, cause));
                 continue;
@@ -255,12 +255,12 @@ impl IdleList {
     /// since `before`, for a caller that holds a permit. It is given back with
     /// [`put_back_with_permit`](Self::put_back_with_permit).
     pub(super) fn take_unheard(&self, before: Instant) -> Option<Box<Connection>> {
-        let here = here();
+        let runtime = current_runtime();
         let mut state = self.lock();
         let at = state
             .connections
             .iter()
-            .position(|connection| connection.runtime == here && connection.heard <= before)?;
+            .position(|connection| connection.runtime == runtime && connection.heard <= before)?;
         state.connections.remove(at)
     }
 
@@ -282,12 +282,12 @@ impl IdleList {
 
     /// Learns from what an idle connection was found to be on which the container was heard
     /// last at `heard`.
-    pub(super) fn learn(&self, silence: Silence, heard: Instant, now: Instant) {
+    pub(super) fn learn(&self, state: PeerState, heard: Instant, now: Instant) {
         let keep_alive = &mut self.lock().keep_alive;
-        match silence {
-            Silence::Kept => {}
-            Silence::Closed => keep_alive.closed(heard, now),
-            Silence::Broken | Silence::Failed => keep_alive.lost(now),
+        match state {
+            PeerState::Quiet => {}
+            PeerState::Closed => keep_alive.closed(heard, now),
+            PeerState::SentData | PeerState::Failed => keep_alive.lost(now),
         }
     }
 
@@ -312,13 +312,13 @@ impl State {
     /// runtimes share a pool, each has as many requests as the next.
     fn take_next(
         &mut self,
-        here: Option<runtime::Id>,
+        current: Option<runtime::Id>,
         order: IdleOrder,
     ) -> Option<Box<Connection>> {
         let mut runtimes = self.connections.iter().map(|connection| connection.runtime);
         let at = match order {
-            IdleOrder::Lifo => runtimes.rposition(|runtime| runtime == here)?,
-            IdleOrder::Fifo => runtimes.position(|runtime| runtime == here)?,
+            IdleOrder::Lifo => runtimes.rposition(|runtime| runtime == current)?,
+            IdleOrder::Fifo => runtimes.position(|runtime| runtime == current)?,
         };
         self.connections.remove(at)
     }

@@ -82,7 +82,7 @@ impl Shared {
             match lease.ping(start, None).await {
                 Ok(()) => lease.put_back_after_ping(),
                 Err(error) => {
-                    let lost = crate::net::Silence::Failed;
+                    let lost = crate::net::PeerState::Failed;
                     self.idle.learn(lost, heard, Instant::now());
                     lease.release(CloseCause::CPing);
                     if error.kind() == ErrorKind::CPingTimeout {

@@ -11,7 +11,7 @@ use super::permits::Permits;
 use super::stats::{Counters, PoolStats};
 use super::transport::Connect;
 use super::watchdog::Watchdog;
-use crate::net::Silence;
+use crate::net::PeerState;
 use crate::proto::Progress;
 use crate::trace::event;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -186,9 +186,9 @@ impl Shared {
         while let Some(connection) = self.idle.take_to_look_at(turn, end) {
             turn = connection.turn.saturating_add(1);
             // Only the kernel is asked: what a transport does could take long.
-            let silence = connection.kernel_silence().unwrap_or(Silence::Kept);
-            self.idle.learn(silence, connection.heard, now);
-            let closing = match CloseCause::of(silence) {
+            let state = connection.kernel_peer_state().unwrap_or(PeerState::Quiet);
+            self.idle.learn(state, connection.heard, now);
+            let closing = match CloseCause::of(state) {
                 Some(cause) => self.idle.close_one(connection, cause),
                 None => self.idle.put_back(connection),
             };

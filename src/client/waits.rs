@@ -45,13 +45,13 @@ impl Waits {
     }
 
     /// Takes over the timer of an earlier exchange.
-    pub(super) fn adopt(&mut self, timer: Deadline) {
+    pub(super) fn use_timer(&mut self, timer: Deadline) {
         self.timer = timer;
-        self.timer.adopt();
+        self.timer.drop_foreign_timer();
     }
 
     /// The timer, for a later exchange.
-    pub(super) fn give_up(&mut self) -> Deadline {
+    pub(super) fn take_timer(&mut self) -> Deadline {
         std::mem::take(&mut self.timer)
     }
 

@@ -308,7 +308,7 @@ fn start(
     upload: &mut Upload,
 ) -> Result<ResponseBody, Error> {
     let secret = pool.config().secret();
-    let exchange = lease.begin_at_once(parts.method == Method::HEAD, |buffer, size| {
+    let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret)
     })?;
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))

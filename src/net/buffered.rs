@@ -1,39 +1,21 @@
 //! A stream of packets over a byte stream: capped reads, queued writes, one flush point.
-//!
-//! Reads: each goes to a large buffer that the thread lends, so that what has come needs one
-//! call, and a connection that waits holds no buffer. When little has come it is copied
-//! to memory of its own size; when much has come the connection takes the buffer over, and
-//! packets are slices of it.
-//!
-//! Writes: small pieces are copied behind each other, larger ones are queued as they
-//! are, and everything leaves with as few vectored writes as the stream takes.
 
-use super::scratch;
-use super::segment::Segment;
+use super::read_buffer::ReadBuffer;
+use super::write_queue::WriteQueue;
 use crate::wire::{
     DecodeError, Direction, Field, HEADER_LEN, OtherProtocol, PacketSize, packet_len, split_packet,
 };
-use bytes::{Buf, Bytes, BytesMut};
-use std::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// With so many bytes the connection takes the lent buffer over; it copies fewer.
-const TAKE_OVER_FROM: usize = 8192;
-/// A piece of a packet up to this size is moved to make room for a larger read.
-const MOVE_UP_TO: usize = 8192;
 /// Size of a read whose bytes nobody wants, in bytes.
 #[cfg(feature = "server")]
 const DRAIN: usize = 4096;
-/// Data of at least this many bytes is queued as its own slice instead of copied.
-const GATHER_FROM: usize = 4096;
-/// Most slices of one write.
-const MAX_SLICES: usize = 64;
-
 /// Why no packet could be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
@@ -51,38 +33,31 @@ pub(crate) struct Buffered<S> {
     io: S,
     reads: Direction,
     size: PacketSize,
-    read: BytesMut,
-    /// `read` is a buffer that was lent and taken over.
-    is_large: bool,
-    segments: VecDeque<Segment>,
-    tail: BytesMut,
-    segment_bytes: usize,
-    /// The stream has taken bytes that it has not flushed yet.
-    flushing: bool,
+    read: ReadBuffer,
+    writes: WriteQueue,
     bytes_in: u64,
-    bytes_out: u64,
 }
 
 /// What a stream says while nothing is asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Silence {
+pub(crate) enum PeerState {
     /// Open, and nothing has come.
-    Kept,
+    Quiet,
     /// Bytes have come.
-    Broken,
+    SentData,
     /// The peer has closed in order.
     Closed,
     /// The stream has failed, by a reset for example.
     Failed,
 }
 
-impl From<io::Result<usize>> for Silence {
+impl From<io::Result<usize>> for PeerState {
     /// The result of a read that does not wait.
     fn from(read: io::Result<usize>) -> Self {
         match read {
             Ok(0) => Self::Closed,
-            Ok(_) => Self::Broken,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Kept,
+            Ok(_) => Self::SentData,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Quiet,
             Err(_) => Self::Failed,
         }
     }
@@ -95,14 +70,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
             io,
             reads,
             size,
-            read: BytesMut::new(),
-            is_large: false,
-            segments: VecDeque::new(),
-            tail: BytesMut::new(),
-            segment_bytes: 0,
-            flushing: false,
+            read: ReadBuffer::default(),
+            writes: WriteQueue::default(),
             bytes_in: 0,
-            bytes_out: 0,
         }
     }
 
@@ -117,14 +87,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 
     /// Bytes received and sent so far.
     pub(crate) fn traffic(&self) -> (u64, u64) {
-        (self.bytes_in, self.bytes_out)
+        (self.bytes_in, self.writes.bytes_written())
     }
 
     /// Bytes of the packets taken so far, and bytes sent.
     #[cfg(feature = "server")]
     pub(crate) fn consumed(&self) -> (u64, u64) {
-        let unread = self.read.len() as u64;
-        (self.bytes_in.saturating_sub(unread), self.bytes_out)
+        let unread = self.read.bytes.len() as u64;
+        (
+            self.bytes_in.saturating_sub(unread),
+            self.writes.bytes_written(),
+        )
     }
 
     /// The payload of the next packet; `None` when the peer closed between packets.
@@ -135,13 +108,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
         loop {
-            match split_packet(&mut self.read, self.reads, self.size) {
+            match split_packet(&mut self.read.bytes, self.reads, self.size) {
                 Ok(Some(payload)) => return Poll::Ready(Ok(Some(payload))),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Err(self.frame_error(error))),
             }
             match ready!(self.poll_fill(cx)) {
-                Ok(0) if self.read.is_empty() => return Poll::Ready(Ok(None)),
+                Ok(0) if self.read.bytes.is_empty() => return Poll::Ready(Ok(None)),
                 Ok(0) => return Poll::Ready(Err(ReadError::Truncated)),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(ReadError::Io(error))),
@@ -153,8 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// the peer speaks another protocol.
     #[cold]
     fn frame_error(&self, error: DecodeError) -> ReadError {
-        let is_first = self.bytes_in == self.read.len() as u64;
-        match OtherProtocol::guess(&self.read) {
+        let is_first = self.bytes_in == self.read.bytes.len() as u64;
+        match OtherProtocol::guess(&self.read.bytes) {
             Some(other) if is_first && error.field() == Field::Magic => {
                 ReadError::OtherProtocol(other)
             }
@@ -164,85 +137,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 
     /// One read. `Ok(0)` is the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let wanted = match packet_len(&self.read, self.reads, self.size) {
+        let wanted = match packet_len(&self.read.bytes, self.reads, self.size) {
             Ok(Some(len)) => len
                 .saturating_add(HEADER_LEN)
-                .saturating_sub(self.read.len()),
+                .saturating_sub(self.read.bytes.len()),
             _ => HEADER_LEN,
         };
-        let n = if self.is_large {
-            ready!(self.poll_fill_large(cx, wanted))?
-        } else {
-            ready!(self.poll_fill_lent(cx))?
-        };
+        let n = ready!(self.read.poll_fill(&mut self.io, cx, wanted))?;
         self.bytes_in = self.bytes_in.saturating_add(n as u64);
         Poll::Ready(Ok(n))
     }
 
-    /// A read into the buffer that was taken over.
-    fn poll_fill_large(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
-        let held = self.read.len();
-        let enough = match held {
-            0 => scratch::SIZE,
-            1..=MOVE_UP_TO => wanted.max(MOVE_UP_TO),
-            // Moving a large piece costs more than a small read.
-            _ => wanted,
-        };
-        let room = self.read.capacity().saturating_sub(held);
-        if room < enough && !self.read.try_reclaim(enough) {
-            let mut fresh = scratch::take();
-            fresh.extend_from_slice(&self.read);
-            fresh.reserve(wanted);
-            scratch::give_back(std::mem::replace(&mut self.read, fresh));
-        }
-        let filled = pin!(self.io.read_buf(&mut self.read)).poll(cx);
-        // A peer that stops within a small packet does not keep us a large buffer.
-        if filled.is_pending() && self.read.len() < TAKE_OVER_FROM {
-            let rest = BytesMut::from(&self.read[..]);
-            self.give_back();
-            self.read = rest;
-        }
-        filled
-    }
-
-    /// A read into a lent buffer.
-    fn poll_fill_lent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut lent = scratch::take();
-        let held = self.read.len();
-        lent.extend_from_slice(&self.read);
-        let filled = pin!(self.io.read_buf(&mut lent)).poll(cx);
-        if lent.len() >= TAKE_OVER_FROM {
-            self.read = lent;
-            self.is_large = true;
-        } else {
-            let came = lent.get(held..).unwrap_or_default();
-            if held > 0 {
-                self.read.extend_from_slice(came);
-            } else if !came.is_empty() {
-                // Of its own size; room that is left of earlier packets is theirs.
-                self.read = BytesMut::from(came);
-            }
-            scratch::give_back(lent);
-        }
-        filled
-    }
-
-    fn give_back(&mut self) {
-        let read = std::mem::take(&mut self.read);
-        if std::mem::take(&mut self.is_large) {
-            scratch::give_back(read);
-        }
-    }
-
     /// What the peer says while nothing is asked of it. Registers interest in later bytes.
-    pub(crate) fn silence(&mut self, cx: &mut Context<'_>) -> Silence {
-        if !self.read.is_empty() {
-            return Silence::Broken;
+    pub(crate) fn peer_state(&mut self, cx: &mut Context<'_>) -> PeerState {
+        if !self.read.bytes.is_empty() {
+            return PeerState::SentData;
         }
         let mut byte = [MaybeUninit::uninit(); 1];
         let mut chunk = ReadBuf::uninit(&mut byte);
         match Pin::new(&mut self.io).poll_read(cx, &mut chunk) {
-            Poll::Pending => Silence::Kept,
+            Poll::Pending => PeerState::Quiet,
             Poll::Ready(result) => result.map(|()| chunk.filled().len()).into(),
         }
     }
@@ -250,125 +164,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// Whether the peer has been silent and has not closed.
     #[cfg(feature = "server")]
     pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        self.silence(cx) == Silence::Kept
+        self.peer_state(cx) == PeerState::Quiet
     }
 
     /// Whether bytes were received that no packet was made of yet.
     pub(crate) fn has_unread(&self) -> bool {
-        !self.read.is_empty()
+        !self.read.bytes.is_empty()
     }
 
     /// Whether a whole packet was received that was not taken yet.
     #[cfg(feature = "client")]
     pub(crate) fn has_packet(&self) -> bool {
-        let len = packet_len(&self.read, self.reads, self.size);
-        matches!(len, Ok(Some(len)) if self.read.len() >= HEADER_LEN.saturating_add(len))
+        let len = packet_len(&self.read.bytes, self.reads, self.size);
+        matches!(len, Ok(Some(len)) if self.read.bytes.len() >= HEADER_LEN.saturating_add(len))
     }
 
     /// The buffer that writers append packets to.
     pub(crate) fn write_buffer(&mut self) -> &mut BytesMut {
-        if self.tail.capacity() == 0 {
-            self.tail = scratch::take_write();
-        }
-        &mut self.tail
+        self.writes.buffer()
     }
 
     /// Queues a few bytes.
     pub(crate) fn queue(&mut self, bytes: &[u8]) {
-        self.write_buffer().extend_from_slice(bytes);
+        self.writes.push(bytes);
     }
 
     /// Queues data without copying it if it is large.
     pub(crate) fn queue_data(&mut self, data: Bytes) {
-        if data.len() < GATHER_FROM {
-            self.queue(&data);
-            return;
-        }
-        let mut segment = Segment::new(data);
-        if segment.lead_with(&self.tail) {
-            self.tail.clear();
-        } else {
-            let tail = self.tail.split().freeze();
-            self.push(Segment::new(tail));
-        }
-        self.push(segment);
-    }
-
-    fn push(&mut self, segment: Segment) {
-        self.segment_bytes = self.segment_bytes.saturating_add(segment.len());
-        self.segments.push_back(segment);
+        self.writes.push_data(data);
     }
 
     /// Bytes queued and not yet taken by the stream.
     pub(crate) fn queued(&self) -> usize {
-        self.segment_bytes.saturating_add(self.tail.len())
+        self.writes.len()
     }
 
     /// Whether everything was taken by the stream and flushed. A stream that buffers, such
     /// as TLS, takes bytes before they leave.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.queued() == 0 && !self.flushing
+        self.writes.is_flushed()
     }
 
     /// Writes everything that is queued.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.queued() > 0 {
-            self.flushing = true;
-            let io = Pin::new(&mut self.io);
-            let n = match self.segments.front() {
-                None => ready!(io.poll_write(cx, &self.tail))?,
-                Some(front) if !io.is_write_vectored() => ready!(io.poll_write(cx, front.next()))?,
-                Some(_) => {
-                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                    let parts = self
-                        .segments
-                        .iter()
-                        .flat_map(|segment| [segment.lead(), &segment.data])
-                        .chain([self.tail.as_ref()])
-                        .filter(|part| !part.is_empty());
-                    let mut count = 0usize;
-                    for (slot, part) in slices.iter_mut().zip(parts) {
-                        *slot = IoSlice::new(part);
-                        count = count.saturating_add(1);
-                    }
-                    ready!(io.poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?
-                }
-            };
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written(n);
-        }
-        self.tail.clear();
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.flushing = false;
-        Poll::Ready(Ok(()))
-    }
-
-    fn written(&mut self, mut n: usize) {
-        self.bytes_out = self.bytes_out.saturating_add(n as u64);
-        while let Some(front) = self.segments.front_mut() {
-            let part = n.min(front.len());
-            self.segment_bytes = self.segment_bytes.saturating_sub(part);
-            n = n.saturating_sub(part);
-            front.advance(part);
-            if front.len() > 0 {
-                return;
-            }
-            self.segments.pop_front();
-        }
-        self.tail.advance(n.min(self.tail.len()));
+        self.writes.poll_flush(&mut self.io, cx)
     }
 
     /// Gives back what an idle connection does not need.
     pub(crate) fn release_buffers(&mut self) {
-        if self.read.is_empty() {
-            self.give_back();
+        if self.read.bytes.is_empty() {
+            self.read.give_back();
         }
-        self.segments.shrink_to(4);
-        if self.tail.is_empty() {
-            scratch::give_back_write(std::mem::take(&mut self.tail));
-        }
+        self.writes.release_buffers();
     }
 
     /// Ends the write side.
@@ -384,8 +231,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         cx: &mut Context<'_>,
         limit: &mut usize,
     ) -> Poll<io::Result<()>> {
-        self.read.clear();
-        self.give_back();
+        self.read.bytes.clear();
+        self.read.give_back();
         let mut stack = [MaybeUninit::uninit(); DRAIN];
         while *limit > 0 {
             let mut chunk = ReadBuf::uninit(&mut stack);
@@ -405,22 +252,21 @@ impl<S> fmt::Debug for Buffered<S> {
         // The bytes themselves may be anything, secrets too.
         f.debug_struct("Buffered")
             .field("reads", &self.reads)
-            .field("unread", &self.read.len())
-            .field(
-                "queued",
-                &self.segment_bytes.saturating_add(self.tail.len()),
-            )
+            .field("unread", &self.read.bytes.len())
+            .field("queued", &self.writes.len())
             .field("bytes_in", &self.bytes_in)
-            .field("bytes_out", &self.bytes_out)
+            .field("bytes_out", &self.writes.bytes_written())
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::write_queue::GATHER_FROM;
     use super::*;
     use std::future::poll_fn;
-    use tokio::io::AsyncWriteExt;
+    use std::io::IoSlice;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn pair(capacity: usize) -> (Buffered<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(capacity);
@@ -556,11 +402,11 @@ mod tests {
     async fn silence_is_told_from_bytes_and_from_a_close() {
         let (mut ours, mut theirs) = pair(64);
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert_eq!(ours.silence(&mut cx), Silence::Kept);
+        assert_eq!(ours.peer_state(&mut cx), PeerState::Quiet);
         theirs.write_all(&[0x41]).await.unwrap();
-        assert_eq!(ours.silence(&mut cx), Silence::Broken);
+        assert_eq!(ours.peer_state(&mut cx), PeerState::SentData);
         let (mut ours, theirs) = pair(64);
         drop(theirs);
-        assert_eq!(ours.silence(&mut cx), Silence::Closed);
+        assert_eq!(ours.peer_state(&mut cx), PeerState::Closed);
     }
 }

@@ -2,7 +2,7 @@
 //! only touched when a wait really blocks past its old setting.
 
 #[cfg(feature = "client")]
-use super::here;
+use super::current_runtime;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 #[cfg(any(feature = "server", feature = "client"))]
@@ -30,7 +30,7 @@ impl Timer {
         Self {
             sleep: Box::pin(sleep_until(at)),
             #[cfg(feature = "client")]
-            runtime: here(),
+            runtime: current_runtime(),
         }
     }
 }
@@ -59,9 +59,10 @@ impl Deadline {
     /// panic. One that has rung is dropped too: so do all timers of a runtime that ends, whose
     /// id may be given to another.
     #[cfg(feature = "client")]
-    pub(crate) fn adopt(&mut self) {
+    pub(crate) fn drop_foreign_timer(&mut self) {
         let timer = self.timer.as_ref();
-        if timer.is_some_and(|timer| timer.sleep.is_elapsed() || timer.runtime != here()) {
+        if timer.is_some_and(|timer| timer.sleep.is_elapsed() || timer.runtime != current_runtime())
+        {
             self.timer = None;
         }
     }
@@ -115,7 +116,7 @@ mod tests {
 
     /// Polls it once for a wait of that length; tells whether it has a timer of before.
     async fn waits(deadline: &mut Deadline, length: Duration) -> bool {
-        deadline.adopt();
+        deadline.drop_foreign_timer();
         let kept = deadline.timer.is_some();
         deadline.set(Some(length));
         assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);

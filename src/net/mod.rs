@@ -5,11 +5,13 @@
 
 mod buffered;
 mod deadline;
+mod read_buffer;
 mod scratch;
 mod segment;
+mod write_queue;
 
 #[cfg(feature = "client")]
-pub(crate) use buffered::Silence;
+pub(crate) use buffered::PeerState;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
 #[cfg(feature = "client")]
@@ -17,7 +19,7 @@ use tokio::runtime;
 
 /// The runtime of whoever runs this.
 #[cfg(feature = "client")]
-pub(crate) fn here() -> Option<runtime::Id> {
+pub(crate) fn current_runtime() -> Option<runtime::Id> {
     let handle = runtime::Handle::try_current();
     handle.ok().map(|handle| handle.id())
 }

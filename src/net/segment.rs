@@ -4,12 +4,12 @@ use bytes::{Buf, Bytes};
 
 /// Room for the bytes in front: the terminator of one body chunk and the header of the next
 /// are 8.
-const LEAD: usize = 22;
+const PREFIX_ROOM: usize = 22;
 
 #[derive(Debug)]
 pub(super) struct Segment {
-    lead: [u8; LEAD],
-    /// What of `lead` is still to be written.
+    prefix: [u8; PREFIX_ROOM],
+    /// What of `prefix` is still to be written.
     from: u8,
     to: u8,
     pub(super) data: Bytes,
@@ -18,7 +18,7 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) fn new(data: Bytes) -> Self {
         Self {
-            lead: [0; LEAD],
+            prefix: [0; PREFIX_ROOM],
             from: 0,
             to: 0,
             data,
@@ -26,9 +26,11 @@ impl Segment {
     }
 
     /// Puts a copy of these bytes in front; false when they are too many.
-    pub(super) fn lead_with(&mut self, bytes: &[u8]) -> bool {
-        let (Some(room), Ok(len)) = (self.lead.get_mut(..bytes.len()), u8::try_from(bytes.len()))
-        else {
+    pub(super) fn set_prefix(&mut self, bytes: &[u8]) -> bool {
+        let (Some(room), Ok(len)) = (
+            self.prefix.get_mut(..bytes.len()),
+            u8::try_from(bytes.len()),
+        ) else {
             return false;
         };
         room.copy_from_slice(bytes);
@@ -36,28 +38,28 @@ impl Segment {
         true
     }
 
-    pub(super) fn lead(&self) -> &[u8] {
-        self.lead
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.prefix
             .get(usize::from(self.from)..usize::from(self.to))
             .unwrap_or_default()
     }
 
     /// The bytes to be written next, for streams that take one slice at a time.
     pub(super) fn next(&self) -> &[u8] {
-        match self.lead() {
+        match self.prefix() {
             [] => &self.data,
             lead => lead,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lead().len().saturating_add(self.data.len())
+        self.prefix().len().saturating_add(self.data.len())
     }
 
     /// Leaves out the first `n` bytes, of at most [`len`](Self::len).
     pub(super) fn advance(&mut self, n: usize) {
-        let lead = n.min(self.lead().len());
-        // At most `LEAD`.
+        let lead = n.min(self.prefix().len());
+        // At most `PREFIX_ROOM`.
         self.from = self
             .from
             .saturating_add(u8::try_from(lead).unwrap_or(self.to));
@@ -76,10 +78,10 @@ mod tests {
         for first in 0..=whole.len() {
             for second in 0..=whole.len() - first {
                 let mut segment = Segment::new(Bytes::from_static(b"data"));
-                assert!(segment.lead_with(b"lead"));
+                assert!(segment.set_prefix(b"lead"));
                 segment.advance(first);
                 segment.advance(second);
-                let rest = [segment.lead(), &segment.data].concat();
+                let rest = [segment.prefix(), &segment.data].concat();
                 assert_eq!(rest, whole[first + second..]);
                 assert_eq!(segment.len(), rest.len());
                 assert!(rest.starts_with(segment.next()));
@@ -91,10 +93,10 @@ mod tests {
     #[test]
     fn what_is_too_long_stays_outside() {
         let mut segment = Segment::new(Bytes::new());
-        assert!(segment.lead_with(&[7; LEAD]));
-        assert_eq!(segment.lead(), [7; LEAD]);
+        assert!(segment.set_prefix(&[7; PREFIX_ROOM]));
+        assert_eq!(segment.prefix(), [7; PREFIX_ROOM]);
         let mut segment = Segment::new(Bytes::from_static(b"x"));
-        assert!(!segment.lead_with(&[7; LEAD + 1]));
+        assert!(!segment.set_prefix(&[7; PREFIX_ROOM + 1]));
         assert_eq!(segment.next(), b"x");
     }
 }

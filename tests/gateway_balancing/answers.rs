@@ -8,7 +8,7 @@ use crate::support::ports;
 use ajp::wire::{CPING, CPONG};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const HTML: [(&str, &str); 1] = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
 
@@ -139,4 +139,38 @@ async fn a_chunked_body_is_too_large_when_it_is() {
     let chunks = Body::Chunked(vec![vec![b'x'; 8].into(), vec![b'x'; 2].into()]);
     let answer = client.request("POST", "/", &[], chunks).await;
     assert_eq!(answer.json()["body"], 10);
+}
+
+/// An application may have a reason phrase of its own; clients of HTTP/1 get it.
+#[tokio::test]
+async fn the_reason_phrase_of_the_application_goes_out() {
+    /// Send Headers with 404, the phrase and no header, and End Response.
+    const ANSWER: &[u8] = b"AB\0\x14\x04\x01\x94\0\x0cNobody there\0\0\0AB\0\x02\x05\x01";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut packet = [0; 8192];
+            while stream.read(&mut packet).await.is_ok_and(|n| n > 0) {
+                let answer = if packet.starts_with(&CPING) {
+                    &CPONG[..]
+                } else {
+                    ANSWER
+                };
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    let config = format!("[[map]]\npath = \"/\"\nto = \"ajp://{address}/\"\n");
+    let gateway = Gateway::start(&config).await;
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    let request = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    http.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    http.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 404 Nobody there\r\n"),
+        "{answer}"
+    );
 }

@@ -22,13 +22,13 @@ impl Lease {
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
-        let mut exchange = self.begin_at_once(head_request, encode)?;
+        let mut exchange = self.begin_acquired(head_request, encode)?;
         exchange.begun_by_hand();
         Ok(exchange)
     }
 
     /// As [`begin`](Self::begin), of a lease that was acquired just now.
-    pub(crate) fn begin_at_once<F>(
+    pub(crate) fn begin_acquired<F>(
         mut self,
         head_request: bool,
         encode: F,

@@ -5,7 +5,7 @@ use super::super::connection::read_error;
 use super::super::error::{Error, ErrorKind};
 use super::super::waits::{Expired, Step};
 use super::{ConnectionCheck, Exchange, Stage, Writing};
-use crate::net::{ReadError, Silence};
+use crate::net::{PeerState, ReadError};
 use crate::proto::{ClientEvent, ProtocolError};
 use crate::wire::ToWebServer;
 use bytes::Bytes;
@@ -36,17 +36,17 @@ impl Exchange {
             return Err(self.gone());
         };
         self.stage = Stage::AwaitingFirstPacket;
-        self.waits.adopt(std::mem::take(&mut connection.timer));
+        self.waits.use_timer(std::mem::take(&mut connection.timer));
         if check == ConnectionCheck::Skip {
             return Ok(());
         }
-        let silence = connection.io.silence(cx);
-        let Some(cause) = CloseCause::of(silence) else {
+        let state = connection.io.peer_state(cx);
+        let Some(cause) = CloseCause::of(state) else {
             return Ok(());
         };
         self.lease.close(cause);
-        Err(match silence {
-            Silence::Broken => Error::protocol(unasked()),
+        Err(match state {
+            PeerState::SentData => Error::protocol(unasked()),
             _ => Error::bare(ErrorKind::Closed),
         })
     }

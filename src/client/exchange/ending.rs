@@ -63,14 +63,14 @@ impl Exchange {
                     && !matches!(self.writing, Writing::Failed(_))
                     && connection.io.is_flushed() =>
             {
-                CloseCause::of(connection.io.silence(cx))
+                CloseCause::of(connection.io.peer_state(cx))
             }
             _ => Some(CloseCause::Unclean),
         };
         match cause {
             None => {
                 if let Some(connection) = &mut self.lease.connection {
-                    connection.timer = self.waits.give_up();
+                    connection.timer = self.waits.take_timer();
                     if let Some(parking) = self.parking.take() {
                         connection.parking = Some(parking);
                     }

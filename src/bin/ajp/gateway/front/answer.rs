@@ -2,6 +2,7 @@
 
 use super::upload::UploadError;
 use ajp::balancer::Error;
+use ajp::mapping::ReasonPhrase;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -37,6 +38,8 @@ impl Refusal {
         let status = error.suggested_status();
         let text = match status {
             StatusCode::BAD_REQUEST => "the request or its body cannot be understood",
+            StatusCode::REQUEST_TIMEOUT => "the body of the request did not come in time",
+            StatusCode::URI_TOO_LONG => "the request's address is too long",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the request's headers are too large",
             StatusCode::NOT_IMPLEMENTED => {
                 "the method, transfer coding or upgrade is not supported"
@@ -138,6 +141,16 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Puts a reason phrase of the application's own where hyper finds it, for HTTP/1.
+pub(crate) fn pass_reason_on<B>(response: &mut Response<B>) {
+    let Some(reason) = response.extensions_mut().remove::<ReasonPhrase>() else {
+        return;
+    };
+    if let Ok(reason) = hyper::ext::ReasonPhrase::try_from(reason.into_bytes()) {
+        response.extensions_mut().insert(reason);
+    }
 }
 
 #[cfg(test)]

@@ -171,6 +171,7 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
         let by_browser = answer::wants_html(&parts.headers);
         refusal.response(by_browser).map(Either::Right)
     });
+    answer::pass_reason_on(&mut response);
     entry.status(response.status());
     let is_last = number >= site.limits.requests_per_connection || state.is_distrusted();
     if is_last && parts.version <= Version::HTTP_11 {
