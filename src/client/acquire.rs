@@ -186,10 +186,8 @@ impl Lease {
     pub(super) async fn open(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let limits = &self.limits;
-        if self.has_permit {
-            let room = limits.step(Step::Permit, &shared.config.timeouts, shared.make_room());
-            room.await.map_err(|limit| shared.limit_reached(limit))?;
-        }
+        let room = limits.step(Step::Permit, &shared.config.timeouts, shared.make_room());
+        room.await.map_err(|limit| shared.limit_reached(limit))?;
         let start = Instant::now();
         let connecting = shared.connector.connect();
         let connected = limits

@@ -1,10 +1,12 @@
 //! Where a container listens.
 
 use super::tcp;
+use super::tcp_options::TcpOptions;
 use super::transport::{Connect, Connecting};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::str::FromStr;
 use tokio::net::{TcpSocket, lookup_host};
@@ -13,7 +15,8 @@ use tokio::net::{TcpSocket, lookup_host};
 /// a missing scheme is `ajp`.
 ///
 /// Host names are looked up again for every new connection, and all their addresses are
-/// tried: see [`Lookup`](super::Lookup).
+/// tried: see [`Lookup`](super::Lookup). An IPv6 address may have a scope:
+/// `ajp://[fe80::1%eth0]:8009`.
 ///
 /// ```
 /// use ajp::client::Address;
@@ -28,7 +31,11 @@ pub struct Address(Kind);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
-    Tcp { host: Box<str>, port: u16 },
+    Tcp {
+        host: Box<str>,
+        port: u16,
+        options: TcpOptions,
+    },
     Unix(PathBuf),
 }
 
@@ -38,7 +45,18 @@ impl Address {
         Self(Kind::Tcp {
             host: host.into().into(),
             port,
+            options: TcpOptions::new(),
         })
+    }
+
+    /// Options of TCP connections; a Unix domain socket has none. Default
+    /// [`TcpOptions::new`].
+    #[must_use]
+    pub fn with_tcp(mut self, tcp: TcpOptions) -> Self {
+        if let Kind::Tcp { options, .. } = &mut self.0 {
+            *options = tcp;
+        }
+        self
     }
 
     /// A Unix domain socket.
@@ -49,15 +67,37 @@ impl Address {
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        Self::tcp(address.ip().to_string(), address.port())
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        Self::tcp(host, address.port())
+    }
+}
+
+impl TryFrom<&str> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: &str) -> Result<Self, InvalidAddress> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        text.parse()
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Tcp { host, port } if host.contains(':') => write!(f, "ajp://[{host}]:{port}"),
-            Kind::Tcp { host, port } => write!(f, "ajp://{host}:{port}"),
+            Kind::Tcp { host, port, .. } if host.contains(':') => {
+                write!(f, "ajp://[{host}]:{port}")
+            }
+            Kind::Tcp { host, port, .. } => write!(f, "ajp://{host}:{port}"),
             Kind::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -87,6 +127,10 @@ impl FromStr for Address {
             let (host, rest) = rest
                 .split_once(']')
                 .ok_or_else(|| invalid("has no closing bracket"))?;
+            let (ip, scope) = host.split_once('%').unwrap_or((host, "0"));
+            if ip.parse::<Ipv6Addr>().is_err() || scope.is_empty() {
+                return Err(invalid("has no IPv6 address in its brackets"));
+            }
             let port = rest
                 .strip_prefix(':')
                 .or_else(|| rest.is_empty().then_some("8009"));
@@ -139,15 +183,11 @@ impl Connect for Address {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async move {
             match &self.0 {
-                Kind::Tcp { host, port } => {
-                    let found = lookup_host((host.as_ref(), *port)).await;
-                    let addresses = found.map_err(|error| {
-                        // A resolver that gets no socket of its own says something else.
-                        let none_left = TcpSocket::new_v4().err();
-                        none_left.unwrap_or(error)
-                    })?;
-                    tcp::connect(addresses).await
-                }
+                Kind::Tcp {
+                    host,
+                    port,
+                    options,
+                } => tcp::connect(resolve(host, *port).await?, *options).await,
                 #[cfg(unix)]
                 Kind::Unix(path) => {
                     let stream = tokio::net::UnixStream::connect(path).await?;
@@ -164,6 +204,19 @@ impl Connect for Address {
     }
 }
 
+/// The addresses of a host.
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    // One with a numeric scope needs no resolver, and not every resolver takes it.
+    if let Ok(address) = format!("[{host}]:{port}").parse::<SocketAddrV6>() {
+        return Ok(vec![address.into()]);
+    }
+    match lookup_host((host, port)).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        // A resolver that gets no socket of its own says something else.
+        Err(error) => Err(TcpSocket::new_v4().err().unwrap_or(error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,12 +228,21 @@ mod tests {
             ("tomcat", "ajp://tomcat:8009"),
             ("ajp://tomcat:1/", "ajp://tomcat:1"),
             ("ajp://[::1]", "ajp://[::1]:8009"),
+            ("ajp://[fe80::1%eth0]:1", "ajp://[fe80::1%eth0]:1"),
             ("unix:/run/tomcat.sock", "unix:/run/tomcat.sock"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
             assert_eq!(shown.parse::<Address>().unwrap(), address);
         }
+    }
+
+    #[test]
+    fn a_scope_is_part_of_an_address() {
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 8009, 0, 2);
+        let address = Address::from(SocketAddr::from(link_local));
+        assert_eq!(address.to_string(), "ajp://[fe80::1%2]:8009");
+        assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
     }
 
     #[test]
@@ -222,6 +284,8 @@ mod tests {
             "::1",
             "[::1",
             "[::1]x",
+            "[tomcat]",
+            "[fe80::1%]",
             "unix:",
             "a/b",
             "ajp://a/b",

@@ -46,9 +46,6 @@ pub enum CloseCause {
     Request,
     /// The caller dropped the exchange or the lease.
     Dropped,
-    /// It was opened beside the pool with
-    /// [`Pool::acquire_separate`](super::Pool::acquire_separate), and its exchange is over.
-    Separate,
     /// The pool was shut down or is gone.
     PoolShut,
 }

@@ -70,7 +70,6 @@ labels!(CloseCause {
     Timeout "timeout"
     Request "request"
     Dropped "dropped"
-    Separate "separate"
     PoolShut "pool_shut"
 });
 

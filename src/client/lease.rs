@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub struct Lease {
     pub(super) connection: Option<Box<Connection>>,
     pub(super) shared: Arc<Shared>,
-    /// Whether it holds one of the pool's permits. A connection beside the pool has none.
+    /// Whether it holds one of the pool's permits, as it must to have a connection.
     pub(super) has_permit: bool,
     pub(super) reused: bool,
     pub(super) limits: Limits,
@@ -50,11 +50,7 @@ impl Lease {
     /// proven it clean.
     pub(super) fn put_back(&mut self) {
         if let Some(connection) = self.connection.take() {
-            if self.has_permit {
-                self.shared.put_back(connection);
-            } else {
-                self.shared.close(connection, CloseCause::Separate);
-            }
+            self.shared.put_back(connection);
         }
         self.release_permit();
     }

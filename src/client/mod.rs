@@ -43,6 +43,7 @@ mod shared;
 mod span;
 mod stats;
 mod tcp;
+mod tcp_options;
 mod timeouts;
 mod transport;
 mod waits;
@@ -61,6 +62,7 @@ pub use phases::Phases;
 pub use pool::Pool;
 pub use stats::{PoolStats, TimeoutCounts};
 pub use tcp::Lookup;
+pub use tcp_options::{TcpKeepAlive, TcpOptions};
 pub use timeouts::{RequestTimeouts, Timeouts};
 pub use transport::{Connect, Connecting, Transport};
 

@@ -3,7 +3,7 @@
 //! caller's.
 
 use super::acquire::{Wanted, acquire};
-use super::address::{Address, InvalidAddress};
+use super::address::Address;
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::cping::CPingMode;
@@ -62,8 +62,8 @@ impl Pool {
         }
     }
 
-    /// A pool for the container at this address, such as `"ajp://127.0.0.1:8009"` or
-    /// `"unix:/run/tomcat.sock"`.
+    /// A pool for the container at this address: a text such as `"ajp://127.0.0.1:8009"` or
+    /// `"unix:/run/tomcat.sock"`, or a [`SocketAddr`](std::net::SocketAddr).
     ///
     /// ```
     /// use ajp::client::{Pool, PoolConfig};
@@ -74,9 +74,12 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidAddress`] when the text is not an [`Address`].
-    pub fn for_address(address: &str, config: PoolConfig) -> Result<Self, InvalidAddress> {
-        Ok(Self::new(address.parse::<Address>()?, config))
+    /// [`InvalidAddress`](super::InvalidAddress) when the text is not an [`Address`].
+    pub fn for_address<A>(address: A, config: PoolConfig) -> Result<Self, A::Error>
+    where
+        A: TryInto<Address>,
+    {
+        Ok(Self::new(address.try_into()?, config))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -168,22 +171,6 @@ impl Pool {
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
         acquire(self.shared(), self.limits(timeouts), Wanted::New).await
-    }
-
-    /// Opens a connection beside those of the pool: it does not count against
-    /// [`max_connections`](PoolConfig::with_max_connections), waits for nobody, and is closed
-    /// when its exchange is over. For questions that must not wait behind requests, such as
-    /// health checks. [`PoolStats::created`] and [`PoolStats::closed`] count it.
-    ///
-    /// # Errors
-    /// As [`acquire_with`](Self::acquire_with), but for those of waiting.
-    ///
-    /// # Cancel safety
-    /// Safe, as [`acquire`](Self::acquire).
-    pub async fn acquire_separate(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
-        let mut lease = Lease::new(self.shared(), self.limits(timeouts));
-        lease.open().await?;
-        Ok(lease)
     }
 
     fn limits(&self, own: &RequestTimeouts) -> Limits {

@@ -1,15 +1,16 @@
 //! TCP connections to whichever address answers first.
 
 use super::local_resources;
+use super::tcp_options::TcpOptions;
 use super::transport::{Connect, Connecting, Transport};
 use crate::net::Deadline;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long one address has before the next one is tried beside it (RFC 8305 section 8).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -17,8 +18,10 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// TCP connections to the addresses that a lookup of one's own gives, such as a service
 /// registry or a resolver library. It is asked again for every new connection.
 ///
-/// All addresses are tried, in their order: the next one when one fails, or has not answered
-/// after 250 ms.
+/// All addresses are tried: the next one when one fails, or has not answered after 250 ms.
+/// Their order is kept, but that addresses of both IP versions take turns, beginning with
+/// that of the first (RFC 8305 section 4): so a version that leads nowhere costs 250 ms and not
+/// that for each of its addresses.
 ///
 /// ```
 /// use ajp::client::{Lookup, Pool, PoolConfig};
@@ -30,6 +33,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// ```
 pub struct Lookup<F> {
     name: Box<str>,
+    tcp: TcpOptions,
     lookup: F,
 }
 
@@ -42,8 +46,16 @@ where
     pub fn new(name: impl Into<String>, lookup: F) -> Self {
         Self {
             name: name.into().into(),
+            tcp: TcpOptions::new(),
             lookup,
         }
+    }
+
+    /// Options of the connections. Default [`TcpOptions::new`].
+    #[must_use]
+    pub fn with_tcp(mut self, tcp: TcpOptions) -> Self {
+        self.tcp = tcp;
+        self
     }
 }
 
@@ -54,7 +66,7 @@ where
 {
     fn connect(&self) -> Connecting<'_> {
         let addresses = (self.lookup)();
-        Box::pin(async move { connect(addresses.await?).await })
+        Box::pin(async move { connect(addresses.await?, self.tcp).await })
     }
 
     fn describe(&self) -> String {
@@ -73,10 +85,35 @@ impl<F> fmt::Debug for Lookup<F> {
 /// A connection to the first address that answers.
 pub(super) async fn connect(
     addresses: impl IntoIterator<Item = SocketAddr>,
+    tcp: TcpOptions,
 ) -> io::Result<Transport> {
-    let stream = first(addresses, TcpStream::connect::<SocketAddr>).await?;
-    stream.set_nodelay(true)?;
+    let addresses: Vec<_> = addresses.into_iter().collect();
+    let within_reach = addresses.iter().copied().filter(|&to| tcp.reaches(to));
+    let candidates = take_turns(within_reach);
+    if candidates.is_empty() && !addresses.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "none of the addresses is of the IP version of the source address",
+        ));
+    }
+    let stream = first(candidates, |address| tcp.connect_to(address)).await?;
     Ok(Transport::new(stream))
+}
+
+/// Addresses of both IP versions in turn, beginning with that of the first; within each the
+/// order stays (RFC 8305 section 4).
+fn take_turns(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = addresses.peekable();
+    let first_is_v4 = addresses.peek().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (VecDeque<_>, VecDeque<_>) =
+        addresses.partition(|address| address.is_ipv4() == first_is_v4);
+    let mut queues = [first, second];
+    let mut turns = Vec::new();
+    while let Some(address) = queues[0].pop_front().or_else(|| queues[1].pop_front()) {
+        turns.push(address);
+        queues.swap(0, 1);
+    }
+    turns
 }
 
 /// The first success. Of failures the last one counts; one of this machine's own, such as an
@@ -186,6 +223,26 @@ mod tests {
             ),
         ] {
             assert_eq!(race(hosts).await, (Ok(name), time, tried.to_vec()));
+        }
+    }
+
+    #[test]
+    fn both_versions_take_turns() {
+        let v4 = |n: u16| SocketAddr::from(([192, 0, 2, 1], n));
+        let v6 = |n: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], n));
+        for (given, order) in [
+            (vec![], vec![]),
+            (vec![v4(1), v4(2)], vec![v4(1), v4(2)]),
+            (
+                vec![v6(1), v6(2), v6(3), v4(1), v4(2)],
+                vec![v6(1), v4(1), v6(2), v4(2), v6(3)],
+            ),
+            (
+                vec![v4(1), v6(1), v6(2), v6(3)],
+                vec![v4(1), v6(1), v6(2), v6(3)],
+            ),
+        ] {
+            assert_eq!(take_turns(given.into_iter()), order);
         }
     }
 

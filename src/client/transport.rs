@@ -151,6 +151,11 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Transport>> + S
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not open connections",
+    label = "no `ajp::client::Connect`",
+    note = "parse a text to an `ajp::client::Address`, or give it to `Pool::for_address`"
+)]
 pub trait Connect: Send + Sync + 'static {
     /// Opens one connection.
     ///

@@ -2,9 +2,7 @@
 //! changed.
 
 use crate::memory::{Container, SECOND, fetch, fill, settle, well};
-use ajp::client::{
-    CPingMode, CloseCause, Connect, Connecting, Pool, PoolConfig, RequestTimeouts, Transport,
-};
+use ajp::client::{CPingMode, CloseCause, Connect, Connecting, Pool, PoolConfig, Transport};
 use futures_util::FutureExt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -169,36 +167,4 @@ async fn a_pool_grows_and_shrinks() {
     pool.resize(0);
     assert_eq!(pool.stats().max_connections, 1, "never none");
     well(&client, "last").await;
-}
-
-/// Questions of the pool's owner do not wait behind requests.
-#[tokio::test(start_paused = true)]
-async fn a_separate_connection_does_not_count() {
-    let container = Container::well();
-    let client = container.client(PoolConfig::new().with_max_connections(1));
-    let pool = client.pool();
-    let held = pool.acquire().await.unwrap();
-    let separate = pool
-        .acquire_separate(&RequestTimeouts::new())
-        .await
-        .unwrap();
-    assert_eq!((container.open(), pool.stats().in_use), (2, 1));
-    let mut exchange = separate
-        .begin(false, |buffer, size| {
-            let line = ajp::wire::RequestLine {
-                req_uri: b"/separate",
-                ..ajp::wire::RequestLine::default()
-            };
-            let mut writer = ajp::wire::ForwardRequestWriter::new(buffer, size, &line)?;
-            writer.header(b"content-length", b"0")?;
-            writer.finish()
-        })
-        .unwrap();
-    while exchange.next_event().await.unwrap() != ajp::proto::ClientEvent::End {}
-    drop(exchange);
-    let stats = pool.stats();
-    assert_eq!(stats.closed_by(CloseCause::Separate), 1);
-    assert_eq!((container.open(), stats.idle, stats.in_use), (1, 0, 1));
-    drop(held);
-    well(&client, "after").await;
 }

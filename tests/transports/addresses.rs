@@ -1,11 +1,11 @@
 //! TCP of both versions, names, and Unix domain sockets.
 
 use super::{client, container, works};
-use ajp::client::{Address, Blame, ErrorKind, Lookup, RequestTimeouts};
+use ajp::client::{Address, Blame, ErrorKind, Lookup, RequestTimeouts, TcpOptions};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, UnixListener};
@@ -119,4 +119,34 @@ async fn what_this_machine_lacks_is_not_the_containers_fault() {
         (error.kind(), error.blame()),
         (ErrorKind::Connect, Blame::Container)
     );
+}
+
+/// The scope of an IPv6 address, here the loopback interface, is not lost on the way.
+#[tokio::test]
+async fn an_address_with_a_scope() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    container(listener);
+    let scoped = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, port, 0, 1);
+    works(&client(Address::from(SocketAddr::from(scoped)))).await;
+    let text = format!("ajp://[::1%1]:{port}");
+    works(&client(text.parse::<Address>().unwrap())).await;
+}
+
+/// Where connections come from can be chosen. An address that is not ours is our fault, and so
+/// is one of the other IP version.
+#[tokio::test]
+async fn a_source_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    container(listener);
+    let from = |source: &str| {
+        let tcp = TcpOptions::new().with_source(source.parse::<IpAddr>().unwrap());
+        client(Address::from(address).with_tcp(tcp))
+    };
+    works(&from("127.0.0.9")).await;
+    for source in ["192.0.2.1", "::1"] {
+        let error = from(source).pool().acquire().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalResources, "{source}");
+    }
 }
