@@ -186,7 +186,7 @@ impl From<&Pool> for PoolSnapshot {
     fn from(pool: &Pool) -> Self {
         let stats = pool.stats();
         Self {
-            max: pool.stats().max_connections,
+            max: stats.max_connections,
             in_use: stats.in_use,
             idle: stats.idle,
             created: stats.created,
@@ -241,9 +241,22 @@ impl Balancer {
             if let Some((_, pool)) = pools.iter().find(|(id, _)| *id == member.id) {
                 pool.peer().clone_into(&mut member.address);
                 member.pool = Some(pool.into());
+                member.hint(pool);
             }
         }
         snapshot
+    }
+}
+
+impl MemberSnapshot {
+    /// Settings that differ are the last error, if they showed after the last other one.
+    fn hint(&mut self, pool: &Pool) {
+        if let Some((mismatch, ago)) = pool.stats().last_mismatch {
+            if self.last_error_ago.is_none_or(|known| ago <= known) {
+                self.last_error = Some(mismatch.to_string());
+                self.last_error_ago = Some(ago);
+            }
+        }
     }
 }
 

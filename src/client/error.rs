@@ -1,5 +1,6 @@
 //! What went wrong with an exchange, how far it had got, and whether it may be tried again.
 
+use super::mismatch::Mismatch;
 use crate::proto::{Progress, ProtocolError};
 use crate::wire::{EncodeError, Field};
 use http::StatusCode;
@@ -18,13 +19,14 @@ struct Inner {
     progress: Progress,
     peer: Option<Arc<str>>,
     source: Option<BoxError>,
+    mismatch: Option<Mismatch>,
 }
 
 /// What failed, by step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No place in the pool became free in time.
+    /// No connection of the pool became free in time.
     AcquireTimeout,
     /// All connections are in use and enough callers wait for one already.
     QueueFull,
@@ -178,6 +180,7 @@ impl Error {
             progress: Progress::NotSent,
             peer: None,
             source,
+            mismatch: None,
         }))
     }
 
@@ -204,6 +207,16 @@ impl Error {
         self
     }
 
+    /// What the failure tells of settings that differ. Where nothing else is known of its
+    /// cause, that is given as the cause.
+    pub(crate) fn hinting(mut self, mismatch: Option<Mismatch>) -> Self {
+        self.0.mismatch = mismatch;
+        if let (None, Some(mismatch)) = (&self.0.source, mismatch) {
+            self.0.source = Some(mismatch.into());
+        }
+        self
+    }
+
     /// For the second attempt at a request: the first had got this far.
     pub(crate) fn after(mut self, first: Progress) -> Self {
         self.0.progress = self.0.progress.max(first);
@@ -220,6 +233,12 @@ impl Error {
     #[must_use]
     pub fn blame(&self) -> Blame {
         self.0.kind.blame()
+    }
+
+    /// Whether the failure tells of settings that differ on both sides.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        self.0.mismatch
     }
 
     /// How far the exchange had got.

@@ -14,6 +14,7 @@ mod ending;
 
 use super::error::{Error, ErrorKind};
 use super::lease::Lease;
+use super::mismatch::Mismatch;
 use super::observer::Outcome;
 use super::parking::{Awaits, CallerLimits, Found, Parking};
 use super::span::ExchangeSpan;
@@ -100,6 +101,8 @@ struct Ending {
     outcome: Outcome,
     /// Bytes received and sent for it.
     traffic: (u64, u64),
+    /// What it tells of settings that differ on both sides.
+    mismatch: Option<Mismatch>,
 }
 
 /// Bytes that have gone over the connection, counted as it counts them: from its opening on.

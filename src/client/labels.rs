@@ -2,6 +2,7 @@
 
 use super::cause::CloseCause;
 use super::error::ErrorKind;
+use super::mismatch::Mismatch;
 
 macro_rules! labels {
     ($type:ident { $($variant:ident $label:literal)* }) => {
@@ -71,6 +72,11 @@ labels!(CloseCause {
     Request "request"
     Dropped "dropped"
     PoolShut "pool_shut"
+});
+
+labels!(Mismatch {
+    Refused "refused"
+    Cut "cut"
 });
 
 #[cfg(test)]

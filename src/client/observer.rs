@@ -2,6 +2,7 @@
 
 use super::cause::CloseCause;
 use super::error::ErrorKind;
+use super::mismatch::Mismatch;
 use super::phases::Phases;
 use crate::proto::Progress;
 use std::fmt;
@@ -46,7 +47,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (pool, report);
     }
 
-    /// A connection is in hand after `waited` for a place in the pool.
+    /// A connection is in hand after `waited` for its turn in the pool.
     fn acquired(&self, pool: &PoolId, waited: Duration, reused: bool) {
         let _ = (pool, waited, reused);
     }
@@ -166,6 +167,8 @@ pub struct ExchangeReport<'a> {
     pub progress: Progress,
     /// Whether the connection had been idle in the pool.
     pub reused: bool,
+    /// Whether what the container did tells of settings that differ on both sides.
+    pub mismatch: Option<Mismatch>,
     /// Where the time went.
     pub phases: Phases,
     /// Bytes received for it.

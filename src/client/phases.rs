@@ -7,7 +7,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Phases {
-    /// Waiting for a place in the pool.
+    /// Waiting for a permit, while all connections were in use.
     pub acquire: Duration,
     /// Opening a connection.
     pub connect: Option<Duration>,

@@ -28,6 +28,7 @@ impl ExchangeSpan {
             reused,
             outcome = Empty,
             status = Empty,
+            mismatch = Empty,
             progress = Empty,
             acquire_us = Empty,
             connect_us = Empty,
@@ -60,6 +61,9 @@ impl ExchangeSpan {
         span.record("outcome", report.outcome.label());
         if let Some(status) = report.status {
             span.record("status", status);
+        }
+        if let Some(mismatch) = report.mismatch {
+            span.record("mismatch", mismatch.label());
         }
         span.record("progress", tracing::field::debug(report.progress));
         phase("acquire_us", Some(phases.acquire));

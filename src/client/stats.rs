@@ -3,13 +3,16 @@
 use super::cause::CloseCause;
 use super::connection::Connection;
 use super::error::ErrorKind;
+use super::mismatch::Mismatch;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const KINDS: usize = ErrorKind::ALL.len();
 const CAUSES: usize = CloseCause::ALL.len();
+const MISMATCHES: usize = Mismatch::ALL.len();
 
 /// Numbers of a [`Pool`](super::Pool): those of this moment and those since it was made.
 ///
@@ -56,8 +59,12 @@ pub struct PoolStats {
     pub largest_out: usize,
     /// The container's `keepAliveTimeout` as learned from its closes, if it was.
     pub keep_alive_learned: Option<Duration>,
+    /// What the container did last that tells of settings which differ on both sides, and how
+    /// long ago.
+    pub last_mismatch: Option<(Mismatch, Duration)>,
     closed_by: [u64; CAUSES],
     failed_with: [u64; KINDS],
+    mismatched: [u64; MISMATCHES],
 }
 
 /// Limits that ran out since the pool was made: those of [`Timeouts`](super::Timeouts).
@@ -91,6 +98,13 @@ impl PoolStats {
         self.closed_by.get(cause as usize).copied().unwrap_or(0)
     }
 
+    /// How often the container did what tells of this.
+    #[must_use]
+    pub fn mismatched(&self, mismatch: Mismatch) -> u64 {
+        let counts = &self.mismatched;
+        counts.get(mismatch as usize).copied().unwrap_or(0)
+    }
+
     /// Acquires and exchanges that failed in this way.
     #[must_use]
     pub fn failed_with(&self, kind: ErrorKind) -> u64 {
@@ -102,6 +116,7 @@ impl fmt::Debug for PoolStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed_by = CloseCause::ALL.iter().map(|&c| (c, self.closed_by(c)));
         let failed_with = ErrorKind::ALL.iter().map(|&k| (k, self.failed_with(k)));
+        let mismatched = Mismatch::ALL.iter().map(|&m| (m, self.mismatched(m)));
         f.debug_struct("PoolStats")
             .field("name", &self.name)
             .field("max_connections", &self.max_connections)
@@ -123,6 +138,7 @@ impl fmt::Debug for PoolStats {
             .field("largest_in", &self.largest_in)
             .field("largest_out", &self.largest_out)
             .field("keep_alive_learned", &self.keep_alive_learned)
+            .field("mismatched", &Counted(mismatched))
             .finish()
     }
 }
@@ -144,6 +160,8 @@ pub(super) struct Counters {
     completed: AtomicU64,
     closed_by: [AtomicU64; CAUSES],
     failed_with: [AtomicU64; KINDS],
+    mismatched: [AtomicU64; MISMATCHES],
+    last_mismatch: Mutex<Option<(Mismatch, Instant)>>,
     /// Not in `failed_with`, because another connection was taken.
     probe_timeouts: AtomicU64,
     /// In ns; 0 before the first.
@@ -163,6 +181,8 @@ impl Counters {
             completed: AtomicU64::new(0),
             closed_by: std::array::from_fn(|_| AtomicU64::new(0)),
             failed_with: std::array::from_fn(|_| AtomicU64::new(0)),
+            mismatched: std::array::from_fn(|_| AtomicU64::new(0)),
+            last_mismatch: Mutex::default(),
             probe_timeouts: AtomicU64::new(0),
             cping_last: AtomicU64::new(0),
             cping_average: AtomicU64::new(0),
@@ -195,6 +215,21 @@ impl Counters {
         if let Some(count) = self.failed_with.get(kind as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(super) fn mismatched(&self, mismatch: Mismatch) {
+        if let Some(count) = self.mismatched.get(mismatch as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+        let mut last = self.lock_last_mismatch();
+        *last = Some((mismatch, Instant::now()));
+    }
+
+    fn lock_last_mismatch(&self) -> MutexGuard<'_, Option<(Mismatch, Instant)>> {
+        // No code that can panic runs under this lock.
+        self.last_mismatch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn probe_timed_out(&self) {
@@ -230,6 +265,7 @@ impl Counters {
     pub(super) fn snapshot(&self, name: Arc<str>) -> PoolStats {
         let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
         let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
+        let last = *self.lock_last_mismatch();
         let sum = |counts: &[u64]| counts.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
         let nanos = |n: u64| (n > 0).then(|| Duration::from_nanos(n));
         let mut stats = PoolStats {
@@ -261,8 +297,10 @@ impl Counters {
             largest_in: self.largest_in.load(Relaxed),
             largest_out: self.largest_out.load(Relaxed),
             keep_alive_learned: None,
+            last_mismatch: last.map(|(mismatch, at)| (mismatch, at.elapsed())),
             closed_by,
             failed_with,
+            mismatched: self.mismatched.each_ref().map(|count| count.load(Relaxed)),
         };
         let probes = self.probe_timeouts.load(Relaxed);
         let both = |one, other| {

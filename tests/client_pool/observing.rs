@@ -4,16 +4,19 @@ use crate::memory::{Container, End, SECOND, fetch, get, well};
 use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
-    CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeReport, Observer, Outcome,
-    PoolConfig, PoolId, Timeouts,
+    CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeReport, Mismatch, Observer,
+    Outcome, PoolConfig, PoolId, Timeouts,
 };
 use ajp::proto::Progress;
-use ajp::wire::{CPONG, DecodeOptions, ToContainer};
+use ajp::wire::{
+    CPONG, DecodeOptions, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, PacketSize, ToContainer,
+};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::time::{advance, sleep};
 
 /// Writes down what it is told.
@@ -420,4 +423,72 @@ async fn an_observer_may_ask_for_the_statistics() {
     assert_eq!(*curious.1.lock().unwrap(), [Outcome::Completed; 2]);
     assert_eq!(client.pool().stats().closed_by(CloseCause::Surplus), 1);
     *curious.0.lock().unwrap() = None;
+}
+
+/// A container that closes under a long head, or answers it with 400, takes smaller packets; one
+/// that answers 403 and closes refuses the secret. Neither is told of short heads and of
+/// connections that are kept.
+#[tokio::test(start_paused = true)]
+async fn settings_that_differ_are_told() {
+    #[derive(Default)]
+    struct Mismatches(Mutex<Vec<Option<Mismatch>>>);
+    impl Observer for Mismatches {
+        fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+            self.0.lock().unwrap().push(report.mismatch);
+        }
+    }
+
+    let container = Container::new(|_, mut end: End| async move {
+        // Longer ones than the packets of the default size too.
+        while let Ok(header) = end.stream.read_u32().await {
+            let mut payload = vec![0; (header & 0xffff) as usize];
+            end.stream.read_exact(&mut payload).await.unwrap();
+            let answer = match (payload[..].windows(5).find(|w| w[0] == b'!'), payload.len()) {
+                (Some(b"!keep"), _) => [head(403, &[]).as_slice(), &END_RESPONSE_REUSE].concat(),
+                (Some(b"!403c"), _) => [head(403, &[]).as_slice(), &END_RESPONSE_CLOSE].concat(),
+                (Some(b"!400c"), _) => [head(400, &[]).as_slice(), &END_RESPONSE_CLOSE].concat(),
+                _ => return,
+            };
+            end.write(&answer).await;
+        }
+    });
+    let told = Arc::new(Mismatches::default());
+    let config = PoolConfig::new()
+        .with_packet_size(PacketSize::MAX)
+        .with_max_idle(0)
+        .with_observer(Arc::clone(&told));
+    let client = container.client(config);
+    let send = async |path: &str, len: usize| {
+        let request = Request::get(path).header("x", "t".repeat(len));
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        client.send(request).await?.into_body().collect().await
+    };
+    for (path, len, expected) in [
+        ("/!keep", 1, None),
+        ("/!keep", 9000, None),
+        ("/!403c", 1, Some(Mismatch::Refused)),
+        ("/!400c", 1, None),
+        ("/!400c", 9000, Some(Mismatch::Cut)),
+    ] {
+        send(path, len).await.unwrap();
+        assert_eq!(told.0.lock().unwrap().pop(), Some(expected), "{path} {len}");
+    }
+    let error = send("/!none", 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.mismatch()), (ErrorKind::Closed, None));
+    let error = send("/!none", 9000).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.mismatch()),
+        (ErrorKind::Closed, Some(Mismatch::Cut))
+    );
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("packet size"), "{cause}");
+    let stats = client.pool().stats();
+    assert_eq!(
+        (
+            stats.mismatched(Mismatch::Refused),
+            stats.mismatched(Mismatch::Cut),
+            stats.last_mismatch.unwrap().0
+        ),
+        (1, 2, Mismatch::Cut)
+    );
 }

@@ -1,8 +1,10 @@
-//! Heads that are larger than a packet of the default size.
+//! Heads that are larger than a packet of the default size, and what tells of settings that differ.
 
 use super::{Bytes, client, config, exchange, get};
 use crate::support::tomcat::Tomcat;
-use ajp::client::{Client, ErrorKind, Retry, Timeouts};
+use ajp::Secret;
+use ajp::balancer::{Balancer, BalancerConfig, Member, MemberState};
+use ajp::client::{Client, ErrorKind, Mismatch, PoolConfig, Retry, Timeouts};
 use ajp::wire::PacketSize;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
@@ -53,7 +55,8 @@ async fn a_header_of_12_kilobytes_and_packets_of_8() {
         Ok((status, _)) => assert!((400..600).contains(&status), "{status}"),
         Err(error) => assert_ne!(error.kind(), ErrorKind::ResponseHeadTimeout, "{error:?}"),
     }
-    assert_eq!(large.pool().stats().idle, 0);
+    let stats = large.pool().stats();
+    assert_eq!((stats.idle, stats.mismatched(Mismatch::Cut)), (0, 1));
     token_arrives(&large, 7000).await;
 }
 
@@ -73,4 +76,27 @@ async fn packets_of_65536_on_both_sides() {
     let error = exchange(&client, with_token(66_000)).await.unwrap_err();
     let cause = error.source().unwrap().to_string();
     assert!(cause.contains("packet size 65536"), "{cause}");
+}
+
+/// A wrong secret is known for what it is: in the numbers of the pool and in the last error of a
+/// balancer's member, which stays in service.
+#[tokio::test]
+async fn a_refusal_is_told() {
+    let tomcat = Tomcat::builder().start().await;
+    let config = PoolConfig::new().with_secret(Secret::new("wrong").unwrap());
+    let client = client(&tomcat, config);
+    let (status, _) = exchange(&client, get("/app/echo")).await.unwrap();
+    assert_eq!(status, 403);
+    let stats = client.pool().stats();
+    assert_eq!(stats.mismatched(Mismatch::Refused), 1);
+    let balancer = Balancer::new(BalancerConfig::new("farm"));
+    balancer
+        .add(Member::new("a"), client.pool().clone())
+        .unwrap();
+    let a = &balancer.snapshot().members[0];
+    assert_eq!(a.state, MemberState::Ok);
+    assert_eq!(
+        a.last_error.as_deref(),
+        Some("the container refused the secret or a request attribute")
+    );
 }

@@ -3,6 +3,7 @@
 use super::super::cause::CloseCause;
 use super::super::error::{Error, ErrorKind};
 use super::super::lease::Lease;
+use super::super::mismatch::Mismatch;
 use super::super::observer::{ExchangeReport, Outcome};
 use super::super::parking::Cleared;
 use super::{Bytecount, Ending, Exchange, Stage, Writing};
@@ -48,13 +49,12 @@ impl Exchange {
 
     /// End Response came: back to the pool if nothing can be left over.
     pub(super) fn end(&mut self, cx: &mut Context<'_>, reuse: bool) {
-        if self.machine.is_refusal() {
-            event!(
-                WARN,
-                peer = self.peer(),
-                "the container answered 403 and closed: it refused the secret or a request attribute"
-            );
-        }
+        let refusal = self.machine.is_refusal();
+        let mismatch = match reuse {
+            true => None,
+            false => Mismatch::of_answer(self.status, refusal, self.bytes.head()),
+        };
+        self.note_mismatch(mismatch);
         let traffic = self.traffic();
         let cause = match &mut self.lease.connection {
             _ if !reuse => Some(CloseCause::NoReuse),
@@ -83,6 +83,7 @@ impl Exchange {
         self.stage = Stage::Over(Ending {
             outcome: Outcome::Completed,
             traffic,
+            mismatch,
         });
     }
 
@@ -95,8 +96,18 @@ impl Exchange {
         }
         let outcome = Outcome::Failed(error.kind());
         let traffic = self.traffic();
-        self.stage = Stage::Over(Ending { outcome, traffic });
-        let stale = self.lease.reused && self.is_unanswered();
+        let stale = self.lease.reused && traffic.0 == 0;
+        let mismatch = match stale || traffic.0 > 0 {
+            true => None,
+            false => Mismatch::of_failure(error.kind(), self.bytes.head()),
+        };
+        self.note_mismatch(mismatch);
+        let error = error.hinting(mismatch);
+        self.stage = Stage::Over(Ending {
+            outcome,
+            traffic,
+            mismatch,
+        });
         self.lease.close(closing(error.kind(), stale));
         if !stale {
             self.lease.release_permit();
@@ -112,7 +123,18 @@ impl Exchange {
         self.stage = Stage::Over(Ending {
             outcome: Outcome::Failed(cleared.kind),
             traffic: self.bytes.since_before(cleared.traffic),
+            mismatch: None,
         });
+    }
+
+    /// Counts what tells of settings that differ, and says it.
+    fn note_mismatch(&self, mismatch: Option<Mismatch>) {
+        let Some(mismatch) = mismatch else {
+            return;
+        };
+        let shared = &self.lease.shared;
+        shared.counters.mismatched(mismatch);
+        event!(WARN, pool = shared.id.name(), peer = &*shared.peer, %mismatch, "settings seem to differ from the AJP container's");
     }
 
     /// Bytes received and sent since the exchange began.
@@ -130,6 +152,7 @@ impl Exchange {
             Stage::Over(Ending {
                 outcome: Outcome::Failed(_),
                 traffic: (0, _),
+                ..
             })
         )
     }
@@ -141,7 +164,7 @@ impl Exchange {
         error
     }
 
-    /// What is left after a failure: the place, if the connection was stale, so that
+    /// What is left after a failure: the permit, if the connection was stale, so that
     /// [`Lease::reopen`] need not wait for one.
     pub(crate) fn take_lease(&mut self) -> Lease {
         self.lease.take()
@@ -149,9 +172,10 @@ impl Exchange {
 
     /// Tells, once, who wants to know how it ended.
     pub(super) fn report(&mut self) {
-        let Stage::Over(Ending { outcome, traffic }) = self.stage else {
+        let Stage::Over(ending) = self.stage else {
             return;
         };
+        let (outcome, traffic) = (ending.outcome, ending.traffic);
         let started = self.lease.limits.started;
         let Some(phases) = self.lease.stopwatch.end(started) else {
             return;
@@ -162,6 +186,7 @@ impl Exchange {
             status: self.status,
             progress: self.progress(),
             reused: self.lease.reused,
+            mismatch: ending.mismatch,
             phases,
             bytes_in: traffic.0,
             bytes_out: traffic.1,
@@ -173,6 +198,11 @@ impl Exchange {
 }
 
 impl Bytecount {
+    /// Length of the Forward Request.
+    fn head(&self) -> u64 {
+        self.head_sent_at.saturating_sub(self.before.1)
+    }
+
     /// What `traffic` counts from the opening of the connection on, counted from the
     /// beginning of the exchange on.
     fn since_before(&self, traffic: (u64, u64)) -> (u64, u64) {
@@ -192,6 +222,7 @@ impl Drop for Exchange {
             self.stage = Stage::Over(Ending {
                 outcome: Outcome::Dropped,
                 traffic,
+                mismatch: None,
             });
         }
         self.report();
