@@ -3,7 +3,7 @@
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`Cluster`] | the choice and its bookkeeping, without IO; time and randomness come from outside |
+//! | [`Cluster`] | the choice and its bookkeeping, without IO; time comes from outside |
 //! | [`Method`] | how to choose among members that can serve |
 //! | [`Sticky`] | which member a session lives on |
 //! | [`Balancer`] | a cluster with a [`Pool`](crate::client::Pool) for each member: picks, health checks, management |
@@ -15,17 +15,24 @@
 //! member's; session names are compared whole; a member that returns is not flooded; nothing is
 //! sent twice that may do harm twice.
 //!
-//! What may not live here: HTTP types (see [`crate::mapping`]), packets.
+//! A balancer is a cluster behind a lock. Nothing of the user's runs under that lock: no
+//! [`Choose`], [`Check`], [`Connect`](crate::client::Connect) or
+//! [`Observer`](crate::client::Observer), no closure given to [`Balancer::update`], no listener
+//! of [`Balancer::events`] and no subscriber of `tracing`. All of them may ask the balancer.
+//!
+//! What may not live here: packets, and how requests are written (see [`crate::mapping`]).
 
 mod budget;
 mod circuit;
 mod cluster;
 mod config;
 mod cookie;
+mod drain;
 mod events;
 mod failover;
 mod fault;
 mod flags;
+mod follow;
 mod handle;
 mod health;
 mod latency;
@@ -53,9 +60,11 @@ pub use budget::RetryBudget;
 pub use cluster::Cluster;
 pub use config::ClusterConfig;
 pub use cookie::InvalidSticky;
+pub use drain::{Drain, Drained};
 pub use events::{MemberChange, MemberEvent, MemberEvents};
 pub use failover::{Failover, OnStatus};
 pub use flags::{Flags, InvalidFlags};
+pub use follow::{Discover, Discovered, Discovering, Leaving};
 pub use handle::{Balancer, BalancerConfig};
 pub use health::{CPing, Check, CheckError, Checking, Health};
 pub use latency::LatencySnapshot;

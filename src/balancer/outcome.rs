@@ -9,6 +9,13 @@ use super::request::{Affinity, CheckOutcome, Choice, Outcome};
 use super::slot::{Checks, Slot, Verdict};
 use std::time::{Duration, Instant};
 
+/// Fewer members than this are nothing to compare with.
+const FEWEST_PEERS: f64 = 5.0;
+
+/// A member that is behind the mean by less than this part of its answers is as good as the
+/// others: where all are nearly alike, the least noise is many deviations.
+const LEAST_GAP: f64 = 0.05;
+
 /// Why a member is to be left alone for a while.
 struct Failure {
     error: String,
@@ -63,7 +70,7 @@ impl Cluster {
                 }
             }
         }
-        if over {
+        if over || (serves && bad == Some(true) && self.falls_behind(choice.id, now)) {
             self.eject(choice.id, now);
         }
     }
@@ -102,6 +109,15 @@ impl Cluster {
         };
         *counter = counter.wrapping_add(1);
         slot.last_error = Some((error.into(), now));
+    }
+
+    /// The container answered 403 and closed, as Tomcat does when it refuses the request itself.
+    /// That takes nobody out, but an operator must see it.
+    pub fn refused(&mut self, choice: &Choice, now: Instant) {
+        if let Some(slot) = self.roster.get_mut(choice.id) {
+            let error = "it refused the secret or a request attribute (403, and closed)";
+            slot.last_error = Some((error.into(), now));
+        }
     }
 
     /// The container answered a request of one of its own sessions with a new session: it did
@@ -228,6 +244,34 @@ impl Cluster {
                 self.changed(choice.id, MemberChange::Failed { error, pause });
             }
         }
+    }
+
+    /// Whether a member answers so much worse than the others that it must be its own fault.
+    fn falls_behind(&self, id: MemberId, now: Instant) -> bool {
+        let outlier = self.config.outlier.as_ref();
+        let Some((outlier, most)) = outlier.and_then(|all| Some((all, all.peer_deviations?)))
+        else {
+            return false;
+        };
+        let own = self.roster.get(id);
+        let Some(own) = own.and_then(|slot| slot.rate.good_part(outlier, now)) else {
+            return false;
+        };
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for slot in self.roster.in_service().filter(|slot| slot.is_in(now)) {
+            if let Some(part) = slot.rate.good_part(outlier, now) {
+                count += 1.0;
+                sum += part;
+                squares += part * part;
+            }
+        }
+        if count < FEWEST_PEERS {
+            return false;
+        }
+        let mean = sum / count;
+        let deviation = (squares / count - mean * mean).max(0.0).sqrt();
+        let gap = mean - own;
+        gap >= LEAST_GAP && gap > deviation * f64::from(most) / 100.0
     }
 
     /// Takes a member out for its bad answers, if enough others are left.

@@ -15,6 +15,7 @@ pub struct Outlier {
     pub(super) statuses: Vec<u16>,
     pub(super) eject_for: Duration,
     pub(super) max_out_percent: u32,
+    pub(super) peer_deviations: Option<u32>,
 }
 
 impl Default for Outlier {
@@ -28,6 +29,7 @@ impl Default for Outlier {
             statuses: vec![502, 503, 504],
             eject_for: Duration::from_secs(30),
             max_out_percent: 50,
+            peer_deviations: None,
         }
     }
 }
@@ -77,6 +79,16 @@ impl Outlier {
         self
     }
 
+    /// Takes a member out also when its rate of good answers is lower than the mean of all
+    /// members by more than so many standard deviations, in hundredths: 190 is Envoy's number.
+    /// For that at least 5 members must have [enough answers](Self::with_min_requests).
+    /// Default `None`: a member is not compared with the others.
+    #[must_use]
+    pub fn with_peer_deviations(mut self, hundredths: impl Into<Option<u32>>) -> Self {
+        self.peer_deviations = hundredths.into();
+        self
+    }
+
     pub(super) fn is_bad(&self, status: u16) -> bool {
         self.statuses.contains(&status)
     }
@@ -119,6 +131,17 @@ impl Rate {
         all >= u64::from(outlier.min_requests)
             && bad > 0
             && bad.saturating_mul(100) >= all.saturating_mul(u64::from(outlier.bad_percent))
+    }
+
+    /// The part of good answers, if there were enough answers lately.
+    pub(super) fn good_part(&self, outlier: &Outlier, now: Instant) -> Option<f64> {
+        let age = now.saturating_duration_since(self.since?);
+        if age >= outlier.window.saturating_mul(2) {
+            return None;
+        }
+        let all = self.window.0.saturating_add(self.before.0);
+        let bad = self.window.1.saturating_add(self.before.1);
+        (all >= outlier.min_requests.max(1)).then(|| 1.0 - f64::from(bad) / f64::from(all))
     }
 
     /// The member was taken out. How many times in a row that was.

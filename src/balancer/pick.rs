@@ -201,6 +201,13 @@ impl Pick {
             .with(|state, _| state.cluster.session_replaced(choice));
     }
 
+    /// Tells that the container refused the request itself: it answered 403 and closed.
+    pub(crate) fn refused(&self) {
+        let choice = &self.choice;
+        self.shared
+            .with(|state, now| state.cluster.refused(choice, now));
+    }
+
     /// Ends the request ahead of the drop.
     pub(crate) fn end(&mut self) {
         if self.stage == Stage::Running {

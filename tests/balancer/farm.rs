@@ -1,7 +1,7 @@
 //! Containers in memory, each in its mood, and a balancer over them.
 
 use super::packets::{chunk, head, response};
-use ajp::balancer::{Balancer, BalancerConfig, Error, Member, MemberSnapshot, Served};
+use ajp::balancer::{Balancer, BalancerConfig, Discovered, Error, Member, MemberSnapshot, Served};
 use ajp::client::{Connect, Connecting, Pool, PoolConfig, Transport};
 use ajp::wire::{
     AttributeCode, BodyFraming, CPONG, DecodeOptions, Direction, ForwardRequest, PacketSize,
@@ -41,6 +41,8 @@ pub(crate) enum Mood {
     BreaksOff,
     /// Answers the head and waits for a change of mood.
     Stalls,
+    /// Answers 403 and closes, as Tomcat does when the secret is wrong.
+    Refuses,
     /// Answers, and begins the session `new` with its name as route.
     NewSession,
     /// Answers the head before it asks for the request body.
@@ -161,6 +163,12 @@ impl Container {
         self.seen.lock().unwrap().push(seen);
         match mood {
             Mood::Well | Mood::Busy => conn.write(&response(&self.name, 1)).await,
+            Mood::Refuses => {
+                let mut answer = head(403, &[]);
+                answer.extend([0x41, 0x42, 0, 2, 5, 0]);
+                conn.write(&answer).await?;
+                None
+            }
             Mood::NewSession => {
                 let cookie = format!("JSESSIONID=new.{}; Path=/app; HttpOnly", self.name);
                 let mut answer = head(200, &[("set-cookie", &cookie)]);
@@ -318,6 +326,19 @@ impl Farm {
         let pool = Pool::new(Dial(Arc::clone(&container)), self.pool.clone());
         self.containers.push(container);
         self.balancer.add(member, pool).unwrap();
+    }
+
+    /// A member as a discovery tells it: of the container of this name that is there, or of a
+    /// new one.
+    pub(crate) fn discovered(&mut self, member: Member) -> Discovered {
+        let mut known = self.containers.iter();
+        let known = known.rfind(|container| container.name == member.name());
+        let container = known.map_or_else(|| Container::new(member.name()), Arc::clone);
+        let pool = Pool::new(Dial(Arc::clone(&container)), self.pool.clone());
+        self.containers.push(container);
+        self.containers
+            .dedup_by(|one, other| Arc::ptr_eq(one, other));
+        Discovered { member, pool }
     }
 
     pub(crate) fn of(&self, name: &str) -> &Arc<Container> {

@@ -547,3 +547,196 @@ fn times_are_written_as_they_are_read_and_what_is_misspelt_is_refused() {
         );
     }
 }
+
+/// A drain ends when nothing runs and no session was seen for as long as sessions live.
+#[tokio::test(start_paused = true)]
+async fn a_member_is_drained() {
+    use ajp::balancer::Drained;
+    let config = BalancerConfig::new("farm").with_sticky(Sticky::new("S").unwrap());
+    let farm = Farm::new(2, config);
+    let session = || {
+        let request = http::Request::get("/").header("cookie", "S=1.a");
+        request.body(String::new()).unwrap()
+    };
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    farm.send(session()).await.unwrap();
+    let drain = farm.balancer.drain("a").unwrap();
+    let drain = drain.with_session_timeout(minutes(10));
+    let start = tokio::time::Instant::now();
+    let waiting = tokio::spawn(drain.clone().finish());
+    assert_eq!(farm.serving().await, "b");
+    // Its sessions go on, and while they do it is not empty.
+    for _ in 0..3 {
+        sleep(minutes(5)).await;
+        assert_eq!(farm.send(session()).await.unwrap().body, "a");
+    }
+    assert_eq!(waiting.await.unwrap(), Drained::Empty);
+    let took = start.elapsed();
+    assert!(took >= minutes(25) && took < minutes(26), "{took:?}");
+    // A request that runs is waited for, but not for ever.
+    farm.of("a").set(Mood::Stalls);
+    let stalled = farm.balancer.send(session()).await.unwrap();
+    let limited = drain
+        .clone()
+        .with_session_timeout(Duration::ZERO)
+        .with_at_most(minutes(1));
+    let start = tokio::time::Instant::now();
+    assert_eq!(limited.finish().await, Drained::TimeUp { busy: 1 });
+    assert_eq!(start.elapsed(), minutes(1));
+    drop(stalled);
+    // Whoever takes it back ends the drain.
+    let waiting = tokio::spawn(drain.finish());
+    sleep(minutes(1)).await;
+    farm.balancer
+        .update("a", |a| a.with_flags("".parse().unwrap()))
+        .unwrap();
+    assert_eq!(waiting.await.unwrap(), Drained::NotDraining);
+    assert!(farm.balancer.drain("x").is_err());
+}
+
+/// Sets of members, sent by the test.
+#[derive(Debug)]
+struct Sets(tokio::sync::mpsc::Receiver<Vec<ajp::balancer::Discovered>>);
+
+impl ajp::balancer::Discover for Sets {
+    fn next_set(&mut self) -> ajp::balancer::Discovering<'_> {
+        Box::pin(self.0.recv())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_balancer_follows_a_discovery() {
+    let mut farm = Farm::new(0, BalancerConfig::new("farm"));
+    let (sets, receiver) = tokio::sync::mpsc::channel(1);
+    let balancer = farm.balancer.clone();
+    let following = tokio::spawn(async move {
+        balancer
+            .follow(Sets(receiver), ajp::balancer::Leaving::default())
+            .await;
+    });
+    let names = |farm: &Farm| {
+        let members = farm.balancer.members();
+        let names: Vec<_> = members.iter().map(|m| m.name().to_owned()).collect();
+        names.concat()
+    };
+    let moment = || sleep(Duration::from_millis(10));
+    let set = |farm: &mut Farm, names: &str| {
+        let one = |name: char| farm.discovered(Member::new(name.to_string()));
+        names.chars().map(one).collect::<Vec<_>>()
+    };
+    let first = set(&mut farm, "ab");
+    sets.send(first).await.unwrap();
+    moment().await;
+    assert_eq!(farm.serving().await, "ab");
+    let elected = farm.member("a").elected;
+    assert!(elected > 0);
+    // Nothing is no news, and a set that is as before changes nothing.
+    sets.send(Vec::new()).await.unwrap();
+    let again = set(&mut farm, "ab");
+    sets.send(again).await.unwrap();
+    moment().await;
+    assert_eq!(
+        (names(&farm), farm.member("a").elected),
+        ("ab".into(), elected)
+    );
+    // One comes, one goes: what it serves ends undisturbed.
+    farm.containers.iter().for_each(|one| one.set(Mood::Stalls));
+    let (one, two) = (get("/"), get("/"));
+    let stalled = [
+        farm.balancer.send(one).await.unwrap(),
+        farm.balancer.send(two).await.unwrap(),
+    ];
+    let next = set(&mut farm, "bc");
+    sets.send(next).await.unwrap();
+    moment().await;
+    assert_eq!(names(&farm), "abc", "a drains");
+    farm.containers.iter().for_each(|one| one.set(Mood::Well));
+    for response in stalled {
+        assert_eq!(whole(response).await.status, 200);
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        (names(&farm), farm.serving().await),
+        ("bc".into(), "bc".into())
+    );
+    // Gone for a moment, and back before it was empty: it is kept with all that is known.
+    farm.containers.iter().for_each(|one| one.set(Mood::Stalls));
+    let (one, two) = (get("/"), get("/"));
+    let stalled = [
+        farm.balancer.send(one).await.unwrap(),
+        farm.balancer.send(two).await.unwrap(),
+    ];
+    let id = farm.member("b").id;
+    for names in ["c", "bc"] {
+        let set = set(&mut farm, names);
+        sets.send(set).await.unwrap();
+        moment().await;
+    }
+    drop(stalled);
+    farm.containers.iter().for_each(|one| one.set(Mood::Well));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((names(&farm), farm.member("b").id), ("bc".into(), id));
+    assert_eq!(farm.serving().await, "bc");
+    drop(sets);
+    following.await.unwrap();
+}
+
+/// Sets that change at random under load: no request is lost that had a member to serve it.
+#[tokio::test(start_paused = true)]
+async fn members_that_come_and_go_lose_no_request() {
+    const SETS: usize = if cfg!(debug_assertions) { 500 } else { 10_000 };
+    let mut random = super::random::Random::new(22);
+    let mut farm = Farm::new(0, BalancerConfig::new("farm"));
+    let (sets, receiver) = tokio::sync::mpsc::channel(1);
+    let balancer = farm.balancer.clone();
+    tokio::spawn(async move {
+        balancer
+            .follow(Sets(receiver), ajp::balancer::Leaving::default())
+            .await;
+    });
+    // One member is always there.
+    let always = farm.discovered(Member::new("a"));
+    sets.send(vec![always]).await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    let id = farm.member("a").id;
+    for _ in 0..SETS {
+        let mut set = Vec::new();
+        if !random.one_in(10) {
+            set.push(farm.discovered(Member::new("a")));
+            for name in ["b", "c", "d", "e"] {
+                if random.one_in(2) {
+                    set.push(farm.discovered(Member::new(name)));
+                }
+            }
+        }
+        let requests: Vec<_> = (0..3).map(|_| farm.balancer.send(get("/"))).collect();
+        let (answers, sent) =
+            tokio::join!(futures_util::future::join_all(requests), sets.send(set));
+        sent.unwrap();
+        for answer in answers {
+            assert_eq!(whole(answer.unwrap()).await.status, 200);
+        }
+        sleep(Duration::from_millis(random.below(300) as u64)).await;
+    }
+    assert_eq!(farm.member("a").id, id, "what stays is kept");
+    let known: u64 = farm.member("a").elected;
+    assert!(known > SETS as u64 / 2, "{known}");
+}
+
+/// A wrong secret is a plain 403 for the visitor. The operator is told what it is.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_shown() {
+    let farm = Farm::new(1, BalancerConfig::new("farm"));
+    farm.of("a").set(Mood::Status(403));
+    assert_eq!(farm.get("/").await.unwrap().status, 403);
+    assert_eq!(farm.member("a").last_error, None, "of the application");
+    farm.of("a").set(Mood::Refuses);
+    assert_eq!(farm.get("/").await.unwrap().status, 403);
+    let a = farm.member("a");
+    let error = a.last_error.unwrap();
+    assert!(
+        error.contains("secret") && error.contains("attribute"),
+        "{error}"
+    );
+    assert_eq!((a.state, a.failed), (MemberState::Ok, 0));
+}

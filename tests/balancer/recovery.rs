@@ -631,3 +631,39 @@ fn changes_are_told() {
     );
     assert!(lab.cluster.take_changes().is_empty());
 }
+
+/// One member of six answers a fifth of its requests badly and the others none: far below the
+/// limit for all, and far from the others.
+#[test]
+fn a_member_that_answers_worse_than_the_others_is_taken_out() {
+    for (deviations, out) in [(None, false), (Some(190), true)] {
+        let outlier = Outlier::default()
+            .with_min_requests(20)
+            .with_peer_deviations(deviations);
+        let config = ClusterConfig::default().with_outlier(outlier);
+        let mut lab = Lab::new(config, members("a b c d e f"));
+        for n in 0..600 {
+            let choice = lab.hold().unwrap();
+            let bad = lab.name(&choice) == "a" && n % 5 == 0;
+            let status = if bad { 503 } else { 200 };
+            lab.done(&choice, Outcome::Answered { status });
+        }
+        assert_eq!(
+            lab.serving().contains(&"a".to_owned()),
+            !out,
+            "{deviations:?}"
+        );
+    }
+    // What all do is nobody's own fault.
+    let outlier = Outlier::default()
+        .with_min_requests(20)
+        .with_peer_deviations(190);
+    let config = ClusterConfig::default().with_outlier(outlier);
+    let mut lab = Lab::new(config, members("a b c d e f"));
+    for n in 0..600 {
+        let choice = lab.hold().unwrap();
+        let status = if n / 6 % 5 == 0 { 503 } else { 200 };
+        lab.done(&choice, Outcome::Answered { status });
+    }
+    assert_eq!(lab.serving().len(), 6);
+}

@@ -29,7 +29,7 @@ struct Rest {
 impl ResponseBody {
     pub(super) fn new(body: client::ResponseBody, mut pick: Pick, failed: Vec<Attempt>) -> Self {
         if body.is_end_stream() {
-            pick.end();
+            end_of_response(&body, &mut pick);
         }
         let rest = Box::new(Rest { pick, failed });
         Self { body, rest }
@@ -49,6 +49,14 @@ impl ResponseBody {
     }
 }
 
+/// The response has ended.
+fn end_of_response(body: &client::ResponseBody, pick: &mut Pick) {
+    if body.is_refusal() {
+        pick.refused();
+    }
+    pick.end();
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
@@ -65,7 +73,7 @@ impl Body for ResponseBody {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
                 pick.choice().add_received(len);
                 if this.body.is_end_stream() {
-                    pick.end();
+                    end_of_response(&this.body, pick);
                 }
             }
             // The body's last frame: it ends with an error.
@@ -73,7 +81,7 @@ impl Body for ResponseBody {
                 pick.broke_off(error);
                 pick.end();
             }
-            None => pick.end(),
+            None => end_of_response(&this.body, pick),
         }
         Poll::Ready(frame)
     }

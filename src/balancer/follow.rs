@@ -1,0 +1,152 @@
+//! Members that come and go: a balancer that follows what a discovery tells.
+
+use super::drain::Drained;
+use super::handle::Balancer;
+use super::member::{InvalidMember, Member};
+use crate::client::Pool;
+use crate::trace::event;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A member that a discovery knows of, and how it is reached.
+///
+/// A member that stays in the set from one time to the next keeps its pool and all that is
+/// known of it; the new pool is not used then. One whose address has changed needs another
+/// name.
+#[derive(Debug)]
+pub struct Discovered {
+    /// What is configured of it.
+    pub member: Member,
+    /// How it is reached.
+    pub pool: Pool,
+}
+
+/// The future of [`Discover::next_set`].
+pub type Discovering<'a> = Pin<Box<dyn Future<Output = Option<Vec<Discovered>>> + Send + 'a>>;
+
+/// Whoever knows which members there are: a name server, a file, an orchestrator.
+pub trait Discover: Send + fmt::Debug {
+    /// The next set of members, when it is another one; `None` when there will be none any
+    /// more. An empty set, and one that cannot be found out, is no reason to empty a farm that
+    /// works: the first is ignored, and for the second nothing is to be returned.
+    ///
+    /// # Cancel safety
+    /// Must lose no set when the future is dropped.
+    fn next_set(&mut self) -> Discovering<'_>;
+}
+
+/// How long members that are gone from the set may take to end their sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    session_timeout: Duration,
+    at_most: Duration,
+}
+
+impl Default for Leaving {
+    /// Running requests are waited for, for 30 s at most: what is gone from a discovery is
+    /// usually about to stop.
+    fn default() -> Self {
+        Self {
+            session_timeout: Duration::ZERO,
+            at_most: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Leaving {
+    /// As [`Drain::with_session_timeout`](super::Drain::with_session_timeout).
+    #[must_use]
+    pub fn with_session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// As [`Drain::with_at_most`](super::Drain::with_at_most).
+    #[must_use]
+    pub fn with_at_most(mut self, time: Duration) -> Self {
+        self.at_most = time;
+        self
+    }
+}
+
+impl Balancer {
+    /// Follows a discovery until that ends: members that are new in a set are added, those
+    /// that are gone drain and are removed, those that stay are kept with all that is known of
+    /// them. Members that were added otherwise are left alone. Run it in a task beside
+    /// [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// Safe: members stay as they are; those that were draining go on doing so and are not
+    /// removed.
+    pub async fn follow(&self, mut discovery: impl Discover, leaving: Leaving) {
+        // What was discovered and is there, and what was told of it last.
+        let mut known: BTreeMap<String, Member> = BTreeMap::new();
+        let mut drains = JoinSet::new();
+        while let Some(set) = discovery.next_set().await {
+            while drains.try_join_next().is_some() {}
+            if set.is_empty() {
+                event!(
+                    WARN,
+                    balancer = self.name(),
+                    "a discovery found no AJP member; the known ones stay"
+                );
+                continue;
+            }
+            let gone: Vec<String> = {
+                let stays = |name: &str| set.iter().any(|one| one.member.name() == name);
+                let names = known.keys().filter(|name| !stays(name));
+                names.cloned().collect()
+            };
+            // New ones first: no moment without members.
+            for Discovered { member, pool } in set {
+                if let Err(error) = self.settle(&mut known, member, pool) {
+                    event!(WARN, balancer = self.name(), %error, "a discovered AJP member is refused");
+                    let _ = error;
+                }
+            }
+            for name in gone {
+                known.remove(&name);
+                let Ok(drain) = self.drain(&name) else {
+                    continue;
+                };
+                let drain = drain
+                    .with_session_timeout(leaving.session_timeout)
+                    .with_at_most(leaving.at_most);
+                let balancer = self.clone();
+                drains.spawn(async move {
+                    // One that is in the set again by then is not removed.
+                    if drain.finish().await != Drained::NotDraining {
+                        let _ = balancer.remove(&name);
+                    }
+                });
+            }
+        }
+        while drains.join_next().await.is_some() {}
+    }
+
+    /// Adds a discovered member, or brings what is configured of it up to date.
+    fn settle(
+        &self,
+        known: &mut BTreeMap<String, Member>,
+        member: Member,
+        pool: Pool,
+    ) -> Result<(), InvalidMember> {
+        let name = member.name().to_owned();
+        match known.get(&name) {
+            // What an operator has changed since stays, unless the discovery says news.
+            Some(before) if *before == member => return Ok(()),
+            Some(_) => self.update(&name, |_| member.clone())?,
+            // It may be draining still, because it was gone for a moment.
+            None if self.update(&name, |_| member.clone()).is_ok() => {}
+            None => {
+                self.add(member.clone(), pool)?;
+            }
+        }
+        known.insert(name, member);
+        Ok(())
+    }
+}
