@@ -1,7 +1,7 @@
 //! HTTP/1.1 as clients of all kinds speak it, and what the gateway decides about it.
 
 use crate::raw::backend::{Backend, Conn, config};
-use crate::raw::packets::{head, response};
+use crate::raw::packets::{chunk, head, response};
 use crate::raw::soon;
 use crate::support::gateway::Gateway;
 use std::io::{Read, Write};
@@ -91,7 +91,7 @@ async fn header_names_are_in_title_case() {
     let backend = Backend::start(config(), |_, mut conn: Conn| async move {
         while conn.request().await.is_some() {
             let mut answer = head(200, &[("Content-Length", "2"), ("x-some-name", "1")]);
-            answer.extend(crate::raw::packets::chunk(b"ok"));
+            answer.extend(chunk(b"ok"));
             answer.extend(END);
             conn.write(&answer).await;
         }
@@ -197,6 +197,48 @@ async fn an_answer_that_breaks_off_is_never_an_empty_reply() {
     }
     let log = gateway.stop();
     assert!(log.contains("POST /cut"), "{log}");
+}
+
+#[tokio::test]
+async fn what_broke_off_is_told_once_and_logged_each_time() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        conn.request().await.unwrap();
+        conn.write(&head(200, &[("Content-Length", "100000")]))
+            .await;
+        conn.write(&chunk(&[b'x'; 1000])).await;
+        // The head has left by then.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    })
+    .await;
+    let gateway = before(&backend, "access_log = \"access\"").await;
+    for _ in 0..3 {
+        let mut http = TcpStream::connect(gateway.http).await.unwrap();
+        let request = b"GET /page;jsessionid=1.a?secret=x HTTP/1.1\r\nHost: a\r\n\r\n";
+        http.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = soon("the cut", http.read_to_end(&mut answer)).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    }
+    for attempt in 0.. {
+        let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+        if lines.matches(" end=cut\n").count() == 3 {
+            break;
+        }
+        assert!(attempt < 100, "{lines}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = gateway.stop();
+    assert_eq!(
+        log.matches("GET /page: the container broke the answer off")
+            .count(),
+        1,
+        "{log}"
+    );
+    assert!(
+        !log.contains("jsessionid") && !log.contains("secret=x"),
+        "{log}"
+    );
+    assert!(!log.contains('\x1b'), "colours off a terminal: {log}");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ use crate::values;
 use ajp::balancer::Sticky;
 use ajp::wire::PacketSize;
 use config::{Backend, Config, Defaults, MethodName, argument};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -109,6 +110,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
     // What the library has to say, such as why a container refuses every request.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -116,7 +118,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
     let served = runtime.block_on(running::serve(args));
-    served.map_err(|error| Failure::usage(error.to_string()))?;
+    served.map_err(Failure::usage)?;
     Ok(Exit::Done)
 }
 

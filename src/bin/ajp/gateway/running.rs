@@ -101,7 +101,7 @@ struct Running {
 #[derive(Default)]
 struct Log {
     path: Option<PathBuf>,
-    log: AccessLog,
+    access: AccessLog,
     writers: Vec<LogWriter>,
 }
 
@@ -111,7 +111,7 @@ impl Log {
         if self.path.as_ref() == path {
             return Ok(());
         }
-        self.log = match path {
+        self.access = match path {
             None => AccessLog::none(),
             Some(path) => {
                 let opened = AccessLog::open(path);
@@ -191,12 +191,11 @@ impl Running {
             let known = before
                 .iter()
                 .position(|(known, _)| known.is_same(&balancer));
-            let task = match known {
-                Some(index) => before.swap_remove(index).1,
-                None => {
-                    let balancer = balancer.clone();
-                    tokio::spawn(async move { balancer.run().await })
-                }
+            let task = if let Some(index) = known {
+                before.swap_remove(index).1
+            } else {
+                let balancer = balancer.clone();
+                tokio::spawn(async move { balancer.run().await })
             };
             self.checks.push((balancer, task));
         }
@@ -266,7 +265,7 @@ fn site(config: &Config, log: &Log, budget: &Arc<Budget>) -> Result<Site, String
         sites: config.sites()?,
         max_body: config.max_body,
         forwarded: config.forwarded(),
-        log: log.log.clone(),
+        log: log.access.clone(),
         limits: config.limits.clone(),
         budget: Arc::clone(budget),
     })

@@ -244,7 +244,7 @@ impl Body for Buffered {
                 let bytes = self.first.iter().map(|(data, _)| data.len() as u64).sum();
                 SizeHint::with_exact(bytes)
             }
-            Rest::Running { .. } => self.length.clone(),
+            Rest::Running { .. } => self.length,
         }
     }
 }

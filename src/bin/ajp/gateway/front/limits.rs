@@ -97,6 +97,7 @@ impl Budget {
     }
 
     /// Bytes that are reserved.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -133,6 +134,7 @@ pub(crate) enum Crowded {
 
 impl Connections {
     /// Open connections.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! The access log: the combined format, then `route`, `member`, `attempts` and `ms`.
+//! The access log: the combined format, then `route`, `member`, `attempts` and `ms`, and
+//! `end=cut` or `end=aborted` where the container or the client broke off.
 //!
 //! ```text
 //! 192.0.2.10 - - [06/Nov/2026:08:49:37 +0000] "GET /cart HTTP/1.1" 200 2326 "-" "curl/8.5.0" route=jvm1 member=ajp://127.0.0.1:8009 attempts=1 ms=12
@@ -6,7 +7,7 @@
 
 use bytes::Bytes;
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -85,6 +86,7 @@ impl AccessLog {
             status: StatusCode::OK,
             bytes: 0,
             served: Served::default(),
+            end: End::Complete,
         })))
     }
 }
@@ -172,6 +174,18 @@ struct Fields {
     status: StatusCode,
     bytes: u64,
     served: Served,
+    end: End,
+}
+
+/// How the answer ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Complete,
+    /// The container broke off in the middle.
+    Cut,
+    /// The client did not take all of it.
+    Aborted,
 }
 
 impl Entry {
@@ -235,7 +249,12 @@ impl fmt::Display for Fields {
             or_dash(&self.served.member),
             self.served.attempts,
             self.started.elapsed().as_millis()
-        )
+        )?;
+        match self.end {
+            End::Complete => Ok(()),
+            End::Cut => f.write_str(" end=cut"),
+            End::Aborted => f.write_str(" end=aborted"),
+        }
     }
 }
 
@@ -290,19 +309,46 @@ impl Lost {
 
 /// A response body whose end completes the entry.
 #[derive(Debug)]
-pub(crate) struct Logged<B> {
+pub(crate) struct Logged<B: Body> {
     body: B,
     entry: Entry,
+    /// What was asked for.
+    asked: (Method, Uri),
+    ended: bool,
 }
 
-impl<B> Logged<B> {
+impl<B: Body> Logged<B> {
     /// Notes what of this body was sent.
-    pub(crate) fn new(body: B, entry: Entry) -> Self {
-        Self { body, entry }
+    pub(crate) fn new(body: B, entry: Entry, asked: (Method, Uri)) -> Self {
+        Self {
+            // The body of an answer to HEAD is never asked for.
+            ended: asked.0 == Method::HEAD,
+            body,
+            entry,
+            asked,
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.ended = true;
+        if let Some(fields) = &mut self.entry.0 {
+            fields.end = end;
+        }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Logged<B> {
+impl<B: Body> Drop for Logged<B> {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.end(End::Aborted);
+        }
+    }
+}
+
+impl<B> Body for Logged<B>
+where
+    B: Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Unpin,
+{
     type Data = Bytes;
     type Error = B::Error;
 
@@ -311,9 +357,19 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Logged<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(Ok(frame)), Some(fields)) = (&frame, &mut self.entry.0) {
-            let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-            fields.bytes = fields.bytes.saturating_add(len);
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(fields) = &mut self.entry.0 {
+                    let len = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    fields.bytes = fields.bytes.saturating_add(len);
+                }
+            }
+            Some(Err(error)) => {
+                let (method, uri) = &self.asked;
+                super::failures::tell(method, uri, None, &super::answer::chain(&**error));
+                self.end(End::Cut);
+            }
+            None => self.end(End::Complete),
         }
         Poll::Ready(frame)
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod buffer;
 mod connection;
+mod failures;
 mod limits;
 mod listen;
 mod log;
@@ -157,15 +158,15 @@ pub(crate) async fn run(
 async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Response<GatewayBody> {
     let mut entry = site.log.entry(&request, Some(client.ends.peer.ip()));
     let (mut parts, body) = request.into_parts();
+    let asked = (parts.method.clone(), parts.uri.clone());
     let state = Arc::clone(&client.ends.state);
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), site.max_body, &site.limits);
-    let result = match own_answer(&mut parts, client) {
-        Some(own) => Ok(own.map(Either::Right)),
-        None => {
-            let forwarded = forward(site, &mut parts, body, client, &mut entry).await;
-            forwarded.map(|response| response.map(Either::Left))
-        }
+    let result = if let Some(own) = own_answer(&mut parts, client) {
+        Ok(own.map(Either::Right))
+    } else {
+        let forwarded = forward(site, &mut parts, body, client, &mut entry).await;
+        forwarded.map(|response| response.map(Either::Left))
     };
     let mut response = result.unwrap_or_else(|refusal| {
         let by_browser = answer::wants_html(&parts.headers);
@@ -188,7 +189,7 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
             .entry(name)
             .or_insert_with(|| hsts.clone());
     }
-    response.map(|body| Logged::new(body, entry))
+    response.map(|body| Logged::new(body, entry, asked))
 }
 
 /// What is answered without looking at the maps.
@@ -241,20 +242,17 @@ async fn forward(
             let (head, body) = response.into_parts();
             let body = Buffered::new(body, &site.limits, &site.budget).await;
             let body = body.map_err(|error| {
-                let (method, path) = (&parts.method, parts.uri.path());
-                tracing::error!("{method} {path}: {}", answer::chain(&error));
+                let uri = outgoing.uri.as_ref().unwrap_or(&parts.uri);
+                let map = Some(mapping.path());
+                failures::tell(&parts.method, uri, map, &answer::chain(&error));
                 Refusal::broken_off()
             })?;
             Ok(Response::from_parts(head, body))
         }
         Err(error) => {
             let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
-            let map = mapping.path();
-            tracing::error!(
-                "{method} {} (map {map}): {}",
-                uri.path(),
-                answer::chain(&error)
-            );
+            let map = Some(mapping.path());
+            failures::tell(method, uri, map, &answer::chain(&error));
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
             entry.served(|| Served {

@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             // TLS has bytes of its own that wait for the client.
             Poll::Pending => self.write.wait(cx).map(Err),
-            flushed => flushed,
+            Poll::Ready(flushed) => Poll::Ready(flushed),
         }
     }
 

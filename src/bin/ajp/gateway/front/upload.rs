@@ -57,7 +57,7 @@ pub(crate) struct Upload<B> {
     /// What was read before a container was asked.
     held: VecDeque<Bytes>,
     held_bytes: u64,
-    _reserved: Option<Reserved>,
+    reserved: Option<Reserved>,
     ended: bool,
     /// Nobody but the chunks tells where it ends.
     is_chunked: bool,
@@ -122,7 +122,7 @@ where
             },
             held: VecDeque::new(),
             held_bytes: 0,
-            _reserved: None,
+            reserved: None,
         }
     }
 
@@ -143,7 +143,7 @@ where
         let Some(reserved) = budget.reserve(most) else {
             return Ok(());
         };
-        self._reserved = Some(reserved);
+        self.reserved = Some(reserved);
         while self.held_bytes < most as u64 {
             let frame = poll_fn(|cx| self.poll_client(cx)).await;
             let Some(frame) = frame.transpose()? else {
@@ -211,7 +211,7 @@ where
             this.held_bytes = this.held_bytes.saturating_sub(data.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        this._reserved = None;
+        drop(this.reserved.take());
         loop {
             match ready!(this.poll_client(cx)) {
                 // AJP has no trailers.
