@@ -25,7 +25,11 @@ use support::pattern::{bytes, sha256_hex};
 use tokio::net::TcpListener;
 
 /// A running example; dropped, it is killed. What it prints is kept in the pipe.
-struct Running(Child, BufReader<ChildStdout>);
+struct Running {
+    child: Child,
+    /// Open, so that the example can go on printing.
+    _out: BufReader<ChildStdout>,
+}
 
 impl Running {
     /// And the address that its first line tells.
@@ -47,14 +51,14 @@ impl Running {
         out.read_line(&mut line).unwrap();
         let words = line.split_whitespace();
         let url = words.into_iter().find(|word| word.starts_with("ajp://"));
-        (Self(child, out), url.unwrap().parse().unwrap())
+        (Self { child, _out: out }, url.unwrap().parse().unwrap())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -239,7 +243,7 @@ async fn the_proxy_has_upstreams_of_both_kinds() {
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     out.read_line(&mut line).unwrap();
-    let _running = Running(child, out);
+    let _running = Running { child, _out: out };
     let address = line.trim().rsplit_once("//").unwrap().1.parse().unwrap();
     let mut visitor = support::http1::Client::new(address);
     let headers = [
