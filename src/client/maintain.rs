@@ -13,28 +13,26 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Runs until the pool is shut down or its last handle is dropped. It keeps no handle.
-pub(super) fn maintain(shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let interval = shared.maintenance_interval();
-        loop {
-            // Before the look, so that a shutdown after it is not missed.
-            let is_shut = shared.is_shut.notified();
-            if shared.permits.is_shut() {
-                return;
-            }
-            let round = async {
-                shared.one_round().await;
-                sleep(interval).await;
-            };
-            tokio::pin!(is_shut, round);
-            std::future::poll_fn(|cx| {
-                if is_shut.as_mut().poll(cx).is_ready() {
-                    return std::task::Poll::Ready(());
-                }
-                round.as_mut().poll(cx)
-            })
-            .await;
+pub(super) async fn maintain(shared: Arc<Shared>) {
+    let interval = shared.maintenance_interval();
+    loop {
+        // Before the look, so that a shutdown after it is not missed.
+        let is_shut = shared.is_shut.notified();
+        if shared.permits.is_shut() {
+            return;
         }
+        let round = async {
+            shared.one_round().await;
+            sleep(interval).await;
+        };
+        tokio::pin!(is_shut, round);
+        std::future::poll_fn(|cx| {
+            if is_shut.as_mut().poll(cx).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+            round.as_mut().poll(cx)
+        })
+        .await;
     }
 }
 
@@ -42,7 +40,7 @@ impl Shared {
     fn maintenance_interval(&self) -> Duration {
         let config = &self.config;
         let limits = [config.idle_timeout, config.idle_ping_interval];
-        let quarters = limits.into_iter().flatten().map(|limit| limit / 4);
+        let quarters = limits.into_iter().flatten().map(|limit| limit.div_f64(4.0));
         let least = quarters.min().unwrap_or(Duration::MAX);
         let interval = config.maintenance_interval.min(least);
         interval.max(Duration::from_millis(10))

@@ -138,6 +138,7 @@ impl fmt::Debug for PoolStats {
             .field("largest_in", &self.largest_in)
             .field("largest_out", &self.largest_out)
             .field("keep_alive_learned", &self.keep_alive_learned)
+            .field("last_mismatch", &self.last_mismatch)
             .field("mismatched", &Counted(mismatched))
             .finish()
     }

@@ -34,7 +34,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 pub struct Lookup<F> {
     name: Box<str>,
     tcp: TcpOptions,
-    lookup: F,
+    resolve: F,
 }
 
 impl<F, T> Lookup<F>
@@ -47,7 +47,7 @@ where
         Self {
             name: name.into().into(),
             tcp: TcpOptions::new(),
-            lookup,
+            resolve: lookup,
         }
     }
 
@@ -65,7 +65,7 @@ where
     T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
 {
     fn connect(&self) -> Connecting<'_> {
-        let addresses = (self.lookup)();
+        let addresses = (self.resolve)();
         Box::pin(async move { connect(addresses.await?, self.tcp).await })
     }
 

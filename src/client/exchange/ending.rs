@@ -50,9 +50,10 @@ impl Exchange {
     /// End Response came: back to the pool if nothing can be left over.
     pub(super) fn end(&mut self, cx: &mut Context<'_>, reuse: bool) {
         let refusal = self.machine.is_refusal();
-        let mismatch = match reuse {
-            true => None,
-            false => Mismatch::of_answer(self.status, refusal, self.bytes.head()),
+        let mismatch = if reuse {
+            None
+        } else {
+            Mismatch::of_answer(self.status, refusal, self.bytes.head())
         };
         self.note_mismatch(mismatch);
         let traffic = self.traffic();
@@ -97,9 +98,10 @@ impl Exchange {
         let outcome = Outcome::Failed(error.kind());
         let traffic = self.traffic();
         let stale = self.lease.reused && traffic.0 == 0;
-        let mismatch = match stale || traffic.0 > 0 {
-            true => None,
-            false => Mismatch::of_failure(error.kind(), self.bytes.head()),
+        let mismatch = if stale || traffic.0 > 0 {
+            None
+        } else {
+            Mismatch::of_failure(error.kind(), self.bytes.head())
         };
         self.note_mismatch(mismatch);
         let error = error.hinting(mismatch);
