@@ -12,7 +12,7 @@ pub enum Mismatch {
     /// request attribute (Tomcat's `secret` and `allowedRequestAttributesPattern`).
     #[error("the container refused the secret or a request attribute")]
     Refused,
-    /// It answered 400 and closed, or closed without an answer, after a request head that is
+    /// It answered 400 or 500 and closed, or closed without an answer, after a request head that is
     /// longer than the 8192 bytes which every container takes: its packet size is probably
     /// smaller than the pool's (Tomcat's `packetSize`).
     #[error("the request head is probably longer than the container's packet size")]
@@ -26,7 +26,8 @@ impl Mismatch {
         if refusal {
             Some(Self::Refused)
         } else {
-            (status == Some(400) && is_long(head)).then_some(Self::Cut)
+            // Tomcat answers 500: it reads beyond the end of what it has taken.
+            (matches!(status, Some(400 | 500)) && is_long(head)).then_some(Self::Cut)
         }
     }
 
@@ -53,6 +54,7 @@ mod tests {
             (Some(403), false, 9000, None),
             (Some(400), false, 8193, Some(Mismatch::Cut)),
             (Some(400), false, 8192, None),
+            (Some(500), false, 8193, Some(Mismatch::Cut)),
             (Some(200), false, 9000, None),
         ] {
             assert_eq!(Mismatch::of_answer(status, refusal, head), expected);
