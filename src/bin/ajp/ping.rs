@@ -29,6 +29,10 @@ all the same.
 }
 
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches of the command line"
+)]
 pub(crate) struct PingArgs {
     /// ajp://host:port or unix:/path/of/socket
     #[arg(value_name = "URL")]

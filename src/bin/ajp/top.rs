@@ -83,9 +83,7 @@ impl TopArgs {
                 Err(Failure::Told { text, .. }) => format!("{}: {text}\n", self.url),
                 Err(Failure::OutputClosed) => break,
             };
-            screen
-                .show(&self.url, &text)
-                .map_err(|error| Failure::output(&error))?;
+            Screen::show(&self.url, &text).map_err(|error| Failure::output(&error))?;
             let interval = self.interval;
             let ends = tokio::task::spawn_blocking(move || asked_to_end(interval)).await;
             if ends.unwrap_or(true) {
@@ -183,7 +181,7 @@ impl Screen {
         Ok(screen)
     }
 
-    fn show(&self, title: &str, text: &str) -> io::Result<()> {
+    fn show(title: &str, text: &str) -> io::Result<()> {
         let (width, height) = terminal::size()?;
         let mut out = io::stdout().lock();
         execute!(

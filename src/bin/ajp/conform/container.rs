@@ -722,8 +722,7 @@ fn judged(answer: &Answer, closed: bool) -> Seen {
     let seen = answer.shown();
     match (&answer.end, answer.status()) {
         (End::Done { reuse: false }, 400) if closed => holds(seen),
-        (End::Done { reuse: false }, 400..=599) => differs(seen),
-        (End::Closed, _) => differs(seen),
+        (End::Done { reuse: false }, 400..=599) | (End::Closed, _) => differs(seen),
         (End::Done { reuse: true }, 400..=599) => {
             differs(format!("{seen}, and the connection goes on"))
         }

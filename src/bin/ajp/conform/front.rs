@@ -899,9 +899,8 @@ impl FrontServer<'_> {
 
     async fn head_too_large(&mut self) -> Result {
         let long = "x".repeat(4_000);
-        let headers: String = (0..3)
-            .map(|number| format!("X-Long-{number}: {long}\r\n"))
-            .collect();
+        let header = |number| format!("X-Long-{number}: {long}\r\n");
+        let headers = [header(0), header(1), header(2)].concat();
         let (reply, line) = self.ask(self.asked("GET", &headers, b"")).await;
         let Some(mut line) = line else {
             let status = finish(reply).await.status();

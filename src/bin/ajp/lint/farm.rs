@@ -186,13 +186,11 @@ impl Connector {
 
     /// The packet size in force.
     pub(super) fn packet_size(&self) -> Option<u64> {
-        match self.settings.get("packetSize") {
-            None => Some(8192),
-            Some(_) => {
-                let size = self.number("packetSize")?.value;
-                u64::try_from(size).ok().map(|size| size.max(8192))
-            }
+        if !self.is_set("packetSize") {
+            return Some(8192);
         }
+        let size = self.number("packetSize")?.value;
+        u64::try_from(size).ok().map(|size| size.max(8192))
     }
 
     /// After what time it closes idle connections; `None`: never, or it is not known.

@@ -91,9 +91,12 @@ impl Capture {
             }
             Format::Pcapng => {
                 let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-                let [a, b, c, d, e, f, g, h] = micros.to_le_bytes();
                 // The interface, the upper half of the time and the lower one.
-                let mut body = vec![0, 0, 0, 0, e, f, g, h, a, b, c, d];
+                let mut body = vec![0; 4];
+                let (lower, upper) = (micros & 0xffff_ffff, micros >> 32);
+                for half in [upper, lower] {
+                    body.extend(half.to_le_bytes().iter().take(4));
+                }
                 body.extend(len.to_le_bytes());
                 body.extend(len.to_le_bytes());
                 body.extend(packet);

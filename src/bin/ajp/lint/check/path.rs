@@ -464,10 +464,9 @@ fn slashes(findings: &mut Findings<'_>, map: &Map) {
                 &map.inner
             }
         );
-        let advice = match ends(&map.path) {
-            true => format!("write {} and {}/", map.path, map.inner),
-            false => format!("write {} and {}", map.path, map.inner.trim_end_matches('/')),
-        };
+        let inner = map.inner.trim_end_matches('/');
+        let slash = if ends(&map.path) { "/" } else { "" };
+        let advice = format!("write {} and {inner}{slash}", map.path);
         findings.add(&SLASHES, &map.place, text).write(advice);
     }
 }

@@ -102,14 +102,13 @@ impl Reader<'_> {
             let Some(url) = self.text_of(member, "url") else {
                 continue;
             };
-            let (host, port) = match url.value.strip_prefix("unix:") {
-                Some(socket) => (socket.to_owned(), None),
-                None => {
-                    let rest = url.value.strip_prefix("ajp://").unwrap_or(&url.value);
-                    match authority(rest.trim_end_matches('/')) {
-                        Some((host, port)) => (host, Some(port)),
-                        None => continue,
-                    }
+            let (host, port) = if let Some(socket) = url.value.strip_prefix("unix:") {
+                (socket.to_owned(), None)
+            } else {
+                let rest = url.value.strip_prefix("ajp://").unwrap_or(&url.value);
+                match authority(rest.trim_end_matches('/')) {
+                    Some((host, port)) => (host, Some(port)),
+                    None => continue,
                 }
             };
             members.push(farm.links.len());

@@ -18,7 +18,7 @@ pub(super) fn read(tree: &Tree, farm: &mut Farm) {
         reader.item(item);
     }
     let set_apart = std::mem::take(&mut reader.set_apart);
-    settle(tree, set_apart, farm);
+    settle(tree, &set_apart, farm);
 }
 
 struct Reader<'a> {
@@ -127,12 +127,11 @@ impl Reader<'_> {
         };
         let rest = rest.strip_prefix("ajp://")?;
         let host = rest.split('/').next().unwrap_or(rest);
-        let (host, port) = match socket {
-            Some(socket) => (socket.to_owned(), None),
-            None => {
-                let (host, port) = authority(host)?;
-                (host, Some(port))
-            }
+        let (host, port) = if let Some(socket) = socket {
+            (socket.to_owned(), None)
+        } else {
+            let (host, port) = authority(host)?;
+            (host, Some(port))
         };
         if host.contains("${") {
             return None;
@@ -219,7 +218,7 @@ impl Reader<'_> {
 }
 
 /// What settings mean when all are known.
-fn settle(tree: &Tree, set_apart: Vec<(String, Settings)>, farm: &mut Farm) {
+fn settle(tree: &Tree, set_apart: &[(String, Settings)], farm: &mut Farm) {
     let size = tree.named("proxyiobuffersize").last();
     let size = size.and_then(|item| Some((item.arg(0).parse().ok()?, item.place.clone())));
     for link in farm
@@ -227,7 +226,7 @@ fn settle(tree: &Tree, set_apart: Vec<(String, Settings)>, farm: &mut Farm) {
         .iter_mut()
         .filter(|link| link.front == Front::ProxyAjp)
     {
-        for (url, settings) in &set_apart {
+        for (url, settings) in set_apart {
             let is_of = link.name.strip_prefix(url.trim_end_matches('/'));
             if is_of.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
                 for (name, value) in settings {
@@ -249,11 +248,8 @@ fn settle(tree: &Tree, set_apart: Vec<(String, Settings)>, farm: &mut Farm) {
         }
         link.secret = link.setting("secret").cloned();
         link.route = link.setting("route").cloned();
-        let number = |name: &str| {
-            let set = link.setting(name)?;
-            Some(At::new(set.value.parse().ok()?, &set.place))
-        };
-        link.max = number("max");
+        let max = link.setting("max");
+        link.max = max.and_then(|set| Some(At::new(set.value.parse().ok()?, &set.place)));
         let reuses_none = link
             .setting("disablereuse")
             .is_some_and(|set| is_on(&set.value))
