@@ -322,7 +322,7 @@ async fn an_excluded_path_is_excluded_however_it_is_written() {
     for _ in 0..4_000 {
         let mut path =
             String::from(random.pick(&["/app/echo", "/app/echo/a", "", "//app", "/app"]));
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             path.push('/');
             path.push_str(random.pick(&pieces));
         }

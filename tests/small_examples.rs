@@ -181,8 +181,11 @@ async fn the_relays_pass_on_whatever_is_asked() {
         assert_eq!((status.as_u16(), text.as_str()), (200, ""));
         let (_, text) = ask("GET", "/a", Full::default(), true).await;
         assert!(text.starts_with("GET /a\n"), "{text}");
-        let stats = client.pool().stats();
-        assert_eq!(stats.created, 1, "{relay} keeps its connection: {stats:?}");
+        let numbers = client.pool().stats();
+        assert_eq!(
+            numbers.created, 1,
+            "{relay} keeps its connection: {numbers:?}"
+        );
     }
 }
 

@@ -500,9 +500,10 @@ mod tests {
             if let Some(inner) = &mut *self.inner.lock().unwrap() {
                 assert!(Pin::new(inner).poll_frame(cx).is_pending());
             }
-            match std::mem::replace(&mut self.polled, true) {
-                false => Poll::Pending,
-                true => Poll::Ready(None),
+            if std::mem::replace(&mut self.polled, true) {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
             }
         }
     }

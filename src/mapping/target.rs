@@ -144,6 +144,7 @@ mod from_ajp {
 }
 
 #[cfg(all(test, feature = "server"))]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 mod tests {
     use super::*;
     use crate::wire::{DecodeOptions, ForwardRequest};

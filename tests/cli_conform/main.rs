@@ -92,7 +92,7 @@ fn bad_containers_are_found_out() {
     // Answers every packet as if it were well, and keeps the connection.
     let yes = Hostile::new(|stream| {
         use std::io::{Read, Write};
-        let mut piece = [0; 65536];
+        let mut piece = vec![0; 65536];
         while let Ok(1..) = stream.read(&mut piece) {
             let _ =
                 stream.write_all(b"\x41\x42\0\x0a\x04\0\xc8\0\x02OK\0\0\0\x41\x42\0\x02\x05\x01");

@@ -127,7 +127,7 @@ fn front(port: u16, http: std::net::SocketAddr) -> Verdicts {
     verdicts(&ended)
 }
 
-/// lighttpd with mod_ajp13 in front of this port.
+/// lighttpd with `mod_ajp13` in front of this port.
 async fn lighttpd(port: u16) -> (ChildGuard, std::net::SocketAddr, tempfile::TempDir) {
     let http = ports::free_addr();
     let root = tempfile::Builder::new()

@@ -161,6 +161,7 @@ fn server_xml(ports: &Ports, is_bad: bool) -> String {
     )
 }
 
+#[allow(clippy::too_many_lines, reason = "a configuration as a whole")]
 fn httpd_conf(root: &Path, http: SocketAddr, ports: &Ports, is_bad: bool) -> String {
     let mut text = String::new();
     for name in [

@@ -78,10 +78,12 @@ impl Story {
         }
         // What does not change is not written twice.
         if story.steps[1].httpd.is_empty() {
-            story.steps[1].httpd = story.steps[0].httpd.clone();
+            let httpd = story.steps[0].httpd.clone();
+            story.steps[1].httpd = httpd;
         }
         if story.steps[1].services.is_empty() {
-            story.steps[1].services = story.steps[0].services.clone();
+            let services = story.steps[0].services.clone();
+            story.steps[1].services = services;
         }
         assert!(
             !story.steps[0].httpd.is_empty()

@@ -87,8 +87,8 @@ async fn a_refusal_is_told() {
     let client = client(&tomcat, config);
     let (status, _) = exchange(&client, get("/app/echo")).await.unwrap();
     assert_eq!(status, 403);
-    let stats = client.pool().stats();
-    assert_eq!(stats.mismatched(Mismatch::Refused), 1);
+    let numbers = client.pool().stats();
+    assert_eq!(numbers.mismatched(Mismatch::Refused), 1);
     let balancer = Balancer::new(BalancerConfig::new("farm"));
     balancer
         .add(Member::new("a"), client.pool().clone())

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::duplicate_mod,
     missing_docs,
     reason = "in a test a panic is the report"
 )]

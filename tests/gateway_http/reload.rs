@@ -14,10 +14,11 @@ use tokio::net::TcpStream;
 const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 fn site(keys: &str, members: &[(&str, String)]) -> String {
-    let members: String = members
+    let members: Vec<_> = members
         .iter()
         .map(|(extra, url)| format!("[[balancer.member]]\nurl = \"{url}\"\n{extra}\n"))
         .collect();
+    let members = members.concat();
     format!(
         "{keys}\n[manager]\nchanges = true\n[[balancer]]\nname = \"b\"\n{members}[[map]]\npath = \"/\"\nto = \"balancer://b/\"\n"
     )

@@ -93,10 +93,9 @@ async fn readers_and_uploaders_take_no_connection_of_a_container() {
     // Who reads at last gets all of it.
     let mut reader = slow.remove(0);
     let mut read = 0;
+    let mut buffer = vec![0; 65536];
     while read < PAGE {
-        read += soon("the page", reader.read(&mut [0; 65536]))
-            .await
-            .unwrap();
+        read += soon("the page", reader.read(&mut buffer)).await.unwrap();
     }
     drop(slow);
 }

@@ -56,7 +56,8 @@ async fn a_client_that_still_sends_gets_its_answer() {
             let head = format!("POST /x HTTP/1.1\r\nHost: a\r\n{framing}");
             http.write_all(head.as_bytes()).unwrap();
             for _ in 0..50 {
-                http.write_all(&[b'x'; 100_000]).expect("no broken pipe");
+                http.write_all(&vec![b'x'; 100_000])
+                    .expect("no broken pipe");
             }
             let mut answer = [0; 4096];
             let count = http.read(&mut answer).unwrap();

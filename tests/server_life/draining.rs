@@ -58,8 +58,8 @@ async fn ask(
     }
 }
 
-fn gone() -> Option<String> {
-    Some("JSESSIONID=; Path=/; Max-Age=0".to_owned())
+fn gone() -> String {
+    "JSESSIONID=; Path=/; Max-Age=0".to_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +81,7 @@ async fn who_has_no_session_goes_and_who_has_one_stays() {
             let expected = match (stays, cookie) {
                 (true, _) => (200, None, None),
                 (false, "") => (307, Some("/a".to_owned()), None),
-                (false, _) => (307, Some("/a".to_owned()), gone()),
+                (false, _) => (307, Some("/a".to_owned()), Some(gone())),
             };
             assert_eq!(seen, expected, "{cookie}");
         }

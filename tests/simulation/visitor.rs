@@ -178,9 +178,8 @@ impl Visitor {
     async fn exchange(&mut self, plan: Plan) {
         let request = self.request(&plan);
         let token = &plan.token;
-        let response = match self.balancer.send(request).await {
-            Ok(response) => response,
-            Err(_) => return self.tally.count("error before the head"),
+        let Ok(response) = self.balancer.send(request).await else {
+            return self.tally.count("error before the head");
         };
         let (parts, mut body) = response.into_parts();
         let own = parts

@@ -29,7 +29,9 @@ pub struct Gateway {
 
 /// The program `ajp`, which is built where the feature `gateway` is on.
 pub fn binary() -> &'static Path {
-    Path::new(option_env!("CARGO_BIN_EXE_ajp").expect("built with the feature gateway"))
+    // Not `env!`: benches are built without the variable's program, too.
+    let built = option_env!("CARGO_BIN_EXE_ajp");
+    built.map_or_else(|| panic!("build with the feature gateway"), Path::new)
 }
 
 impl Gateway {

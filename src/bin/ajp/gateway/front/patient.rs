@@ -221,7 +221,7 @@ mod tests {
                 }
             });
             let start = Instant::now();
-            let sent = server.write_all(&[b'x'; 200_000]).await;
+            let sent = server.write_all(&vec![b'x'; 200_000]).await;
             assert_eq!(sent.is_err(), cut, "one read in {every} s");
             if let Err(error) = sent {
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -253,13 +253,13 @@ impl Reader {
     /// Names of the open virtual host.
     fn names(&self, names: &[&str], plan: &mut Plan) {
         let Some(site) = self.site() else { return };
-        let plain = names.iter().map(|name| {
+        let hosts = names.iter().map(|name| {
             let name = name.split("://").last().unwrap_or(name);
             name.split(':').next().unwrap_or(name).to_owned()
         });
         match plan.hosts.iter_mut().find(|(known, _)| known == site) {
-            Some((_, known)) => known.extend(plain),
-            None => plan.hosts.push((site.to_owned(), plain.collect())),
+            Some((_, known)) => known.extend(hosts),
+            None => plan.hosts.push((site.to_owned(), hosts.collect())),
         }
     }
 

@@ -46,9 +46,10 @@ pub(super) fn is_plain(path: &str) -> bool {
 /// where they are no UTF-8; patterns are ASCII and compare the same.
 pub(super) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
     let mut found = vec![(path.to_owned(), false)];
-    let mut next = 0;
-    while let Some((path, decoded)) = found.get(next).cloned() {
-        next += 1;
+    for next in 0..=MOST {
+        let Some((path, decoded)) = found.get(next).cloned() else {
+            break;
+        };
         if path.contains('\0') {
             return Err(Unreadable::Nul);
         }
@@ -115,7 +116,7 @@ fn escaped(text: &[u8]) -> Option<u8> {
         return None;
     };
     let digit = |b: &u8| char::from(*b).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+    u8::try_from((digit(high)? << 4) | digit(low)?).ok()
 }
 
 /// Percent signs decoded once; what is no escape stays.
