@@ -710,10 +710,10 @@ async fn members_that_come_and_go_lose_no_request() {
             }
         }
         let requests: Vec<_> = (0..3).map(|_| farm.balancer.send(get("/"))).collect();
-        let (outcome_of_each, sent) =
+        let (answers, delivered) =
             tokio::join!(futures_util::future::join_all(requests), sets.send(set));
-        sent.unwrap();
-        for answer in outcome_of_each {
+        delivered.unwrap();
+        for answer in answers {
             assert_eq!(whole(answer.unwrap()).await.status, 200);
         }
         sleep(Duration::from_millis(random.below(300) as u64)).await;
