@@ -700,7 +700,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_to_do() {
         (
             &["--format", "pcapng", "-"],
             b"123456789012",
-            "is no pcapng file",
+            "is no capture",
         ),
         (&[], b"", "Usage: decode"),
         (&["--port", "x", "-"], b"", "--port"),

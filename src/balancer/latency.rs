@@ -44,7 +44,7 @@ pub struct LatencySnapshot {
     /// Sum over all answers so far.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub sum: Duration,
-    /// The moving average that [`LowestLatency`](super::LowestLatency) chooses by.
+    /// The moving average that [`Method::LowestLatency`](super::Method::LowestLatency) chooses by.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds::serialize"))]
     pub average: Duration,
     /// Half of the answers took no longer.

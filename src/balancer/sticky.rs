@@ -292,6 +292,8 @@ mod tests {
             ),
             (&["JSESSIONID=1.b", "JSESSIONID=2.a"], &["b", "a"]),
             (&["x=1,JSESSIONID=1.a"], &["a"]),
+            // HTTP/2 sends each cookie in a field of its own (RFC 9113 section 8.2.3).
+            (&["x=y", "JSESSIONID=1.a", "z=\"1\""], &["a"]),
             // Quoted (BZ 55683).
             (&["JSESSIONID=\"1.a\""], &["a"]),
             (&["x=\"; JSESSIONID=1.b; \"; JSESSIONID=2.a"], &["a"]),

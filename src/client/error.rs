@@ -35,10 +35,10 @@ pub enum ErrorKind {
     /// The connection could not be opened.
     Connect,
     /// The connection was not open within the pool's own limit,
-    /// [`Timeouts::connect`](super::Timeouts::connect).
+    /// [`Timeouts::connect`](super::Timeouts::with_connect).
     ConnectTimeout,
     /// Opening the connection was cut short before the pool's own limit for it: what was
-    /// left of [`Timeouts::acquire`](super::Timeouts::acquire), or a shorter limit of the
+    /// left of [`Timeouts::acquire`](super::Timeouts::with_acquire), or a shorter limit of the
     /// request itself, ran out. This says nothing about the container. The source says
     /// which limit it was.
     ConnectCutShort,
@@ -49,7 +49,7 @@ pub enum ErrorKind {
     /// A new connection did not answer CPing properly.
     CPing,
     /// CPong did not come within the pool's own limit,
-    /// [`Timeouts::cping`](super::Timeouts::cping).
+    /// [`Timeouts::cping`](super::Timeouts::with_cping).
     CPingTimeout,
     /// Waiting for CPong was cut short before the pool's own limit for it, as in
     /// [`ConnectCutShort`](Self::ConnectCutShort).

@@ -52,6 +52,12 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The defaults: every limit is finite.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Until a connection is in hand: waiting for a place in the pool, then probing idle
     /// connections, opening one and its CPing, which also have limits of their own.
     #[must_use]

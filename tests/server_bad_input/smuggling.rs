@@ -134,16 +134,16 @@ async fn a_read_body_of_tv_16_is_a_body() {
     site.close().await;
 }
 
-/// lighttpd ends even a body that does not exist.
+/// lighttpd ends even a body that does not exist, and nginx's module one that has ended.
 #[tokio::test]
-async fn one_stray_empty_packet_after_a_bodyless_request_is_tolerated() {
+async fn one_stray_empty_packet_after_an_exchange_is_tolerated() {
     for stray in [&END_OF_BODY[..], &packet(&[])] {
         let mut site = Site::timed(patient()).await;
         let mut peer = site.connect().await;
         peer.hello().await;
         peer.send(stray).await;
         peer.hello().await;
-        // The second in a row, and one after an exchange with a body.
+        // The second in a row; the same after an exchange with a body.
         peer.send(&[stray, stray].concat()).await;
         assert_eq!(peer.read_to_end().await.0, b"");
         let empty = ProtocolError::Unexpected {
@@ -155,6 +155,8 @@ async fn one_stray_empty_packet_after_a_bodyless_request_is_tolerated() {
         peer.send(&[head("5"), body(b"hello")].concat()).await;
         assert_eq!(peer.answer().await, Answer::new(200, "unread", true, 0));
         peer.send(stray).await;
+        peer.hello().await;
+        peer.send(&[stray, stray].concat()).await;
         assert_eq!(peer.read_to_end().await.0, b"");
         assert_eq!(site.error().await, Seen::Protocol(empty));
         site.connect().await.hello().await;

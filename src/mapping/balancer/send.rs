@@ -224,7 +224,7 @@ impl Delivery<'_> {
                 Ok(pick) => return Next::Try(pick),
                 Err(_) if self.waiting == Waiting::IfAllAreFull && !self.full.is_empty() => {
                     self.waiting = Waiting::Here;
-                    let full = std::mem::take(&mut self.full);
+                    let full = &self.full;
                     self.tried.retain(|id| !full.contains(id));
                 }
                 Err(none) => return Next::GiveUp(Some(none)),
@@ -284,12 +284,17 @@ impl Delivery<'_> {
 
     /// A member did not answer.
     async fn failed(&mut self, error: client::Error, mut pick: Pick, at_hand: bool) -> Attempted {
-        pick.failed(&error).await;
-        self.note(&pick, Failure::Exchange(error.kind()));
         let no_place = matches!(
             error.kind(),
             ErrorKind::AcquireTimeout | ErrorKind::QueueFull
         );
+        if no_place && self.full.contains(&pick.id()) {
+            // That this request found no place there is counted already.
+            pick.answered(Outcome::Unknown);
+        } else {
+            pick.failed(&error).await;
+        }
+        self.note(&pick, Failure::Exchange(error.kind()));
         let stays = no_place && self.stays_at(&pick);
         if error.kind() == ErrorKind::AcquireTimeout {
             self.waiting = Waiting::NoMore;
