@@ -696,11 +696,15 @@ fn wrong_usage_is_exit_code_2_and_says_what_to_do() {
             b"hello\n",
             "line 1: 'h' is no hex digit; if this is no hex text, --format",
         ),
-        (&["--format", "pcap", "-"], b"123", "is no pcap file"),
+        (
+            &["--format", "pcap", "-"],
+            b"123",
+            "is no capture: it is shorter than the four bytes that one begins with",
+        ),
         (
             &["--format", "pcapng", "-"],
             b"123456789012",
-            "is no capture",
+            "is no pcap file: shorter than its header",
         ),
         (&[], b"", "Usage: decode"),
         (&["--port", "x", "-"], b"", "--port"),

@@ -41,21 +41,21 @@ pub(crate) fn of(request: &ForwardRequest, body: &[u8]) -> Value {
         "protocol": hex(request.protocol()),
         "scheme": if request.is_ssl() { "https" } else { "http" },
         "secure": request.is_ssl(),
-        "remoteAddr": nullable(request.remote_addr()),
+        "remoteAddr": nullable(request.line().remote_addr),
         "remotePort": remote_port(request),
-        "localAddr": nullable(request.req_attribute(b"AJP_LOCAL_ADDR")),
+        "localAddr": nullable(named(request, b"AJP_LOCAL_ADDR")),
         "serverName": nullable(server_name),
         "serverPort": server_port,
-        "remoteUser": nullable(request.attribute(AttributeCode::RemoteUser)),
-        "authType": nullable(request.attribute(AttributeCode::AuthType)),
+        "remoteUser": nullable(coded(request, AttributeCode::RemoteUser)),
+        "authType": nullable(coded(request, AttributeCode::AuthType)),
         "contentLength": match request.framing() {
             BodyFraming::Length(length) => i64::try_from(length).unwrap(),
             BodyFraming::Chunked | BodyFraming::Absent => -1,
         },
         "contentType": nullable(header(b"content-type")),
         "apiHeaders": grouped(request),
-        "remoteHost": nullable(request.remote_host()),
-        "localName": nullable(request.server_name()),
+        "remoteHost": nullable(request.line().remote_host),
+        "localName": nullable(request.line().server_name),
         "localPort": request.server_port(),
         "headers": request
             .headers()
@@ -74,7 +74,7 @@ fn server<'a>(request: &'a ForwardRequest, host: Option<&'a [u8]>) -> (Option<&'
     match host {
         // Without any name the default host of the engine.
         None => (
-            request.server_name().or(Some(b"localhost")),
+            request.line().server_name.or(Some(b"localhost")),
             request.server_port().into(),
         ),
         Some(b"") => (Some(b""), request.server_port().into()),
@@ -90,6 +90,23 @@ fn server<'a>(request: &'a ForwardRequest, host: Option<&'a [u8]>) -> (Option<&'
             }
         }
     }
+}
+
+/// An attribute as it was sent: what is present and empty is absent to the library, and an empty
+/// text to Tomcat.
+fn coded(request: &ForwardRequest, wanted: AttributeCode) -> Option<&[u8]> {
+    request.attributes().find_map(|attribute| match attribute {
+        Attribute::Coded { code, value } if code == wanted => value,
+        _ => None,
+    })
+}
+
+/// The same for a named one.
+fn named<'a>(request: &'a ForwardRequest, wanted: &[u8]) -> Option<&'a [u8]> {
+    request.attributes().find_map(|attribute| match attribute {
+        Attribute::Named { name, value } if name == wanted => value,
+        _ => None,
+    })
 }
 
 fn remote_port(request: &ForwardRequest) -> i64 {

@@ -113,9 +113,9 @@ fn forward_request(request: &ForwardRequest, all: &mut Vec<Field>) {
     all.push(field);
     all.push(string("ver", Some(request.protocol())));
     all.push(string("uri", Some(request.req_uri())));
-    all.push(string("raddr", request.remote_addr()));
-    all.push(string("rhost", request.remote_host()));
-    all.push(string("srv", request.server_name()));
+    all.push(string("raddr", request.line().remote_addr));
+    all.push(string("rhost", request.line().remote_host));
+    all.push(string("srv", request.line().server_name));
     all.push(number("port", request.server_port()));
     all.push(byte("sslp", u8::from(request.is_ssl())));
     headers(request.headers(), all);

@@ -105,9 +105,14 @@ impl Capture {
     /// When it is neither.
     pub fn new(mut reader: impl Read + 'static) -> Result<Self, CaptureError> {
         let mut first = [0; 4];
-        reader
-            .read_exact(&mut first)
-            .map_err(|error| CaptureError(format!("is no capture: {error}")))?;
+        reader.read_exact(&mut first).map_err(|error| {
+            let why = if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                "it is shorter than the four bytes that one begins with".to_owned()
+            } else {
+                error.to_string()
+            };
+            CaptureError(format!("is no capture: {why}"))
+        })?;
         let is_ng = first == [0x0a, 0x0d, 0x0d, 0x0a];
         let frames = pcap::frames(std::io::Cursor::new(first).chain(reader), is_ng);
         frames.map(Self::of).map_err(CaptureError)
