@@ -244,7 +244,14 @@ impl Body for Buffered {
                 let bytes = self.first.iter().map(|(data, _)| data.len() as u64).sum();
                 SizeHint::with_exact(bytes)
             }
-            Rest::Running { .. } => self.length,
+            Rest::Running { .. } => {
+                let mut rest = SizeHint::new();
+                rest.set_lower(self.length.lower());
+                if let Some(upper) = self.length.upper() {
+                    rest.set_upper(upper);
+                }
+                rest
+            }
         }
     }
 }
