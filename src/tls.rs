@@ -172,7 +172,7 @@ pub fn client_config(
 ///
 /// It accepts raw connections of `L`; each handshake runs in its connection's own task, within
 /// [`ServerTimeouts::with_handshake`](crate::server::ServerTimeouts::with_handshake). One that
-/// fails is an [`Error::Handshake`](crate::server::Error::Handshake) of that connection.
+/// fails is a [`ServerError::Handshake`](crate::server::ServerError::Handshake) of that connection.
 #[cfg(feature = "server")]
 pub struct TlsListener<L> {
     listener: L,

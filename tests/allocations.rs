@@ -17,8 +17,8 @@ use ajp::client::RequestFacts;
 use ajp::dump::{Content, Dump};
 use ajp::mapping::{write_forward_request, write_send_headers};
 use ajp::wire::{
-    Attribute, BodyFraming, CPING, DecodeOptions, Direction, ForwardRequest, PacketSize,
-    RequestBody, SendHeaders, ToContainer, ToWebServer, split_packet,
+    Attribute, BodyFraming, BodyPacket, CPING, DecodeOptions, Direction, ForwardRequest,
+    PacketSize, SendHeaders, ToContainer, ToWebServer, split_packet,
 };
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
@@ -104,7 +104,7 @@ fn decoding_and_reading_a_packet_allocates_nothing() {
         let mut inside = true;
         let counted = measure(|| match (direction, is_body) {
             (_, true) => {
-                if let RequestBody::Data(data) = RequestBody::parse(&payload).unwrap() {
+                if let BodyPacket::Data(data) = BodyPacket::parse(&payload).unwrap() {
                     inside = within(&data, &payload);
                     bodies += 1;
                 }
@@ -149,7 +149,7 @@ fn an_error_allocates_nothing() {
             let payload = packet.slice(4..cut);
             let counted = measure(|| {
                 let result = match (direction, is_body) {
-                    (_, true) => RequestBody::parse(&payload).map(drop),
+                    (_, true) => BodyPacket::parse(&payload).map(drop),
                     (Direction::ToContainer, false) => {
                         ToContainer::parse(payload.clone(), &DecodeOptions::default()).map(drop)
                     }

@@ -16,7 +16,7 @@
 #![cfg(feature = "balancer")]
 
 use ajp::balancer::{
-    Choice, Cluster, ClusterConfig, Member, MemberId, Method, Outcome, Outlier, RequestInfo,
+    Choice, Cluster, ClusterConfig, Member, MemberId, Method, Outlier, RequestInfo, RequestOutcome,
     Sticky, Weight,
 };
 use std::cmp::Reverse;
@@ -236,7 +236,7 @@ impl Farm {
                     tried.push(choice.member());
                     self.row.refused_attempts += 1;
                     self.cluster
-                        .answered(&choice, Outcome::Unreachable("refused"), at);
+                        .answered(&choice, RequestOutcome::Unreachable("refused"), at);
                     self.cluster.ended(&choice);
                     continue;
                 }
@@ -302,7 +302,7 @@ impl Farm {
             self.row.bytes[member] += job.bytes;
             let at = self.at(end);
             self.cluster
-                .answered(&job.choice, Outcome::Answered { status }, at);
+                .answered(&job.choice, RequestOutcome::Answered { status }, at);
             self.cluster.ended(&job.choice);
             self.row.latencies.push((end - job.arrived) as u32);
             match self.servers[member].waiting.pop_front() {

@@ -18,7 +18,7 @@
 mod packets;
 
 use ajp::proto::Progress::{self, RequestSent, Responding};
-use ajp::wire::{Attribute, Direction, ForwardRequest, PacketSize, RequestBody, SendHeaders};
+use ajp::wire::{Attribute, BodyPacket, Direction, ForwardRequest, PacketSize, SendHeaders};
 use bytes::{Buf, Bytes};
 use packets::observer::{Observer, Packet};
 use packets::rewrite::{self, Reason};
@@ -175,7 +175,7 @@ fn facts(packets: &[(Direction, Bytes, Packet)]) -> Value {
         match packet {
             Packet::Request(request) => requests.push(request_facts(request)),
             Packet::Head(head) => responses.push(head_facts(head)),
-            Packet::Body(RequestBody::Data(data)) => body_sent[0] += data.len(),
+            Packet::Body(BodyPacket::Data(data)) => body_sent[0] += data.len(),
             Packet::Chunk(data) => body_sent[1] += data.len(),
             Packet::End { reuse: flag } => reuse.push(u8::from(*flag)),
             _ => {}

@@ -14,9 +14,9 @@ mod packets;
 
 use ajp::dump::{Content, Dump, Note, Record, guess_direction};
 use ajp::wire::{
-    Attribute, AttributeCode as Code, CPING, CPONG, Direction, END_OF_BODY, END_RESPONSE_REUSE,
-    FLUSH, Field, ForwardRequest, ForwardRequestWriter, PacketSize, RequestBody, RequestLine,
-    SendHeadersWriter, ToContainer, ToWebServer, get_body_chunk, write_body_chunk,
+    Attribute, AttributeCode as Code, BodyPacket, CPING, CPONG, Direction, END_OF_BODY,
+    END_RESPONSE_REUSE, FLUSH, Field, ForwardRequest, ForwardRequestWriter, PacketSize,
+    RequestLine, SendHeadersWriter, ToContainer, ToWebServer, get_body_chunk, write_body_chunk,
     write_request_body,
 };
 use bytes::{Bytes, BytesMut};
@@ -314,7 +314,7 @@ fn a_body_that_looks_like_a_request_is_a_body() {
     let padding = vec![b'p'; 4 + 2 + 0x0204 - short];
     let both = request(&[(b"x", &padding)]);
     let payload = Bytes::copy_from_slice(&both[4..]);
-    assert!(ForwardRequest::parse(payload.clone()).is_ok() && RequestBody::parse(&payload).is_ok());
+    assert!(ForwardRequest::parse(payload.clone()).is_ok() && BodyPacket::parse(&payload).is_ok());
 
     let due = request(&[(b"Content-Length", b"516")]);
     let records = whole(&vec![(Up, due), (Up, both.clone()), (Up, both)]);

@@ -12,9 +12,9 @@
 
 use ajp::proto::{BodyEvent, ClientEvent, ClientExchange, Finish, ServerExchange};
 use ajp::wire::{
-    Attribute, AttributeCode, BodyFraming, CHUNK_TERMINATOR, DecodeOptions, Direction,
+    Attribute, AttributeCode, BodyFraming, BodyPacket, CHUNK_TERMINATOR, DecodeOptions, Direction,
     END_RESPONSE_CLOSE, END_RESPONSE_REUSE, FLUSH, ForwardRequest, ForwardRequestWriter,
-    PacketSize, RequestBody, RequestLine, SendHeaders, SendHeadersWriter, ToContainer, ToWebServer,
+    PacketSize, RequestLine, SendHeaders, SendHeadersWriter, ToContainer, ToWebServer,
     split_packet, write_body_chunk, write_request_body,
 };
 use bytes::{Bytes, BytesMut};
@@ -187,7 +187,7 @@ proptest! {
                 let _ = format!("{request:?}");
             }
             let _ = ToWebServer::parse(payload.clone());
-            if let Ok(RequestBody::Data(data)) = RequestBody::parse(&payload) {
+            if let Ok(BodyPacket::Data(data)) = BodyPacket::parse(&payload) {
                 prop_assert!(!data.is_empty() && data.len() + 2 <= payload.len());
             }
         }

@@ -17,9 +17,9 @@ mod packets;
 
 use ajp::proto::{ClientEvent, ClientExchange, Finish, Idle, IdleEvent, ServerExchange};
 use ajp::wire::{
-    Attribute, BodyFraming, DecodeError, DecodeOptions, Direction, Field, ForwardRequest, Headers,
-    PacketSize, RequestBody, SendHeaders, ToContainer, ToWebServer, get_body_chunk, method_name,
-    split_packet,
+    Attribute, BodyFraming, BodyPacket, DecodeError, DecodeOptions, Direction, Field,
+    ForwardRequest, Headers, PacketSize, SendHeaders, ToContainer, ToWebServer, get_body_chunk,
+    method_name, split_packet,
 };
 use bytes::{Bytes, BytesMut};
 use packets::observer::{Observer, Packet};
@@ -202,9 +202,9 @@ fn kind(packet: &Packet, payload: &[u8]) -> &'static str {
     match packet {
         Packet::CPing => "cping",
         Packet::Request(_) => "forward_request",
-        Packet::Body(RequestBody::Data(_)) => "body",
-        Packet::Body(RequestBody::End) if payload.is_empty() => "end_of_body_b",
-        Packet::Body(RequestBody::End) => "end_of_body_a",
+        Packet::Body(BodyPacket::Data(_)) => "body",
+        Packet::Body(BodyPacket::End) if payload.is_empty() => "end_of_body_b",
+        Packet::Body(BodyPacket::End) => "end_of_body_a",
         Packet::CPong => "cpong",
         Packet::Head(_) => "send_headers",
         Packet::Chunk(_) => "send_body_chunk",
@@ -219,8 +219,8 @@ fn facts(packet: &Packet, payload: &Bytes) -> Value {
         Packet::CPing | Packet::CPong => json!({}),
         Packet::Request(request) => request_facts(request),
         Packet::Head(head) => head_facts(head),
-        Packet::Body(RequestBody::Data(data)) => data_facts(data),
-        Packet::Body(RequestBody::End) => data_facts(&[]),
+        Packet::Body(BodyPacket::Data(data)) => data_facts(data),
+        Packet::Body(BodyPacket::End) => data_facts(&[]),
         Packet::Chunk(data) => {
             let mut facts = data_facts(data);
             facts["terminator"] = json!(payload.len() == data.len() + 4 && payload.ends_with(&[0]));
@@ -335,7 +335,7 @@ fn shortened_payloads_of_positive_vectors_are_errors() {
                 let result = match expected["what"].as_str().unwrap() {
                     "body" | "end_of_body_a" if n == 0 => continue,
                     "send_body_chunk" if n + 1 == payload.len() => continue,
-                    "body" | "end_of_body_a" => RequestBody::parse(&cut).map(drop),
+                    "body" | "end_of_body_a" => BodyPacket::parse(&cut).map(drop),
                     _ if expected["from"] == "container" => ToWebServer::parse(cut).map(drop),
                     _ => ToContainer::parse(cut, &DecodeOptions::default()).map(drop),
                 };

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use ajp::wire::{Direction, ForwardRequest, PacketSize, RequestBody, ToContainer};
+use ajp::wire::{BodyPacket, Direction, ForwardRequest, PacketSize, ToContainer};
 use ajp_fuzz::decoded::{check_request, check_rewritten_request, request_facts, write_request};
 use ajp_fuzz::input::Input;
 use ajp_fuzz::packets::{check_error, framed, lies_in, packet_size, split};
@@ -94,12 +94,12 @@ fn check_message(
 }
 
 fn check_body(payload: &Bytes) {
-    match (RequestBody::parse(payload), shadow::body(payload)) {
-        (Ok(RequestBody::Data(data)), Some(shadow::Body::Data(expected))) => {
+    match (BodyPacket::parse(payload), shadow::body(payload)) {
+        (Ok(BodyPacket::Data(data)), Some(shadow::Body::Data(expected))) => {
             assert_eq!(data, expected);
             assert!(!data.is_empty() && lies_in(&data, payload));
         }
-        (Ok(RequestBody::End), Some(shadow::Body::End)) => {}
+        (Ok(BodyPacket::End), Some(shadow::Body::End)) => {}
         (Err(error), None) => check_error(&error, payload.len()),
         (decoded, expected) => panic!("{decoded:?} instead of {expected:?}"),
     }

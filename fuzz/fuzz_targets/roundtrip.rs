@@ -5,8 +5,8 @@
 #![no_main]
 
 use ajp::wire::{
-    Attribute, AttributeCode, DecodeOptions, Direction, EncodeError, Field, ForwardRequest,
-    ForwardRequestWriter, PacketSize, RequestBody, RequestLine, SendHeaders, SendHeadersWriter,
+    Attribute, AttributeCode, BodyPacket, DecodeOptions, Direction, EncodeError, Field,
+    ForwardRequest, ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, SendHeadersWriter,
     ToWebServer, write_body_chunk, write_request_body,
 };
 use ajp_fuzz::decoded::{
@@ -480,8 +480,8 @@ fn round_trip_body(len: u32, near: bool, size: PacketSize) {
     assert_eq!(packet.len(), data.len() + 6);
     let payload = only_packet(&mut packet, Direction::ToContainer, size);
     assert_eq!(
-        RequestBody::parse(&payload),
-        Ok(RequestBody::Data(data.into()))
+        BodyPacket::parse(&payload),
+        Ok(BodyPacket::Data(data.into()))
     );
 }
 

@@ -27,7 +27,7 @@ pub(super) const MOST_QUESTIONS: usize = 3;
 /// [seed](ClusterConfig::with_seed) and it chooses the same members.
 ///
 /// ```
-/// use ajp::balancer::{Cluster, ClusterConfig, Member, Outcome, RequestInfo};
+/// use ajp::balancer::{Cluster, ClusterConfig, Member, RequestOutcome, RequestInfo};
 /// use std::time::Instant;
 ///
 /// let mut cluster = Cluster::new(ClusterConfig::default());
@@ -38,7 +38,7 @@ pub(super) const MOST_QUESTIONS: usize = 3;
 /// for _ in 0..6 {
 ///     let choice = cluster.pick(&RequestInfo::new(), now)?;
 ///     served.push(choice.member());
-///     cluster.answered(&choice, Outcome::Answered { status: 200 }, now);
+///     cluster.answered(&choice, RequestOutcome::Answered { status: 200 }, now);
 ///     cluster.ended(&choice);
 /// }
 /// assert_eq!(served, [b, a, b, b, a, b]);

@@ -12,7 +12,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A member on its way out: see [`Balancer::drain`].
 #[derive(Debug, Clone)]
 #[must_use = "the member drains, but nobody waits until it is empty"]
-pub struct Drain {
+pub struct MemberDrain {
     balancer: Balancer,
     id: MemberId,
     session_timeout: Duration,
@@ -56,13 +56,13 @@ impl Balancer {
     ///
     /// # Errors
     /// [`InvalidMember`] when there is no member of this name.
-    pub fn drain(&self, name: &str) -> Result<Drain, InvalidMember> {
+    pub fn drain(&self, name: &str) -> Result<MemberDrain, InvalidMember> {
         let id = self.with(|state, _| state.cluster.named(name))?;
         self.update(name, |member| {
             let flags = member.current_flags().with(Flags::DRAINING);
             member.with_flags(flags)
         })?;
-        Ok(Drain {
+        Ok(MemberDrain {
             balancer: self.clone(),
             id,
             session_timeout: Duration::from_secs(30 * 60),
@@ -71,7 +71,7 @@ impl Balancer {
     }
 }
 
-impl Drain {
+impl MemberDrain {
     /// A session counts as over when no request of it came for so long: AJP does not tell how
     /// many sessions a container has, so this is its `session-timeout`. Default 30 min, as
     /// Tomcat's. Zero: only running requests are waited for.

@@ -2,7 +2,7 @@
 
 use super::budget::RetryBudget;
 use super::fault::Fault;
-use crate::client::Error;
+use crate::client::ClientError;
 use crate::mapping::repeat::{self, Repeat};
 use crate::proto::Progress;
 use std::time::Duration;
@@ -128,7 +128,12 @@ impl Failover {
 
     /// Whether a failed request may be sent to another member. [`Repeat::Harmless`] has to be
     /// paid from the budget.
-    pub(crate) fn repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> Repeat {
+    pub(crate) fn repeat(
+        &self,
+        error: &ClientError,
+        idempotent: bool,
+        body_at_hand: bool,
+    ) -> Repeat {
         let sent_body = error.progress() == Progress::BodySent;
         let whole_body = body_at_hand && (self.repeat_sent_bodies || !sent_body);
         match repeat::after_error(error, idempotent, whole_body) {
@@ -147,8 +152,8 @@ mod tests {
     use crate::client::ErrorKind;
     use std::sync::Arc;
 
-    fn error(kind: ErrorKind, progress: Progress) -> Error {
-        Error::bare(kind).at(progress, &Arc::from("peer"))
+    fn error(kind: ErrorKind, progress: Progress) -> ClientError {
+        ClientError::bare(kind).at(progress, &Arc::from("peer"))
     }
 
     #[test]

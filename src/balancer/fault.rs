@@ -1,6 +1,6 @@
 //! What an error of the client says of the member that it happened at.
 
-use crate::client::{Blame, Error, ErrorKind};
+use crate::client::{Blame, ClientError, ErrorKind};
 use crate::proto::Progress;
 
 /// What an error says of the member (protocol chapters
@@ -26,7 +26,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &ClientError) -> Self {
         match (error.blame(), error.kind()) {
             (
                 Blame::WebServer,
@@ -81,7 +81,7 @@ mod tests {
                 Fault::NotTheMembers,
             ),
         ] {
-            let error = Error::bare(kind).at(progress, &Arc::from("peer"));
+            let error = ClientError::bare(kind).at(progress, &Arc::from("peer"));
             assert_eq!(Fault::of(&error), fault, "{kind:?}");
         }
     }

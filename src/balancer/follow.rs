@@ -58,14 +58,14 @@ impl Default for Leaving {
 }
 
 impl Leaving {
-    /// As [`Drain::with_session_timeout`](super::Drain::with_session_timeout).
+    /// As [`MemberDrain::with_session_timeout`](super::MemberDrain::with_session_timeout).
     #[must_use]
     pub fn with_session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
         self
     }
 
-    /// As [`Drain::with_at_most`](super::Drain::with_at_most).
+    /// As [`MemberDrain::with_at_most`](super::MemberDrain::with_at_most).
     #[must_use]
     pub fn with_at_most(mut self, time: Duration) -> Self {
         self.at_most = time;

@@ -12,7 +12,7 @@ use super::request::RequestInfo;
 use super::shared::{Backend, Rules, Shared, State};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
-use crate::client::{Error, Pool};
+use crate::client::{ClientError, Pool};
 use crate::mapping::repeat::Repeat;
 use std::fmt;
 use std::sync::Arc;
@@ -309,7 +309,7 @@ impl Balancer {
     /// Whether a request that failed with `error` may be sent to another member, by the
     /// rules of [`Failover`]. Takes it from the budget.
     #[must_use]
-    pub fn may_repeat(&self, error: &Error, idempotent: bool, body_at_hand: bool) -> bool {
+    pub fn may_repeat(&self, error: &ClientError, idempotent: bool, body_at_hand: bool) -> bool {
         self.with(
             |state, now| match state.rules.failover.repeat(error, idempotent, body_at_hand) {
                 Repeat::No => false,

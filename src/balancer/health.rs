@@ -116,8 +116,8 @@ pub enum CheckError {
     Unknown(String),
 }
 
-impl From<crate::client::Error> for CheckError {
-    fn from(error: crate::client::Error) -> Self {
+impl From<crate::client::ClientError> for CheckError {
+    fn from(error: crate::client::ClientError) -> Self {
         let text = error.kind().to_string();
         match (error.blame(), error.kind()) {
             (Blame::WebServer, _) => Self::Unknown(text),

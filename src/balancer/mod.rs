@@ -60,7 +60,7 @@ pub use budget::RetryBudget;
 pub use cluster::Cluster;
 pub use config::ClusterConfig;
 pub use cookie::InvalidSticky;
-pub use drain::{Drain, Drained};
+pub use drain::{Drained, MemberDrain};
 pub use events::{MemberChange, MemberEvent, MemberEvents};
 pub use failover::{Failover, OnStatus};
 pub use flags::{Flags, InvalidFlags};
@@ -72,7 +72,7 @@ pub use member::{InvalidMember, Member, MemberId};
 pub use method::{Candidate, Choose, HashBy, InvalidMethod, Method};
 pub use outlier::Outlier;
 pub use pick::Pick;
-pub use request::{Affinity, CheckOutcome, Choice, Outcome, RequestInfo};
+pub use request::{Affinity, CheckOutcome, Choice, RequestInfo, RequestOutcome};
 pub use route_cookie::{RouteCookie, SameSite};
 pub use snapshot::{BalancerSnapshot, MemberSnapshot, MemberState, PoolSnapshot};
 pub use sticky::{Session, Sticky};
@@ -83,5 +83,5 @@ pub use weight::{InvalidWeight, Weight};
 pub use crate::client::Idempotent;
 #[doc(inline)]
 pub use crate::mapping::balancer::{
-    Attempt, Error, Failure, HttpCheck, ResponseBody, SendOptions, Served,
+    Attempt, BalancedBody, BalancerError, Failure, HttpCheck, SendOptions, Served,
 };

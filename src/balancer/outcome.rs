@@ -5,7 +5,7 @@ use super::circuit::Phase;
 use super::cluster::Cluster;
 use super::events::MemberChange;
 use super::member::MemberId;
-use super::request::{Affinity, CheckOutcome, Choice, Outcome};
+use super::request::{Affinity, CheckOutcome, Choice, RequestOutcome};
 use super::slot::{Checks, Slot, Verdict};
 use std::time::{Duration, Instant};
 
@@ -34,13 +34,16 @@ struct Finding {
 
 impl Cluster {
     /// A choice has an outcome.
-    pub fn answered(&mut self, choice: &Choice, outcome: Outcome<'_>, now: Instant) {
+    pub fn answered(&mut self, choice: &Choice, outcome: RequestOutcome<'_>, now: Instant) {
         let outlier = self.config.outlier.as_ref();
         let max_timeouts = self.config.max_timeouts;
         let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
-        let answered = matches!(outcome, Outcome::Answered { .. } | Outcome::Unfit { .. });
+        let answered = matches!(
+            outcome,
+            RequestOutcome::Answered { .. } | RequestOutcome::Unfit { .. }
+        );
         if answered && choice.affinity == Affinity::Moved {
             self.totals.moved_session();
         }
@@ -98,13 +101,13 @@ impl Cluster {
 
     /// A response that had begun broke off, and the member is to blame: either it closed the
     /// connection, or it sent nothing more in time.
-    pub fn broke_off(&mut self, choice: &Choice, outcome: Outcome<'_>, now: Instant) {
+    pub fn broke_off(&mut self, choice: &Choice, outcome: RequestOutcome<'_>, now: Instant) {
         let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
         let (counter, error) = match outcome {
-            Outcome::TimedOut(error) => (&mut slot.counters.timed_out, error),
-            Outcome::Broken(error) => (&mut slot.counters.failed, error),
+            RequestOutcome::TimedOut(error) => (&mut slot.counters.timed_out, error),
+            RequestOutcome::Broken(error) => (&mut slot.counters.failed, error),
             _ => return,
         };
         *counter = counter.wrapping_add(1);
@@ -363,7 +366,7 @@ impl Slot {
     fn learn(
         &mut self,
         choice: &Choice,
-        outcome: Outcome<'_>,
+        outcome: RequestOutcome<'_>,
         max_timeouts: Option<u32>,
         is_bad: impl Fn(u16) -> bool,
         now: Instant,
@@ -371,14 +374,14 @@ impl Slot {
         let trial = self.circuit.is_trial(choice.serial);
         let took = now.saturating_duration_since(choice.started);
         match outcome {
-            Outcome::Answered { status } => {
+            RequestOutcome::Answered { status } => {
                 self.count_answer(status, took, now);
                 Finding {
                     failure: None,
                     bad: Some(is_bad(status)),
                 }
             }
-            Outcome::Unfit { status } => {
+            RequestOutcome::Unfit { status } => {
                 self.count_answer(status, took, now);
                 let error = format!("it answered {status}");
                 self.last_error = Some((error.clone(), now));
@@ -391,7 +394,7 @@ impl Slot {
                     bad: Some(is_bad(status)),
                 }
             }
-            Outcome::TimedOut(error) => {
+            RequestOutcome::TimedOut(error) => {
                 self.count_timeout(error, took, now);
                 self.timeouts = self.timeouts.saturating_add(1);
                 let too_many = max_timeouts.is_some_and(|most| self.timeouts >= most);
@@ -404,7 +407,7 @@ impl Slot {
                     bad: Some(true),
                 }
             }
-            Outcome::Late(error) => {
+            RequestOutcome::Late(error) => {
                 self.count_timeout(error, took, now);
                 let does_nothing = self.signs_of_life() == choice.signs_of_life;
                 Finding {
@@ -417,14 +420,14 @@ impl Slot {
                     bad: does_nothing.then_some(true),
                 }
             }
-            Outcome::Broken(error) => {
+            RequestOutcome::Broken(error) => {
                 self.count_failure(error, now);
                 Finding {
                     failure: None,
                     bad: Some(true),
                 }
             }
-            Outcome::Unreachable(error) => {
+            RequestOutcome::Unreachable(error) => {
                 self.count_failure(error, now);
                 Finding {
                     failure: Some(Failure {
@@ -435,14 +438,14 @@ impl Slot {
                     bad: Some(true),
                 }
             }
-            Outcome::Full => {
+            RequestOutcome::Full => {
                 self.counters.full = self.counters.full.wrapping_add(1);
                 Finding {
                     failure: None,
                     bad: None,
                 }
             }
-            Outcome::Unknown => Finding {
+            RequestOutcome::Unknown => Finding {
                 failure: None,
                 bad: None,
             },

@@ -3,9 +3,9 @@
 use super::failover::Failover;
 use super::fault::Fault;
 use super::member::{Member, MemberId};
-use super::request::{Affinity, Choice, Outcome};
+use super::request::{Affinity, Choice, RequestOutcome};
 use super::shared::{Backend, Chosen, Shared};
-use crate::client::{Blame, CPingMode, Error, ErrorKind, Pool, RequestTimeouts};
+use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use std::sync::Arc;
 /// outcome was told says nothing of the member.
 ///
 /// ```no_run
-/// # use ajp::balancer::{Balancer, Outcome, RequestInfo};
-/// # use ajp::client::Error;
-/// # async fn exchange(pool: &ajp::client::Pool) -> Result<u16, Error> { Ok(200) }
+/// # use ajp::balancer::{Balancer, RequestOutcome, RequestInfo};
+/// # use ajp::client::ClientError;
+/// # async fn exchange(pool: &ajp::client::Pool) -> Result<u16, ClientError> { Ok(200) }
 /// # async fn example(balancer: Balancer) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut tried = Vec::new();
 /// let status = loop {
@@ -26,7 +26,7 @@ use std::sync::Arc;
 ///     }
 ///     match exchange(pick.pool()).await {
 ///         Ok(status) => {
-///             pick.answered(Outcome::Answered { status });
+///             pick.answered(RequestOutcome::Answered { status });
 ///             break status;
 ///         }
 ///         Err(error) => {
@@ -133,7 +133,7 @@ impl Pick {
         // Rare, and a large future.
         match Box::pin(self.probe()).await {
             Probe::Unreachable | Probe::Late => {
-                self.answered(Outcome::Unreachable("it cannot be reached"));
+                self.answered(RequestOutcome::Unreachable("it cannot be reached"));
                 false
             }
             Probe::Answered => {
@@ -147,7 +147,7 @@ impl Pick {
     }
 
     /// Tells what became of the request. Only the first call counts.
-    pub fn answered(&mut self, outcome: Outcome<'_>) {
+    pub fn answered(&mut self, outcome: RequestOutcome<'_>) {
         if self.stage == Stage::Running {
             self.stage = Stage::Answered;
             let choice = &self.choice;
@@ -162,19 +162,19 @@ impl Pick {
     ///
     /// # Cancel safety
     /// Nothing is known of the member then.
-    pub async fn failed(&mut self, error: &Error) {
+    pub async fn failed(&mut self, error: &ClientError) {
         let text = describe(error);
         let outcome = match Fault::of(error) {
-            Fault::NotTheMembers => Outcome::Unknown,
-            Fault::NoPlace => Outcome::Full,
-            Fault::Unreachable => Outcome::Unreachable(&text),
-            Fault::Late => Outcome::Late(&text),
-            Fault::Slow => Outcome::TimedOut(&text),
-            Fault::BrokeOff => Outcome::Broken(&text),
+            Fault::NotTheMembers => RequestOutcome::Unknown,
+            Fault::NoPlace => RequestOutcome::Full,
+            Fault::Unreachable => RequestOutcome::Unreachable(&text),
+            Fault::Late => RequestOutcome::Late(&text),
+            Fault::Slow => RequestOutcome::TimedOut(&text),
+            Fault::BrokeOff => RequestOutcome::Broken(&text),
             Fault::ClosedUnanswered => match Box::pin(self.probe()).await {
-                Probe::Unreachable => Outcome::Unreachable(&text),
-                Probe::Late => Outcome::Late(&text),
-                Probe::Answered | Probe::NotAsked => Outcome::Broken(&text),
+                Probe::Unreachable => RequestOutcome::Unreachable(&text),
+                Probe::Late => RequestOutcome::Late(&text),
+                Probe::Answered | Probe::NotAsked => RequestOutcome::Broken(&text),
             },
         };
         self.answered(outcome);
@@ -182,12 +182,12 @@ impl Pick {
 
     /// Tells that a response broke off that had begun. Whoever is to blame is asked as before
     /// the head: a client that went away says nothing of the member.
-    pub fn broke_off(&self, error: &Error) {
+    pub fn broke_off(&self, error: &ClientError) {
         let text = describe(error);
         let outcome = match Fault::of(error) {
             Fault::NotTheMembers | Fault::NoPlace => return,
-            Fault::Slow => Outcome::TimedOut(&text),
-            _ => Outcome::Broken(&text),
+            Fault::Slow => RequestOutcome::TimedOut(&text),
+            _ => RequestOutcome::Broken(&text),
         };
         let choice = &self.choice;
         self.shared
@@ -211,7 +211,7 @@ impl Pick {
     /// Ends the request ahead of the drop.
     pub(crate) fn end(&mut self) {
         if self.stage == Stage::Running {
-            self.answered(Outcome::Unknown);
+            self.answered(RequestOutcome::Unknown);
         }
         if self.stage == Stage::Answered {
             self.stage = Stage::Ended;
@@ -256,7 +256,7 @@ impl Pick {
 }
 
 /// An error for operators.
-fn describe(error: &Error) -> String {
+fn describe(error: &ClientError) -> String {
     error.kind().to_string()
 }
 

@@ -206,7 +206,7 @@ impl Choice {
 /// What became of a request, as far as the member is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome<'a> {
+pub enum RequestOutcome<'a> {
     /// The head of a response came.
     Answered {
         /// Its HTTP status.

@@ -3,7 +3,7 @@
 
 use super::cause::CloseCause;
 use super::connection::Connection;
-use super::error::{Blame, Error, ErrorKind};
+use super::error::{Blame, ClientError, ErrorKind};
 use super::lease::Lease;
 use super::limits::{Limits, Step};
 use super::local_resources;
@@ -33,7 +33,7 @@ pub(super) async fn acquire(
     shared: &Arc<Shared>,
     limits: Limits,
     wanted: Wanted,
-) -> Result<Lease, Error> {
+) -> Result<Lease, ClientError> {
     let started = limits.started;
     let result = match Lease::new(shared, limits).ready_without_waiting(wanted) {
         Attempt::Ready(lease) => Ok(lease),
@@ -71,7 +71,7 @@ impl Lease {
     }
 
     /// The rest of the way, from wherever [`ready_without_waiting`](Self::ready_without_waiting) got.
-    async fn ready(mut self, wanted: Wanted) -> Result<Self, Error> {
+    async fn ready(mut self, wanted: Wanted) -> Result<Self, ClientError> {
         if self.limits.is_over(self.limits.started) {
             return Err(self.shared.error(ErrorKind::RequestTimeout));
         }
@@ -93,7 +93,7 @@ impl Lease {
         self.has_permit
     }
 
-    async fn wait_for_permit(&mut self) -> Result<(), Error> {
+    async fn wait_for_permit(&mut self) -> Result<(), ClientError> {
         let start = Instant::now();
         let shared = &self.shared;
         let turn = self.limits.step(
@@ -130,7 +130,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`ErrorKind::RequestTimeout`] when the whole request is over.
-    async fn reuse_idle(&mut self) -> Result<bool, Error> {
+    async fn reuse_idle(&mut self) -> Result<bool, ClientError> {
         let mut probes = None;
         loop {
             let now = Instant::now();
@@ -183,7 +183,7 @@ impl Lease {
     }
 
     /// Opens a new connection, within the cap of the pool.
-    pub(super) async fn open(&mut self) -> Result<(), Error> {
+    pub(super) async fn open(&mut self) -> Result<(), ClientError> {
         let shared = Arc::clone(&self.shared);
         let limits = &self.limits;
         let room = limits.step(Step::Permit, &shared.config.timeouts, shared.make_room());
@@ -198,12 +198,12 @@ impl Lease {
         let transport = match connected {
             Ok(Ok(transport)) => transport,
             Ok(Err(error)) if local_resources::is_cause_of(&error) => {
-                let error = Error::io(ErrorKind::LocalResources, error);
+                let error = ClientError::io(ErrorKind::LocalResources, error);
                 return Err(error.at(Progress::NotSent, &shared.peer));
             }
             Ok(Err(error)) => {
                 shared.idle.unreachable(Instant::now());
-                let error = Error::io(ErrorKind::Connect, error);
+                let error = ClientError::io(ErrorKind::Connect, error);
                 return Err(error.at(Progress::NotSent, &shared.peer));
             }
             Err(limit) => {
@@ -230,7 +230,11 @@ impl Lease {
 
     /// Asks the connection in hand with `CPing`, from `start` to `by`, or for as long as one
     /// may take.
-    pub(super) async fn ping(&mut self, start: Instant, by: Option<Instant>) -> Result<(), Error> {
+    pub(super) async fn ping(
+        &mut self,
+        start: Instant,
+        by: Option<Instant>,
+    ) -> Result<(), ClientError> {
         let cping = self.timeouts().cping;
         let Self {
             connection,
@@ -260,7 +264,7 @@ impl Lease {
 
     /// Opens a new connection instead of one that turned out to be stale. The permit was
     /// kept, so this waits for nobody.
-    pub(crate) async fn reopen(mut self) -> Result<Self, Error> {
+    pub(crate) async fn reopen(mut self) -> Result<Self, ClientError> {
         let shared = Arc::clone(&self.shared);
         self.limits.acquire_again(&shared.config.timeouts);
         let started = Instant::now();
@@ -289,8 +293,8 @@ impl Probes {
 fn record(
     shared: &Arc<Shared>,
     started: Instant,
-    result: Result<Lease, Error>,
-) -> Result<Lease, Error> {
+    result: Result<Lease, ClientError>,
+) -> Result<Lease, ClientError> {
     match &result {
         Ok(lease) => {
             if lease.reused {

@@ -1,6 +1,6 @@
 //! One connection in the web server, between exchanges.
 
-use super::error::{Error, ErrorKind};
+use super::error::{ClientError, ErrorKind};
 use super::parking::Parking;
 use super::transport::Transport;
 use super::watchdog::Watchdog;
@@ -125,34 +125,34 @@ impl Connection {
     }
 
     /// `CPing`, and nothing but `CPong` back.
-    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+    pub(super) async fn ping(&mut self) -> Result<(), ClientError> {
         self.io.queue(&CPING);
         self.sends(CPING.len());
         poll_fn(|cx| self.io.poll_flush(cx))
             .await
-            .map_err(|error| Error::io(ErrorKind::CPing, error))?;
+            .map_err(|error| ClientError::io(ErrorKind::CPing, error))?;
         let payload = poll_fn(|cx| self.poll_payload(cx)).await;
         match payload.map_err(|error| read_error(error, ErrorKind::CPing))? {
-            None => Err(Error::bare(ErrorKind::CPing)),
+            None => Err(ClientError::bare(ErrorKind::CPing)),
             Some(payload) => match ToWebServer::parse(payload) {
                 Ok(ToWebServer::CPong) if !self.io.has_unread() => Ok(()),
-                Ok(_) => Err(Error::bare(ErrorKind::CPing)),
-                Err(error) => Err(Error::new(ErrorKind::CPing, error)),
+                Ok(_) => Err(ClientError::bare(ErrorKind::CPing)),
+                Err(error) => Err(ClientError::new(ErrorKind::CPing, error)),
             },
         }
     }
 }
 
-pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> Error {
+pub(super) fn read_error(error: ReadError, kind: ErrorKind) -> ClientError {
     match error {
-        ReadError::Io(error) => Error::io(kind, error),
-        ReadError::Truncated => Error::new(kind, "the connection closed inside a packet"),
+        ReadError::Io(error) => ClientError::io(kind, error),
+        ReadError::Truncated => ClientError::new(kind, "the connection closed inside a packet"),
         ReadError::Frame(error) if matches!(error.rule(), Rule::TooLong { .. }) => {
-            Error::new(ErrorKind::Protocol, PacketTooLong(error))
+            ClientError::new(ErrorKind::Protocol, PacketTooLong(error))
         }
-        ReadError::Frame(error) => Error::new(ErrorKind::Protocol, error),
+        ReadError::Frame(error) => ClientError::new(ErrorKind::Protocol, error),
         ReadError::OtherProtocol(other) => {
-            Error::new(ErrorKind::Protocol, ProtocolError::OtherProtocol(other))
+            ClientError::new(ErrorKind::Protocol, ProtocolError::OtherProtocol(other))
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An exchange failed. `Display` prints this level only; the cause is in `source`.
-pub struct Error(Box<Inner>);
+pub struct ClientError(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
@@ -165,7 +165,7 @@ impl ErrorKind {
     }
 }
 
-impl Error {
+impl ClientError {
     pub(crate) fn new(kind: ErrorKind, source: impl Into<BoxError>) -> Self {
         Self::from_parts(kind, Some(source.into()))
     }
@@ -362,7 +362,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.peer {
             Some(peer) => write!(f, "{peer}: {}", self.0.kind),
@@ -371,9 +371,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Debug for Error {
+impl fmt::Debug for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
+        f.debug_struct("ClientError")
             .field("kind", &self.0.kind)
             .field("progress", &self.0.progress)
             .field("peer", &self.0.peer)
@@ -382,7 +382,7 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {
+impl StdError for ClientError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
     }

@@ -12,10 +12,10 @@ mod begin;
 mod drive;
 mod ending;
 
-use super::error::{Error, ErrorKind};
+use super::error::{ClientError, ErrorKind};
 use super::lease::Lease;
 use super::mismatch::Mismatch;
-use super::observer::Outcome;
+use super::observer::ExchangeOutcome;
 use super::parking::{Awaits, CallerLimits, Found, Parking};
 use super::span::ExchangeSpan;
 use super::waits::{Step, Waits};
@@ -98,7 +98,7 @@ enum Writing {
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy)]
 struct Ending {
-    outcome: Outcome,
+    outcome: ExchangeOutcome,
     /// Bytes received and sent for it.
     traffic: (u64, u64),
     /// What it tells of settings that differ on both sides.
@@ -257,7 +257,11 @@ impl Exchange {
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] when `len` is 0, exceeds [`credit`](Self::credit) or
     /// what `parts` hold.
-    pub fn send_body(&mut self, parts: &mut VecDeque<Bytes>, len: usize) -> Result<(), Error> {
+    pub fn send_body(
+        &mut self,
+        parts: &mut VecDeque<Bytes>,
+        len: usize,
+    ) -> Result<(), ClientError> {
         let was_parked = self.resume();
         let sent = self
             .queue_body(parts, len)
@@ -268,10 +272,10 @@ impl Exchange {
         sent
     }
 
-    fn queue_body(&mut self, parts: &mut VecDeque<Bytes>, len: usize) -> Result<(), Error> {
+    fn queue_body(&mut self, parts: &mut VecDeque<Bytes>, len: usize) -> Result<(), ClientError> {
         let available: usize = parts.iter().map(Bytes::len).sum();
         if len > available {
-            return Err(Error::new(
+            return Err(ClientError::new(
                 ErrorKind::InvalidRequest,
                 "fewer body bytes than announced",
             ));
@@ -279,7 +283,7 @@ impl Exchange {
         let Some(connection) = &mut self.lease.connection else {
             return Err(self.gone());
         };
-        let header = self.machine.send_data(len).map_err(Error::encode)?;
+        let header = self.machine.send_data(len).map_err(ClientError::encode)?;
         connection.sends(header.len().saturating_add(len));
         let io = &mut connection.io;
         io.queue(&header);
@@ -304,7 +308,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ErrorKind::BodyLength`] when Content-Length promised more bytes.
-    pub fn send_end_of_body(&mut self) -> Result<(), Error> {
+    pub fn send_end_of_body(&mut self) -> Result<(), ClientError> {
         let was_parked = self.resume();
         let sent = self.queue_end_of_body().map_err(|error| self.fail(error));
         if was_parked {
@@ -313,12 +317,12 @@ impl Exchange {
         sent
     }
 
-    fn queue_end_of_body(&mut self) -> Result<(), Error> {
+    fn queue_end_of_body(&mut self) -> Result<(), ClientError> {
         let Some(connection) = &mut self.lease.connection else {
             return Err(self.gone());
         };
         let packet = self.machine.send_end();
-        let packet = packet.map_err(|error| Error::new(ErrorKind::BodyLength, error))?;
+        let packet = packet.map_err(|error| ClientError::new(ErrorKind::BodyLength, error))?;
         connection.io.queue(&packet);
         self.waits.stop_if(Step::RequestBody);
         Ok(())
@@ -327,12 +331,12 @@ impl Exchange {
     /// The next event, having written what is queued.
     ///
     /// # Errors
-    /// [`Error`]; the connection is closed and the exchange over. Drop it to give up its
+    /// [`ClientError`]; the connection is closed and the exchange over. Drop it to give up its
     /// place in the pool too.
     ///
     /// # Cancel safety
     /// Safe: no packet is lost; call again.
-    pub async fn next_event(&mut self) -> Result<ClientEvent, Error> {
+    pub async fn next_event(&mut self) -> Result<ClientEvent, ClientError> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
@@ -340,7 +344,7 @@ impl Exchange {
     ///
     /// # Errors
     /// As [`next_event`](Self::next_event).
-    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, ClientError>> {
         self.resume();
         let polled = self.poll_in_hand(cx);
         match &polled {
@@ -356,7 +360,7 @@ impl Exchange {
     pub(crate) fn poll_in_hand(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ClientEvent, Error>> {
+    ) -> Poll<Result<ClientEvent, ClientError>> {
         if self.machine.is_ended() {
             return Poll::Ready(Ok(ClientEvent::End));
         }

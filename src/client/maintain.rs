@@ -1,7 +1,7 @@
 //! Keeping a pool in order between requests.
 
 use super::cause::CloseCause;
-use super::error::{Error, ErrorKind};
+use super::error::{ClientError, ErrorKind};
 use super::lease::Lease;
 use super::limits::Limits;
 use super::shared::Shared;
@@ -95,7 +95,7 @@ impl Shared {
 
     /// Opens connections until as many are idle as are to be kept ready, or no permit is free.
     /// Tells how many.
-    pub(super) async fn replenish(self: &Arc<Self>) -> Result<usize, Error> {
+    pub(super) async fn replenish(self: &Arc<Self>) -> Result<usize, ClientError> {
         let wanted = self.config.min_idle.min(self.config.max_idle);
         let mut opened = 0usize;
         while opened < wanted && self.idle.len() < wanted {

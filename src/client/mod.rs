@@ -13,7 +13,7 @@
 //! | how many connections, who waits | [`PoolConfig`] |
 //! | how long a step may take | [`Timeouts`]; for one request [`RequestTimeouts`] |
 //! | when a connection is probed | [`CPingMode`] |
-//! | what failed, may it be sent again | [`Error`], [`ErrorKind`], [`Retry`] |
+//! | what failed, may it be sent again | [`ClientError`], [`ErrorKind`], [`Retry`] |
 //! | what goes on | [`Pool::stats`], [`Observer`], a span per exchange with `tracing` |
 //!
 //! What may not live here: HTTP types (see [`crate::mapping`]), choosing between containers.
@@ -54,12 +54,12 @@ pub use address::{Address, InvalidAddress};
 pub use cause::CloseCause;
 pub use config::{InvalidPacketSize, PoolConfig};
 pub use cping::CPingMode;
-pub use error::{Blame, Error, ErrorKind, Retry};
+pub use error::{Blame, ClientError, ErrorKind, Retry};
 pub use exchange::Exchange;
 pub use idle_order::IdleOrder;
 pub use lease::Lease;
 pub use mismatch::Mismatch;
-pub use observer::{ConnectionReport, ExchangeReport, Observer, Outcome, PoolId};
+pub use observer::{ConnectionReport, ExchangeOutcome, ExchangeReport, Observer, PoolId};
 pub use phases::Phases;
 pub use pool::Pool;
 pub use stats::{PoolStats, TimeoutCounts};

@@ -160,7 +160,7 @@ pub struct ExchangeReport<'a> {
     /// The pool it went over.
     pub pool: &'a PoolId,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ExchangeOutcome,
     /// Status of the response, if it came.
     pub status: Option<u16>,
     /// How far it had got.
@@ -180,7 +180,7 @@ pub struct ExchangeReport<'a> {
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum ExchangeOutcome {
     /// With End Response.
     Completed,
     /// With an error.
@@ -189,7 +189,7 @@ pub enum Outcome {
     Dropped,
 }
 
-impl Outcome {
+impl ExchangeOutcome {
     /// A short name for metrics and logs: `completed`, `dropped`, or that of the error.
     #[must_use]
     pub fn label(self) -> &'static str {

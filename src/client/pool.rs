@@ -8,7 +8,7 @@ use super::cause::CloseCause;
 use super::config::PoolConfig;
 #[cfg(feature = "balancer")]
 use super::cping::CPingMode;
-use super::error::Error;
+use super::error::ClientError;
 #[cfg(doc)]
 use super::error::ErrorKind;
 use super::lease::Lease;
@@ -149,7 +149,7 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe: the turn in the queue and any connection in hand are given up.
-    pub async fn acquire(&self) -> Result<Lease, Error> {
+    pub async fn acquire(&self) -> Result<Lease, ClientError> {
         self.acquire_with(&RequestTimeouts::new()).await
     }
 
@@ -161,7 +161,7 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
-    pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
+    pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
         acquire(self.shared(), self.limits(timeouts), Wanted::Any).await
     }
 
@@ -173,7 +173,7 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
-    pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, Error> {
+    pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
         acquire(self.shared(), self.limits(timeouts), Wanted::New).await
     }
 
@@ -189,7 +189,7 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe: the connection is closed.
-    pub async fn ping(&self) -> Result<Duration, Error> {
+    pub async fn ping(&self) -> Result<Duration, ClientError> {
         let mut lease = self.acquire().await?;
         let start = Instant::now();
         if let Err(error) = lease.ping(start, None).await {
@@ -254,7 +254,7 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Safe: those that were opened stay.
-    pub async fn replenish(&self) -> Result<usize, Error> {
+    pub async fn replenish(&self) -> Result<usize, ClientError> {
         self.evict_expired();
         self.shared().replenish().await
     }

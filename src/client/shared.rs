@@ -3,7 +3,7 @@
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::connection::Connection;
-use super::error::{Error, ErrorKind};
+use super::error::{ClientError, ErrorKind};
 use super::idle::{Closing, IdleList};
 use super::limits::LimitReached;
 use super::observer::{ConnectionReport, PoolId};
@@ -63,13 +63,13 @@ impl Shared {
         stats
     }
 
-    pub(super) fn error(&self, kind: ErrorKind) -> Error {
-        Error::bare(kind).at(Progress::NotSent, &self.peer)
+    pub(super) fn error(&self, kind: ErrorKind) -> ClientError {
+        ClientError::bare(kind).at(Progress::NotSent, &self.peer)
     }
 
     /// The error of an acquire that a limit ended.
-    pub(super) fn limit_reached(&self, limit: LimitReached) -> Error {
-        Error::new(limit.kind(), limit).at(Progress::NotSent, &self.peer)
+    pub(super) fn limit_reached(&self, limit: LimitReached) -> ClientError {
+        ClientError::new(limit.kind(), limit).at(Progress::NotSent, &self.peer)
     }
 
     /// How long the next connection may live: from 80 % to 100 % of what is set.
@@ -97,7 +97,7 @@ impl Shared {
     }
 
     /// `CPing` was answered, or not.
-    pub(super) fn pinged(&self, took: Duration, error: Option<&Error>) {
+    pub(super) fn pinged(&self, took: Duration, error: Option<&ClientError>) {
         match error {
             None => self.counters.cping(took),
             Some(_) => {

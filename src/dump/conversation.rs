@@ -2,7 +2,7 @@
 
 use super::record::{Content, Note};
 use crate::wire::{
-    BodyFraming, DecodeError, DecodeOptions, Direction, HEADER_LEN, RequestBody, ToContainer,
+    BodyFraming, BodyPacket, DecodeError, DecodeOptions, Direction, HEADER_LEN, ToContainer,
     ToWebServer,
 };
 use bytes::Bytes;
@@ -71,7 +71,7 @@ impl Conversation {
     fn request_side(&mut self, payload: &Bytes) -> (Content, Option<Note>) {
         let may_add_empty = std::mem::take(&mut self.may_add_empty);
         self.expects = Direction::ToWebServer;
-        let body = RequestBody::parse(payload);
+        let body = BodyPacket::parse(payload);
         if let Some(owed) = self.owed.checked_sub(1) {
             self.owed = owed;
             if owed > 0 {
@@ -92,7 +92,7 @@ impl Conversation {
             // With one direction only, nobody can be seen asking.
             (Err(_), Ok(body)) => {
                 let unasked = self.certain && self.container_seen;
-                let is_usual = may_add_empty && body == RequestBody::End;
+                let is_usual = may_add_empty && body == BodyPacket::End;
                 let note = (unasked && !is_usual).then_some(Note::NotAskedFor);
                 (Content::RequestBody(body), note)
             }

@@ -1,7 +1,7 @@
 //! What is told about a packet.
 
 use super::hex::Hex;
-use crate::wire::{DecodeError, Direction, Packet, RequestBody, ToContainer, ToWebServer};
+use crate::wire::{BodyPacket, DecodeError, Direction, Packet, ToContainer, ToWebServer};
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub enum Content {
     /// A packet with a type byte from the web server.
     ToContainer(ToContainer),
     /// A request body packet.
-    RequestBody(RequestBody),
+    RequestBody(BodyPacket),
     /// A packet from the container.
     ToWebServer(ToWebServer),
     /// A packet with a sound header whose payload breaks a rule.

@@ -6,7 +6,7 @@
 
 use super::conversation::lenient;
 use crate::wire::{
-    Direction, HEADER_LEN, PacketSize, RequestBody, ToContainer, ToWebServer, method_name,
+    BodyPacket, Direction, HEADER_LEN, PacketSize, ToContainer, ToWebServer, method_name,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use std::fmt;
@@ -107,7 +107,7 @@ fn decodes(payload: &Bytes, direction: Direction) -> bool {
     match direction {
         Direction::ToContainer => {
             let is_message = ToContainer::parse(payload.clone(), &lenient()).is_ok();
-            is_message || RequestBody::parse(payload).is_ok()
+            is_message || BodyPacket::parse(payload).is_ok()
         }
         Direction::ToWebServer => ToWebServer::parse(payload.clone()).is_ok(),
     }

@@ -7,7 +7,7 @@ use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Lease, Pool, RequestTimeouts};
+use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
@@ -94,7 +94,7 @@ impl Client {
     /// [exchange](crate::docs::protocol::exchange#sending-a-request-again)).
     ///
     /// # Errors
-    /// [`Error`]: which step failed, how far it got, and whether a retry is safe.
+    /// [`ClientError`]: which step failed, how far it got, and whether a retry is safe.
     /// [`try_send`](Self::try_send) also gives the request back.
     ///
     /// # Cancel safety
@@ -103,7 +103,7 @@ impl Client {
     pub fn send<B>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    ) -> impl Future<Output = Result<Response<ResponseBody>, ClientError>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -120,7 +120,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: ajp::client::Client, request: http::Request<http_body_util::Empty<bytes::Bytes>>,
-    /// #     facts: ajp::client::RequestFacts) -> Result<(), ajp::client::Error> {
+    /// #     facts: ajp::client::RequestFacts) -> Result<(), ajp::client::ClientError> {
     /// let (parts, body) = request.into_parts();
     /// let response = client.send_parts(&parts, &facts, body).await?;
     /// println!("{} {}: {}", parts.method, parts.uri, response.status());
@@ -138,7 +138,7 @@ impl Client {
         parts: &request::Parts,
         facts: &RequestFacts,
         body: B,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    ) -> impl Future<Output = Result<Response<ResponseBody>, ClientError>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -150,7 +150,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example<B>(here: ajp::client::Client, there: ajp::client::Client, request: http::Request<B>)
-    /// # -> Result<(), ajp::client::Error>
+    /// # -> Result<(), ajp::client::ClientError>
     /// # where B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     /// # {
     /// let response = match here.try_send(request).await {
@@ -162,7 +162,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`SendError`], with the same [`Error`] inside.
+    /// [`SendError`], with the same [`ClientError`] inside.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send); the request is dropped with the future.
@@ -208,7 +208,7 @@ pub(super) enum FactsSource<'a> {
 }
 
 impl<'a> FactsSource<'a> {
-    fn find(self, parts: &'a request::Parts) -> Result<ContainerFacts<'a>, Error> {
+    fn find(self, parts: &'a request::Parts) -> Result<ContainerFacts<'a>, ClientError> {
         match self {
             Self::Given(facts) => Ok(facts),
             Self::Extensions { own_requests } => {
@@ -222,11 +222,11 @@ impl<'a> FactsSource<'a> {
 pub(super) fn find_facts(
     parts: &request::Parts,
     own_requests: bool,
-) -> Result<&RequestFacts, Error> {
+) -> Result<&RequestFacts, ClientError> {
     match parts.extensions.get() {
         Some(facts) => Ok(facts),
         None if own_requests => Ok(&OWN_REQUEST),
-        None => Err(Error::new(
+        None => Err(ClientError::new(
             ErrorKind::MissingFacts,
             "put `RequestFacts` into its extensions, or send a request of your own with \
              `Client::for_own_requests` or `BalancerConfig::with_own_requests`",
@@ -240,7 +240,7 @@ pub(super) fn send_with<B>(
     parts: impl Borrow<request::Parts> + Send,
     source: FactsSource<'_>,
     body: B,
-) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+) -> impl Future<Output = Result<Response<ResponseBody>, ClientError>> + Send
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
@@ -258,7 +258,7 @@ async fn exchange(
     source: FactsSource<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
-) -> Result<Response<ResponseBody>, Error> {
+) -> Result<Response<ResponseBody>, ClientError> {
     check_uri_length(pool, parts)?;
     let facts = source.find(parts)?;
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
@@ -272,7 +272,7 @@ async fn exchange(
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
         let error = match (result, &head) {
             (Ok(()), Some(head)) => return Ok(response_parts(head).map(|()| body)),
-            (Ok(()), None) => Error::bare(ErrorKind::Closed),
+            (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
             (Err(error), _) => error,
         };
         let stale = reused && is_stale(&error) && body.is_unanswered();
@@ -306,7 +306,7 @@ fn start(
     facts: ContainerFacts<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
-) -> Result<ResponseBody, Error> {
+) -> Result<ResponseBody, ClientError> {
     let secret = pool.config().secret();
     let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret)
@@ -315,7 +315,10 @@ fn start(
 }
 
 /// Checks a request and takes its body, if that has anything to give.
-fn prepare<B>(parts: &request::Parts, body: &mut Option<B>) -> Result<(BodyFraming, Upload), Error>
+fn prepare<B>(
+    parts: &request::Parts,
+    body: &mut Option<B>,
+) -> Result<(BodyFraming, Upload), ClientError>
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
@@ -326,7 +329,7 @@ where
 
 /// A path and query that alone are longer than a packet are refused with an error of their
 /// own (RFC 9110 section 15.5.15), before a connection is taken.
-fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
+fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), ClientError> {
     let len = parts
         .uri
         .path_and_query()
@@ -336,11 +339,11 @@ fn check_uri_length(pool: &Pool, parts: &request::Parts) -> Result<(), Error> {
         return Ok(());
     }
     let text = format!("path and query are {len} bytes, a packet has at most {size}");
-    Err(Error::new(ErrorKind::UriTooLong, text))
+    Err(ClientError::new(ErrorKind::UriTooLong, text))
 }
 
 /// Whether a reused connection had gone away.
-fn is_stale(error: &Error) -> bool {
+fn is_stale(error: &ClientError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
@@ -356,14 +359,14 @@ struct Announced<'a> {
 
 /// What AJP cannot carry is refused before a connection is taken. One walk over the headers
 /// costs less than to look for each of these names.
-fn check(parts: &request::Parts) -> Result<Announced<'_>, Error> {
+fn check(parts: &request::Parts) -> Result<Announced<'_>, ClientError> {
     if parts.method == Method::CONNECT {
-        return Err(Error::new(
+        return Err(ClientError::new(
             ErrorKind::UpgradeNotSupported,
             "AJP has no CONNECT",
         ));
     }
-    let twice = |text| Err(Error::new(ErrorKind::InvalidRequest, text));
+    let twice = |text| Err(ClientError::new(ErrorKind::InvalidRequest, text));
     let mut announced = Announced::default();
     let mut has_host = false;
     for (name, value) in &parts.headers {
@@ -371,13 +374,13 @@ fn check(parts: &request::Parts) -> Result<Announced<'_>, Error> {
             "host" if has_host => return twice("more than one Host"),
             "host" => has_host = true,
             "upgrade" if value.as_bytes().split(|&b| b == b',').any(is_real_upgrade) => {
-                return Err(Error::new(
+                return Err(ClientError::new(
                     ErrorKind::UpgradeNotSupported,
                     "AJP has no WebSocket and no other upgrade",
                 ));
             }
             "transfer-encoding" if announced.coding.is_some() => {
-                return Err(Error::new(
+                return Err(ClientError::new(
                     ErrorKind::UnsupportedTransferEncoding,
                     "more than one Transfer-Encoding",
                 ));
@@ -403,26 +406,29 @@ fn is_real_upgrade(protocol: &[u8]) -> bool {
 
 /// How the request announces its body (protocol chapter
 /// [framing](crate::docs::protocol::framing#requests)).
-fn framing<B: Body>(announced: &Announced<'_>, body: Option<&B>) -> Result<BodyFraming, Error> {
+fn framing<B: Body>(
+    announced: &Announced<'_>,
+    body: Option<&B>,
+) -> Result<BodyFraming, ClientError> {
     let exact = body.map_or(Some(0), |body| body.size_hint().exact());
     match (announced.coding, announced.length) {
-        (Some(_), Some(_)) => Err(Error::new(
+        (Some(_), Some(_)) => Err(ClientError::new(
             ErrorKind::InvalidRequest,
             "both Content-Length and Transfer-Encoding",
         )),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
             Ok(BodyFraming::Chunked)
         }
-        (Some(_), None) => Err(Error::new(
+        (Some(_), None) => Err(ClientError::new(
             ErrorKind::UnsupportedTransferEncoding,
             "only \"chunked\" is supported",
         )),
         (None, Some(length)) => {
             let length = crate::wire::parse_content_length(length.as_bytes()).ok_or_else(|| {
-                Error::new(ErrorKind::InvalidRequest, "Content-Length is not a number")
+                ClientError::new(ErrorKind::InvalidRequest, "Content-Length is not a number")
             })?;
             match exact {
-                Some(exact) if exact != length => Err(Error::new(
+                Some(exact) if exact != length => Err(ClientError::new(
                     ErrorKind::BodyLength,
                     format!("Content-Length is {length}, the body has {exact} bytes"),
                 )),

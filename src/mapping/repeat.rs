@@ -7,7 +7,7 @@
 //! again, and whether the request itself was at fault. Each caller may be stricter than this;
 //! none may be laxer.
 
-use crate::client::{Error, ErrorKind, Retry};
+use crate::client::{ClientError, ErrorKind, Retry};
 use http::{Extensions, Method};
 
 /// A request extension with which a caller says whether its request may be acted on twice,
@@ -53,7 +53,7 @@ pub(crate) enum Repeat {
 /// Whether a request that failed with `error` may be sent again. `idempotent` is what
 /// [`Idempotent::of`] said of it, `whole_body` whether its body can be given again from the
 /// first byte.
-pub(crate) fn after_error(error: &Error, idempotent: bool, whole_body: bool) -> Repeat {
+pub(crate) fn after_error(error: &ClientError, idempotent: bool, whole_body: bool) -> Repeat {
     let may_follow = match error.kind() {
         // The time of the whole request is over: there is none left for another attempt.
         ErrorKind::RequestTimeout => Retry::Never,
@@ -118,7 +118,7 @@ mod tests {
             (ErrorKind::HeadTooLarge, NotSent, No, No),
             (ErrorKind::BodySource, BodySent, No, No),
         ] {
-            let error = Error::bare(kind).at(progress, &Arc::from("peer"));
+            let error = ClientError::bare(kind).at(progress, &Arc::from("peer"));
             assert_eq!(
                 after_error(&error, true, true),
                 idempotent,

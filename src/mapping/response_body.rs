@@ -2,7 +2,7 @@
 //! sends what is left of the request body.
 
 use super::upload::Upload;
-use crate::client::{Error, ErrorKind, Exchange, Lease};
+use crate::client::{ClientError, ErrorKind, Exchange, Lease};
 use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
@@ -31,7 +31,7 @@ const HOLD: Duration = Duration::from_millis(50);
 /// that hyper would close a kept-alive connection without a single byte, which clients take
 /// for a connection that was stale, and they would send a POST again.
 ///
-/// Errors say who caused them ([`Error::blame`]), after the head as before it.
+/// Errors say who caused them ([`ClientError::blame`]), after the head as before it.
 pub struct ResponseBody(Box<State>);
 
 /// On the heap: responses are moved a lot on their way.
@@ -53,7 +53,7 @@ enum Stage {
     /// end comes right behind, though not always in the same read.
     Complete(Option<Bytes>),
     /// The exchange failed, and the reader does not know yet.
-    Failed(Error),
+    Failed(ClientError),
     /// The reader has got everything.
     Done,
 }
@@ -95,7 +95,7 @@ impl ResponseBody {
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Option<SendHeaders>,
-    ) -> Poll<Result<(), Error>> {
+    ) -> Poll<Result<(), ClientError>> {
         self.0.in_hand(|state| state.poll_head(cx, head))
     }
 }
@@ -115,7 +115,7 @@ impl State {
     }
 
     /// Both directions, up to the next event that concerns the caller.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, ClientError>> {
         // Of several questions that have come together all answers leave together.
         let mut asked = false;
         loop {
@@ -141,7 +141,7 @@ impl State {
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Option<SendHeaders>,
-    ) -> Poll<Result<(), Error>> {
+    ) -> Poll<Result<(), ClientError>> {
         while head.is_none() {
             if let ClientEvent::Head(packet) = ready!(self.poll_event(cx))? {
                 *head = Some(packet);
@@ -159,7 +159,7 @@ impl State {
         }
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         loop {
             match &mut self.stage {
                 Stage::Receiving => match ready!(self.poll_event(cx)) {
@@ -202,7 +202,7 @@ impl State {
     /// After all data: until it need not be held back any longer, or the whole response is
     /// over, or has waited for that long enough. Nothing that goes wrong now changes a response
     /// that is complete, except that it turns out to be longer than promised.
-    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<Result<Release, Error>> {
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<Result<Release, ClientError>> {
         loop {
             match self.poll_event(cx) {
                 Poll::Ready(Ok(ClientEvent::Flush)) => return Poll::Ready(Ok(Release::Data)),
@@ -242,12 +242,12 @@ fn unlocked(upload: &mut Mutex<Upload>) -> &mut Upload {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Error;
+    type Error = ClientError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
         let state = &mut *self.0;
         if let Stage::Done = state.stage {
             return Poll::Ready(None);

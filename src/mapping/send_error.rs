@@ -1,7 +1,7 @@
 //! A failed request, and what of it can be sent again.
 
 use super::repeat::{self, Idempotent, Repeat};
-use crate::client::Error;
+use crate::client::ClientError;
 use crate::proto::Progress;
 use http::Request;
 use std::error::Error as StdError;
@@ -9,29 +9,29 @@ use std::fmt;
 
 /// A request failed. It holds the request as long as its body was not read from.
 ///
-/// `Display` and `source` are those of the [`Error`].
+/// `Display` and `source` are those of the [`ClientError`].
 pub struct SendError<B>(Box<Inner<B>>);
 
 struct Inner<B> {
-    error: Error,
+    error: ClientError,
     request: Option<Request<B>>,
 }
 
 impl<B> SendError<B> {
     /// `request` is `None` when its body was read from.
-    pub(super) fn new(error: Error, request: Option<Request<B>>) -> Self {
+    pub(super) fn new(error: ClientError, request: Option<Request<B>>) -> Self {
         Self(Box::new(Inner { error, request }))
     }
 
     /// What failed.
     #[must_use]
-    pub fn error(&self) -> &Error {
+    pub fn error(&self) -> &ClientError {
         &self.0.error
     }
 
     /// What failed, without the request.
     #[must_use]
-    pub fn into_error(self) -> Error {
+    pub fn into_error(self) -> ClientError {
         self.0.error
     }
 
@@ -39,8 +39,8 @@ impl<B> SendError<B> {
     /// connection was to be had, or the connection broke before the request was written.
     ///
     /// # Errors
-    /// The [`Error`] when the container may have the request, or its body was read from.
-    pub fn into_request(self) -> Result<Request<B>, Error> {
+    /// The [`ClientError`] when the container may have the request, or its body was read from.
+    pub fn into_request(self) -> Result<Request<B>, ClientError> {
         let unsent = self.0.error.progress() == Progress::NotSent;
         self.0.request.filter(|_| unsent).ok_or(self.0.error)
     }
@@ -50,9 +50,9 @@ impl<B> SendError<B> {
     /// its method) and no answer began.
     ///
     /// # Errors
-    /// The [`Error`] when that is not so, the request itself is at fault, or its body was
+    /// The [`ClientError`] when that is not so, the request itself is at fault, or its body was
     /// read from.
-    pub fn into_retry(self) -> Result<Request<B>, Error> {
+    pub fn into_retry(self) -> Result<Request<B>, ClientError> {
         let Inner { error, request } = *self.0;
         // The body is whole: otherwise the request would not be here.
         let may = |request: &Request<B>| {
@@ -66,7 +66,7 @@ impl<B> SendError<B> {
     }
 }
 
-impl<B> From<SendError<B>> for Error {
+impl<B> From<SendError<B>> for ClientError {
     fn from(error: SendError<B>) -> Self {
         error.into_error()
     }

@@ -1,6 +1,6 @@
 //! The caller's request body, polled only when the container waits for data.
 
-use crate::client::{Error, ErrorKind, Exchange};
+use crate::client::{ClientError, ErrorKind, Exchange};
 use crate::wire::BodyFraming;
 use bytes::{Buf, Bytes};
 use http_body::Body;
@@ -126,7 +126,7 @@ impl Upload {
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Exchange,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ClientError> {
         while let Some(credit) = exchange.credit() {
             if credit == 0 {
                 exchange.send_end_of_body()?;
@@ -171,7 +171,7 @@ impl Upload {
         matches!(self.source, Stage::Ended)
     }
 
-    fn gather(&mut self, cx: &mut Context<'_>, wanted: usize) -> Result<(), Error> {
+    fn gather(&mut self, cx: &mut Context<'_>, wanted: usize) -> Result<(), ClientError> {
         while self.pending_len < wanted {
             if let Stage::Unread(_) = self.source {
                 if let Stage::Unread(source) = std::mem::take(&mut self.source) {
@@ -186,7 +186,7 @@ impl Upload {
                 Poll::Ready(None) => self.source = Stage::Ended,
                 Poll::Ready(Some(Err(error))) => {
                     self.source = Stage::Ended;
-                    return Err(Error::new(ErrorKind::BodySource, error));
+                    return Err(ClientError::new(ErrorKind::BodySource, error));
                 }
                 Poll::Ready(Some(Ok(data))) if data.is_empty() => {}
                 Poll::Ready(Some(Ok(data))) => {
@@ -200,12 +200,12 @@ impl Upload {
     }
 
     /// After the last announced byte nothing may follow.
-    fn check_overrun(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    fn check_overrun(&mut self, cx: &mut Context<'_>) -> Result<(), ClientError> {
         if !self.has_ended() {
             self.gather(cx, 1)?;
         }
         if self.pending_len > 0 {
-            return Err(Error::new(
+            return Err(ClientError::new(
                 ErrorKind::BodyLength,
                 "the body is longer than its Content-Length",
             ));

@@ -3,8 +3,8 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, Data, END_OF_BODY, EncodeError, ForwardRequest, FromWebServer, PacketSize,
-    RequestBody, SendHeaders, ToWebServer, body_packet_header,
+    BodyFraming, BodyPacket, Data, END_OF_BODY, EncodeError, ForwardRequest, FromWebServer,
+    PacketSize, SendHeaders, ToWebServer, body_packet_header,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -223,7 +223,7 @@ impl ClientExchange {
     /// As [`send_data`](Self::send_data).
     pub fn data_packet(&mut self, data: Bytes) -> Result<FromWebServer, EncodeError> {
         self.send_data(data.len())?;
-        Ok(FromWebServer::Body(RequestBody::Data(data)))
+        Ok(FromWebServer::Body(BodyPacket::Data(data)))
     }
 
     /// [`send_end`](Self::send_end) for a codec.
@@ -232,7 +232,7 @@ impl ClientExchange {
     /// As [`send_end`](Self::send_end).
     pub fn end_packet(&mut self) -> Result<FromWebServer, ProtocolError> {
         self.send_end()?;
-        Ok(FromWebServer::Body(RequestBody::End))
+        Ok(FromWebServer::Body(BodyPacket::End))
     }
 
     /// Uses the credit for an end-of-body packet. It means "complete": a body that is cut short

@@ -3,8 +3,8 @@
 
 use super::error::ProtocolError;
 use crate::wire::{
-    BodyFraming, Data, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST, ForwardRequest,
-    FromWebServer, PacketSize, RequestBody, SendHeaders, ToContainer, ToWebServer,
+    BodyFraming, BodyPacket, Data, DecodeError, DecodeOptions, EncodeError, FORWARD_REQUEST,
+    ForwardRequest, FromWebServer, PacketSize, SendHeaders, ToContainer, ToWebServer,
     body_chunk_header, get_body_chunk,
 };
 use bytes::Bytes;
@@ -75,8 +75,8 @@ impl Idle {
     pub fn receive_packet(&mut self, packet: FromWebServer) -> IdleEvent {
         match packet {
             FromWebServer::Message(message) => self.message(message),
-            FromWebServer::Body(RequestBody::End) => self.empty_packet(),
-            FromWebServer::Body(RequestBody::Data(_)) => {
+            FromWebServer::Body(BodyPacket::End) => self.empty_packet(),
+            FromWebServer::Body(BodyPacket::Data(_)) => {
                 IdleEvent::Close(unexpected("a body packet", "between exchanges"))
             }
         }
@@ -291,9 +291,9 @@ impl ServerExchange {
     /// [`ProtocolError`]: the request fails and the connection closes.
     pub fn receive(&mut self, payload: &Bytes) -> Result<BodyEvent, ProtocolError> {
         let result = match payload.as_ref() {
-            [] | [0, 0] if self.owed == 0 => self.unasked(&RequestBody::End),
+            [] | [0, 0] if self.owed == 0 => self.unasked(&BodyPacket::End),
             _ if self.owed == 0 => Err(unexpected("a packet", "while none was owed")),
-            _ => RequestBody::parse(payload)
+            _ => BodyPacket::parse(payload)
                 .map_err(ProtocolError::Decode)
                 .and_then(|body| self.body(body)),
         };
@@ -318,18 +318,18 @@ impl ServerExchange {
 
     /// A body packet while none is owed. An empty one is tolerated once when no body is to come
     /// any more; the connection is not used again then.
-    fn unasked(&mut self, body: &RequestBody) -> Result<BodyEvent, ProtocolError> {
+    fn unasked(&mut self, body: &BodyPacket) -> Result<BodyEvent, ProtocolError> {
         let no_more = self.body_ended || self.framing == BodyFraming::Absent && self.received == 0;
-        if *body == RequestBody::End && no_more && !self.stray_seen {
+        if *body == BodyPacket::End && no_more && !self.stray_seen {
             self.stray_seen = true;
             return Ok(BodyEvent::StrayEmpty);
         }
         Err(unexpected("a packet", "while none was owed"))
     }
 
-    fn body(&mut self, body: RequestBody) -> Result<BodyEvent, ProtocolError> {
+    fn body(&mut self, body: BodyPacket) -> Result<BodyEvent, ProtocolError> {
         match body {
-            RequestBody::Data(data) => {
+            BodyPacket::Data(data) => {
                 self.owed = self.owed.saturating_sub(1);
                 self.received = self.received.saturating_add(data.len() as u64);
                 if let BodyFraming::Length(expected) = self.framing {
@@ -340,7 +340,7 @@ impl ServerExchange {
                 }
                 Ok(BodyEvent::Data(data))
             }
-            RequestBody::End => {
+            BodyPacket::End => {
                 self.owed = self.owed.saturating_sub(1);
                 match self.framing {
                     BodyFraming::Length(expected) if self.received < expected => {

@@ -1,11 +1,11 @@
 //! Which status an error becomes.
 
-use crate::client::Error;
+use crate::client::ClientError;
 use http::StatusCode;
 use std::error::Error as StdError;
 
 /// The HTTP status that a proxy answers with when a request failed: what
-/// [`Error::suggested_status`](crate::client::Error::suggested_status), or that of a balancer's
+/// [`ClientError::suggested_status`](crate::client::ClientError::suggested_status), or that of a balancer's
 /// error, says, also if other errors wrap it, as layers of tower do; 502 for everything else.
 ///
 /// ```
@@ -18,10 +18,10 @@ pub fn status_of(error: &(dyn StdError + 'static)) -> StatusCode {
     let mut next = Some(error);
     while let Some(error) = next {
         #[cfg(feature = "balancer")]
-        if let Some(error) = error.downcast_ref::<crate::balancer::Error>() {
+        if let Some(error) = error.downcast_ref::<crate::balancer::BalancerError>() {
             return error.suggested_status();
         }
-        if let Some(error) = error.downcast_ref::<Error>() {
+        if let Some(error) = error.downcast_ref::<ClientError>() {
             return error.suggested_status();
         }
         next = error.source();
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn errors_are_found_inside_of_others() {
-        let error = || Error::bare(ErrorKind::QueueFull);
+        let error = || ClientError::bare(ErrorKind::QueueFull);
         assert_eq!(status_of(&error()), StatusCode::SERVICE_UNAVAILABLE);
         let wrapped = Wrapped(Wrapped(error().into()).into());
         assert_eq!(status_of(&wrapped), StatusCode::SERVICE_UNAVAILABLE);

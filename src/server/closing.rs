@@ -3,7 +3,7 @@
 use super::connection::Connection;
 #[cfg(feature = "tracing")]
 use super::error::Chain;
-use super::error::Error;
+use super::error::ServerError;
 use super::refusal::OwnAnswer;
 use crate::proto::ServerExchange;
 use crate::trace::event;
@@ -24,7 +24,7 @@ const LINGER_BYTES: usize = 0x2_0000;
 #[derive(Debug)]
 pub(super) struct Closing {
     phase: Phase,
-    error: Option<Error>,
+    error: Option<ServerError>,
     left: usize,
 }
 
@@ -39,7 +39,7 @@ enum Phase {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Ends the exchange, if one is running or was never begun, with End Response and
     /// reuse 0; [`poll_close`](Self::poll_close) does the rest. `error` is why.
-    pub(super) fn close_with(&mut self, error: Option<Error>) {
+    pub(super) fn close_with(&mut self, error: Option<ServerError>) {
         let owed = self.exchange.take().map_or(0, |exchange| exchange.owed());
         let owed = usize::from(owed).saturating_mul(self.io.size().bytes());
         self.meter.exchange_ends();
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Ready when the connection can be dropped, with what it was closed for.
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<ServerError>> {
         loop {
             let Some(closing) = self.closing.as_deref_mut() else {
                 return Poll::Ready(None);

@@ -5,7 +5,7 @@ use super::closing::Closing;
 use super::config::ServerConfig;
 #[cfg(feature = "tracing")]
 use super::error::Chain;
-use super::error::{Error, Step};
+use super::error::{ServerError, Step};
 use super::monitor::Meter;
 use super::refusal::OwnAnswer;
 use crate::net::{Buffered, Deadline, ReadError};
@@ -118,19 +118,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// used any more. CPing is answered on the way.
     ///
     /// # Errors
-    /// [`Error`]. A refused or malformed request has been answered then; the connection
+    /// [`ServerError`]. A refused or malformed request has been answered then; the connection
     /// can only be dropped.
     ///
     /// # Cancel safety
     /// Safe: no byte is lost, and an answer that is under way is continued by the next call.
-    pub async fn next_request(&mut self) -> Result<Option<ForwardRequest>, Error> {
+    pub async fn next_request(&mut self) -> Result<Option<ForwardRequest>, ServerError> {
         poll_fn(|cx| self.poll_next_request(cx)).await
     }
 
     pub(crate) fn poll_next_request(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<ForwardRequest>, Error>> {
+    ) -> Poll<Result<Option<ForwardRequest>, ServerError>> {
         loop {
             if self.closing.is_some() {
                 let error = ready!(self.poll_close(cx));
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 IdleEvent::Close(error) => return Poll::Ready(Err(error.into())),
                 IdleEvent::BadRequest(error) => {
                     self.meter.malformed();
-                    self.refuse(OwnAnswer::MALFORMED, Error::BadRequest(error.into()));
+                    self.refuse(OwnAnswer::MALFORMED, ServerError::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
                     let head = request.method() == b"HEAD";
@@ -165,10 +165,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if let Err(refusal) = admit(&self.config, &request, self.mode) {
                         self.meter.refused(&refusal);
                         if let Some(answer) = refusal.answer() {
-                            self.refuse(answer, Error::Refused(refusal));
+                            self.refuse(answer, ServerError::Refused(refusal));
                             continue;
                         }
-                        return Poll::Ready(Err(Error::Refused(refusal)));
+                        return Poll::Ready(Err(ServerError::Refused(refusal)));
                     }
                     self.unflushed = false;
                     self.meter.exchange_begins();
@@ -211,27 +211,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     });
                 }
                 ready!(self.read_limit.poll(cx));
-                let timeout = IdleError::Other(Error::Timeout(Step::Packet));
+                let timeout = IdleError::Other(ServerError::Timeout(Step::Packet));
                 Poll::Ready(if started { Err(timeout) } else { Ok(None) })
             }
         }
     }
 
     /// Answers a request without the application. The connection closes.
-    fn refuse(&mut self, answer: OwnAnswer, error: Error) {
+    fn refuse(&mut self, answer: OwnAnswer, error: ServerError) {
         event!(DEBUG, error = %Chain(&error), "AJP request refused");
         self.queue_answer(answer);
         self.close_with(Some(error));
     }
 
     /// Writes what is queued, within the write limit.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServerError>> {
         let flushed = self.io.poll_flush(cx);
         self.meter.traffic(self.io.traffic());
         match flushed {
             Poll::Ready(result) => {
                 self.write_limit.set(None);
-                Poll::Ready(result.map_err(Error::Io))
+                Poll::Ready(result.map_err(ServerError::Io))
             }
             Poll::Pending => {
                 let written = self.io.traffic().1;
@@ -240,23 +240,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.write_limit.set(self.config.timeouts.write);
                 }
                 ready!(self.write_limit.poll(cx));
-                Poll::Ready(Err(Error::Timeout(Step::Write)))
+                Poll::Ready(Err(ServerError::Timeout(Step::Write)))
             }
         }
     }
 }
 
-pub(super) fn read_error(error: ReadError) -> Error {
+pub(super) fn read_error(error: ReadError) -> ServerError {
     match error {
-        ReadError::Io(error) => Error::Io(error),
-        ReadError::Truncated => Error::Closed("a packet"),
-        ReadError::Frame(error) => Error::Protocol(error.into()),
-        ReadError::OtherProtocol(other) => Error::OtherProtocol(other),
+        ReadError::Io(error) => ServerError::Io(error),
+        ReadError::Truncated => ServerError::Closed("a packet"),
+        ReadError::Frame(error) => ServerError::Protocol(error.into()),
+        ReadError::OtherProtocol(other) => ServerError::OtherProtocol(other),
     }
 }
 
 enum IdleError {
     /// A request longer than the packet size allows: still answered.
     TooLong(DecodeError),
-    Other(Error),
+    Other(ServerError),
 }

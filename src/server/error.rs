@@ -14,7 +14,7 @@ use std::io;
 /// is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum ServerError {
     /// Reading or writing failed.
     #[error("the connection failed")]
     Io(#[source] io::Error),
@@ -71,13 +71,13 @@ pub enum Error {
     ),
 }
 
-impl From<ProtocolError> for Error {
+impl From<ProtocolError> for ServerError {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
     }
 }
 
-impl Error {
+impl ServerError {
     /// What a web server that waits for a response is told.
     pub(crate) fn answer(&self) -> Option<OwnAnswer> {
         match self {
@@ -101,7 +101,7 @@ impl Error {
 
 /// An error with all its causes, for one line of a log.
 #[cfg(feature = "tracing")]
-pub(crate) struct Chain<'a>(pub(crate) &'a Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a ServerError);
 
 #[cfg(feature = "tracing")]
 impl fmt::Display for Chain<'_> {

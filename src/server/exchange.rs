@@ -1,7 +1,7 @@
 //! One connection in the container: what happens inside an exchange.
 
 use super::connection::{Connection, read_error};
-use super::error::{Error, Step};
+use super::error::{ServerError, Step};
 use crate::proto::{BodyEvent, Finish, ServerExchange};
 use crate::trace::event;
 use crate::wire::{CHUNK_TERMINATOR, END_RESPONSE_REUSE, EncodeError, FLUSH, PacketSize};
@@ -45,34 +45,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Poll it also when no body is expected: it notices when the web server goes away.
     ///
     /// # Errors
-    /// [`Error`]; the connection can only be dropped.
+    /// [`ServerError`]; the connection can only be dropped.
     pub fn poll_exchange(
         &mut self,
         cx: &mut Context<'_>,
         waiting: bool,
-    ) -> Poll<Result<BodyEvent, Error>> {
+    ) -> Poll<Result<BodyEvent, ServerError>> {
         // A write that blocks must not keep us from reading; a failed one ends it all.
         if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
             return Poll::Ready(Err(error));
         }
         let Some(exchange) = &mut self.exchange else {
-            return Poll::Ready(Err(Error::Closed("an exchange")));
+            return Poll::Ready(Err(ServerError::Closed("an exchange")));
         };
         let read = self.io.poll_payload(cx);
         self.meter.traffic(self.io.traffic());
         match read {
             Poll::Ready(Ok(Some(payload))) => {
                 self.read_limit.set(None);
-                Poll::Ready(exchange.receive(&payload).map_err(Error::Protocol))
+                Poll::Ready(exchange.receive(&payload).map_err(ServerError::Protocol))
             }
-            Poll::Ready(Ok(None)) => Poll::Ready(Err(Error::Closed("an exchange"))),
+            Poll::Ready(Ok(None)) => Poll::Ready(Err(ServerError::Closed("an exchange"))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(read_error(error))),
             Poll::Pending if waiting && exchange.is_owed() => {
                 if !self.read_limit.is_set() {
                     self.read_limit.set(self.config.timeouts.body);
                 }
                 ready!(self.read_limit.poll(cx));
-                Poll::Ready(Err(Error::Timeout(Step::Body)))
+                Poll::Ready(Err(ServerError::Timeout(Step::Body)))
             }
             Poll::Pending => {
                 self.read_limit.set(None);
@@ -102,8 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Queues response data as one or more Send Body Chunks; large data is not copied.
     ///
     /// # Errors
-    /// [`Error::Aborted`] when the data goes beyond the announced Content-Length.
-    pub fn send_data(&mut self, mut data: Bytes) -> Result<(), Error> {
+    /// [`ServerError::Aborted`] when the data goes beyond the announced Content-Length.
+    pub fn send_data(&mut self, mut data: Bytes) -> Result<(), ServerError> {
         let max = self.io.size().max_body_chunk();
         while !data.is_empty() {
             let part = data.split_to(data.len().min(max));
@@ -117,13 +117,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         len: usize,
         parts: impl Iterator<Item = Bytes>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ServerError> {
         let Some(exchange) = &mut self.exchange else {
-            return Err(Error::Aborted("no exchange is running", None));
+            return Err(ServerError::Aborted("no exchange is running", None));
         };
-        let header = exchange
-            .send_chunk(len)
-            .map_err(|_| Error::Aborted("the body is longer than its Content-Length", None))?;
+        let header = exchange.send_chunk(len).map_err(|_| {
+            ServerError::Aborted("the body is longer than its Content-Length", None)
+        })?;
         self.io.queue(&header);
         parts.for_each(|part| self.io.queue_data(part));
         self.io.queue(&CHUNK_TERMINATOR);
@@ -160,16 +160,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// the container wants to close; the server may have other reasons to.
     ///
     /// # Errors
-    /// [`Error`]; the connection can only be dropped.
+    /// [`ServerError`]; the connection can only be dropped.
     ///
     /// # Cancel safety
     /// Not safe: drop the connection.
-    pub async fn finish(&mut self, keep: bool) -> Result<bool, Error> {
+    pub async fn finish(&mut self, keep: bool) -> Result<bool, ServerError> {
         let wanted = keep && self.mode.is_serving() && !self.is_last_request();
         // What is owed to a connection that closes is read after End Response.
         let swallowed = !wanted || self.swallow().await?;
         let Some(exchange) = self.exchange.take() else {
-            return Err(Error::Aborted("no exchange is running", None));
+            return Err(ServerError::Aborted("no exchange is running", None));
         };
         // Nothing may be left over, not even the beginning of a next packet, and not in
         // the socket either. Without a budget: an exhausted one would look like silence.
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Reads and drops what is owed; false when it did not come in time or was wrong.
-    async fn swallow(&mut self) -> Result<bool, Error> {
+    async fn swallow(&mut self) -> Result<bool, ServerError> {
         let owes = |exchange: &ServerExchange| exchange.finish() == Finish::SwallowFirst;
         if self.exchange.as_ref().is_some_and(owes) {
             self.read_limit.set(self.config.timeouts.swallow);
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Reads and drops one packet that is owed.
-    fn poll_swallow(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+    fn poll_swallow(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ServerError>> {
         if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
             return Poll::Ready(Err(error));
         }

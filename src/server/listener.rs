@@ -51,7 +51,7 @@ pub trait Accepted: Send + 'static {
     ///
     /// # Errors
     /// Whatever keeps the connection from being used; it ends this connection only and is
-    /// given to `on_error` as [`Error::Handshake`](super::Error::Handshake).
+    /// given to `on_error` as [`ServerError::Handshake`](super::ServerError::Handshake).
     fn handshake(self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 

@@ -28,7 +28,7 @@ pub use config::ServerConfig;
 pub use connection::Connection;
 #[cfg(feature = "tracing")]
 pub(crate) use error::Chain;
-pub use error::{Error, Step};
+pub use error::{ServerError, Step};
 pub use listener::{Accepted, Listener, ListenerExt, TapIo};
 pub use monitor::{Monitor, Refusals, ServerStats};
 #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! What a server counts.
 
-use super::error::{Error, Step};
+use super::error::{ServerError, Step};
 use super::refusal::Refusal;
 use std::fmt;
 use std::sync::Arc;
@@ -170,11 +170,13 @@ impl Monitor {
     }
 
     /// A connection ended with this error.
-    pub(crate) fn ended(&self, error: &Error) {
+    pub(crate) fn ended(&self, error: &ServerError) {
         self.0.errors.fetch_add(1, Ordering::Relaxed);
         let kind = match error {
-            Error::OtherProtocol(_) => &self.0.other_protocol,
-            Error::Handshake(_) | Error::Timeout(Step::Handshake) => &self.0.failed_handshakes,
+            ServerError::OtherProtocol(_) => &self.0.other_protocol,
+            ServerError::Handshake(_) | ServerError::Timeout(Step::Handshake) => {
+                &self.0.failed_handshakes
+            }
             error if error.is_applications() => &self.0.failed,
             _ => return,
         };

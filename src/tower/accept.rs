@@ -8,7 +8,7 @@ use super::connection::{BoxError, serve_requests};
 use super::serve::{ErrorHook, PeerFilter};
 use super::span;
 use crate::mapping::request_body::RequestBody;
-use crate::server::{Accepted, Connection, Error, Listener, Refusal, ServerConfig, Step};
+use crate::server::{Accepted, Connection, Listener, Refusal, ServerConfig, ServerError, Step};
 use crate::trace::event;
 use bytes::Buf;
 use http::{Request, Response};
@@ -178,7 +178,7 @@ impl<M, P> Acceptor<M, P> {
     }
 
     /// Asks everybody who has a say whether the peer may come in.
-    fn admit<S>(&mut self, peer: &P) -> Result<Admitted<S>, Error>
+    fn admit<S>(&mut self, peer: &P) -> Result<Admitted<S>, ServerError>
     where
         M: FnMut(&P) -> S,
     {
@@ -188,7 +188,7 @@ impl<M, P> Acceptor<M, P> {
                 return Err(Refusal::Peer.into());
             }
         }
-        let (slot, overloaded) = self.slot().ok_or(Error::TooManyConnections)?;
+        let (slot, overloaded) = self.slot().ok_or(ServerError::TooManyConnections)?;
         let make_service = &mut self.make_service;
         let service = guarded("serve_with", || make_service(peer))?;
         Ok(Admitted {
@@ -208,7 +208,7 @@ impl<M, P> Acceptor<M, P> {
         spare.ok().map(|slot| (slot, true))
     }
 
-    fn turn_away(&self, peer: &P, error: &Error) {
+    fn turn_away(&self, peer: &P, error: &ServerError) {
         self.config.monitor.ended(error);
         tell(self.on_error.as_ref(), peer, error);
     }
@@ -235,28 +235,31 @@ impl<M, P> Acceptor<M, P> {
 }
 
 /// The handshake of a connection, within its limit.
-async fn shake_hands<A: Accepted>(accepted: A, config: &ServerConfig) -> Result<A::Stream, Error> {
+async fn shake_hands<A: Accepted>(
+    accepted: A,
+    config: &ServerConfig,
+) -> Result<A::Stream, ServerError> {
     let handshake = accepted.handshake();
     let done = match config.timeouts.handshake {
         None => handshake.await,
         Some(limit) => tokio::time::timeout(limit, handshake)
             .await
-            .map_err(|_| Error::Timeout(Step::Handshake))?,
+            .map_err(|_| ServerError::Timeout(Step::Handshake))?,
     };
-    done.map_err(Error::Handshake)
+    done.map_err(ServerError::Handshake)
 }
 
 /// Runs a callback of the user's.
 ///
 /// # Errors
-/// [`Error::CallbackPanicked`] with this name. What the panic left half done is the
+/// [`ServerError::CallbackPanicked`] with this name. What the panic left half done is the
 /// callback's own; nothing of the server's is changed inside.
-fn guarded<T>(name: &'static str, callback: impl FnOnce() -> T) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(callback)).map_err(|_| Error::CallbackPanicked(name))
+fn guarded<T>(name: &'static str, callback: impl FnOnce() -> T) -> Result<T, ServerError> {
+    catch_unwind(AssertUnwindSafe(callback)).map_err(|_| ServerError::CallbackPanicked(name))
 }
 
 /// Tells the user's hook how a connection ended.
-fn tell<P>(hook: Option<&ErrorHook<P>>, peer: &P, error: &Error) {
+fn tell<P>(hook: Option<&ErrorHook<P>>, peer: &P, error: &ServerError) {
     let Some(hook) = hook else { return };
     if guarded("on_error", || hook(peer, error)).is_err() {
         event!(ERROR, "the callback of `on_error` panicked");
@@ -264,7 +267,7 @@ fn tell<P>(hook: Option<&ErrorHook<P>>, peer: &P, error: &Error) {
 }
 
 /// A panic stays with its connection. Those of the application itself end as
-/// [`Error::Panicked`]; what is left is one in a destructor.
+/// [`ServerError::Panicked`]; what is left is one in a destructor.
 fn note_panic(ended: &Result<(), JoinError>) {
     if ended.is_err() {
         event!(ERROR, "the task of an AJP connection panicked");

@@ -1,6 +1,6 @@
 //! The balancer as a service.
 
-use crate::balancer::{Balancer, Error, ResponseBody};
+use crate::balancer::{BalancedBody, Balancer, BalancerError};
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
@@ -15,11 +15,11 @@ impl<B> Service<Request<B>> for Balancer
 where
     B: Body<Data: Buf, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
 {
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+    type Response = Response<BalancedBody>;
+    type Error = BalancerError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BalancerError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BalancerError>> {
         Poll::Ready(Ok(()))
     }
 

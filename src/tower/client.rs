@@ -1,6 +1,6 @@
 //! The client as a service.
 
-use crate::client::{Client, Error, ResponseBody};
+use crate::client::{Client, ClientError, ResponseBody};
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
@@ -17,10 +17,10 @@ where
     B: Body<Data: Buf, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
 {
     type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+    type Error = ClientError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ClientError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         Poll::Ready(Ok(()))
     }
 

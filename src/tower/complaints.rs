@@ -8,7 +8,7 @@ pub(super) use on::Complaints;
 
 #[cfg(feature = "tracing")]
 mod on {
-    use crate::server::Error;
+    use crate::server::ServerError;
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
     use tokio::time::Instant;
@@ -30,8 +30,8 @@ mod on {
 
     impl Complaints {
         /// An event if that is what the error is about, at most one a minute.
-        pub(in super::super) fn other_protocol(&self, error: &Error) {
-            if !matches!(error, Error::OtherProtocol(_)) {
+        pub(in super::super) fn other_protocol(&self, error: &ServerError) {
+            if !matches!(error, ServerError::OtherProtocol(_)) {
                 return;
             }
             if let Some(unsaid) = self.due() {
@@ -54,13 +54,13 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use crate::server::Error;
+    use crate::server::ServerError;
 
     #[derive(Default)]
     pub(in super::super) struct Complaints;
 
     #[allow(clippy::unused_self, reason = "the same call as with events")]
     impl Complaints {
-        pub(in super::super) fn other_protocol(&self, _: &Error) {}
+        pub(in super::super) fn other_protocol(&self, _: &ServerError) {}
     }
 }

@@ -2,7 +2,7 @@
 
 use super::exchange::exchange;
 use crate::mapping::request_body::RequestBody;
-use crate::server::{Connection, Error, ServerConfig};
+use crate::server::{Connection, ServerConfig, ServerError};
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
@@ -23,7 +23,7 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 /// serve until the web server closes.
 ///
 /// # Errors
-/// [`Error`] when the connection ended otherwise than by the web server closing it
+/// [`ServerError`] when the connection ended otherwise than by the web server closing it
 /// between requests. An exchange that failed ends its connection.
 ///
 /// # Cancel safety
@@ -33,7 +33,7 @@ pub async fn serve_connection<I, S, B>(
     service: S,
     config: Arc<ServerConfig>,
     draining: impl Future<Output = ()>,
-) -> Result<(), Error>
+) -> Result<(), ServerError>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
@@ -46,7 +46,7 @@ pub(super) async fn serve_requests<I, S, B>(
     mut connection: Connection<I>,
     mut service: S,
     draining: impl Future<Output = ()>,
-) -> Result<(), Error>
+) -> Result<(), ServerError>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,

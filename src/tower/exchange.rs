@@ -7,7 +7,7 @@ use super::span::ExchangeSpan;
 use crate::mapping::request_body::{Demand, Feed, RequestBody, RequestBodyError};
 use crate::mapping::{request_parts, write_send_headers};
 use crate::proto::ServerExchange;
-use crate::server::{Connection, Error, Refusal};
+use crate::server::{Connection, Refusal, ServerError};
 use crate::wire::ForwardRequest;
 use bytes::Buf;
 use http::{Request, Response};
@@ -29,7 +29,7 @@ pub(super) async fn exchange<I, S, B>(
     request: ForwardRequest,
     draining: Pin<&mut impl Future<Output = ()>>,
     stop: &mut bool,
-) -> Result<bool, Error>
+) -> Result<bool, ServerError>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
@@ -61,11 +61,13 @@ where
 /// Runs what calls the application, its services and bodies. A panic would close the connection
 /// without an answer, which a proxy takes for the failure of the whole container; what it left
 /// half done is dropped with the connection.
-async fn caught<T>(running: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn caught<T>(
+    running: impl Future<Output = Result<T, ServerError>>,
+) -> Result<T, ServerError> {
     let mut running = pin!(running);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
-        polled.unwrap_or(Poll::Ready(Err(Error::Panicked)))
+        polled.unwrap_or(Poll::Ready(Err(ServerError::Panicked)))
     })
     .await
 }
@@ -76,7 +78,7 @@ async fn finish<I>(
     connection: &mut Connection<I>,
     mut draining: Pin<&mut impl Future<Output = ()>>,
     stop: &mut bool,
-) -> Result<bool, Error>
+) -> Result<bool, ServerError>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -97,7 +99,7 @@ where
 /// The end of an exchange that failed: an answer that names the reason if the web server
 /// has none yet; else what was promised so far and no End Response, so that it sees a
 /// truncated response and not a complete one.
-async fn give_up<I>(connection: &mut Connection<I>, error: &Error, span: &ExchangeSpan)
+async fn give_up<I>(connection: &mut Connection<I>, error: &ServerError, span: &ExchangeSpan)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -127,7 +129,11 @@ struct Running<'c, I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     /// Answers one request, all but End Response.
-    async fn run<S, B>(&mut self, service: &mut S, request: &ForwardRequest) -> Result<(), Error>
+    async fn run<S, B>(
+        &mut self,
+        service: &mut S,
+        request: &ForwardRequest,
+    ) -> Result<(), ServerError>
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
         B: Body<Data: Buf, Error: Into<BoxError>>,
@@ -135,7 +141,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let head_request = request.method() == b"HEAD";
         let Ok(parts) = request_parts(request, self.connection.config()) else {
             self.connection.count_refusal(&Refusal::Target);
-            return Err(Error::Refused(Refusal::Target));
+            return Err(ServerError::Refused(Refusal::Target));
         };
         let (body, feed) = RequestBody::new(request.framing());
         self.feed = feed;
@@ -149,7 +155,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             });
             self.drive(|cx| call.as_mut().poll(cx)).await?
         };
-        let response = response.map_err(Error::Application)?;
+        let response = response.map_err(ServerError::Application)?;
         self.respond(response, head_request).await
     }
 
@@ -158,7 +164,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     async fn drive<T>(
         &mut self,
         mut application: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ServerError> {
         poll_fn(|cx| {
             loop {
                 let (result, demand) = self.poll_application(cx, &mut application);
@@ -188,7 +194,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     }
 
     /// Moves bytes; true when the application should be polled again.
-    fn poll_io(&mut self, cx: &mut Context<'_>, demand: Demand) -> Result<bool, Error> {
+    fn poll_io(&mut self, cx: &mut Context<'_>, demand: Demand) -> Result<bool, ServerError> {
         match demand {
             Demand::Waiting => self.connection.request_body(0),
             Demand::Behind(packets) if self.connection.config().body_requests > 1 => {
@@ -223,7 +229,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         }
     }
 
-    async fn respond<B>(&mut self, response: Response<B>, head_request: bool) -> Result<(), Error>
+    async fn respond<B>(
+        &mut self,
+        response: Response<B>,
+        head_request: bool,
+    ) -> Result<(), ServerError>
     where
         B: Body<Data: Buf, Error: Into<BoxError>>,
     {
@@ -233,13 +243,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         let status = parts.status.as_u16();
         if status < 200 {
             let interim = format!("it answered with status {status}, which AJP cannot carry");
-            return Err(Error::Application(interim.into()));
+            return Err(ServerError::Application(interim.into()));
         }
         self.connection
             .send_headers(status, |buffer, size| {
                 write_send_headers(buffer, size, &parts, head_request, length)
             })
-            .map_err(Error::ResponseHead)?;
+            .map_err(ServerError::ResponseHead)?;
         self.span.status(status);
         if !self
             .connection
@@ -261,7 +271,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
                     }
                 }
                 None => break,
-                Some(Err(error)) => return Err(Error::Aborted("the body failed", Some(error))),
+                Some(Err(error)) => {
+                    return Err(ServerError::Aborted("the body failed", Some(error)));
+                }
             }
         }
         self.packing.send(self.connection)?;
@@ -270,7 +282,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             .exchange()
             .and_then(ServerExchange::response_left)
         {
-            Some(left) if left > 0 => Err(Error::Aborted(
+            Some(left) if left > 0 => Err(ServerError::Aborted(
                 "the body is shorter than its Content-Length",
                 None,
             )),
@@ -283,7 +295,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
     async fn drive_body<B>(
         &mut self,
         body: &mut Pin<&mut B>,
-    ) -> Result<Option<Result<Frame<B::Data>, BoxError>>, Error>
+    ) -> Result<Option<Result<Frame<B::Data>, BoxError>>, ServerError>
     where
         B: Body<Error: Into<BoxError>>,
     {

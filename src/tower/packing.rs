@@ -1,7 +1,7 @@
 //! Response data of several frames in one Send Body Chunk: frames rarely have the length of
 //! packets, and a rest of a few bytes would make a packet of its own for each.
 
-use crate::server::{Connection, Error};
+use crate::server::{Connection, ServerError};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -23,7 +23,7 @@ impl Packing {
         &mut self,
         mut data: Bytes,
         connection: &mut Connection<I>,
-    ) -> Result<(), Error>
+    ) -> Result<(), ServerError>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
@@ -60,7 +60,7 @@ impl Packing {
     }
 
     /// Queues what is kept, as one packet.
-    pub(super) fn send<I>(&mut self, connection: &mut Connection<I>) -> Result<(), Error>
+    pub(super) fn send<I>(&mut self, connection: &mut Connection<I>) -> Result<(), ServerError>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {

@@ -1,6 +1,6 @@
 //! When a failed request is sent again.
 
-use crate::client::{Error, ErrorKind, Idempotent, ReplayBody};
+use crate::client::{ClientError, ErrorKind, Idempotent, ReplayBody};
 use crate::mapping::repeat::{self, Repeat};
 use crate::trace::event;
 use http::{Request, Response};
@@ -20,7 +20,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// By default only idempotent requests ([`Idempotent`], or else the method), so never a
 /// POST: when the
 /// container cannot have acted on it, and otherwise when no answer began
-/// ([`Error::retry_with_body`]) and the whole body can be given again
+/// ([`ClientError::retry_with_body`]) and the whole body can be given again
 /// ([`ReplayBody::is_replayable`]). Not after a wait that took too long for a place in the
 /// pool, or for an answer: what is overloaded is not helped by more.
 ///
@@ -100,7 +100,7 @@ impl RetryPolicy {
 }
 
 /// Of what was cloned: by the error and by what is left of the body.
-fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
+fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &ClientError) -> bool {
     let overload = matches!(
         error.kind(),
         ErrorKind::AcquireTimeout
@@ -121,29 +121,29 @@ fn may_retry<B>(request: &Request<ReplayBody<B>>, error: &Error) -> bool {
 /// are or wrapped by layers of tower between client and policy, which box them.
 pub trait MaybeClientError: sealed::Sealed {
     /// The client's error, if it is one.
-    fn client_error(&self) -> Option<&Error>;
+    fn client_error(&self) -> Option<&ClientError>;
 }
 
 mod sealed {
     #[allow(unnameable_types, reason = "nobody else is to implement it")]
     pub trait Sealed {}
-    impl Sealed for crate::client::Error {}
+    impl Sealed for crate::client::ClientError {}
     impl Sealed for super::BoxError {}
 }
 
-impl MaybeClientError for Error {
-    fn client_error(&self) -> Option<&Error> {
+impl MaybeClientError for ClientError {
+    fn client_error(&self) -> Option<&ClientError> {
         Some(self)
     }
 }
 
 impl MaybeClientError for BoxError {
-    fn client_error(&self) -> Option<&Error> {
+    fn client_error(&self) -> Option<&ClientError> {
         let mut next: Option<&(dyn StdError + 'static)> = Some(&**self);
         while let Some(error) = next {
             // A balancer has sent the request again itself, as far as that is right.
             #[cfg(feature = "balancer")]
-            if error.is::<crate::balancer::Error>() {
+            if error.is::<crate::balancer::BalancerError>() {
                 return None;
             }
             if let Some(error) = error.downcast_ref() {

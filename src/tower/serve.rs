@@ -6,7 +6,7 @@
 use super::accept::{Setup, accept_all};
 use super::application::{AnswerBody, Application, Decided};
 use crate::Secret;
-use crate::server::{Error, Listener, Monitor, ServerConfig, Trust};
+use crate::server::{Listener, Monitor, ServerConfig, ServerError, Trust};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub(super) type ErrorHook<P> = Arc<dyn Fn(&P, &Error) + Send + Sync>;
+pub(super) type ErrorHook<P> = Arc<dyn Fn(&P, &ServerError) + Send + Sync>;
 pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Begins to serve, once everything else is known.
@@ -168,7 +168,7 @@ impl<P, T> Serve<P, T> {
 
     /// Calls `hook` with the peer and the error of every connection that ended badly. An
     /// exchange that failed ends its connection.
-    pub fn on_error(mut self, hook: impl Fn(&P, &Error) + Send + Sync + 'static) -> Self {
+    pub fn on_error(mut self, hook: impl Fn(&P, &ServerError) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Arc::new(hook));
         self
     }

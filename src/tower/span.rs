@@ -8,7 +8,7 @@ pub(super) use on::{ExchangeSpan, of_connection};
 
 #[cfg(feature = "tracing")]
 mod on {
-    use crate::server::{Chain, Error};
+    use crate::server::{Chain, ServerError};
     use crate::wire::{ForwardRequest, HEADER_LEN};
     use std::fmt::Debug;
     use std::future::Future;
@@ -75,7 +75,11 @@ mod on {
         }
 
         /// `ended` tells whether the connection may be used again.
-        pub(in super::super) fn ended(&self, ended: &Result<bool, Error>, traffic: (u64, u64)) {
+        pub(in super::super) fn ended(
+            &self,
+            ended: &Result<bool, ServerError>,
+            traffic: (u64, u64),
+        ) {
             let micros = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.span
                 .record("reuse", matches!(ended, Ok(true)))
@@ -92,7 +96,7 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use crate::server::Error;
+    use crate::server::ServerError;
     use crate::wire::ForwardRequest;
     use std::future::Future;
 
@@ -123,6 +127,6 @@ mod off {
 
         pub(in super::super) fn status(&self, _: u16) {}
 
-        pub(in super::super) fn ended(&self, _: &Result<bool, Error>, _: (u64, u64)) {}
+        pub(in super::super) fn ended(&self, _: &Result<bool, ServerError>, _: (u64, u64)) {}
     }
 }

@@ -102,14 +102,14 @@ pub fn write_body_chunk(
     clippy::exhaustive_enums,
     reason = "the protocol has exactly these two"
 )]
-pub enum RequestBody {
+pub enum BodyPacket {
     /// Data, at least one byte, a slice of the payload.
     Data(Bytes),
     /// The body is complete. Both spellings, `00 00` and an empty payload, read as this.
     End,
 }
 
-impl RequestBody {
+impl BodyPacket {
     /// Checks a payload.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn end_of_body_carries_nothing_else() {
         for payload in [&[0, 0, 0][..], &[0, 0, b'x']] {
-            let error = RequestBody::parse(&Bytes::copy_from_slice(payload)).unwrap_err();
+            let error = BodyPacket::parse(&Bytes::copy_from_slice(payload)).unwrap_err();
             assert_eq!((error.offset(), error.field()), (4, Field::DataLength));
         }
     }

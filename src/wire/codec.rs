@@ -6,7 +6,7 @@
 //! relays and tests; it enforces framing, not the order of an exchange, which is
 //! [`crate::proto`]'s.
 
-use super::body::{END_OF_BODY, FLUSH, RequestBody, write_body_chunk, write_request_body};
+use super::body::{BodyPacket, END_OF_BODY, FLUSH, write_body_chunk, write_request_body};
 use super::control::{
     CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, PING, SHUTDOWN, get_body_chunk,
 };
@@ -66,7 +66,7 @@ impl ContainerCodec {
     /// Takes the next packet off the front of `buffer`, without copying it. `Ok(None)` means
     /// that more bytes are needed.
     ///
-    /// An empty packet that is not owed is a [`RequestBody::End`] too, for it can be nothing
+    /// An empty packet that is not owed is a [`BodyPacket::End`] too, for it can be nothing
     /// else. Some web servers send one after a request; whether it may be there,
     /// [`proto::Idle`](crate::proto::Idle) and [`proto::ServerExchange`](crate::proto::ServerExchange)
     /// know.
@@ -83,10 +83,10 @@ impl ContainerCodec {
         };
         if let Some(owed) = self.owed.checked_sub(1) {
             self.owed = owed;
-            return Ok(Some(FromWebServer::Body(RequestBody::parse(&payload)?)));
+            return Ok(Some(FromWebServer::Body(BodyPacket::parse(&payload)?)));
         }
         if matches!(payload.as_ref(), [] | [0, 0]) {
-            return Ok(Some(FromWebServer::Body(RequestBody::End)));
+            return Ok(Some(FromWebServer::Body(BodyPacket::End)));
         }
         let message = ToContainer::parse(payload, &self.options)?;
         if let ToContainer::ForwardRequest(request) = &message {
@@ -183,10 +183,10 @@ impl WebServerCodec {
             FromWebServer::Message(ToContainer::Ping) => {
                 write_payload(buffer, Direction::ToContainer, self.size, &[PING])?;
             }
-            FromWebServer::Body(RequestBody::Data(data)) => {
+            FromWebServer::Body(BodyPacket::Data(data)) => {
                 write_request_body(buffer, &data, self.size)?;
             }
-            FromWebServer::Body(RequestBody::End) => buffer.extend_from_slice(&END_OF_BODY),
+            FromWebServer::Body(BodyPacket::End) => buffer.extend_from_slice(&END_OF_BODY),
         }
         Ok(())
     }
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(copy, original);
 
         // 0x02 first: as a message it would be a Forward Request.
-        let data = FromWebServer::Body(RequestBody::Data(Bytes::from_static(b"\x02\x02")));
+        let data = FromWebServer::Body(BodyPacket::Data(Bytes::from_static(b"\x02\x02")));
         let mut buffer = BytesMut::new();
         web.encode_packet(data.clone(), &mut buffer).unwrap();
         assert_eq!(container.decode_packet(&mut buffer).unwrap(), Some(data));
@@ -311,11 +311,11 @@ mod tests {
             assert!(buffer.is_empty());
         }
         assert_eq!(container.owed(), 1, "Get Body Chunk was sent");
-        web.encode_packet(FromWebServer::Body(RequestBody::End), &mut buffer)
+        web.encode_packet(FromWebServer::Body(BodyPacket::End), &mut buffer)
             .unwrap();
         assert_eq!(
             container.decode_packet(&mut buffer).unwrap(),
-            Some(FromWebServer::Body(RequestBody::End))
+            Some(FromWebServer::Body(BodyPacket::End))
         );
         for message in [ToContainer::CPing, ToContainer::Shutdown, ToContainer::Ping] {
             web.encode_packet(FromWebServer::Message(message.clone()), &mut buffer)
@@ -359,7 +359,7 @@ mod tests {
         let hidden = hidden.split_off(6).freeze();
         assert_eq!(hidden.len(), 0x0202);
         for owed in (0..3).rev() {
-            let body = FromWebServer::Body(RequestBody::Data(hidden.clone()));
+            let body = FromWebServer::Body(BodyPacket::Data(hidden.clone()));
             web.encode_packet(body.clone(), &mut buffer).unwrap();
             assert_eq!(container.decode_packet(&mut buffer).unwrap(), Some(body));
             assert_eq!(container.owed(), owed);
@@ -379,7 +379,7 @@ mod tests {
             let mut buffer = BytesMut::from(form);
             assert_eq!(
                 container.decode_packet(&mut buffer).unwrap(),
-                Some(FromWebServer::Body(RequestBody::End))
+                Some(FromWebServer::Body(BodyPacket::End))
             );
             assert_eq!((container.owed(), buffer.len()), (0, 0));
         }

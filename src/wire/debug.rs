@@ -1,7 +1,7 @@
 //! Packets for programmers: `Debug` with every fact and no secret.
 
 use super::attributes::{Attribute, Attributes};
-use super::body::RequestBody;
+use super::body::BodyPacket;
 use super::display::PREVIEW;
 use super::headers::{Header, Headers};
 use super::message::ToWebServer;
@@ -92,7 +92,7 @@ impl fmt::Debug for Data<'_> {
     }
 }
 
-impl fmt::Debug for RequestBody {
+impl fmt::Debug for BodyPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data(data) => f.debug_tuple("Data").field(&Data(data)).finish(),

@@ -2,7 +2,7 @@
 //! Neither shows a secret; only [`Reveal`] does.
 
 use super::attributes::Attribute;
-use super::body::RequestBody;
+use super::body::BodyPacket;
 use super::headers::{Header, Headers};
 use super::limits::BodyFraming;
 use super::message::{FromWebServer, ToContainer, ToWebServer};
@@ -47,7 +47,7 @@ impl fmt::Display for Reveal<'_> {
 pub(crate) enum Packet<'a> {
     Request(&'a ForwardRequest),
     Head(&'a SendHeaders),
-    Body(&'a RequestBody),
+    Body(&'a BodyPacket),
     Chunk(&'a [u8]),
     End {
         reuse: bool,
@@ -101,8 +101,8 @@ impl<'a> From<&'a SendHeaders> for Packet<'a> {
     }
 }
 
-impl<'a> From<&'a RequestBody> for Packet<'a> {
-    fn from(body: &'a RequestBody) -> Self {
+impl<'a> From<&'a BodyPacket> for Packet<'a> {
+    fn from(body: &'a BodyPacket) -> Self {
         Self::Body(body)
     }
 }
@@ -130,7 +130,7 @@ macro_rules! shown {
 shown!(
     ForwardRequest,
     SendHeaders,
-    RequestBody,
+    BodyPacket,
     ToContainer,
     ToWebServer,
     FromWebServer
@@ -143,10 +143,10 @@ impl Packet<'_> {
             (Self::Request(request), true) => request_facts(f, request, secrets),
             (Self::Head(head), false) => head_line(f, head),
             (Self::Head(head), true) => head_facts(f, head, secrets),
-            (Self::Body(RequestBody::Data(data)), all) => {
+            (Self::Body(BodyPacket::Data(data)), all) => {
                 body(f, "Request Body", data, all, secrets)
             }
-            (Self::Body(RequestBody::End), _) => f.write_str("Request Body (end)"),
+            (Self::Body(BodyPacket::End), _) => f.write_str("Request Body (end)"),
             (Self::Chunk([]), _) => f.write_str("Send Body Chunk (flush)"),
             (Self::Chunk(data), all) => body(f, "Send Body Chunk", data, all, secrets),
             (Self::End { reuse: true }, _) => f.write_str("End Response (reuse)"),
@@ -194,9 +194,9 @@ impl Packet<'_> {
                     named(header.name, header.value, &mut mark);
                 }
             }
-            Self::Body(RequestBody::Data(data)) => unnamed(data, Form::Body, &mut mark),
+            Self::Body(BodyPacket::Data(data)) => unnamed(data, Form::Body, &mut mark),
             Self::Chunk(data) => unnamed(data, Form::Body, &mut mark),
-            Self::Body(RequestBody::End) | Self::End { .. } | Self::Ask(_) | Self::Plain(_) => {}
+            Self::Body(BodyPacket::End) | Self::End { .. } | Self::Ask(_) | Self::Plain(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The packets that begin with a type byte, one enum per direction.
 
-use super::body::{RequestBody, SEND_BODY_CHUNK, parse_body_chunk};
+use super::body::{BodyPacket, SEND_BODY_CHUNK, parse_body_chunk};
 use super::control::{CPING_CODE, CPONG_CODE, END_RESPONSE, GET_BODY_CHUNK, PING, SHUTDOWN};
 use super::error::{DecodeError, Field, Rule};
 use super::limits::DecodeOptions;
@@ -10,7 +10,7 @@ use super::response::{SEND_HEADERS, SendHeaders};
 use bytes::Bytes;
 
 /// What a web server may send to an idle connection. A body packet is not among them:
-/// see [`RequestBody`].
+/// see [`BodyPacket`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol is closed")]
 #[allow(
@@ -62,7 +62,7 @@ pub enum FromWebServer {
     /// A packet with a type byte.
     Message(ToContainer),
     /// A request body packet.
-    Body(RequestBody),
+    Body(BodyPacket),
 }
 
 impl From<ForwardRequest> for FromWebServer {
@@ -71,8 +71,8 @@ impl From<ForwardRequest> for FromWebServer {
     }
 }
 
-impl From<RequestBody> for FromWebServer {
-    fn from(body: RequestBody) -> Self {
+impl From<BodyPacket> for FromWebServer {
+    fn from(body: BodyPacket) -> Self {
         Self::Body(body)
     }
 }

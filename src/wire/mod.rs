@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`split_packet`] takes one payload off a receive buffer. What the payload means is
-//! then asked of the type that is expected: [`ToContainer`] or [`RequestBody`] in the
+//! then asked of the type that is expected: [`ToContainer`] or [`BodyPacket`] in the
 //! container (the body packet carries no type byte, so only the caller can know which
 //! of the two comes next), [`ToWebServer`] in the web server. Views such as
 //! [`ForwardRequest`] check a payload once; their accessors cannot fail afterwards and
@@ -43,7 +43,7 @@ mod writer;
 
 pub use attributes::{Attribute, Attributes};
 pub use body::{
-    CHUNK_TERMINATOR, END_OF_BODY, FLUSH, RequestBody, body_chunk_header, body_packet_header,
+    BodyPacket, CHUNK_TERMINATOR, END_OF_BODY, FLUSH, body_chunk_header, body_packet_header,
     write_body_chunk, write_request_body,
 };
 pub use code::{

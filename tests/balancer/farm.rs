@@ -1,11 +1,13 @@
 //! Containers in memory, each in its mood, and a balancer over them.
 
 use super::packets::{chunk, head, response};
-use ajp::balancer::{Balancer, BalancerConfig, Discovered, Error, Member, MemberSnapshot, Served};
+use ajp::balancer::{
+    Balancer, BalancerConfig, BalancerError, Discovered, Member, MemberSnapshot, Served,
+};
 use ajp::client::{Connect, Connecting, Pool, PoolConfig, Transport};
 use ajp::wire::{
-    AttributeCode, BodyFraming, CPONG, DecodeOptions, Direction, ForwardRequest, PacketSize,
-    RequestBody, ToContainer, get_body_chunk, split_packet,
+    AttributeCode, BodyFraming, BodyPacket, CPONG, DecodeOptions, Direction, ForwardRequest,
+    PacketSize, ToContainer, get_body_chunk, split_packet,
 };
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -261,9 +263,9 @@ impl Conn {
                 self.write(&get_body_chunk(8186)).await?;
             }
             owed = false;
-            match RequestBody::parse(&self.payload().await?).unwrap() {
-                RequestBody::Data(data) => body.extend(data),
-                RequestBody::End => return Some(body),
+            match BodyPacket::parse(&self.payload().await?).unwrap() {
+                BodyPacket::Data(data) => body.extend(data),
+                BodyPacket::End => return Some(body),
             }
         }
     }
@@ -352,7 +354,7 @@ impl Farm {
     }
 
     /// A whole exchange: status, body, and who served it.
-    pub(crate) async fn send<B>(&self, request: Request<B>) -> Result<Answer, Error>
+    pub(crate) async fn send<B>(&self, request: Request<B>) -> Result<Answer, BalancerError>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -361,7 +363,7 @@ impl Farm {
         Ok(whole(response).await)
     }
 
-    pub(crate) async fn get(&self, uri: &str) -> Result<Answer, Error> {
+    pub(crate) async fn get(&self, uri: &str) -> Result<Answer, BalancerError> {
         self.send(get(uri)).await
     }
 
@@ -397,7 +399,7 @@ pub(crate) struct Answer {
     pub(crate) cookies: Vec<String>,
 }
 
-pub(crate) async fn whole(response: Response<ajp::balancer::ResponseBody>) -> Answer {
+pub(crate) async fn whole(response: Response<ajp::balancer::BalancedBody>) -> Answer {
     let (parts, body) = response.into_parts();
     let served = body.served();
     let cookies = parts.headers.get_all("set-cookie").iter();

@@ -9,8 +9,8 @@
 
 use super::random::Random;
 use ajp::balancer::{
-    CheckOutcome, Choice, Cluster, ClusterConfig, Flags, Member, MemberId, Method, Outcome,
-    RequestInfo, Sticky, Weight,
+    CheckOutcome, Choice, Cluster, ClusterConfig, Flags, Member, MemberId, Method, RequestInfo,
+    RequestOutcome, Sticky, Weight,
 };
 use std::time::{Duration, Instant};
 
@@ -344,10 +344,10 @@ impl Both {
                 worker.error_time = self.seconds;
             }
             self.cluster
-                .answered(choice, Outcome::Unreachable("refused"), now);
+                .answered(choice, RequestOutcome::Unreachable("refused"), now);
         } else {
             self.cluster
-                .answered(choice, Outcome::Answered { status: 200 }, now);
+                .answered(choice, RequestOutcome::Answered { status: 200 }, now);
         }
     }
 

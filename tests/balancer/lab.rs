@@ -1,8 +1,8 @@
 //! A cluster on a table: members by name, time by hand.
 
 use ajp::balancer::{
-    Affinity, Choice, Cluster, ClusterConfig, Member, MemberId, Outcome, Reason, RequestInfo,
-    Session, Sticky, Unavailable,
+    Affinity, Choice, Cluster, ClusterConfig, Member, MemberId, Reason, RequestInfo,
+    RequestOutcome, Session, Sticky, Unavailable,
 };
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ pub(crate) struct Lab {
     pub(crate) now: Instant,
 }
 
-pub(crate) const OK: Outcome<'static> = Outcome::Answered { status: 200 };
-pub(crate) const DOWN: Outcome<'static> = Outcome::Unreachable("refused");
+pub(crate) const OK: RequestOutcome<'static> = RequestOutcome::Answered { status: 200 };
+pub(crate) const DOWN: RequestOutcome<'static> = RequestOutcome::Unreachable("refused");
 
 impl Lab {
     pub(crate) fn new(config: ClusterConfig, members: impl IntoIterator<Item = Member>) -> Self {
@@ -58,11 +58,11 @@ impl Lab {
         self.ask(&RequestInfo::new()).map_err(|none| none.reason())
     }
 
-    pub(crate) fn tell(&mut self, choice: &Choice, outcome: Outcome<'_>) {
+    pub(crate) fn tell(&mut self, choice: &Choice, outcome: RequestOutcome<'_>) {
         self.cluster.answered(choice, outcome, self.now);
     }
 
-    pub(crate) fn done(&mut self, choice: &Choice, outcome: Outcome<'_>) {
+    pub(crate) fn done(&mut self, choice: &Choice, outcome: RequestOutcome<'_>) {
         self.tell(choice, outcome);
         self.cluster.ended(choice);
     }
@@ -98,7 +98,7 @@ impl Lab {
         self.fail_with(name, DOWN);
     }
 
-    pub(crate) fn fail_with(&mut self, name: &str, outcome: Outcome<'_>) {
+    pub(crate) fn fail_with(&mut self, name: &str, outcome: RequestOutcome<'_>) {
         for _ in 0..1000 {
             let choice = self.hold().unwrap();
             if self.name(&choice) == name {

@@ -2,8 +2,8 @@
 
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
-    Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, Outcome, RequestInfo,
-    Sticky,
+    Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, RequestInfo,
+    RequestOutcome, Sticky,
 };
 use ajp::client::{Address, Pool, PoolConfig, Timeouts};
 use std::time::Duration;
@@ -297,9 +297,9 @@ fn picks_from_many_threads_all_end() {
                 for n in 0..EACH {
                     let mut pick = balancer.pick(&RequestInfo::new()).unwrap();
                     pick.answered(if n % 97 == 0 {
-                        Outcome::Unreachable("refused")
+                        RequestOutcome::Unreachable("refused")
                     } else {
-                        Outcome::Answered { status: 200 }
+                        RequestOutcome::Answered { status: 200 }
                     });
                     held.push_back(pick);
                     if held.len() > 10 {
@@ -332,10 +332,10 @@ fn picks_from_many_threads_all_end() {
 fn send_and_sync() {
     fn both<T: Send + Sync>() {}
     fn send<T: Send>() {}
-    send::<ajp::balancer::ResponseBody>();
+    send::<ajp::balancer::BalancedBody>();
     both::<ajp::balancer::Balancer>();
     both::<ajp::balancer::Pick>();
-    both::<ajp::balancer::Error>();
+    both::<ajp::balancer::BalancerError>();
 }
 
 /// A container that hangs is found whatever its load: checks need no place in the pool.

@@ -2,8 +2,8 @@
 
 use super::lab::{DOWN, Lab, OK, members};
 use ajp::balancer::{
-    Affinity, CheckOutcome, Choice, ClusterConfig, Member, MemberChange, Outcome, Outlier, Reason,
-    RequestInfo,
+    Affinity, CheckOutcome, Choice, ClusterConfig, Member, MemberChange, Outlier, Reason,
+    RequestInfo, RequestOutcome,
 };
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn a_trial_that_fails_begins_another_pause() {
 
 #[test]
 fn what_says_nothing_leaves_the_trial_to_the_next() {
-    for outcome in [Outcome::Unknown, Outcome::Full] {
+    for outcome in [RequestOutcome::Unknown, RequestOutcome::Full] {
         let mut lab = Lab::with(members("a b"));
         lab.fail("a");
         lab.pass(10);
@@ -144,7 +144,7 @@ fn a_member_whose_errors_are_ignored_is_never_out() {
 
 #[test]
 fn being_reached_ends_an_outage_and_not_a_run_of_bad_answers() {
-    for (outcome, proof) in [(DOWN, true), (Outcome::Unfit { status: 503 }, false)] {
+    for (outcome, proof) in [(DOWN, true), (RequestOutcome::Unfit { status: 503 }, false)] {
         let mut lab = Lab::with(members("a b"));
         lab.fail_with("a", outcome);
         lab.pass(10);
@@ -164,7 +164,7 @@ fn being_reached_ends_an_outage_and_not_a_run_of_bad_answers() {
 
 #[test]
 fn timeouts_count_when_they_are_told_to_and_in_a_row() {
-    let slow = Outcome::TimedOut("no answer");
+    let slow = RequestOutcome::TimedOut("no answer");
     let mut lab = Lab::with(members("a b"));
     for _ in 0..20 {
         lab.fail_with("a", slow);
@@ -190,7 +190,7 @@ fn timeouts_count_when_they_are_told_to_and_in_a_row() {
 fn what_breaks_off_alone_takes_nobody_out() {
     let mut lab = Lab::with(members("a b"));
     for _ in 0..50 {
-        lab.fail_with("a", Outcome::Broken("closed"));
+        lab.fail_with("a", RequestOutcome::Broken("closed"));
     }
     assert_eq!(lab.serving(), ["a", "b"]);
 }
@@ -207,21 +207,21 @@ fn bad_answers_take_a_member_out() {
     let mut lab = Lab::new(watchful(), members("a b c"));
     for n in 0..9 {
         let outcome = match n % 3 {
-            0 => Outcome::Answered { status: 503 },
-            1 => Outcome::Broken("closed"),
-            _ => Outcome::TimedOut("no answer"),
+            0 => RequestOutcome::Answered { status: 503 },
+            1 => RequestOutcome::Broken("closed"),
+            _ => RequestOutcome::TimedOut("no answer"),
         };
         lab.fail_with("a", outcome);
     }
     assert_eq!(lab.serving(), ["a", "b", "c"], "9 bad ones and some good");
     let mut lab = Lab::new(watchful(), members("a b c"));
     for _ in 0..10 {
-        lab.fail_with("a", Outcome::Answered { status: 503 });
+        lab.fail_with("a", RequestOutcome::Answered { status: 503 });
     }
     assert_eq!(lab.serving(), ["b", "c"]);
     lab.pass(30);
     // The trial is bad again.
-    lab.fail_with("a", Outcome::Answered { status: 503 });
+    lab.fail_with("a", RequestOutcome::Answered { status: 503 });
     assert_eq!(lab.serving(), ["b", "c"]);
     lab.pass(30);
     assert_eq!(lab.serving(), ["a", "b", "c"]);
@@ -232,7 +232,7 @@ fn an_application_that_fails_everywhere_stays_reachable() {
     let mut lab = Lab::new(watchful(), members("a b c d"));
     for _ in 0..200 {
         let choice = lab.hold().unwrap();
-        lab.done(&choice, Outcome::Answered { status: 503 });
+        lab.done(&choice, RequestOutcome::Answered { status: 503 });
     }
     assert_eq!(lab.serving().len(), 2, "half of them");
 }
@@ -279,7 +279,7 @@ fn health_checks_by_rise_and_fall() {
 
 #[test]
 fn good_checks_shorten_the_pause_after_an_outage_but_not_an_ejection() {
-    for (outcome, shorter) in [(DOWN, true), (Outcome::Unfit { status: 503 }, false)] {
+    for (outcome, shorter) in [(DOWN, true), (RequestOutcome::Unfit { status: 503 }, false)] {
         let mut lab = Lab::with(members("a b"));
         lab.fail_with("a", outcome);
         let id = lab.id("a");
@@ -541,7 +541,10 @@ fn with_too_few_left_nobody_more_is_taken_out_for_checks() {
 #[test]
 fn with_too_few_left_nobody_more_is_taken_out_for_slowness() {
     let config = ClusterConfig::default().with_max_timeouts(1);
-    for outcome in [Outcome::TimedOut("no answer"), Outcome::Late("no CPong")] {
+    for outcome in [
+        RequestOutcome::TimedOut("no answer"),
+        RequestOutcome::Late("no CPong"),
+    ] {
         let mut lab = Lab::new(config.clone(), members("a b c"));
         lab.fail_with("a", outcome);
         assert_eq!(lab.serving(), ["b", "c"], "{outcome:?}");
@@ -557,7 +560,7 @@ fn with_too_few_left_nobody_more_is_taken_out_for_slowness() {
 /// does for other requests meanwhile tells them apart.
 #[test]
 fn who_is_at_work_is_not_dead() {
-    let late = Outcome::Late("no CPong");
+    let late = RequestOutcome::Late("no CPong");
     for sign in ["answer", "bytes", "none"] {
         let mut lab = Lab::with(members("a b c"));
         let by_name = |lab: &mut Lab, name: &str| loop {
@@ -646,7 +649,7 @@ fn a_member_that_answers_worse_than_the_others_is_taken_out() {
             let choice = lab.hold().unwrap();
             let bad = lab.name(&choice) == "a" && n % 5 == 0;
             let status = if bad { 503 } else { 200 };
-            lab.done(&choice, Outcome::Answered { status });
+            lab.done(&choice, RequestOutcome::Answered { status });
         }
         assert_eq!(
             lab.serving().contains(&"a".to_owned()),
@@ -663,7 +666,7 @@ fn a_member_that_answers_worse_than_the_others_is_taken_out() {
     for n in 0..600 {
         let choice = lab.hold().unwrap();
         let status = if n / 6 % 5 == 0 { 503 } else { 200 };
-        lab.done(&choice, Outcome::Answered { status });
+        lab.done(&choice, RequestOutcome::Answered { status });
     }
     assert_eq!(lab.serving().len(), 6);
 }

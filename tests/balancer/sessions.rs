@@ -2,7 +2,7 @@
 
 use super::farm::{Answer, Farm, Mood};
 use ajp::balancer::{
-    Affinity, BalancerConfig, Error, Failover, Member, Reason, RouteCookie, Sticky,
+    Affinity, BalancerConfig, BalancerError, Failover, Member, Reason, RouteCookie, Sticky,
 };
 use ajp::client::RequestFacts;
 use ajp::client::{PoolConfig, Timeouts};
@@ -17,7 +17,7 @@ fn farm(sticky: Sticky) -> Farm {
     Farm::new(3, BalancerConfig::new("farm").with_sticky(sticky))
 }
 
-async fn with_cookie(farm: &Farm, cookie: &str) -> Result<Answer, Error> {
+async fn with_cookie(farm: &Farm, cookie: &str) -> Result<Answer, BalancerError> {
     let request = Request::get("/app").header("cookie", cookie);
     farm.send(request.body(String::new()).unwrap()).await
 }

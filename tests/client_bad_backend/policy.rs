@@ -4,7 +4,8 @@ use crate::raw::backend::{Backend, Conn, config, limits};
 use crate::raw::packets::{chunk, head};
 use crate::raw::soon;
 use ajp::client::{
-    Client, Connect, Connecting, Error, ErrorKind, Pool, ReplayBody, ResponseBody, RetryPolicy,
+    Client, ClientError, Connect, Connecting, ErrorKind, Pool, ReplayBody, ResponseBody,
+    RetryPolicy,
 };
 use ajp::proto::Progress;
 use bytes::Bytes;
@@ -23,7 +24,8 @@ type Body = Full<Bytes>;
 fn retrying(
     client: &Client,
     policy: RetryPolicy,
-) -> impl Service<Request<Body>, Response = Response<ResponseBody>, Error = Error> + Clone + use<> {
+) -> impl Service<Request<Body>, Response = Response<ResponseBody>, Error = ClientError> + Clone + use<>
+{
     ServiceBuilder::new()
         .map_request(|request: Request<Body>| request.map(|body| ReplayBody::new(body, 10_000)))
         .retry(policy)
@@ -44,9 +46,9 @@ fn request(method: Method, body: impl Into<Bytes>) -> Request<Body> {
 }
 
 async fn send(
-    service: impl Service<Request<Body>, Response = Response<ResponseBody>, Error = Error>,
+    service: impl Service<Request<Body>, Response = Response<ResponseBody>, Error = ClientError>,
     request: Request<Body>,
-) -> Result<Bytes, Error> {
+) -> Result<Bytes, ClientError> {
     let response = soon("a response", service.oneshot(request)).await?;
     Ok(soon("a body", response.into_body().collect())
         .await?
@@ -141,7 +143,7 @@ async fn the_policy_works_outside_of_layers_that_box_errors() {
     let backend = failing(1, take_all).await;
     let service = stack(&backend.client, Duration::from_secs(10));
     let error = soon("an error", service.oneshot(request(Method::POST, "abc"))).await;
-    assert!(error.unwrap_err().is::<Error>());
+    assert!(error.unwrap_err().is::<ClientError>());
     assert_eq!(backend.accepted(), 1);
 }
 

@@ -4,7 +4,7 @@ use crate::raw::backend::{Backend, Conn, Failure, config, limits};
 use crate::raw::packets::{chunk, head};
 use crate::raw::soon;
 use ajp::client::{
-    Address, Client, Connect, Connecting, Error, ErrorKind, Pool, Retry, SendError, Transport,
+    Address, Client, ClientError, Connect, Connecting, ErrorKind, Pool, Retry, SendError, Transport,
 };
 use ajp::proto::Progress;
 use ajp::wire::END_RESPONSE_REUSE;
@@ -199,7 +199,7 @@ where
         .unwrap_err()
 }
 
-fn kind<T>(refused: Result<T, Error>) -> ErrorKind {
+fn kind<T>(refused: Result<T, ClientError>) -> ErrorKind {
     refused.err().unwrap().kind()
 }
 

@@ -5,7 +5,8 @@ use crate::memory::{Container, End, SECOND, fetch, fetch_with, fill, unlimited, 
 use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
-    Blame, CPingMode, CloseCause, Error, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
+    Blame, CPingMode, ClientError, CloseCause, ErrorKind, PoolConfig, RequestTimeouts, Retry,
+    Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{END_RESPONSE_REUSE, FLUSH, get_body_chunk};
@@ -24,7 +25,7 @@ fn within(timeouts: Timeouts) -> PoolConfig {
 }
 
 /// The error of a fetch, and after how long it came.
-async fn failing(client: &ajp::client::Client, own: RequestTimeouts) -> (Error, Duration) {
+async fn failing(client: &ajp::client::Client, own: RequestTimeouts) -> (ClientError, Duration) {
     let start = Instant::now();
     let error = fetch_with(client, "x", own).await.unwrap_err();
     (error, start.elapsed())
@@ -95,7 +96,7 @@ async fn the_request_is_bounded_in_every_step() {
     check(&error, Progress::RequestSent, start.elapsed());
 }
 
-fn check(error: &Error, progress: Progress, time: Duration) {
+fn check(error: &ClientError, progress: Progress, time: Duration) {
     assert_eq!(error.kind(), ErrorKind::RequestTimeout);
     assert_eq!(error.progress(), progress);
     assert_eq!(error.suggested_status(), 504);

@@ -2,7 +2,8 @@
 
 use crate::raw::backend::Conn;
 use ajp::client::{
-    Client, Connect, Connecting, Error, Pool, PoolConfig, RequestTimeouts, Timeouts, Transport,
+    Client, ClientError, Connect, Connecting, Pool, PoolConfig, RequestTimeouts, Timeouts,
+    Transport,
 };
 use bytes::Bytes;
 use http::Request;
@@ -201,7 +202,7 @@ pub(crate) async fn fetch_with(
     client: &Client,
     token: &str,
     timeouts: RequestTimeouts,
-) -> Result<String, Error> {
+) -> Result<String, ClientError> {
     let mut request = get(token);
     request.extensions_mut().insert(timeouts);
     let response = client.send(request).await?;
@@ -210,7 +211,7 @@ pub(crate) async fn fetch_with(
 }
 
 /// A whole exchange.
-pub(crate) async fn fetch(client: &Client, token: &str) -> Result<String, Error> {
+pub(crate) async fn fetch(client: &Client, token: &str) -> Result<String, ClientError> {
     fetch_with(client, token, RequestTimeouts::new()).await
 }
 

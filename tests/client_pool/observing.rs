@@ -4,8 +4,8 @@ use crate::memory::{Container, End, SECOND, fetch, get, well};
 use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
-    CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeReport, Mismatch, Observer,
-    Outcome, PoolConfig, PoolId, Timeouts,
+    CPingMode, Client, CloseCause, ConnectionReport, ErrorKind, ExchangeOutcome, ExchangeReport,
+    Mismatch, Observer, PoolConfig, PoolId, Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{
@@ -394,7 +394,10 @@ async fn an_observer_that_panics_breaks_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_observer_may_ask_for_the_statistics() {
     #[derive(Default)]
-    struct Curious(Mutex<Option<ajp::client::Pool>>, Mutex<Vec<Outcome>>);
+    struct Curious(
+        Mutex<Option<ajp::client::Pool>>,
+        Mutex<Vec<ExchangeOutcome>>,
+    );
 
     impl Observer for Curious {
         fn connection_closed(&self, _: &PoolId, report: &ConnectionReport) {
@@ -420,7 +423,7 @@ async fn an_observer_may_ask_for_the_statistics() {
     let held = client.send(get("held")).await.unwrap();
     well(&client, "other").await;
     held.into_body().collect().await.unwrap();
-    assert_eq!(*curious.1.lock().unwrap(), [Outcome::Completed; 2]);
+    assert_eq!(*curious.1.lock().unwrap(), [ExchangeOutcome::Completed; 2]);
     assert_eq!(client.pool().stats().closed_by(CloseCause::Surplus), 1);
     *curious.0.lock().unwrap() = None;
 }

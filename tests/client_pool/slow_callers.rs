@@ -5,7 +5,7 @@ use crate::memory::{Container, SECOND, fetch, fetch_with, get, settle, well};
 use crate::raw::backend::{Backend, config, token};
 use crate::raw::packets::{chunk, head, response};
 use ajp::client::{
-    Blame, Client, CloseCause, Error, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
+    Blame, Client, ClientError, CloseCause, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
 };
 use ajp::proto::{ClientEvent, Progress};
 use ajp::wire::{END_RESPONSE_REUSE, ForwardRequestWriter, RequestLine, get_body_chunk};
@@ -61,7 +61,7 @@ fn is_about(time: Duration, expected: Duration) {
     );
 }
 
-fn is_the_callers(error: &Error, kind: ErrorKind) {
+fn is_the_callers(error: &ClientError, kind: ErrorKind) {
     assert_eq!((error.kind(), error.blame()), (kind, Blame::Caller));
     assert_eq!(error.retry(), Retry::Never);
 }

@@ -155,7 +155,7 @@ async fn caller(pool: Pool, seed: u64, end: Instant) -> usize {
         let request = request.body(Full::<Bytes>::from(body)).unwrap();
         let work = async {
             let response = client.send(request).await?;
-            Ok::<_, ajp::client::Error>(response.into_body().collect().await?.to_bytes())
+            Ok::<_, ajp::client::ClientError>(response.into_body().collect().await?.to_bytes())
         };
         match tokio::time::timeout(millis(&mut random, 30), work).await {
             Ok(Ok(body)) => {

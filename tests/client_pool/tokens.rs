@@ -12,7 +12,7 @@ use crate::raw::Random;
 use crate::raw::backend::token;
 use crate::raw::faults::{FAULTS, misbehave};
 use crate::raw::packets::{chunk, head, response};
-use ajp::client::{CPingMode, Client, CloseCause, Error, ErrorKind, PoolConfig, Timeouts};
+use ajp::client::{CPingMode, Client, ClientError, CloseCause, ErrorKind, PoolConfig, Timeouts};
 use ajp::wire::{
     CPONG, DecodeOptions, END_RESPONSE_REUSE, FLUSH, ForwardRequest, ToContainer, get_body_chunk,
 };
@@ -203,7 +203,11 @@ impl Faulty {
 }
 
 /// One request in one of many ways; `None` when the caller has lost patience.
-async fn send(client: &Client, token: &str, random: &mut Random) -> Option<Result<String, Error>> {
+async fn send(
+    client: &Client,
+    token: &str,
+    random: &mut Random,
+) -> Option<Result<String, ClientError>> {
     if random.one_in(4) {
         sleep(some_time(random, SECOND * 6)).await;
     }

@@ -14,7 +14,7 @@
 mod support;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, Error, ErrorKind, Pool, PoolConfig};
+use ajp::client::{Address, Client, ClientError, ErrorKind, Pool, PoolConfig};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -154,7 +154,7 @@ async fn one(
     client: &Client,
     random: &mut Random,
     token: u64,
-) -> (&'static str, Result<(), Error>) {
+) -> (&'static str, Result<(), ClientError>) {
     match random.below(20) {
         0..=8 => (
             "get",
@@ -218,7 +218,7 @@ async fn echo(
     token: u64,
     body: Body,
     sent: &[u8],
-) -> Result<(), Error> {
+) -> Result<(), ClientError> {
     let uri = format!("/app/echo?token={token}");
     let response = client.send(request(method, &uri, body)).await?;
     assert_eq!(response.status(), 200);
@@ -232,7 +232,7 @@ async fn echo(
 }
 
 /// A download, which is dropped when so many bytes have come.
-async fn download(client: &Client, len: usize, until: Option<usize>) -> Result<(), Error> {
+async fn download(client: &Client, len: usize, until: Option<usize>) -> Result<(), ClientError> {
     let uri = format!("/app/bytes?n={len}&len=1");
     let response = client
         .send(request(Method::GET, &uri, Empty::new().boxed()))
@@ -254,7 +254,7 @@ async fn download(client: &Client, len: usize, until: Option<usize>) -> Result<(
 }
 
 /// Three parts, flushed one by one.
-async fn slow(client: &Client) -> Result<(), Error> {
+async fn slow(client: &Client) -> Result<(), ClientError> {
     let request = request(Method::GET, "/app/slow?ms=5&parts=3", Empty::new().boxed());
     let response = client.send(request).await?;
     let answer = response.into_body().collect().await?.to_bytes();

@@ -17,7 +17,7 @@ mod restart;
 mod threads;
 
 use ajp::Secret;
-use ajp::client::{Address, Client, Error, Pool, PoolConfig};
+use ajp::client::{Address, Client, ClientError, Pool, PoolConfig};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -45,7 +45,10 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
 }
 
 /// A whole exchange: status and body.
-async fn exchange(client: &Client, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), Error> {
+async fn exchange(
+    client: &Client,
+    request: Request<Full<Bytes>>,
+) -> Result<(u16, Bytes), ClientError> {
     let response = client.send(request).await?;
     let status = response.status().as_u16();
     Ok((status, response.into_body().collect().await?.to_bytes()))
@@ -53,7 +56,7 @@ async fn exchange(client: &Client, request: Request<Full<Bytes>>) -> Result<(u16
 
 /// A request that Tomcat answers with what it was sent, and a check of the answer: no response
 /// may be another request's.
-async fn echoes(client: &Client, method: &Method, token: usize) -> Result<(), Error> {
+async fn echoes(client: &Client, method: &Method, token: usize) -> Result<(), ClientError> {
     let body = match *method {
         Method::GET | Method::HEAD => Bytes::new(),
         _ => bytes(10_000 + token % 100),

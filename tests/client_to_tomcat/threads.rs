@@ -2,14 +2,14 @@
 
 use super::{client, config, exchange, get};
 use crate::support::tomcat::Tomcat;
-use ajp::client::{Client, Error, ErrorKind, PoolConfig, Timeouts};
+use ajp::client::{Client, ClientError, ErrorKind, PoolConfig, Timeouts};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 const CALLERS: usize = 200;
 
 /// All callers at once; how long the last one took, and the errors.
-async fn storm(client: &Client, uri: &'static str) -> (Duration, Vec<Error>) {
+async fn storm(client: &Client, uri: &'static str) -> (Duration, Vec<ClientError>) {
     let start = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {

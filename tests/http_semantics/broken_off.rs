@@ -26,7 +26,7 @@ const TRIES: usize = 40;
 async fn pass_on(
     client: Client,
     request: Request<hyper::body::Incoming>,
-) -> Result<Response<BoxBody<Bytes, ajp::client::Error>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, ajp::client::ClientError>>, Infallible> {
     Ok(match client.send(request).await {
         Ok(response) => response.map(ResponseBody::boxed),
         Err(error) => {

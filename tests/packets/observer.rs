@@ -6,7 +6,7 @@ use ajp::proto::{
     BodyEvent, ClientEvent, ClientExchange, Finish, Idle, IdleEvent, Progress, ServerExchange,
 };
 use ajp::wire::{
-    BodyFraming, DecodeOptions, ForwardRequest, PacketSize, RequestBody, SendHeaders, ToWebServer,
+    BodyFraming, BodyPacket, DecodeOptions, ForwardRequest, PacketSize, SendHeaders, ToWebServer,
     get_body_chunk,
 };
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub(crate) enum Packet {
     CPing,
     Request(ForwardRequest),
-    Body(RequestBody),
+    Body(BodyPacket),
     CPong,
     Head(SendHeaders),
     Chunk(Bytes),
@@ -163,20 +163,20 @@ impl Observer {
 }
 
 impl Exchange {
-    fn body(&mut self, payload: &Bytes) -> RequestBody {
-        let body = RequestBody::parse(payload).unwrap();
+    fn body(&mut self, payload: &Bytes) -> BodyPacket {
+        let body = BodyPacket::parse(payload).unwrap();
         assert!(self.client.credit().is_some(), "no body packet was due");
         match &body {
-            RequestBody::Data(data) => drop(self.client.send_data(data.len()).unwrap()),
-            RequestBody::End => drop(self.client.send_end().unwrap()),
+            BodyPacket::Data(data) => drop(self.client.send_data(data.len()).unwrap()),
+            BodyPacket::End => drop(self.client.send_end().unwrap()),
         }
         if std::mem::take(&mut self.surplus) {
-            assert_eq!(body, RequestBody::End, "data after the end of the body");
+            assert_eq!(body, BodyPacket::End, "data after the end of the body");
             return body;
         }
         let event = match &body {
-            RequestBody::Data(data) => BodyEvent::Data(data.clone()),
-            RequestBody::End => BodyEvent::End,
+            BodyPacket::Data(data) => BodyEvent::Data(data.clone()),
+            BodyPacket::End => BodyEvent::End,
         };
         assert_eq!(self.server.receive(payload), Ok(event));
         body

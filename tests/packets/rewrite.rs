@@ -4,11 +4,10 @@
 
 use super::observer::Packet;
 use ajp::wire::{
-    Attribute, AttributeCode, BodyFraming, CPING, CPONG, Direction, END_OF_BODY,
+    Attribute, AttributeCode, BodyFraming, BodyPacket, CPING, CPONG, Direction, END_OF_BODY,
     END_RESPONSE_CLOSE, END_RESPONSE_REUSE, FLUSH, ForwardRequest, ForwardRequestWriter,
-    HEADER_LEN, Headers, PacketSize, RequestBody, SendHeaders, SendHeadersWriter, get_body_chunk,
-    method_code, request_header_code, response_header_code, split_packet, write_body_chunk,
-    write_request_body,
+    HEADER_LEN, Headers, PacketSize, SendHeaders, SendHeadersWriter, get_body_chunk, method_code,
+    request_header_code, response_header_code, split_packet, write_body_chunk, write_request_body,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -69,10 +68,10 @@ fn write(packet: &Packet, size: PacketSize) -> (Direction, BytesMut) {
         Packet::CPong => buffer.extend_from_slice(&CPONG),
         Packet::Request(request) => write_request(request, &mut buffer, size),
         Packet::Head(head) => write_head(head, &mut buffer, size),
-        Packet::Body(RequestBody::Data(data)) => {
+        Packet::Body(BodyPacket::Data(data)) => {
             write_request_body(&mut buffer, data, size).unwrap();
         }
-        Packet::Body(RequestBody::End) => buffer.extend_from_slice(&END_OF_BODY),
+        Packet::Body(BodyPacket::End) => buffer.extend_from_slice(&END_OF_BODY),
         Packet::Chunk(data) if data.is_empty() => buffer.extend_from_slice(&FLUSH),
         Packet::Chunk(data) => write_body_chunk(&mut buffer, data, size).unwrap(),
         Packet::Ask(requested) => buffer.extend_from_slice(&get_body_chunk(*requested)),
@@ -120,7 +119,7 @@ fn differences(packet: &Packet, payload: &[u8]) -> Vec<(Reason, isize)> {
             );
             all
         }
-        Packet::Body(RequestBody::End) if payload.is_empty() => vec![(Reason::EndFormB, -2)],
+        Packet::Body(BodyPacket::End) if payload.is_empty() => vec![(Reason::EndFormB, -2)],
         _ => Vec::new(),
     }
 }
@@ -185,7 +184,7 @@ fn check_same_facts(packet: &Packet, canonical: Bytes) {
                 header_facts(before.headers())
             );
         }
-        Packet::Body(before) => assert_eq!(RequestBody::parse(&canonical).as_ref(), Ok(before)),
+        Packet::Body(before) => assert_eq!(BodyPacket::parse(&canonical).as_ref(), Ok(before)),
         other => panic!("{other:?} has one form only"),
     }
 }

@@ -3,11 +3,12 @@
 use super::packets::response;
 use super::{PATIENCE, soon};
 use ajp::client::{
-    Address, CPingMode, Client, Error, ErrorKind, Pool, PoolConfig, ResponseBody, Retry, Timeouts,
+    Address, CPingMode, Client, ClientError, ErrorKind, Pool, PoolConfig, ResponseBody, Retry,
+    Timeouts,
 };
 use ajp::proto::Progress;
 use ajp::wire::{
-    CPONG, DecodeOptions, Direction, ForwardRequest, PacketSize, RequestBody, ToContainer,
+    BodyPacket, CPONG, DecodeOptions, Direction, ForwardRequest, PacketSize, ToContainer,
     get_body_chunk, split_packet,
 };
 use bytes::{Bytes, BytesMut};
@@ -81,9 +82,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 self.write(&get_body_chunk(8186)).await;
             }
             owed = false;
-            match RequestBody::parse(&self.payload().await?).unwrap() {
-                RequestBody::Data(data) => body.extend(data),
-                RequestBody::End => return Some(body),
+            match BodyPacket::parse(&self.payload().await?).unwrap() {
+                BodyPacket::Data(data) => body.extend(data),
+                BodyPacket::End => return Some(body),
             }
         }
     }
@@ -232,7 +233,7 @@ impl Backend {
     }
 }
 
-async fn whole(response: Response<ResponseBody>) -> Result<(u16, String), Error> {
+async fn whole(response: Response<ResponseBody>) -> Result<(u16, String), ClientError> {
     let status = response.status().as_u16();
     let body = soon("a body", response.into_body().collect())
         .await?
@@ -255,8 +256,8 @@ pub(crate) struct Failure {
     pub(crate) cause: String,
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
         Self {
             kind: error.kind(),
             retry: error.retry(),

@@ -4,7 +4,7 @@ use super::app::{self, App};
 use super::packets::{Answer, answers, next_answer, request_with};
 use super::soon;
 use ajp::proto::ProtocolError;
-use ajp::server::{Error, Refusal, ServerConfig, ServerTimeouts, Step, Trust, serve};
+use ajp::server::{Refusal, ServerConfig, ServerError, ServerTimeouts, Step, Trust, serve};
 use ajp::wire::{Attribute, AttributeCode, CPING, CPONG, DecodeError, Field, Rule, ToWebServer};
 use bytes::BytesMut;
 use std::io::ErrorKind;
@@ -31,21 +31,21 @@ pub(crate) enum Seen {
     Other(String),
 }
 
-impl From<&Error> for Seen {
-    fn from(error: &Error) -> Self {
+impl From<&ServerError> for Seen {
+    fn from(error: &ServerError) -> Self {
         match error {
-            Error::BadRequest(error) => Self::Bad(*error),
-            Error::Protocol(error) => Self::Protocol(*error),
-            Error::Refused(Refusal::Attribute(name)) => {
+            ServerError::BadRequest(error) => Self::Bad(*error),
+            ServerError::Protocol(error) => Self::Protocol(*error),
+            ServerError::Refused(Refusal::Attribute(name)) => {
                 Self::Attribute(name.escape_ascii().to_string())
             }
-            Error::Refused(refusal) => match refusal.status() {
+            ServerError::Refused(refusal) => match refusal.status() {
                 Some(status) => Self::Refused(status, refusal.reason()),
                 None => Self::Other(format!("{refusal:?}")),
             },
-            Error::Timeout(step) => Self::Timeout(*step),
-            Error::Closed(place) => Self::Closed(place),
-            Error::Io(error) => Self::Io(error.kind()),
+            ServerError::Timeout(step) => Self::Timeout(*step),
+            ServerError::Closed(place) => Self::Closed(place),
+            ServerError::Io(error) => Self::Io(error.kind()),
             other => Self::Other(format!("{other:?}")),
         }
     }

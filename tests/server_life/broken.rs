@@ -3,7 +3,7 @@
 use crate::hall::{App, Guest};
 use crate::raw::packets::{refusal, request};
 use ajp::Secret;
-use ajp::server::{Connection, Error, Refusal, ServerConfig, Trust, serve_connection};
+use ajp::server::{Connection, Refusal, ServerConfig, ServerError, Trust, serve_connection};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -47,7 +47,7 @@ fn open() -> Arc<ServerConfig> {
     Arc::new(ServerConfig::new(Trust::TrustedNetwork))
 }
 
-async fn served(config: Arc<ServerConfig>, bytes: Vec<u8>, app: App) -> Error {
+async fn served(config: Arc<ServerConfig>, bytes: Vec<u8>, app: App) -> ServerError {
     let io = Deaf(io::Cursor::new(bytes));
     let ended = serve_connection(io, app, config, std::future::pending()).await;
     ended.unwrap_err()
@@ -59,18 +59,18 @@ async fn the_reason_is_not_lost_with_the_answer() {
     let get = request("GET", "/", &[]);
     let error = served(secret(), get.clone(), App::echo_path()).await;
     assert!(
-        matches!(error, Error::Refused(Refusal::Secret)),
+        matches!(error, ServerError::Refused(Refusal::Secret)),
         "{error:?}"
     );
     let malformed = b"\x12\x34\0\x02\x02\x02".to_vec();
     let error = served(open(), malformed, App::echo_path()).await;
-    assert!(matches!(error, Error::BadRequest(_)), "{error:?}");
+    assert!(matches!(error, ServerError::BadRequest(_)), "{error:?}");
     let failing = App::new(|_| async { Err("no database".into()) });
     let error = served(open(), get.clone(), failing).await;
-    assert!(matches!(error, Error::Application(_)), "{error:?}");
+    assert!(matches!(error, ServerError::Application(_)), "{error:?}");
     // Without another reason it is the stream that failed.
     let error = served(open(), get, App::echo_path()).await;
-    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(matches!(error, ServerError::Io(_)), "{error:?}");
 }
 
 /// `next_request` may be dropped at any time, in the middle of an answer too.
@@ -95,7 +95,7 @@ async fn a_refusal_is_continued_by_the_next_call() {
     };
     assert!(calls > 20, "{calls}");
     assert!(
-        matches!(error, Error::Refused(Refusal::Secret)),
+        matches!(error, ServerError::Refused(Refusal::Secret)),
         "{error:?}"
     );
     drop(connection);
@@ -118,7 +118,7 @@ async fn a_refusal_nobody_reads_is_given_up() {
     let ended = serve_connection(theirs, App::echo_path(), secret(), std::future::pending()).await;
     assert!(matches!(
         ended.unwrap_err(),
-        Error::Refused(Refusal::Secret)
+        ServerError::Refused(Refusal::Secret)
     ));
     let took = start.elapsed().as_secs();
     assert!(

@@ -2,7 +2,7 @@
 
 use crate::hall::{App, Queue, open, settle};
 use crate::raw::packets::{refusal, request};
-use ajp::server::{Error, ListenerExt, serve, serve_with};
+use ajp::server::{ListenerExt, ServerError, serve, serve_with};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
@@ -20,7 +20,7 @@ fn odd_one(peer: &str) -> bool {
 /// What reached `on_error`.
 type Errors = Arc<Mutex<Vec<String>>>;
 
-fn sink(errors: &Errors) -> impl Fn(&&'static str, &Error) + Send + Sync + 'static {
+fn sink(errors: &Errors) -> impl Fn(&&'static str, &ServerError) + Send + Sync + 'static {
     let errors = Arc::clone(errors);
     move |peer, error| errors.lock().unwrap().push(format!("{peer}: {error:?}"))
 }

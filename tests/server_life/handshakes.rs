@@ -2,7 +2,7 @@
 
 use crate::hall::{App, Door, Guest, Queue, open, settle};
 use crate::raw::packets::request;
-use ajp::server::{Accepted, Error, Listener, Monitor, ServerTimeouts, serve};
+use ajp::server::{Accepted, Listener, Monitor, ServerError, ServerTimeouts, serve};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn server() -> Server {
         .with_config(open().with_timeouts(limits))
         .on_error(move |peer, error| {
             let text = match error {
-                Error::Handshake(error) => format!("{peer}: {:?}", error.kind()),
+                ServerError::Handshake(error) => format!("{peer}: {:?}", error.kind()),
                 other => format!("{peer}: {other}"),
             };
             sink.lock().unwrap().push(text);

@@ -3,7 +3,7 @@
 use super::support::tls::Certificates;
 use super::{client, container, works};
 use ajp::client::{Address, Client, ErrorKind};
-use ajp::server::{Error, Monitor, serve};
+use ajp::server::{Monitor, ServerError, serve};
 use ajp::tls::rustls::{self, ProtocolVersion, SupportedProtocolVersion, version};
 use ajp::tls::{self, Identity, TlsConnector, TlsListener};
 use bytes::Bytes;
@@ -190,7 +190,7 @@ async fn slow_handshakes_hold_up_nobody() {
     let of = |text: &str| errors.iter().filter(|known| known.contains(text)).count();
     assert_eq!(of("the handshake took too long"), 20, "{errors:?}");
     assert_eq!(
-        of(&Error::Handshake(std::io::ErrorKind::Other.into()).to_string()),
+        of(&ServerError::Handshake(std::io::ErrorKind::Other.into()).to_string()),
         1
     );
     assert_eq!(monitor.stats().failed_handshakes, 21);

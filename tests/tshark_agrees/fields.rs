@@ -3,7 +3,7 @@
 
 use crate::packets::observer::Packet;
 use crate::support::tshark;
-use ajp::wire::{Attribute, ForwardRequest, Header, Headers, RequestBody, SendHeaders};
+use ajp::wire::{Attribute, BodyPacket, ForwardRequest, Header, Headers, SendHeaders};
 use bytes::Bytes;
 
 /// tshark cuts what it displays.
@@ -72,8 +72,8 @@ fn fields(packet: &Packet, payload: &Bytes) -> Vec<Field> {
     match packet {
         Packet::CPing => all.push(code(10, "CPING")),
         Packet::CPong => all.push(code(9, "CPONG")),
-        Packet::Body(RequestBody::End) => {}
-        Packet::Body(RequestBody::Data(data)) => all.push(plain("data", data)),
+        Packet::Body(BodyPacket::End) => {}
+        Packet::Body(BodyPacket::Data(data)) => all.push(plain("data", data)),
         Packet::Chunk(data) => {
             all.push(code(3, "SEND BODY CHUNK"));
             // With the NUL that no length counts.

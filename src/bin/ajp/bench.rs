@@ -6,7 +6,7 @@ use crate::target::Target;
 use crate::ui;
 use crate::values::{self, Header, millis};
 use ajp::client::RequestFacts;
-use ajp::client::{Client, Error, Pool};
+use ajp::client::{Client, ClientError, Pool};
 use bytes::Bytes;
 use clap::Args;
 use hdrhistogram::Histogram;
@@ -334,7 +334,7 @@ impl Plan {
         }
     }
 
-    async fn exchange(&self, client: &Client) -> Result<(u16, u64), Error> {
+    async fn exchange(&self, client: &Client) -> Result<(u16, u64), ClientError> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();

@@ -2,7 +2,7 @@
 
 use crate::exit::chain;
 use crate::ui;
-use ajp::server::Error;
+use ajp::server::ServerError;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,15 +23,15 @@ struct State {
 
 impl Complaints {
     /// For `on_error` of a server.
-    pub(crate) fn tell(&self, peer: &dyn Debug, error: &Error) {
+    pub(crate) fn tell(&self, peer: &dyn Debug, error: &ServerError) {
         if let Some(line) = self.line(Instant::now(), peer, error) {
             ui::error(&line);
         }
     }
 
-    fn line(&self, now: Instant, peer: &dyn Debug, error: &Error) -> Option<String> {
+    fn line(&self, now: Instant, peer: &dyn Debug, error: &ServerError) -> Option<String> {
         let mut line = format!("{peer:?}: {}", chain(error));
-        if matches!(error, Error::OtherProtocol(_)) {
+        if matches!(error, ServerError::OtherProtocol(_)) {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if state
                 .last
@@ -59,7 +59,7 @@ mod tests {
     fn what_is_no_ajp_is_told_now_and_then() {
         let complaints = Complaints::default();
         let start = Instant::now();
-        let http = Error::OtherProtocol(OtherProtocol::Http);
+        let http = ServerError::OtherProtocol(OtherProtocol::Http);
         let told = |seconds, error| {
             let now = start + Duration::from_secs(seconds);
             complaints.line(now, &"peer", error)
@@ -71,7 +71,7 @@ mod tests {
         );
         assert_eq!((told(1, &http), told(9, &http)), (None, None));
         // Everything else is told each time.
-        let other = Error::Closed("a packet");
+        let other = ServerError::Closed("a packet");
         assert!(told(9, &other).is_some() && told(9, &other).is_some());
         let later = told(11, &http).unwrap();
         assert!(later.ends_with("(2 more before it)"), "{later}");

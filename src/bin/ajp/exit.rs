@@ -1,7 +1,7 @@
 //! How the process ends: one code for each kind of failure, so that a script can tell them
 //! apart.
 
-use ajp::client::{Error, ErrorKind};
+use ajp::client::{ClientError, ErrorKind};
 use std::error::Error as _;
 use std::io;
 use std::process::ExitCode;
@@ -74,14 +74,14 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
         Self::new(exit_of(&error), chain(&error))
     }
 }
 
 /// The code of a failed exchange.
-pub(crate) fn exit_of(error: &Error) -> Exit {
+pub(crate) fn exit_of(error: &ClientError) -> Exit {
     match error.kind() {
         ErrorKind::Connect | ErrorKind::LocalResources => Exit::Connect,
         ErrorKind::AcquireTimeout
@@ -109,7 +109,7 @@ pub(crate) fn exit_of(error: &Error) -> Exit {
 }
 
 /// Whether the connection failed, and not what came over it.
-fn is_io(error: &Error) -> bool {
+fn is_io(error: &ClientError) -> bool {
     error
         .source()
         .is_some_and(|source| source.downcast_ref::<io::Error>().is_some())

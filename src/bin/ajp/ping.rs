@@ -6,7 +6,7 @@ use crate::target::Target;
 use crate::ui;
 use crate::values::{self, millis};
 use crate::watch::Watch;
-use ajp::client::{CPingMode, Error, ErrorKind, Pool, PoolConfig, Timeouts};
+use ajp::client::{CPingMode, ClientError, ErrorKind, Pool, PoolConfig, Timeouts};
 use clap::Args;
 use serde_json::json;
 use std::time::Duration;
@@ -95,7 +95,11 @@ impl PingArgs {
         })
     }
 
-    fn show(&self, session: &mut Session, result: Result<Duration, Error>) -> Result<(), Failure> {
+    fn show(
+        &self,
+        session: &mut Session,
+        result: Result<Duration, ClientError>,
+    ) -> Result<(), Failure> {
         session.sent = session.sent.saturating_add(1);
         let number = session.sent;
         match result {
@@ -181,7 +185,7 @@ impl Session {
         }
     }
 
-    async fn ping(&mut self) -> Result<Duration, Error> {
+    async fn ping(&mut self) -> Result<Duration, ClientError> {
         self.pool.ping().await
     }
 

@@ -1,7 +1,7 @@
 //! How an exchange begins: its Forward Request is queued on a connection in hand.
 
 use super::super::cause::CloseCause;
-use super::super::error::{Error, ErrorKind};
+use super::super::error::{ClientError, ErrorKind};
 use super::super::lease::Lease;
 use super::Exchange;
 use crate::proto::{ClientExchange, Progress};
@@ -18,7 +18,7 @@ impl Lease {
     /// [`ErrorKind::UriTooLong`], [`ErrorKind::HeadTooLarge`] and
     /// [`ErrorKind::InvalidRequest`] when `encode` fails;
     /// the connection goes back to the pool unharmed.
-    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, Error>
+    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, ClientError>
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
@@ -32,7 +32,7 @@ impl Lease {
         mut self,
         head_request: bool,
         encode: F,
-    ) -> Result<Exchange, Error>
+    ) -> Result<Exchange, ClientError>
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
@@ -49,7 +49,7 @@ impl Lease {
                 Ok(Exchange::new(self, machine))
             }
             Err(error) => {
-                let error = Error::encode(error).at(Progress::NotSent, &self.shared.peer);
+                let error = ClientError::encode(error).at(Progress::NotSent, &self.shared.peer);
                 self.shared.counters.failed(error.kind());
                 if connection.io.queued() == 0 {
                     self.put_back();

@@ -2,7 +2,7 @@
 
 use super::super::cause::CloseCause;
 use super::super::connection::read_error;
-use super::super::error::{Error, ErrorKind};
+use super::super::error::{ClientError, ErrorKind};
 use super::super::waits::{Expired, Step};
 use super::{ConnectionCheck, Exchange, Stage, Writing};
 use crate::net::{PeerState, ReadError};
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 impl Exchange {
     /// The next event. After an error the exchange must [fail](Exchange::fail).
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, Error>> {
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, ClientError>> {
         if let Stage::New(check) = self.stage {
             self.start(cx, check)?;
         }
@@ -31,7 +31,7 @@ impl Exchange {
     }
 
     /// The first poll: whether the connection is fit, unless that is known.
-    fn start(&mut self, cx: &mut Context<'_>, check: ConnectionCheck) -> Result<(), Error> {
+    fn start(&mut self, cx: &mut Context<'_>, check: ConnectionCheck) -> Result<(), ClientError> {
         let Some(connection) = &mut self.lease.connection else {
             return Err(self.gone());
         };
@@ -46,8 +46,8 @@ impl Exchange {
         };
         self.lease.close(cause);
         Err(match state {
-            PeerState::SentData => Error::protocol(unasked()),
-            _ => Error::bare(ErrorKind::Closed),
+            PeerState::SentData => ClientError::protocol(unasked()),
+            _ => ClientError::bare(ErrorKind::Closed),
         })
     }
 
@@ -81,15 +81,19 @@ impl Exchange {
     }
 
     /// Takes one packet of the container.
-    fn receive(&mut self, cx: &mut Context<'_>, payload: Bytes) -> Result<ClientEvent, Error> {
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        payload: Bytes,
+    ) -> Result<ClientEvent, ClientError> {
         let Some(connection) = &self.lease.connection else {
             return Err(self.gone());
         };
         if self.bytes.sent < self.bytes.head_sent_at {
             // Nobody can answer a request before it is there.
             return Err(match self.take_write_error() {
-                Some(error) => Error::io(ErrorKind::Write, error),
-                None => Error::protocol(unasked()),
+                Some(error) => ClientError::io(ErrorKind::Write, error),
+                None => ClientError::protocol(unasked()),
             });
         }
         let is_writing = !connection.io.is_flushed() && !matches!(self.writing, Writing::Failed(_));
@@ -97,13 +101,17 @@ impl Exchange {
             self.stage = Stage::AwaitingHead;
             self.lease.stopwatch.first_packet();
         }
-        let packet = ToWebServer::parse(payload).map_err(|error| Error::protocol(error.into()))?;
+        let packet =
+            ToWebServer::parse(payload).map_err(|error| ClientError::protocol(error.into()))?;
         let reuse = matches!(packet, ToWebServer::EndResponse { reuse: true });
         let asks_for_body = matches!(packet, ToWebServer::GetBodyChunk { .. });
         if asks_for_body && is_writing && self.lease.shared.config.body_requests == 1 {
-            return Err(Error::protocol(ProtocolError::BodyRequestedTwice));
+            return Err(ClientError::protocol(ProtocolError::BodyRequestedTwice));
         }
-        let event = self.machine.receive(packet).map_err(Error::protocol)?;
+        let event = self
+            .machine
+            .receive(packet)
+            .map_err(ClientError::protocol)?;
         match &event {
             // Before the head these are no progress: the time for the head goes on.
             ClientEvent::Ignored if !matches!(self.stage, Stage::Responding) => {}
@@ -125,13 +133,13 @@ impl Exchange {
         }
         if self.waits.is_over() {
             // A stream that is never behind waits for no timer.
-            return Err(Error::bare(ErrorKind::RequestTimeout));
+            return Err(ClientError::bare(ErrorKind::RequestTimeout));
         }
         Ok(event)
     }
 
     /// Nothing has come: ready with an error when that has taken too long.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<ClientError> {
         let is_flushed = match (&self.writing, &self.lease.connection) {
             // Nothing reaches the container any more: now its silence is a fault.
             (Writing::Failed(_), _) => None,
@@ -156,12 +164,18 @@ impl Exchange {
         }
         let expired = ready!(self.waits.poll(cx));
         Poll::Ready(match (expired, is_flushed) {
-            (Expired::Request, _) => Error::bare(ErrorKind::RequestTimeout),
-            (Expired::Step(Step::Write), _) => Error::bare(ErrorKind::WriteTimeout),
-            (Expired::Step(Step::RequestBody), _) => Error::bare(ErrorKind::RequestBodyTimeout),
+            (Expired::Request, _) => ClientError::bare(ErrorKind::RequestTimeout),
+            (Expired::Step(Step::Write), _) => ClientError::bare(ErrorKind::WriteTimeout),
+            (Expired::Step(Step::RequestBody), _) => {
+                ClientError::bare(ErrorKind::RequestBodyTimeout)
+            }
             (Expired::Step(_), None) => self.closed(None),
-            (Expired::Step(Step::ResponseHead), _) => Error::bare(ErrorKind::ResponseHeadTimeout),
-            (Expired::Step(Step::NextPacket), _) => Error::bare(ErrorKind::BetweenPacketsTimeout),
+            (Expired::Step(Step::ResponseHead), _) => {
+                ClientError::bare(ErrorKind::ResponseHeadTimeout)
+            }
+            (Expired::Step(Step::NextPacket), _) => {
+                ClientError::bare(ErrorKind::BetweenPacketsTimeout)
+            }
         })
     }
 }

@@ -1,10 +1,10 @@
 //! How an exchange ends, and what becomes of its connection.
 
 use super::super::cause::CloseCause;
-use super::super::error::{Error, ErrorKind};
+use super::super::error::{ClientError, ErrorKind};
 use super::super::lease::Lease;
 use super::super::mismatch::Mismatch;
-use super::super::observer::{ExchangeReport, Outcome};
+use super::super::observer::{ExchangeOutcome, ExchangeReport};
 use super::super::parking::Cleared;
 use super::{Bytecount, Ending, Exchange, Stage, Writing};
 use crate::trace::event;
@@ -14,11 +14,11 @@ use std::task::Context;
 
 impl Exchange {
     /// The error of a connection that ended: a failed write explains it better.
-    pub(super) fn closed(&mut self, read: Option<io::Error>) -> Error {
+    pub(super) fn closed(&mut self, read: Option<io::Error>) -> ClientError {
         match (self.take_write_error(), read) {
-            (Some(write), _) => Error::io(ErrorKind::Write, write),
-            (None, Some(read)) => Error::io(ErrorKind::Read, read),
-            (None, None) => Error::bare(ErrorKind::Closed),
+            (Some(write), _) => ClientError::io(ErrorKind::Write, write),
+            (None, Some(read)) => ClientError::io(ErrorKind::Read, read),
+            (None, None) => ClientError::bare(ErrorKind::Closed),
         }
     }
 
@@ -33,14 +33,14 @@ impl Exchange {
     }
 
     /// There is no connection any more: says once more what ended the exchange.
-    pub(super) fn gone(&self) -> Error {
-        Error::bare(match self.outcome() {
-            Some(Outcome::Failed(kind)) => kind,
+    pub(super) fn gone(&self) -> ClientError {
+        ClientError::bare(match self.outcome() {
+            Some(ExchangeOutcome::Failed(kind)) => kind,
             _ => ErrorKind::Closed,
         })
     }
 
-    fn outcome(&self) -> Option<Outcome> {
+    fn outcome(&self) -> Option<ExchangeOutcome> {
         match self.stage {
             Stage::Over(ending) => Some(ending.outcome),
             _ => None,
@@ -82,20 +82,20 @@ impl Exchange {
         }
         self.lease.shared.counters.completed();
         self.stage = Stage::Over(Ending {
-            outcome: Outcome::Completed,
+            outcome: ExchangeOutcome::Completed,
             traffic,
             mismatch,
         });
     }
 
     /// Closes the connection and completes an error.
-    pub(super) fn fail(&mut self, error: Error) -> Error {
+    pub(super) fn fail(&mut self, error: ClientError) -> ClientError {
         let peer = Arc::clone(&self.lease.shared.peer);
         let error = error.at(self.progress(), &peer);
         if self.outcome().is_some() {
             return error;
         }
-        let outcome = Outcome::Failed(error.kind());
+        let outcome = ExchangeOutcome::Failed(error.kind());
         let traffic = self.traffic();
         let stale = self.lease.reused && traffic.0 == 0;
         let mismatch = if stale || traffic.0 > 0 {
@@ -123,7 +123,7 @@ impl Exchange {
     pub(super) fn cleared(&mut self, cleared: Cleared) {
         self.lease.forget_permit();
         self.stage = Stage::Over(Ending {
-            outcome: Outcome::Failed(cleared.kind),
+            outcome: ExchangeOutcome::Failed(cleared.kind),
             traffic: self.bytes.since_before(cleared.traffic),
             mismatch: None,
         });
@@ -152,7 +152,7 @@ impl Exchange {
         matches!(
             self.stage,
             Stage::Over(Ending {
-                outcome: Outcome::Failed(_),
+                outcome: ExchangeOutcome::Failed(_),
                 traffic: (0, _),
                 ..
             })
@@ -160,7 +160,7 @@ impl Exchange {
     }
 
     /// Gives the exchange up because of an error of the caller's side.
-    pub(crate) fn abandon(&mut self, error: Error) -> Error {
+    pub(crate) fn abandon(&mut self, error: ClientError) -> ClientError {
         let error = self.fail(error);
         self.report();
         error
@@ -222,7 +222,7 @@ impl Drop for Exchange {
             let traffic = self.traffic();
             self.lease.release(CloseCause::Dropped);
             self.stage = Stage::Over(Ending {
-                outcome: Outcome::Dropped,
+                outcome: ExchangeOutcome::Dropped,
                 traffic,
                 mismatch: None,
             });

@@ -11,12 +11,12 @@ use std::time::Duration;
 /// No member answered a request. `Display` prints this level only; the cause is in
 /// `source`.
 #[derive(Debug)]
-pub struct Error(Box<Inner>);
+pub struct BalancerError(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     unavailable: Option<Unavailable>,
-    last: Option<client::Error>,
+    last: Option<client::ClientError>,
     attempts: Vec<Attempt>,
 }
 
@@ -45,10 +45,10 @@ pub enum Failure {
     Status(u16),
 }
 
-impl Error {
+impl BalancerError {
     pub(super) fn new(
         unavailable: Option<Unavailable>,
-        last: Option<client::Error>,
+        last: Option<client::ClientError>,
         attempts: Vec<Attempt>,
     ) -> Self {
         Self(Box::new(Inner {
@@ -66,7 +66,7 @@ impl Error {
 
     /// What failed on the last member it was tried on.
     #[must_use]
-    pub fn exchange(&self) -> Option<&client::Error> {
+    pub fn exchange(&self) -> Option<&client::ClientError> {
         self.0.last.as_ref()
     }
 
@@ -82,7 +82,7 @@ impl Error {
         let last = self.0.last.as_ref();
         last.map_or(
             StatusCode::SERVICE_UNAVAILABLE,
-            client::Error::suggested_status,
+            client::ClientError::suggested_status,
         )
     }
 
@@ -100,7 +100,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for BalancerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.unavailable, &self.0.last) {
             (Some(none), _) => none.fmt(f),
@@ -110,7 +110,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl StdError for Error {
+impl StdError for BalancerError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.last.as_ref().map(|error| error as _)
     }

@@ -8,7 +8,7 @@ mod send;
 mod upload;
 
 pub use check::HttpCheck;
-pub use error::{Attempt, Error, Failure};
+pub use error::{Attempt, BalancerError, Failure};
 pub use options::SendOptions;
-pub use response_body::ResponseBody;
+pub use response_body::BalancedBody;
 pub use send::Served;

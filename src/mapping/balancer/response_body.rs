@@ -3,7 +3,7 @@
 use super::error::Attempt;
 use super::send::Served;
 use crate::balancer::Pick;
-use crate::client::{self, Error};
+use crate::client::{self, ClientError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 /// The body of a response that a balancer's member gave. As
 /// [`client::ResponseBody`](crate::client::ResponseBody); until it has ended or is dropped
 /// the member counts as busy with it.
-pub struct ResponseBody {
+pub struct BalancedBody {
     // In this order: the connection is free before the member is.
     body: client::ResponseBody,
     rest: Box<Rest>,
@@ -26,7 +26,7 @@ struct Rest {
     failed: Vec<Attempt>,
 }
 
-impl ResponseBody {
+impl BalancedBody {
     pub(super) fn new(body: client::ResponseBody, mut pick: Pick, failed: Vec<Attempt>) -> Self {
         if body.is_end_stream() {
             end_of_response(&body, &mut pick);
@@ -57,14 +57,14 @@ fn end_of_response(body: &client::ResponseBody, pick: &mut Pick) {
     pick.end();
 }
 
-impl Body for ResponseBody {
+impl Body for BalancedBody {
     type Data = Bytes;
-    type Error = Error;
+    type Error = ClientError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
         let this = &mut *self;
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         let pick = &mut this.rest.pick;
@@ -95,9 +95,9 @@ impl Body for ResponseBody {
     }
 }
 
-impl fmt::Debug for ResponseBody {
+impl fmt::Debug for BalancedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseBody")
+        f.debug_struct("BalancedBody")
             .field("body", &self.body)
             .field("rest", &self.rest)
             .finish()

@@ -1,12 +1,12 @@
 //! One request: a member for it, and another one when that fails.
 
-use super::error::{Attempt, Error, Failure};
+use super::error::{Attempt, BalancerError, Failure};
 use super::options::SendOptions;
-use super::response_body::ResponseBody;
+use super::response_body::BalancedBody;
 use super::upload::Original;
 use crate::balancer::{
-    Affinity, Balancer, Failover, MemberId, OnStatus, Outcome, Pick, RequestInfo, Session, Sticky,
-    Unavailable,
+    Affinity, Balancer, Failover, MemberId, OnStatus, Pick, RequestInfo, RequestOutcome, Session,
+    Sticky, Unavailable,
 };
 use crate::client::{self, ErrorKind, Idempotent, RequestFacts};
 use crate::mapping::client::{FactsSource, find_facts, send_with};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Who answered ([`ResponseBody::served`]). For access logs.
+/// Who answered ([`BalancedBody::served`]). For access logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
@@ -49,7 +49,7 @@ impl Balancer {
     /// [`Client::send`](crate::client::Client::send).
     ///
     /// # Errors
-    /// [`Error`]: no member can serve, or the last one tried failed.
+    /// [`BalancerError`]: no member can serve, or the last one tried failed.
     ///
     /// # Cancel safety
     /// Safe for the balancer: the member is free again. The container may have acted on the
@@ -57,7 +57,7 @@ impl Balancer {
     pub fn send<B>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    ) -> impl Future<Output = Result<Response<BalancedBody>, BalancerError>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -79,7 +79,7 @@ impl Balancer {
         parts: &request::Parts,
         facts: &RequestFacts,
         body: B,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    ) -> impl Future<Output = Result<Response<BalancedBody>, BalancerError>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -91,7 +91,7 @@ impl Balancer {
         parts: impl Borrow<request::Parts> + Send,
         given: Option<&RequestFacts>,
         body: B,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send
+    ) -> impl Future<Output = Result<Response<BalancedBody>, BalancerError>> + Send
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -103,7 +103,7 @@ impl Balancer {
             let facts = match given {
                 Some(facts) => facts,
                 None => find_facts(parts, self.is_for_own_requests())
-                    .map_err(|error| Error::new(None, Some(error), Vec::new()))?,
+                    .map_err(|error| BalancerError::new(None, Some(error), Vec::new()))?,
             };
             let options: Option<&SendOptions> = parts.extensions.get();
             let stateless = options.is_some_and(|options| options.stateless);
@@ -159,9 +159,9 @@ struct Delivery<'a> {
     full: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// What failed on the last member that it was tried on.
-    last_error: Option<client::Error>,
+    last_error: Option<client::ClientError>,
     /// A response with a status that another member might better: delivered if none does.
-    held: Option<Response<ResponseBody>>,
+    held: Option<Response<BalancedBody>>,
 }
 
 /// Whether a request waits for a place in the pool of the member that is chosen. It does so
@@ -186,13 +186,16 @@ enum Next {
 
 /// What became of one attempt.
 enum Attempted {
-    Delivered(Response<ResponseBody>),
+    Delivered(Response<BalancedBody>),
     TryAnother,
     GiveUp,
 }
 
 impl Delivery<'_> {
-    async fn run<B>(&mut self, original: &Original<B>) -> Result<Response<ResponseBody>, Error>
+    async fn run<B>(
+        &mut self,
+        original: &Original<B>,
+    ) -> Result<Response<BalancedBody>, BalancerError>
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
@@ -217,7 +220,7 @@ impl Delivery<'_> {
         loop {
             match self.balancer.pick(&self.info()) {
                 Ok(mut pick) if pick.pool().is_full() && !self.waits_at(&pick) => {
-                    pick.answered(Outcome::Full);
+                    pick.answered(RequestOutcome::Full);
                     self.full.push(pick.id());
                     self.tried.push(pick.id());
                 }
@@ -283,14 +286,19 @@ impl Delivery<'_> {
     }
 
     /// A member did not answer.
-    async fn failed(&mut self, error: client::Error, mut pick: Pick, at_hand: bool) -> Attempted {
+    async fn failed(
+        &mut self,
+        error: client::ClientError,
+        mut pick: Pick,
+        at_hand: bool,
+    ) -> Attempted {
         let no_place = matches!(
             error.kind(),
             ErrorKind::AcquireTimeout | ErrorKind::QueueFull
         );
         if no_place && self.full.contains(&pick.id()) {
             // That this request found no place there is counted already.
-            pick.answered(Outcome::Unknown);
+            pick.answered(RequestOutcome::Unknown);
         } else {
             pick.failed(&error).await;
         }
@@ -320,8 +328,8 @@ impl Delivery<'_> {
         let own = self.options.and_then(|options| options.action(status));
         let action = own.or_else(|| self.failover.action(status));
         pick.answered(match action {
-            Some(OnStatus::Fail | OnStatus::FailAndTryOther) => Outcome::Unfit { status },
-            _ => Outcome::Answered { status },
+            Some(OnStatus::Fail | OnStatus::FailAndTryOther) => RequestOutcome::Unfit { status },
+            _ => RequestOutcome::Answered { status },
         });
         let other = matches!(action, Some(OnStatus::TryOther | OnStatus::FailAndTryOther));
         let again = other && repeat::after_answer(self.idempotent, at_hand) && self.balancer.pay();
@@ -356,7 +364,7 @@ impl Delivery<'_> {
         mut response: Response<client::ResponseBody>,
         pick: Pick,
         failed: Vec<Attempt>,
-    ) -> Response<ResponseBody> {
+    ) -> Response<BalancedBody> {
         if let (Some(sticky), Affinity::Kept, Some(route)) =
             (self.sticky, pick.affinity(), pick.route())
         {
@@ -374,7 +382,7 @@ impl Delivery<'_> {
                 }
             }
         }
-        response.map(|body| ResponseBody::new(body, pick, failed))
+        response.map(|body| BalancedBody::new(body, pick, failed))
     }
 
     /// It was tried in vain.
@@ -384,10 +392,13 @@ impl Delivery<'_> {
         self.attempts.push(Attempt { member, failure });
     }
 
-    fn give_up(&mut self, none: Option<Unavailable>) -> Result<Response<ResponseBody>, Error> {
+    fn give_up(
+        &mut self,
+        none: Option<Unavailable>,
+    ) -> Result<Response<BalancedBody>, BalancerError> {
         match self.held.take() {
             Some(response) => Ok(response),
-            None => Err(Error::new(
+            None => Err(BalancerError::new(
                 none,
                 self.last_error.take(),
                 std::mem::take(&mut self.attempts),

@@ -200,8 +200,8 @@ fn one_empty_packet_may_come_once_the_body_is_complete() {
 #[test]
 fn packets_of_a_codec_mean_the_same_as_payloads() {
     let data = Bytes::from_static(b"hello");
-    let packet = FromWebServer::Body(RequestBody::Data(data.clone()));
-    let end = FromWebServer::Body(RequestBody::End);
+    let packet = FromWebServer::Body(BodyPacket::Data(data.clone()));
+    let end = FromWebServer::Body(BodyPacket::End);
     let mut x = exchange(BodyFraming::Chunked);
     assert!(
         exchange(BodyFraming::Chunked)

@@ -3,8 +3,8 @@
 
 use super::check::{Check, Outcome, Seen, Verdict, dangerous, differs, holds, skipped, wrong};
 use ajp::wire::{
-    CPONG, DecodeOptions, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, FLUSH, ForwardRequest,
-    PacketSize, RequestBody, SendHeadersWriter, ToContainer, get_body_chunk, split_packet,
+    BodyPacket, CPONG, DecodeOptions, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, FLUSH,
+    ForwardRequest, PacketSize, SendHeadersWriter, ToContainer, get_body_chunk, split_packet,
     write_body_chunk,
 };
 use bytes::{Bytes, BytesMut};
@@ -124,12 +124,12 @@ impl Line {
     }
 
     /// A body packet, if one comes.
-    async fn body(&mut self, limit: Duration) -> std::result::Result<RequestBody, Got> {
+    async fn body(&mut self, limit: Duration) -> std::result::Result<BodyPacket, Got> {
         self.owed = true;
         let payload = self.payload(limit).await;
         self.owed = false;
         let payload = payload?;
-        RequestBody::parse(&payload).map_err(|error| Got::Broken(error.to_string()))
+        BodyPacket::parse(&payload).map_err(|error| Got::Broken(error.to_string()))
     }
 
     async fn send(&mut self, bytes: &[u8]) {
@@ -431,7 +431,7 @@ impl FrontServer<'_> {
         let (reply, mut line, request) = self.forwarded(asked).await?;
         let length = header(&request, "content-length");
         let data = match line.body(self.limit).await {
-            Ok(RequestBody::Data(data)) => data,
+            Ok(BodyPacket::Data(data)) => data,
             Ok(_) => return Ok(wrong("the first packet is an end of body")),
             Err(Got::Silence) => return Ok(wrong("no packet comes unasked: Tomcat waits for it")),
             Err(Got::Broken(error)) => {
@@ -463,14 +463,14 @@ impl FrontServer<'_> {
         let mut longest = 0;
         let mut more_than_asked = false;
         match line.body(self.limit).await {
-            Ok(RequestBody::Data(data)) => got.extend_from_slice(&data),
+            Ok(BodyPacket::Data(data)) => got.extend_from_slice(&data),
             other => return Ok(wrong(format!("first packet: {other:?}"))),
         }
         while got.len() < data.len() {
             // Less than would fit, to see whether it is kept to.
             line.send(&get_body_chunk(4000)).await;
             match line.body(self.limit).await {
-                Ok(RequestBody::Data(data)) => {
+                Ok(BodyPacket::Data(data)) => {
                     longest = longest.max(data.len());
                     more_than_asked |= data.len() > 4000;
                     got.extend_from_slice(&data);
@@ -498,7 +498,7 @@ impl FrontServer<'_> {
         line.answer(200, &[], b"ok", false).await;
         finish(reply).await;
         Ok(match end {
-            Ok(RequestBody::End) => holds("an end of body"),
+            Ok(BodyPacket::End) => holds("an end of body"),
             other => wrong(format!("{other:?}")),
         })
     }
@@ -514,13 +514,13 @@ impl FrontServer<'_> {
         let encoding = header(&request, "transfer-encoding");
         let unasked = line.body(Duration::from_millis(300)).await.ok();
         let mut got = Vec::new();
-        if let Some(RequestBody::Data(data)) = &unasked {
+        if let Some(BodyPacket::Data(data)) = &unasked {
             got.extend_from_slice(data);
         }
         for _ in 0..20 {
             line.send(&get_body_chunk(8186)).await;
             match line.body(self.limit).await {
-                Ok(RequestBody::Data(data)) => got.extend_from_slice(&data),
+                Ok(BodyPacket::Data(data)) => got.extend_from_slice(&data),
                 Ok(_) => break,
                 Err(other) => return Ok(wrong(format!("after {} bytes: {other:?}", got.len()))),
             }

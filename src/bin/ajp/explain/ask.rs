@@ -4,7 +4,7 @@ use crate::request::next_data;
 use crate::watch::Watch;
 use ajp::Secret;
 use ajp::client::RequestFacts;
-use ajp::client::{Client, Error, Pool, PoolConfig};
+use ajp::client::{Client, ClientError, Pool, PoolConfig};
 use ajp::dump::{Content, Record};
 use ajp::mapping::write_forward_request;
 use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
@@ -61,7 +61,7 @@ impl Question<'_> {
         facts: RequestFacts,
         secret: Option<&Secret>,
         padding: usize,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer, ClientError> {
         let seen = Arc::new(Mutex::new(Answer::default()));
         let notes = Arc::clone(&seen);
         let watch = Watch::new(move |record| {

@@ -4,7 +4,7 @@ use super::raw::Reply;
 use super::report::Verdict;
 use crate::exit::{Exit, chain, exit_of};
 use crate::values::millis;
-use ajp::client::{Address, Error};
+use ajp::client::{Address, ClientError};
 use ajp::wire::PacketSize;
 use std::io;
 use std::time::Duration;
@@ -134,7 +134,7 @@ pub(super) fn other_protocol(protocol: Option<&str>) -> Verdict {
 }
 
 /// The connector lives.
-pub(super) fn no_answer(error: &Error) -> Verdict {
+pub(super) fn no_answer(error: &ClientError) -> Verdict {
     match exit_of(error) {
         Exit::Timeout => Verdict::new(
             Exit::Timeout,
@@ -157,7 +157,7 @@ pub(super) fn no_answer(error: &Error) -> Verdict {
 }
 
 /// Neither CPing nor a request is answered, and it is neither HTTP nor TLS.
-pub(super) fn nothing(reply: &Reply, error: &Error) -> Verdict {
+pub(super) fn nothing(reply: &Reply, error: &ClientError) -> Verdict {
     if matches!(reply, Reply::Closed) {
         return Verdict::new(Exit::Broken, "the port accepts connections and closes them")
             .why("neither CPing nor a request is answered with a single byte")
@@ -243,7 +243,7 @@ pub(super) fn application(closes: bool) -> Verdict {
         )
 }
 
-pub(super) fn head_too_large(error: &Error) -> Verdict {
+pub(super) fn head_too_large(error: &ClientError) -> Verdict {
     Verdict::new(Exit::Request, "the request does not fit any packet")
         .why(chain(error))
         .todo("fewer or smaller headers and attributes")

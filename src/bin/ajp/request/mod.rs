@@ -15,7 +15,7 @@ use crate::target::Target;
 use crate::ui;
 use crate::values::{self, Header};
 use crate::watch::Watch;
-use ajp::client::{Client, Error, ErrorKind, Pool, ResponseBody};
+use ajp::client::{Client, ClientError, ErrorKind, Pool, ResponseBody};
 use ajp::dump::{Content, Record};
 use ajp::wire::ToWebServer;
 use body::{RequestBody, Source};
@@ -168,7 +168,7 @@ impl RequestArgs {
         &self,
         response: Response<ResponseBody>,
         refused: &AtomicBool,
-    ) -> Result<Exit, Error> {
+    ) -> Result<Exit, ClientError> {
         let status = response.status();
         output::discard(response.into_body()).await?;
         ui::error(&format!("{}: {status}", self.target));
@@ -219,7 +219,7 @@ fn is_last(record: &Record) -> bool {
 }
 
 /// An error, with what the peer seems to be if it is no container.
-fn explained(watch: &Watch, error: Error) -> Failure {
+fn explained(watch: &Watch, error: ClientError) -> Failure {
     let hint = match error.kind() {
         ErrorKind::Protocol | ErrorKind::Closed | ErrorKind::Read => {
             guess::hint(&watch.first_bytes())

@@ -1,7 +1,7 @@
 //! Where the response goes.
 
 use crate::exit::Failure;
-use ajp::client::{Error, ResponseBody};
+use ajp::client::{ClientError, ResponseBody};
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -64,7 +64,7 @@ impl Output {
     pub(crate) async fn body(
         &mut self,
         mut body: ResponseBody,
-    ) -> Result<Result<(), Error>, Failure> {
+    ) -> Result<Result<(), ClientError>, Failure> {
         loop {
             let data = match next_data(&mut body).await {
                 Some(Ok(data)) => data,
@@ -90,7 +90,7 @@ impl Output {
 }
 
 /// Reads a body to its end, so that the exchange ends in order.
-pub(crate) async fn discard(mut body: ResponseBody) -> Result<(), Error> {
+pub(crate) async fn discard(mut body: ResponseBody) -> Result<(), ClientError> {
     while let Some(data) = next_data(&mut body).await {
         data?;
     }
@@ -98,7 +98,7 @@ pub(crate) async fn discard(mut body: ResponseBody) -> Result<(), Error> {
 }
 
 /// The next part of a body.
-pub(crate) async fn next_data(body: &mut ResponseBody) -> Option<Result<Bytes, Error>> {
+pub(crate) async fn next_data(body: &mut ResponseBody) -> Option<Result<Bytes, ClientError>> {
     loop {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await? {
             // AJP has no trailers.

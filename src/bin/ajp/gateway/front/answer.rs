@@ -1,7 +1,7 @@
 //! The gateway's own answers: what the visitor may know, and nothing of what is behind.
 
 use super::upload::UploadError;
-use ajp::balancer::Error;
+use ajp::balancer::BalancerError;
 use ajp::mapping::ReasonPhrase;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -31,7 +31,7 @@ impl Refusal {
     }
 
     /// What the visitor is told of an error.
-    pub(crate) fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &BalancerError) -> Self {
         if let Some(error) = upload_error(error) {
             return Self::of_upload(error);
         }

@@ -2,8 +2,8 @@
 //! as fast as the client takes them: a container's thread is free as soon as it has written.
 
 use super::limits::{Budget, Limits, Reserved};
-use ajp::balancer::ResponseBody;
-use ajp::client::Error;
+use ajp::balancer::BalancedBody;
+use ajp::client::ClientError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ enum Rest {
     /// The answer was at hand as a whole.
     Nothing,
     /// The answer is not buffered.
-    Direct(ResponseBody),
+    Direct(BalancedBody),
     /// A task reads it.
     Running {
         pieces: mpsc::Receiver<Message>,
@@ -60,14 +60,14 @@ impl Drop for Running {
 enum Message {
     Piece(Piece),
     End,
-    Failed(Error),
+    Failed(ClientError),
 }
 
 /// Why an answer breaks off.
 #[derive(Debug)]
 pub(crate) enum BodyError {
     /// The container, or the way to it, failed.
-    Container(Error),
+    Container(ClientError),
     /// The gateway stopped reading it.
     Stopped,
 }
@@ -96,10 +96,10 @@ impl Buffered {
     /// # Errors
     /// The answer breaks off in what is at hand: the client can still be told so.
     pub(crate) async fn new(
-        mut body: ResponseBody,
+        mut body: BalancedBody,
         limits: &Limits,
         budget: &Arc<Budget>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ClientError> {
         let length = body.size_hint();
         let mut first = VecDeque::new();
         if limits.response_buffer == 0 {
@@ -163,7 +163,7 @@ fn own(data: Bytes) -> Bytes {
 }
 
 /// Reads an answer to its end, as far ahead of the client as the channel and the budget allow.
-async fn read(mut body: ResponseBody, sender: mpsc::Sender<Message>, budget: Arc<Budget>) {
+async fn read(mut body: BalancedBody, sender: mpsc::Sender<Message>, budget: Arc<Budget>) {
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let message = match frame {
