@@ -9,6 +9,7 @@
 //! - `target`, `values`, `peer`: arguments.
 //! - `watch`: connections that tell what goes over them.
 //! - `config`: files of web servers and containers.
+//! - `paths`: patterns of paths, and how servers read a path.
 //! - `container`: the application of the tool's own containers.
 //! - `complaints`: what servers of the tool say about connections that ended badly.
 //! - `guess`: what speaks at a port that does not speak AJP.
@@ -55,6 +56,15 @@ mod guess;
 mod import;
 #[cfg(feature = "cli")]
 mod lint;
+#[cfg_attr(
+    not(feature = "gateway"),
+    allow(dead_code, reason = "the gateway uses the rest")
+)]
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
+mod paths;
 #[cfg(feature = "cli")]
 mod peer;
 #[cfg(feature = "cli")]

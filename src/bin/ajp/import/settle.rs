@@ -1,7 +1,7 @@
 //! What the gateway would not take, or would do otherwise, when all has been read.
 
 use super::plan::{Balancer, Kind, Map, Plan};
-use super::values::is_plain_path;
+use crate::paths::{Pattern, fault_of_target};
 use ajp::Secret;
 use ajp::balancer::Sticky;
 use ajp::client::Address;
@@ -95,16 +95,15 @@ impl Plan {
         if self.silent.contains(balancer) {
             return;
         }
-        let wrong = if !is_pattern(path) {
-            Some(path)
-        } else if map.kind == Kind::Forward && !map.path.starts_with('~') && !is_plain_path(target)
-        {
-            Some(target)
-        } else {
-            None
+        let wrong = match Pattern::parse(path) {
+            Err(error) => Some(error.to_string()),
+            Ok(pattern) if map.kind == Kind::Forward => {
+                fault_of_target(&pattern, target).map(|why| format!("the path {target:?} {why}"))
+            }
+            Ok(_) => None,
         };
         if let Some(wrong) = wrong {
-            let text = format!("{wrong} is no plain path; map the path that it means");
+            let text = format!("{wrong}; map the path that it means");
             if map.kind == Kind::Forward {
                 self.lost(place, text);
             } else {
@@ -225,21 +224,5 @@ impl Plan {
                 ),
             }
         }
-    }
-}
-
-/// Whether the gateway takes it for a pattern of a `[[map]]`.
-fn is_pattern(path: &str) -> bool {
-    if let Some(regex) = path.strip_prefix("~ ") {
-        return regex::Regex::new(regex).is_ok();
-    }
-    match path.split_once('*') {
-        Some((front, end)) => {
-            let is_end = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-            !end.is_empty()
-                && end.bytes().all(is_end)
-                && (front.is_empty() || (front.ends_with('/') && is_plain_path(front)))
-        }
-        None => is_plain_path(path.strip_prefix("= ").unwrap_or(path)),
     }
 }

@@ -55,20 +55,3 @@ pub(super) fn weight(text: &str) -> Option<String> {
     let fits = (0.01..=10_000.0).contains(&weight);
     fits.then(|| format!("{weight:?}"))
 }
-
-/// A path of a `[[map]]`: plain segments, without what could be read in two ways.
-pub(super) fn is_plain_path(path: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#;\\\"<>%*".contains(&b);
-    path.starts_with('/')
-        && path.bytes().all(is_plain)
-        && !path.contains("//")
-        && !has_dot_segment(path)
-}
-
-fn has_dot_segment(path: &str) -> bool {
-    let plain = path.to_ascii_lowercase().replace("%2e", ".");
-    let plain = plain.replace("%2f", "/").replace("%5c", "/");
-    plain
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-}

@@ -142,7 +142,8 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
         "hcpasses" => put(&mut health.rise, whole(value, &values::COUNT)),
         "hcfails" => put(&mut health.fall, whole(value, &values::COUNT)),
         "hcuri" => {
-            let is_path = values::is_plain_path(value.split('?').next().unwrap_or_default());
+            let path = value.split('?').next().unwrap_or_default();
+            let is_path = crate::paths::fault(path).is_none();
             put(&mut health.path, is_path.then(|| value.to_owned()))
         }
         "ping" => {

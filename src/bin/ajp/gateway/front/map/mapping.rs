@@ -1,7 +1,8 @@
 //! One map: a pattern, and who serves what fits it.
 
-use super::pattern::{InvalidPattern, Pattern, below, fault, split_parameters};
-use super::readings::readings;
+use crate::paths::{
+    InvalidPattern, Pattern, below, fault_of_target, readings, split_parameters, template_base,
+};
 use ajp::balancer::Balancer;
 use ajp::proxy::PathMap;
 use regex::Regex;
@@ -80,32 +81,26 @@ impl Mapping {
         balancer: Balancer,
         target: &str,
     ) -> Result<Self, InvalidPattern> {
-        let plain = |text: &str| match fault(text) {
-            None => Ok(text.to_owned()),
-            Some(why) => Err(InvalidPattern::new(target, why)),
-        };
-        let prefix = |front: &str| {
-            Ok(Target::Prefix {
-                front: front.to_owned(),
-                target: plain(target)?.trim_end_matches('/').to_owned(),
-            })
+        if let Some(why) = fault_of_target(pattern, target) {
+            return Err(InvalidPattern::new(target, why));
+        }
+        let prefix = |front: &str| Target::Prefix {
+            front: front.to_owned(),
+            target: target.trim_end_matches('/').to_owned(),
         };
         let target = match pattern {
-            Pattern::Below(front) | Pattern::Suffix { below: front, .. } => prefix(front)?,
-            Pattern::Exact(_) => Target::Path(plain(target)?),
+            Pattern::Below(front) | Pattern::Suffix { below: front, .. } => prefix(front),
+            Pattern::Exact(_) => Target::Path(target.to_owned()),
             // As with ProxyPassMatch: without a reference the path goes behind the target.
-            Pattern::Regex(_) if !target.contains('$') => prefix("")?,
-            Pattern::Regex(regex) => {
-                let fixed = target.split('$').next().unwrap_or_default();
-                let (base, _) = fixed
-                    .rsplit_once('/')
-                    .ok_or_else(|| InvalidPattern::new(target, "must begin with a slash"))?;
-                Target::Template {
-                    regex: regex.clone(),
-                    template: target.to_owned(),
-                    base: plain(&format!("{base}/"))?.trim_end_matches('/').to_owned(),
-                }
-            }
+            Pattern::Regex(_) if !target.contains('$') => prefix(""),
+            Pattern::Regex(regex) => Target::Template {
+                regex: regex.clone(),
+                template: target.to_owned(),
+                base: template_base(target)
+                    .unwrap_or_default()
+                    .trim_end_matches('/')
+                    .to_owned(),
+            },
         };
         Ok(Self {
             balancer,

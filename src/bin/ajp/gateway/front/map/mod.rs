@@ -16,16 +16,14 @@
 
 mod hosts;
 mod mapping;
-mod pattern;
-mod readings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::paths::Pattern;
 pub(crate) use hosts::{HostName, Sites};
 pub(crate) use mapping::{Action, Mapping, Rule};
-pub(crate) use pattern::Pattern;
 
-use readings::{is_plain, normalised, readings};
+use crate::paths::{is_plain, normalised, readings};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-use super::pattern::below;
 use super::*;
+use crate::paths::below;
 use ajp::balancer::{Balancer, BalancerConfig};
 
 /// A line such as `/cart cart/app`, `*.bak none` or `/x deny`.

@@ -19,7 +19,7 @@ pub(crate) enum Pattern {
 
 /// A path is told apart from the parameters of its last segment (`;jsessionid=1`), which no
 /// pattern looks at.
-pub(super) fn split_parameters(path: &str) -> (&str, &str) {
+pub(crate) fn split_parameters(path: &str) -> (&str, &str) {
     let last = path.rfind('/').map_or(0, |slash| slash);
     let tail = path.get(last..).unwrap_or_default();
     match tail.find(';') {
@@ -30,7 +30,7 @@ pub(super) fn split_parameters(path: &str) -> (&str, &str) {
 
 /// What follows `prefix` in `path`, which ends there or goes on with another segment, path
 /// parameters, a query or a fragment.
-pub(super) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(prefix)?;
     let ends = rest.is_empty() || rest.starts_with(['/', ';', '?', '#']);
     (ends && path.starts_with('/')).then_some(rest)
@@ -81,7 +81,7 @@ impl Pattern {
     }
 
     /// Whether `path` is one of them.
-    pub(super) fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Below(prefix) => below(path, prefix).is_some(),
             Self::Exact(wanted) => split_parameters(path).0 == wanted,
@@ -93,7 +93,7 @@ impl Pattern {
     }
 
     /// The path that all of them are below; none is known of a regular expression.
-    pub(super) fn front(&self) -> &str {
+    pub(crate) fn front(&self) -> &str {
         match self {
             Self::Below(front) | Self::Exact(front) | Self::Suffix { below: front, .. } => front,
             Self::Regex(_) => "",
@@ -115,7 +115,7 @@ impl fmt::Display for Pattern {
 }
 
 /// Why a path cannot stand in the configuration.
-pub(super) fn fault(path: &str) -> Option<&'static str> {
+pub(crate) fn fault(path: &str) -> Option<&'static str> {
     if !path.starts_with('/') {
         Some("must begin with a slash")
     } else if !path
@@ -134,6 +134,23 @@ pub(super) fn fault(path: &str) -> Option<&'static str> {
     }
 }
 
+/// The part of a target that is the same whatever its expression finds: up to the last slash
+/// before the first reference such as `$1`.
+pub(crate) fn template_base(target: &str) -> Option<&str> {
+    let fixed = target.split('$').next()?;
+    fixed.get(..=fixed.rfind('/')?)
+}
+
+/// Why a path at the members cannot be the target of a pattern.
+pub(crate) fn fault_of_target(pattern: &Pattern, target: &str) -> Option<&'static str> {
+    match pattern {
+        Pattern::Regex(_) if target.contains('$') => {
+            template_base(target).map_or(Some("must begin with a slash"), fault)
+        }
+        _ => fault(target),
+    }
+}
+
 /// A path or pattern that cannot be mapped.
 #[derive(Debug)]
 pub(crate) struct InvalidPattern {
@@ -142,7 +159,7 @@ pub(crate) struct InvalidPattern {
 }
 
 impl InvalidPattern {
-    pub(super) fn new(text: &str, why: &str) -> Self {
+    pub(crate) fn new(text: &str, why: &str) -> Self {
         Self {
             text: text.to_owned(),
             why: why.to_owned(),

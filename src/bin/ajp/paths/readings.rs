@@ -34,7 +34,7 @@ impl Unreadable {
 }
 
 /// Whether every server reads this path as it stands.
-pub(super) fn is_plain(path: &str) -> bool {
+pub(crate) fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     !bytes.iter().any(|b| matches!(b, b'%' | b';' | b'\\' | 0))
         && !bytes.windows(2).any(|pair| pair == b"//" || pair == b"/.")
@@ -44,7 +44,7 @@ pub(super) fn is_plain(path: &str) -> bool {
 ///
 /// Bytes that are decoded become the characters of the same number, so that nothing is lost
 /// where they are no UTF-8; patterns are ASCII and compare the same.
-pub(super) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
+pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
     let mut found = vec![(path.to_owned(), false)];
     for next in 0..=MOST {
         let Some((path, decoded)) = found.get(next).cloned() else {
@@ -78,7 +78,7 @@ pub(super) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
 /// The path with what is sure to mean the same taken away: unreserved characters decoded,
 /// slashes joined, dot segments resolved (RFC 3986 section 6.2.2). Parameters stay, but for
 /// those of dot segments.
-pub(super) fn normalised(path: &str) -> Result<String, Unreadable> {
+pub(crate) fn normalised(path: &str) -> Result<String, Unreadable> {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
