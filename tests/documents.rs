@@ -256,3 +256,77 @@ fn the_package_holds_the_crate_and_nothing_else() {
     let unknown: Vec<_> = files.iter().filter(|file| !known(file)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+/// The layers of the library from the lowest to the uppermost. Those of one line do not know
+/// each other.
+const LAYERS: &[&[&str]] = &[
+    &["secret", "trace"],
+    &["wire"],
+    &["proto"],
+    &["dump", "net"],
+    &["client", "server"],
+    &["balancer", "tls"],
+    &["mapping"],
+    &["tower", "proxy"],
+];
+
+/// The public modules of the three roles show what layers above them offer for their role.
+const FRONTS: [&str; 3] = [
+    "src/client/mod.rs",
+    "src/server/mod.rs",
+    "src/balancer/mod.rs",
+];
+
+fn rank(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// Every source file below this folder.
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_layer_knows_one_above_it() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let mut arrows = 0;
+    let mut upward = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(root()).unwrap();
+        let name = name.to_str().unwrap();
+        let own = name.split('/').nth(1).unwrap().trim_end_matches(".rs");
+        if ["bin", "docs", "lib"].contains(&own) {
+            continue;
+        }
+        let from = rank(own).unwrap_or_else(|| panic!("{name} is in no layer"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        for line in text.lines().map(str::trim_start) {
+            if line.starts_with("//") {
+                continue;
+            }
+            assert!(!line.contains("crate::{"), "{name}: one path for each use");
+            let is_front = FRONTS.contains(&name) && line.starts_with("pub use ");
+            for path in line.split("crate::").skip(1) {
+                let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
+                let module = &path[..end.unwrap_or(path.len())];
+                let Some(to) = rank(module) else {
+                    continue;
+                };
+                arrows += 1;
+                if module != own && to >= from && !is_front {
+                    upward.push(format!("{name}: {line}"));
+                }
+            }
+        }
+    }
+    assert!(arrows > 150, "{arrows} are too few to be all");
+    assert!(upward.is_empty(), "{upward:#?}");
+}

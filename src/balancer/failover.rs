@@ -3,7 +3,7 @@
 use super::budget::RetryBudget;
 use super::fault::Fault;
 use crate::client::ClientError;
-use crate::mapping::repeat::{self, Repeat};
+use crate::client::repeat::{self, Repeat};
 use crate::proto::Progress;
 use std::time::Duration;
 

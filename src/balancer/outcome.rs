@@ -114,15 +114,6 @@ impl Cluster {
         slot.last_error = Some((error.into(), now));
     }
 
-    /// The container answered 403 and closed, as Tomcat does when it refuses the request itself.
-    /// That takes nobody out, but an operator must see it.
-    pub fn refused(&mut self, choice: &Choice, now: Instant) {
-        if let Some(slot) = self.roster.get_mut(choice.id) {
-            let error = "it refused the secret or a request attribute (403, and closed)";
-            slot.last_error = Some((error.into(), now));
-        }
-    }
-
     /// The container answered a request of one of its own sessions with a new session: it did
     /// not know the old one any more.
     pub fn session_replaced(&mut self, choice: &Choice) {

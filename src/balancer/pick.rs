@@ -201,13 +201,6 @@ impl Pick {
             .with(|state, _| state.cluster.session_replaced(choice));
     }
 
-    /// Tells that the container refused the request itself: it answered 403 and closed.
-    pub(crate) fn refused(&self) {
-        let choice = &self.choice;
-        self.shared
-            .with(|state, now| state.cluster.refused(choice, now));
-    }
-
     /// Ends the request ahead of the drop.
     pub(crate) fn end(&mut self) {
         if self.stage == Stage::Running {
@@ -255,9 +248,12 @@ impl Pick {
     }
 }
 
-/// An error for operators.
+/// An error for operators: with what it tells of settings that differ, if it does.
 fn describe(error: &ClientError) -> String {
-    error.kind().to_string()
+    match error.mismatch() {
+        Some(mismatch) => format!("{}: {mismatch}", error.kind()),
+        None => error.kind().to_string(),
+    }
 }
 
 impl Drop for Pick {

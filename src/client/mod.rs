@@ -40,6 +40,7 @@ mod parking;
 mod permits;
 mod phases;
 mod pool;
+pub(crate) mod repeat;
 mod shared;
 mod span;
 mod stats;
@@ -62,6 +63,7 @@ pub use mismatch::Mismatch;
 pub use observer::{ConnectionReport, ExchangeOutcome, ExchangeReport, Observer, PoolId};
 pub use phases::Phases;
 pub use pool::Pool;
+pub use repeat::Idempotent;
 pub use stats::{PoolStats, TimeoutCounts};
 pub use tcp::Lookup;
 pub use tcp_options::{TcpKeepAlive, TcpOptions};
@@ -71,7 +73,6 @@ pub use transport::{Connect, Connecting, Transport};
 #[doc(inline)]
 pub use crate::mapping::{
     client::Client,
-    repeat::Idempotent,
     replay_body::{ReplayBody, ReplayError},
     request_facts::RequestFacts,
     response_body::ResponseBody,

@@ -1,12 +1,12 @@
 //! HTTP requests over a pool of AJP connections.
 
-use super::repeat::{self, Idempotent, Repeat};
 use super::request_encode::{ContainerFacts, write_request};
 use super::request_facts::{OWN_REQUEST, RequestFacts};
 use super::response_body::ResponseBody;
 use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
+use crate::client::repeat::{self, Idempotent, Repeat};
 use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;

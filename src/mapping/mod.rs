@@ -14,8 +14,6 @@ pub(crate) mod client;
 pub(crate) mod names;
 mod reason_phrase;
 #[cfg(feature = "client")]
-pub(crate) mod repeat;
-#[cfg(feature = "client")]
 pub(crate) mod replay_body;
 #[cfg(feature = "server")]
 pub(crate) mod request_body;

@@ -69,12 +69,6 @@ impl ResponseBody {
         }))
     }
 
-    /// Whether the container has refused the request itself, as far as that is known yet.
-    #[cfg(feature = "balancer")]
-    pub(crate) fn is_refusal(&self) -> bool {
-        self.0.exchange.is_refusal()
-    }
-
     /// What is left of a failed exchange.
     pub(super) fn into_parts(mut self) -> (Upload, Lease) {
         let state = &mut *self.0;

@@ -1,7 +1,7 @@
 //! A failed request, and what of it can be sent again.
 
-use super::repeat::{self, Idempotent, Repeat};
 use crate::client::ClientError;
+use crate::client::repeat::{self, Idempotent, Repeat};
 use crate::proto::Progress;
 use http::Request;
 use std::error::Error as StdError;

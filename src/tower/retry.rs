@@ -1,7 +1,7 @@
 //! When a failed request is sent again.
 
+use crate::client::repeat::{self, Repeat};
 use crate::client::{ClientError, ErrorKind, Idempotent, ReplayBody};
-use crate::mapping::repeat::{self, Repeat};
 use crate::trace::event;
 use http::{Request, Response};
 use std::error::Error as StdError;

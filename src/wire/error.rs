@@ -3,7 +3,7 @@
 use super::AttributeCode;
 use std::fmt;
 
-/// Why a payload is not valid AJP.
+/// Why a payload is not valid AJP. Its text says where, which field and which rule.
 ///
 /// `offset` counts bytes from the first byte of the packet header (0..=65538).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,14 @@ impl DecodeError {
     }
 
     /// The field that the bad byte belongs to.
+    #[doc(hidden)]
     #[must_use]
     pub fn field(&self) -> Field {
         self.field
     }
 
     /// The rule that was broken.
+    #[doc(hidden)]
     #[must_use]
     pub fn rule(&self) -> Rule {
         self.rule
@@ -252,7 +254,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Why a packet cannot be written. Nothing was added to the buffer.
+/// Why a packet cannot be written. Its text says which field and which rule; nothing was added
+/// to the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodeError {
     field: Field,
@@ -277,12 +280,14 @@ impl EncodeError {
     }
 
     /// The field that could not be written.
+    #[doc(hidden)]
     #[must_use]
     pub fn field(&self) -> Field {
         self.field
     }
 
     /// The rule it breaks.
+    #[doc(hidden)]
     #[must_use]
     pub fn rule(&self) -> EncodeRule {
         self.rule

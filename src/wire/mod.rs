@@ -57,7 +57,11 @@ pub use control::{CPING, CPONG, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, get_body
 pub(crate) use debug::Data;
 pub(crate) use display::Packet;
 pub use display::Reveal;
-pub use error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
+pub use error::{DecodeError, EncodeError};
+// For the tests of this crate, which compare what an error says with what was sent. Users have
+// its text, its offset and `is_too_large`, so that rules can be added and told apart.
+#[doc(hidden)]
+pub use error::{EncodeRule, Field, Rule, ShortName};
 pub use headers::{Header, Headers};
 pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{FromWebServer, ToContainer, ToWebServer};

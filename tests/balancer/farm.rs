@@ -238,9 +238,9 @@ impl Conn {
     async fn payload(&mut self) -> Option<Bytes> {
         loop {
             let size = PacketSize::DEFAULT;
-            if let Some(payload) =
-                split_packet(&mut self.buffer, Direction::ToContainer, size).unwrap()
-            {
+            // As Tomcat, it closes when a packet is longer than its packet size.
+            let packet = split_packet(&mut self.buffer, Direction::ToContainer, size);
+            if let Some(payload) = packet.ok()? {
                 return Some(payload);
             }
             match self.io.read_buf(&mut self.buffer).await {

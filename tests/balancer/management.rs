@@ -740,3 +740,16 @@ async fn a_refusal_is_shown() {
     );
     assert_eq!((a.state, a.failed), (MemberState::Ok, 0));
 }
+
+/// A container whose packet size is smaller only closes. The operator is told what that means.
+#[tokio::test(start_paused = true)]
+async fn a_packet_size_that_differs_is_shown() {
+    let pool = PoolConfig::default().try_with_packet_size(65536).unwrap();
+    let farm = Farm::with_pools(1, BalancerConfig::new("farm"), pool);
+    let long = Request::get("/").header("x-long", "x".repeat(9000));
+    farm.send(long.body(Empty::<Bytes>::new()).unwrap())
+        .await
+        .unwrap_err();
+    let error = farm.member("a").last_error.unwrap();
+    assert!(error.contains("packet size"), "{error}");
+}

@@ -29,7 +29,7 @@ struct Rest {
 impl BalancedBody {
     pub(super) fn new(body: client::ResponseBody, mut pick: Pick, failed: Vec<Attempt>) -> Self {
         if body.is_end_stream() {
-            end_of_response(&body, &mut pick);
+            pick.end();
         }
         let rest = Box::new(Rest { pick, failed });
         Self { body, rest }
@@ -49,14 +49,6 @@ impl BalancedBody {
     }
 }
 
-/// The response has ended.
-fn end_of_response(body: &client::ResponseBody, pick: &mut Pick) {
-    if body.is_refusal() {
-        pick.refused();
-    }
-    pick.end();
-}
-
 impl Body for BalancedBody {
     type Data = Bytes;
     type Error = ClientError;
@@ -73,7 +65,7 @@ impl Body for BalancedBody {
                 let len = frame.data_ref().map_or(0, Bytes::len) as u64;
                 pick.choice().add_received(len);
                 if this.body.is_end_stream() {
-                    end_of_response(&this.body, pick);
+                    pick.end();
                 }
             }
             // The body's last frame: it ends with an error.
@@ -81,7 +73,7 @@ impl Body for BalancedBody {
                 pick.broke_off(error);
                 pick.end();
             }
-            None => end_of_response(&this.body, pick),
+            None => pick.end(),
         }
         Poll::Ready(frame)
     }

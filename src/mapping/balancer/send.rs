@@ -8,9 +8,9 @@ use crate::balancer::{
     Affinity, Balancer, Failover, MemberId, OnStatus, Pick, RequestInfo, RequestOutcome, Session,
     Sticky, Unavailable,
 };
+use crate::client::repeat;
 use crate::client::{self, ErrorKind, Idempotent, RequestFacts};
 use crate::mapping::client::{FactsSource, find_facts, send_with};
-use crate::mapping::repeat;
 use crate::mapping::request_encode::ContainerFacts;
 use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};

@@ -1,19 +1,19 @@
 //! Whether a request may be sent a second time. This is the one place that decides it: the
 //! client that finds its connection stale, the balancer that has another member,
-//! `RetryPolicy` and [`SendError`](crate::client::SendError) all ask here.
+//! `RetryPolicy` and [`SendError`](super::SendError) all ask here.
 //!
 //! Four things count: how far the request got, whether acting on it twice does harm (its
 //! method, or what the caller said with [`Idempotent`]), whether the whole body can be given
 //! again, and whether the request itself was at fault. Each caller may be stricter than this;
 //! none may be laxer.
 
-use crate::client::{ClientError, ErrorKind, Retry};
+use super::error::{ClientError, ErrorKind, Retry};
 use http::{Extensions, Method};
 
 /// A request extension with which a caller says whether its request may be acted on twice,
 /// where the method does not tell: a GET that orders something, a POST that only asks.
 ///
-/// Whoever sends requests with this crate respects it: [`Client`](crate::client::Client),
+/// Whoever sends requests with this crate respects it: [`Client`](super::Client),
 /// `RetryPolicy` and `Balancer::send`.
 ///
 /// ```
