@@ -746,10 +746,10 @@ async fn a_refusal_is_shown() {
 async fn a_packet_size_that_differs_is_shown() {
     let pool = PoolConfig::default().try_with_packet_size(65536).unwrap();
     let farm = Farm::with_pools(1, BalancerConfig::new("farm"), pool);
-    let long = Request::get("/").header("x-long", "x".repeat(9000));
-    farm.send(long.body(Empty::<Bytes>::new()).unwrap())
-        .await
-        .unwrap_err();
+    let mut long = get("/");
+    let value = "x".repeat(9000).parse().unwrap();
+    long.headers_mut().insert("x-long", value);
+    farm.send(long).await.unwrap_err();
     let error = farm.member("a").last_error.unwrap();
     assert!(error.contains("packet size"), "{error}");
 }
