@@ -100,7 +100,7 @@ use std::process::ExitCode;
 
 /// Talks to AJP/1.3 containers, such as Tomcat: gateway, requests, pings, packets, diagnosis.
 #[derive(Debug, Parser)]
-#[command(name = "ajp", version, max_term_width = 100, after_help = exit::CODES)]
+#[command(name = "ajp", version, propagate_version = true, max_term_width = 100, after_help = exit::CODES)]
 struct Program {
     #[command(subcommand)]
     command: Command,

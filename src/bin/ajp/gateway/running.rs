@@ -209,7 +209,10 @@ impl Running {
         match self.try_reload().await {
             Ok(changes) if changes.is_empty() => tracing::warn!("reloaded"),
             Ok(changes) => tracing::warn!("reloaded: {}", changes.join("; ")),
-            Err(error) => tracing::error!("not reloaded, all goes on as before: {error}"),
+            Err(error) => {
+                let error = error.replace('\n', "; ");
+                tracing::error!("not reloaded, all goes on as before: {error}");
+            }
         }
         self.reopen();
     }

@@ -1,4 +1,5 @@
-//! What is wrong with the configuration, and where.
+//! What is wrong with the configuration, and where: every fault is collected, so that all are
+//! told at once.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,45 +11,133 @@ pub(crate) struct Fault {
     /// Bytes of the file; none for what came from the command line.
     pub(crate) span: Option<Range<usize>>,
     pub(crate) message: String,
+    /// The key that should be there. The fault is no news if that key has one of its own.
+    missing: Option<&'static str>,
 }
 
 impl Fault {
     /// A fault of the value at `span`.
     pub(crate) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
         let span = Some(span).filter(|span| !span.is_empty());
-        let message = message.into();
-        Self { span, message }
+        Self {
+            span,
+            message: message.into(),
+            missing: None,
+        }
     }
 
     /// A fault of the whole.
     pub(crate) fn whole(message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self {
-            span: None,
-            message,
-        }
+        Self::at(0..0, message)
     }
 
-    /// The fault with the name of the file, the line and the key.
-    pub(crate) fn of(self, path: &Path, text: &str) -> ConfigError {
+    /// It is one because this key is not there.
+    pub(crate) fn for_want_of(mut self, key: &'static str) -> Self {
+        self.missing = Some(key);
+        self
+    }
+
+    /// The fault with the name of the file, the line, the column and the key.
+    fn place(&self, path: &Path, text: &str) -> String {
         let mut place = path.display().to_string();
-        if let Some(span) = self.span {
+        if let Some(span) = &self.span {
             let before = text.get(..span.start).unwrap_or(text);
             let line = before.matches('\n').count().saturating_add(1);
-            place = format!("{place}:{line}");
+            let last = before.rsplit('\n').next().unwrap_or_default();
+            let column = last.chars().count().saturating_add(1);
+            place = format!("{place}:{line}:{column}");
             if let Some(key) = key(before) {
                 place = format!("{place}: {key}");
             }
         }
-        ConfigError(format!("{place}: {}", self.message))
+        format!("{place}: {}", self.message)
     }
 }
 
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Self {
-        Self {
-            span: error.span(),
-            message: error.message().into(),
+        let message = suggested(error.message());
+        Self::at(error.span().unwrap_or(0..0), message)
+    }
+}
+
+/// The message for a key that does not exist, with the one that was probably meant.
+fn suggested(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return message.to_owned();
+    };
+    let mut names = rest.split('`').step_by(2);
+    let unknown = names.next().unwrap_or_default();
+    let likeness = |name: &str| strsim::jaro_winkler(unknown, name);
+    let meant = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match meant.filter(|name| likeness(name) > 0.8) {
+        Some(name) => format!("unknown key `{unknown}`; did you mean `{name}`?"),
+        None => message.replacen("unknown field", "unknown key", 1),
+    }
+}
+
+/// The faults of a configuration as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    found: Vec<Fault>,
+    /// The keys, and the names of the tables, that could not be read.
+    unread: Vec<String>,
+}
+
+impl Faults {
+    /// One more.
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.found.push(fault);
+    }
+
+    /// The value, or nothing where there is a fault in its place.
+    pub(crate) fn take<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.add(fault)).ok()
+    }
+
+    /// What stands under this key could not be read, so that nothing follows from its absence.
+    pub(super) fn unread(&mut self, key: &str) {
+        self.unread.push(key.to_owned());
+    }
+
+    /// The faults in the order of the file; none of those that follow from another one.
+    fn sorted(mut self) -> Vec<Fault> {
+        let unread = std::mem::take(&mut self.unread);
+        self.found.retain(|fault| {
+            let missing = fault.missing.as_ref();
+            !missing.is_some_and(|key| unread.iter().any(|unread| unread == key))
+        });
+        self.found
+            .sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
+        self.found
+    }
+
+    /// The configuration, if nothing is wrong with it. `text` is that of the file.
+    pub(crate) fn settle<T>(
+        self,
+        path: &Path,
+        text: &str,
+        whole: Option<T>,
+    ) -> Result<T, ConfigError> {
+        let faults = self.sorted();
+        match whole {
+            Some(whole) if faults.is_empty() => Ok(whole),
+            _ => {
+                let lines = faults.iter().map(|fault| fault.place(path, text));
+                Err(ConfigError(lines.collect()))
+            }
+        }
+    }
+
+    /// As [`settle`](Self::settle), for what came from the command line.
+    pub(crate) fn settle_flags<T>(self, whole: Option<T>) -> Result<T, ConfigError> {
+        let faults = self.sorted();
+        match whole {
+            Some(whole) if faults.is_empty() => Ok(whole),
+            _ => {
+                let lines = faults.into_iter().map(|fault| fault.message);
+                Err(ConfigError(lines.collect()))
+            }
         }
     }
 }
@@ -66,23 +155,17 @@ fn key(before: &str) -> Option<&str> {
     line.get(start..).filter(|key| !key.is_empty())
 }
 
-/// What is wrong with the configuration, for the operator.
+/// What is wrong with the configuration, for the operator: a line for each fault.
 #[derive(Debug)]
-pub(crate) struct ConfigError(String);
+pub(crate) struct ConfigError(Vec<String>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.join("\n"))
     }
 }
 
 impl std::error::Error for ConfigError {}
-
-impl From<Fault> for ConfigError {
-    fn from(fault: Fault) -> Self {
-        Self(fault.message)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -103,5 +186,19 @@ mod tests {
         ] {
             assert_eq!(key(before), expected, "{before:?}");
         }
+    }
+
+    #[test]
+    fn likely_keys_are_suggested() {
+        let all = "expected one of `listen`, `access_log`, `max_body`";
+        for (unknown, expected) in [
+            ("lisen", "unknown key `lisen`; did you mean `listen`?"),
+            ("maxbody", "unknown key `maxbody`; did you mean `max_body`?"),
+            ("color", &format!("unknown key `color`, {all}")),
+        ] {
+            let message = format!("unknown field `{unknown}`, {all}");
+            assert_eq!(suggested(&message), expected);
+        }
+        assert_eq!(suggested("missing field `name`"), "missing field `name`");
     }
 }

@@ -1,11 +1,12 @@
 //! The tables of the configuration file, each value read but not yet looked at beside the
 //! others.
 
-use super::values::{FailStatus, MethodName, Packets, Statuses, Text, Whole};
-use crate::gateway::front::{ListenAddress, Network};
-use ajp::balancer::{Flags, Sticky, Weight};
-use ajp::client::Address;
+use super::balancer_tables::{Balancer, Timeouts};
+use super::values::{FailStatus, Limit, Text, Whole};
+use crate::gateway::front::ListenAddress;
+use ajp::server::Networks;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub(crate) struct File {
     pub(crate) listen: Option<Text<SocketAddr>>,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
-    pub(crate) trusted_proxies: Vec<Text<Network>>,
+    pub(crate) trusted_proxies: Vec<Text<Networks>>,
     pub(crate) forwarded: Forwarded,
     pub(crate) header_underscores: bool,
     #[serde(default)]
@@ -163,64 +164,6 @@ pub(crate) struct Manager {
     pub(crate) hosts: Vec<String>,
 }
 
-/// `[[balancer]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Balancer {
-    pub(crate) name: Spanned<String>,
-    pub(crate) method: Option<Text<MethodName>>,
-    pub(crate) sticky: Option<Text<Sticky>>,
-    pub(crate) nofailover: Option<Spanned<bool>>,
-    pub(crate) retry: Option<Text<Duration>>,
-    pub(crate) attempts: Option<Whole<1, 1000>>,
-    #[serde(default)]
-    pub(crate) fail_on_status: Vec<FailStatus>,
-    pub(crate) secret_file: Option<Spanned<PathBuf>>,
-    pub(crate) packet_size: Option<Packets>,
-    pub(crate) body_requests: Option<Whole<1, 1000>>,
-    pub(crate) max_connections: Option<Whole<1, 100_000>>,
-    pub(crate) connect_timeout: Option<Text<Duration>>,
-    pub(crate) acquire_timeout: Option<Text<Duration>>,
-    pub(crate) timeout: Option<Text<Duration>>,
-    pub(crate) health: Option<Health>,
-    #[serde(default)]
-    pub(crate) member: Vec<Member>,
-}
-
-/// `health = { .. }`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Health {
-    pub(crate) check: Spanned<CheckKind>,
-    pub(crate) interval: Option<Text<Duration>>,
-    pub(crate) rise: Option<Whole<1, 1000>>,
-    pub(crate) fall: Option<Whole<1, 1000>>,
-    pub(crate) path: Option<Spanned<String>>,
-    pub(crate) status: Option<Spanned<Statuses>>,
-    pub(crate) body: Option<Spanned<String>>,
-}
-
-/// How a member is asked whether it is well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum CheckKind {
-    CPing,
-    Http,
-}
-
-/// `[[balancer.member]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Member {
-    pub(crate) url: Spanned<Text<Address>>,
-    pub(crate) route: Option<String>,
-    #[serde(default)]
-    pub(crate) weight: Weight,
-    #[serde(default)]
-    pub(crate) status: Flags,
-    pub(crate) set: Option<Whole<0, 1000>>,
-}
-
 /// `[[map]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -231,13 +174,61 @@ pub(crate) struct Map {
     pub(crate) location: bool,
     #[serde(default = "yes")]
     pub(crate) cookie_path: bool,
+    /// All that follows is for this map alone.
+    pub(crate) timeout: Option<Text<Limit>>,
+    pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) stateless: Option<bool>,
+    pub(crate) member: Option<String>,
+    pub(crate) domain: Option<String>,
+    pub(crate) attempts: Option<Whole<1, 1000>>,
+    #[serde(default)]
+    pub(crate) fail_on_status: Vec<FailStatus>,
+    pub(crate) idempotent: Option<bool>,
+    pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
+    pub(crate) request_buffer: Option<Whole<0, 1_000_000_000>>,
+    pub(crate) response_buffer: Option<Whole<0, 1_000_000_000>>,
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<Spanned<String>, String>,
+    #[serde(default)]
+    pub(crate) request_headers: Headers,
+    #[serde(default)]
+    pub(crate) response_headers: Headers,
+}
+
+/// `request_headers = { set = { .. }, remove = [..] }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Headers {
+    pub(crate) set: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub(crate) remove: Vec<Spanned<String>>,
+}
+
+impl Map {
+    /// A map without anything of its own.
+    pub(crate) fn new(path: Spanned<String>, to: Spanned<String>) -> Self {
+        Self {
+            path,
+            to,
+            location: true,
+            cookie_path: true,
+            timeout: None,
+            timeouts: None,
+            stateless: None,
+            member: None,
+            domain: None,
+            attempts: None,
+            fail_on_status: Vec::new(),
+            idempotent: None,
+            max_body: None,
+            request_buffer: None,
+            response_buffer: None,
+            attributes: BTreeMap::new(),
+            request_headers: Headers::default(),
+            response_headers: Headers::default(),
+        }
+    }
 }
 
 fn yes() -> bool {
     true
-}
-
-/// Reads the tables; an error has the span of what is wrong.
-pub(crate) fn read(text: &str) -> Result<File, toml::de::Error> {
-    toml::from_str(text)
 }

@@ -1,6 +1,7 @@
 //! The same tables from the command line.
 
-use super::file::{Balancer, File, Manager, Map, Member};
+use super::balancer_tables::{Balancer, Member};
+use super::file::{File, Manager, Map};
 use super::values::{MethodName, Text, Whole};
 use ajp::balancer::{Sticky, Weight};
 use ajp::client::Address;
@@ -79,6 +80,11 @@ pub(crate) fn file(
         weight: backend.weight,
         status: backend.status,
         set: Some(Whole(backend.set.into())),
+        domain: None,
+        redirect: None,
+        max_requests: None,
+        retry: None,
+        slow_start: None,
     };
     let balancer = Balancer {
         name: here(NAME.into()),
@@ -95,15 +101,17 @@ pub(crate) fn file(
         connect_timeout: None,
         acquire_timeout: None,
         timeout: None,
+        timeouts: None,
+        pool: None,
+        tcp: None,
+        sessions: None,
+        failover: None,
+        recovery: None,
+        outlier: None,
         health: None,
         member: backends.into_iter().map(member).collect(),
     };
-    let map = Map {
-        path: here("/".into()),
-        to: here(format!("balancer://{NAME}/")),
-        location: true,
-        cookie_path: true,
-    };
+    let map = Map::new(here("/".into()), here(format!("balancer://{NAME}/")));
     File {
         balancer: vec![balancer],
         map: vec![map],

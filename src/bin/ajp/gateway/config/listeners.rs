@@ -1,7 +1,7 @@
 //! From tables to listeners and the limits of their clients.
 
 use super::Listener;
-use super::error::Fault;
+use super::error::{Fault, Faults};
 use super::file::{self, ClientCertificate, TlsVersion};
 use super::values::{Text, Whole};
 use crate::gateway::front::{Limits, TlsSettings};
@@ -10,29 +10,32 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// One listener. `has_trusted` says whether there is anybody whose PROXY header is taken.
-pub(super) fn listener(table: &file::Listener, has_trusted: bool) -> Result<Listener, Fault> {
+pub(super) fn listener(table: &file::Listener, has_trusted: bool, faults: &mut Faults) -> Listener {
     let Text(address) = table.address.get_ref();
     let proxy_protocol = table.proxy_protocol.as_ref();
     let proxy_protocol = proxy_protocol.filter(|on| *on.get_ref());
     if let Some(on) = proxy_protocol.filter(|_| !has_trusted) {
-        let text = "true needs trusted_proxies, whose word is taken";
-        return Err(Fault::at(on.span(), text));
+        let fault = Fault::at(on.span(), "true needs trusted_proxies, whose word is taken");
+        faults.add(fault.for_want_of("trusted_proxies"));
     }
     if let (Some(hsts), None) = (&table.hsts, &table.tls) {
-        return Err(Fault::at(hsts.span(), "is for listeners with tls"));
+        let fault = Fault::at(hsts.span(), "is for listeners with tls");
+        faults.add(fault.for_want_of("tls"));
     }
     if let (Some(port), Some(_)) = (&table.redirect_to_https, &table.tls) {
-        return Err(Fault::at(port.span(), "is for listeners without tls"));
+        faults.add(Fault::at(port.span(), "is for listeners without tls"));
     }
     let redirect = table.redirect_to_https.as_ref();
     let redirect = redirect.and_then(|port| u16::try_from(port.get_ref().0).ok());
-    Ok(Listener {
+    let hsts = table.hsts.as_ref();
+    let tls_table = table.tls.as_ref();
+    Listener {
         address: address.clone(),
         proxy_protocol: proxy_protocol.is_some(),
         redirect,
-        hsts: table.hsts.as_ref().map(hsts).transpose()?,
-        tls: table.tls.as_ref().map(tls).transpose()?,
-    })
+        hsts: hsts.and_then(|value| faults.take(self::hsts(value))),
+        tls: tls_table.and_then(|table| faults.take(tls(table))),
+    }
 }
 
 fn hsts(value: &Spanned<String>) -> Result<HeaderValue, Fault> {
@@ -50,7 +53,7 @@ fn tls(table: &Spanned<file::Tls>) -> Result<TlsSettings, Fault> {
     let table = table.get_ref();
     if table.certificates.is_empty() {
         let text = "needs certificates = [{ certificate = \"..\", key = \"..\" }]";
-        return Err(Fault::at(span, text));
+        return Err(Fault::at(span, text).for_want_of("certificates"));
     }
     let files = |pair: &file::Certificate| (pair.certificate.clone(), pair.key.clone());
     let settings = TlsSettings {

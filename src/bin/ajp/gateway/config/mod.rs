@@ -1,11 +1,16 @@
 //! The configuration: a file, or flags for what one balancer needs.
 
+mod balancer_tables;
+mod balancers;
 mod error;
 mod file;
 mod flags;
 mod listeners;
 mod lower;
+mod maps;
 mod plan;
+mod read;
+mod timeouts;
 mod values;
 
 pub(crate) use error::ConfigError;
@@ -14,13 +19,14 @@ pub(crate) use plan::Plan;
 pub(crate) use values::{MethodName, argument};
 
 use crate::gateway::front::{
-    HostName, Limits, ListenAddress, Maps, Network, Order, Rule, Sites, TlsSettings,
+    HostName, Limits, ListenAddress, Maps, Order, Rule, Sites, TlsSettings,
 };
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::proxy::{ForwardedRules, Precedence};
+use ajp::server::Networks;
 use ajp::wire::PacketSize;
-use error::Fault;
+use error::{Fault, Faults};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +40,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) max_body: Option<u64>,
-    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) trusted_proxies: Vec<Networks>,
     /// Whether `Forwarded` comes before `X-Forwarded-*`.
     pub(crate) forwarded_first: bool,
     pub(crate) header_underscores: bool,
@@ -167,14 +173,27 @@ impl Config {
     }
 
     /// Reads a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
     pub(crate) fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Fault::whole(error.to_string()).of(path, ""))?;
-        Self::parse(&text, defaults).map_err(|fault| fault.of(path, &text))
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text, defaults),
+            Err(error) => {
+                let mut faults = Faults::default();
+                faults.add(Fault::whole(error.to_string()));
+                faults.settle(path, "", None)
+            }
+        }
     }
 
-    fn parse(text: &str, defaults: &Defaults) -> Result<Self, Fault> {
-        lower::lower(file::read(text)?, defaults)
+    /// Reads the text of the configuration file at `path`.
+    fn parse(path: &Path, text: &str, defaults: &Defaults) -> Result<Self, ConfigError> {
+        let mut faults = Faults::default();
+        let file = read::read(text, &mut faults);
+        let config = file.map(|file| lower::lower(file, defaults, &mut faults));
+        faults.settle(path, text, config)
     }
 
     /// One balancer named `default` over these containers, for all paths.
@@ -185,7 +204,9 @@ impl Config {
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         let file = flags::file(backends, method, sticky);
-        Ok(lower::lower(file, defaults)?)
+        let mut faults = Faults::default();
+        let config = lower::lower(file, defaults, &mut faults);
+        faults.settle_flags(Some(config))
     }
 }
 
@@ -193,7 +214,9 @@ impl Manager {
     /// A manager by flags.
     pub(crate) fn new(listen: SocketAddr, changes: bool) -> Result<Self, ConfigError> {
         let file = flags::manager(listen, changes);
-        Ok(lower::manager(file)?)
+        let mut faults = Faults::default();
+        let manager = lower::manager(file, &mut faults);
+        faults.settle_flags(manager)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Single values of the configuration: what each may be, and its text form.
 
-use crate::gateway::front::{ListenAddress, Network};
+use crate::gateway::front::ListenAddress;
 use ajp::balancer::{Method, Sticky};
-use ajp::client::Address;
+use ajp::client::{Address, CPingMode};
+use ajp::server::Networks;
 use ajp::wire::PacketSize;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -150,6 +151,11 @@ impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
     pub(crate) fn number(self) -> u32 {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
+
+    /// As a number of bytes or things in memory.
+    pub(crate) fn size(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
 }
 
 /// The AJP packet size.
@@ -225,11 +231,65 @@ impl<'de> Deserialize<'de> for Statuses {
     }
 }
 
-impl Value for Network {
+impl Value for Networks {
     const ALLOWED: &'static str = "an IP address or a network, such as \"10.0.0.0/8\"";
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Value for IpAddr {
+    const ALLOWED: &'static str = "an IP address";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// A limit in time that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(pub Option<Duration>);
+
+impl Value for Limit {
+    const ALLOWED: &'static str =
+        "a number and a unit of ms, s, m or h, such as \"500ms\" or \"10s\", or \"none\"";
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self(None));
+        }
+        Duration::read(text).map(|limit| Self(Some(limit)))
+    }
+}
+
+impl Value for CPingMode {
+    const ALLOWED: &'static str = "one of never, on_connect, always, or how long a connection \
+        must have been idle, such as \"1s\"";
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "never" => Some(Self::NEVER),
+            "on_connect" => Some(Self::ON_CONNECT),
+            "always" => Some(Self::ALWAYS),
+            _ => Duration::read(text).map(Self::idle_longer_than),
+        }
+    }
+}
+
+/// What stands between a session id and its route; none: the whole value is the route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Separator(pub Option<u8>);
+
+impl Value for Separator {
+    const ALLOWED: &'static str = "one ASCII character, such as \".\", or \"none\"";
+
+    fn read(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            b"none" => Some(Self(None)),
+            [byte] if byte.is_ascii_graphic() => Some(Self(Some(*byte))),
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers are taken from the container as fast as it gives them, up to a limit, and from here
 //! as fast as the client takes them: a container's thread is free as soon as it has written.
 
-use super::limits::{Budget, Limits, Reserved};
+use super::limits::{Budget, Reserved};
 use ajp::balancer::BalancedBody;
 use ajp::client::ClientError;
 use bytes::Bytes;
@@ -91,18 +91,19 @@ impl std::error::Error for BodyError {
 }
 
 impl Buffered {
-    /// Takes what is at hand, and lets a task take the rest.
+    /// Takes what is at hand, up to `room` bytes, and lets a task take the rest. Without room
+    /// nothing is taken ahead of the client.
     ///
     /// # Errors
     /// The answer breaks off in what is at hand: the client can still be told so.
     pub(crate) async fn new(
         mut body: BalancedBody,
-        limits: &Limits,
+        mut room: usize,
         budget: &Arc<Budget>,
     ) -> Result<Self, ClientError> {
         let length = body.size_hint();
         let mut first = VecDeque::new();
-        if limits.response_buffer == 0 {
+        if room == 0 {
             let rest = Rest::Direct(body);
             return Ok(Self {
                 first,
@@ -110,7 +111,6 @@ impl Buffered {
                 length,
             });
         }
-        let mut room = limits.response_buffer;
         let ended = poll_fn(|cx| {
             while room > 0 && !body.is_end_stream() {
                 match Pin::new(&mut body).poll_frame(cx) {

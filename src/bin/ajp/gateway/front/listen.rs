@@ -2,11 +2,11 @@
 
 use super::connection::{self, Protocol, State};
 use super::limits::{Connections, Counted, Crowded, Limits};
-use super::network::Network;
 use super::proxied;
 use super::tls;
 use super::transport::{Rewound, Socket, Transport};
 use ajp::mapping::TlsFacts;
+use ajp::server::Networks;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
@@ -140,7 +140,7 @@ pub(crate) struct Options {
     pub(crate) proxy_protocol: bool,
     /// Whose word about clients is taken, and whose connections are not counted as one
     /// client's.
-    pub(crate) trusted: Vec<Network>,
+    pub(crate) trusted: Vec<Networks>,
     pub(crate) limits: Limits,
     /// Requests are sent to the same address of this port with `https`.
     pub(crate) redirect: Option<u16>,

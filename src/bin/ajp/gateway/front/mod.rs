@@ -10,10 +10,10 @@ mod listen;
 mod log;
 mod map;
 mod methods;
-mod network;
 mod patient;
 mod proxied;
 mod reverse;
+mod settings;
 mod timer;
 mod tls;
 mod transport;
@@ -24,7 +24,7 @@ pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
 pub(crate) use log::{AccessLog, Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites};
-pub(crate) use network::Network;
+pub(crate) use settings::{HeaderChanges, Settings};
 pub(crate) use tls::TlsSettings;
 
 use ajp::client::RequestFacts;
@@ -161,7 +161,7 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
     let asked = (parts.method.clone(), parts.uri.clone());
     let state = Arc::clone(&client.ends.state);
     let number = state.count_request();
-    let body = Upload::new(body, Arc::clone(&state), site.max_body, &site.limits);
+    let body = Upload::new(body, Arc::clone(&state), &site.limits);
     let result = if let Some(own) = own_answer(&mut parts, client) {
         Ok(own.map(Either::Right))
     } else {
@@ -217,8 +217,11 @@ async fn forward(
     let waits = parts.headers.contains_key(header::EXPECT);
     let mut outgoing = outgoing(site, parts, body, client, entry)?;
     // Who waits to be told to go on is told so when a container wants the body.
+    let settings = outgoing.mapping.settings();
     if !waits {
-        let held = outgoing.body.hold(&site.limits, &site.budget).await;
+        let most = settings.request_buffer;
+        let most = most.unwrap_or(site.limits.request_buffer);
+        let held = outgoing.body.hold(most, &site.budget).await;
         held.map_err(|error| Refusal::of_upload(&error))?;
     }
     let (parts, mapping) = (&*parts, outgoing.mapping);
@@ -239,8 +242,11 @@ async fn forward(
             let host = parts.headers.get(HOST);
             let host = host.and_then(|host| host.to_str().ok());
             reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
+            settings.response_headers.apply(response.headers_mut());
             let (head, body) = response.into_parts();
-            let body = Buffered::new(body, &site.limits, &site.budget).await;
+            let most = settings.response_buffer;
+            let most = most.unwrap_or(site.limits.response_buffer);
+            let body = Buffered::new(body, most, &site.budget).await;
             let body = body.map_err(|error| {
                 let uri = outgoing.uri.as_ref().unwrap_or(&parts.uri);
                 let map = Some(mapping.path());
@@ -279,7 +285,7 @@ struct Outgoing<'a> {
 fn outgoing<'a>(
     site: &'a Site,
     parts: &mut request::Parts,
-    body: Upload<Incoming>,
+    mut body: Upload<Incoming>,
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
@@ -299,10 +305,13 @@ fn outgoing<'a>(
         }
         Found::Nothing => return Err(nothing()),
     };
+    let settings = mapping.settings();
+    let most = settings.max_body.or(site.max_body);
     let length = body.size_hint().exact();
-    if matches!((site.max_body, length), (Some(limit), Some(length)) if length > limit) {
+    if matches!((most, length), (Some(limit), Some(length)) if length > limit) {
         return Err(answer::too_large());
     }
+    body.allow(most);
     let mut uri = None;
     if !matches!(inward, Cow::Borrowed(_)) || parts.uri.authority().is_some() {
         let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
@@ -315,12 +324,15 @@ fn outgoing<'a>(
     remove_nominated(&mut parts.headers);
     methods::ignore_upgrade(&mut parts.headers);
     entry.client(origin.client());
+    settings.request_headers.apply(&mut parts.headers);
+    settings.tell(&mut parts.extensions);
+    let facts = client.facts(&origin, host.as_ref());
     Ok(Outgoing {
         body,
         mapping,
         maps,
         uri,
-        facts: client.facts(&origin, host.as_ref()),
+        facts: settings.facts(facts),
     })
 }
 

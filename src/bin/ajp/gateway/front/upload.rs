@@ -105,13 +105,13 @@ impl<B> Upload<B>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    pub(crate) fn new(body: B, state: Arc<State>, most: Option<u64>, limits: &Limits) -> Self {
+    pub(crate) fn new(body: B, state: Arc<State>, limits: &Limits) -> Self {
         Self {
             ended: body.is_end_stream(),
             is_chunked: body.size_hint().exact().is_none(),
             body,
             state,
-            room: most.unwrap_or(u64::MAX),
+            room: u64::MAX,
             clock: Clock {
                 timeout: limits.body_timeout,
                 rate: limits.rate,
@@ -126,16 +126,21 @@ where
         }
     }
 
-    /// Waits for the body as far as it fits the buffer, so that no container waits for a slow
-    /// client.
+    /// No more than so many bytes of it are taken.
+    pub(crate) fn allow(&mut self, most: Option<u64>) {
+        self.room = most.unwrap_or(u64::MAX);
+    }
+
+    /// Waits for the body as far as it fits a buffer of `room` bytes, so that no container waits
+    /// for a slow client.
     pub(crate) async fn hold(
         &mut self,
-        limits: &Limits,
+        room: usize,
         budget: &Arc<Budget>,
     ) -> Result<(), UploadError> {
         let length = self.body.size_hint().exact();
         let length = length.and_then(|length| usize::try_from(length).ok());
-        let most = length.unwrap_or(usize::MAX).min(limits.request_buffer);
+        let most = length.unwrap_or(usize::MAX).min(room);
         if self.ended || most == 0 {
             return Ok(());
         }

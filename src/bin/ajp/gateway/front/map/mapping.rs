@@ -1,5 +1,6 @@
 //! One map: a pattern, and who serves what fits it.
 
+use crate::gateway::front::settings::Settings;
 use crate::paths::{
     InvalidPattern, Pattern, below, fault_of_target, readings, split_parameters, template_base,
 };
@@ -7,6 +8,7 @@ use ajp::balancer::Balancer;
 use ajp::proxy::PathMap;
 use regex::Regex;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A pattern and what becomes of the paths that fit it.
 #[derive(Debug, Clone)]
@@ -56,6 +58,7 @@ pub(crate) struct Mapping {
     name: String,
     location: bool,
     cookie_path: bool,
+    settings: Arc<Settings>,
 }
 
 /// How a path of the site becomes one at the members.
@@ -108,6 +111,7 @@ impl Mapping {
             name: pattern.to_string(),
             location: true,
             cookie_path: true,
+            settings: Arc::default(),
         })
     }
 
@@ -121,6 +125,17 @@ impl Mapping {
     pub(crate) fn cookie_path(mut self, on: bool) -> Self {
         self.cookie_path = on;
         self
+    }
+
+    /// What is different for its requests.
+    pub(crate) fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = Arc::new(settings);
+        self
+    }
+
+    /// What is different for its requests.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The pattern as it stands in the configuration.
