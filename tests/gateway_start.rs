@@ -129,6 +129,42 @@ async fn wrong_arguments_say_what_and_exit() {
 }
 
 #[tokio::test]
+async fn a_check_tells_all_faults_and_starts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.toml");
+    let run = async |text: &str, flag: &str| {
+        std::fs::write(&path, text).unwrap();
+        let child = start(&["--config", path.to_str().unwrap(), flag]);
+        let output = timeout(Duration::from_secs(20), child.wait_with_output());
+        let output = output.await.unwrap().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let wrong = "lisen = \"127.0.0.1:80\"\nmax_body = -1\n[[map]]\npath = \"/\"\nto = \"x\"\n";
+    let (code, said) = run(wrong, "--check").await;
+    assert_eq!(code, Some(2), "{said}");
+    let shown = path.display();
+    for fault in [
+        "1:1: unknown key `lisen`; did you mean `listen`?",
+        "2:12: max_body",
+        "5:6: to",
+    ] {
+        assert!(said.contains(&format!("{shown}:{fault}")), "{said}");
+    }
+    let right = "[[map]]\npath = \"/\"\nto = \"ajp://127.0.0.1:8009\"\n";
+    let (code, said) = run(right, "--check").await;
+    assert_eq!(
+        (code, &*said),
+        (Some(0), "gateway: the configuration is right\n")
+    );
+    let (code, said) = run(right, "--print-config").await;
+    assert_eq!((code, &*said), (Some(0), right));
+    let version = start(&["--version"]).wait_with_output().await.unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+}
+
+#[tokio::test]
 async fn a_refused_secret_is_said_in_the_log() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let backend = format!("ajp://{}", listener.local_addr().unwrap());

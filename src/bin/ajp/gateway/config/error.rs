@@ -56,8 +56,11 @@ impl Fault {
 
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Self {
-        let message = suggested(error.message());
-        Self::at(error.span().unwrap_or(0..0), message)
+        Self {
+            span: error.span(),
+            message: suggested(error.message()),
+            missing: None,
+        }
     }
 }
 
@@ -96,19 +99,24 @@ impl Faults {
     }
 
     /// What stands under this key could not be read, so that nothing follows from its absence.
-    pub(super) fn unread(&mut self, key: &str) {
-        self.unread.push(key.to_owned());
+    pub(super) fn unread(&mut self, key: String) {
+        self.unread.push(key);
+    }
+
+    /// Whether something under this key could not be read.
+    pub(super) fn is_unread(&self, key: &str) -> bool {
+        self.unread.iter().any(|unread| unread == key)
     }
 
     /// The faults in the order of the file; none of those that follow from another one.
     fn sorted(mut self) -> Vec<Fault> {
-        let unread = std::mem::take(&mut self.unread);
-        self.found.retain(|fault| {
-            let missing = fault.missing.as_ref();
-            !missing.is_some_and(|key| unread.iter().any(|unread| unread == key))
-        });
-        self.found
-            .sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
+        let found = std::mem::take(&mut self.found);
+        self.found = found
+            .into_iter()
+            .filter(|fault| !fault.missing.is_some_and(|key| self.is_unread(key)))
+            .collect();
+        let start = |fault: &Fault| fault.span.as_ref().map_or(usize::MAX, |span| span.start);
+        self.found.sort_by_key(start);
         self.found
     }
 

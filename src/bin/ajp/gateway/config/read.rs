@@ -23,14 +23,18 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> Option<File> {
             Err(error) => error,
         };
         let span = error.span();
-        faults.add(Fault::from(error));
+        let missing = error.message().strip_prefix("missing field `");
+        let missing = missing.and_then(|rest| rest.strip_suffix('`'));
+        if !missing.is_some_and(|key| faults.is_unread(key)) {
+            faults.add(Fault::from(error));
+        }
         let mut removed = Vec::new();
         // Each round takes something away, so there is a last one.
         if !span.is_some_and(|span| remove(tables.get_mut(), &span, &mut removed)) {
             return None;
         }
         for key in removed {
-            faults.unread(&key);
+            faults.unread(key);
         }
     }
 }

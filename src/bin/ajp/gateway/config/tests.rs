@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::gateway::front::Found;
-use ajp::balancer::BalancerSnapshot;
+use ajp::balancer::{BalancerSnapshot, Idempotent, OnStatus, SendOptions};
+use ajp::client::RequestTimeouts;
+use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../gateway.toml");
 
@@ -18,7 +20,21 @@ fn defaults() -> Defaults {
 
 fn read(text: &str) -> Result<Config, String> {
     let path = Path::new("g.toml");
-    Config::parse(text, &defaults()).map_err(|fault| fault.of(path, text).to_string())
+    Config::parse(path, text, &defaults()).map_err(|error| error.to_string())
+}
+
+/// A fault without its column.
+fn line_only(fault: &str) -> String {
+    let mut parts = fault.splitn(4, ':');
+    let (Some(file), Some(line), Some(column), Some(rest)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return fault.to_owned();
+    };
+    match column.parse::<u32>() {
+        Ok(_) => format!("{file}:{line}:{rest}"),
+        Err(_) => fault.to_owned(),
+    }
 }
 
 fn snapshots(config: &Config) -> Vec<BalancerSnapshot> {
@@ -82,7 +98,7 @@ fn every_key_of_the_example_exists() {
         .map(|line| match line.strip_prefix("# ") {
             // The second way to write a key.
             Some(rest) if rest.starts_with("health") => "",
-            Some(rest) if rest.starts_with("[[") => rest,
+            Some(rest) if rest.starts_with('[') => rest,
             Some(rest) if is_key(rest) => {
                 keys += 1;
                 rest
@@ -92,7 +108,7 @@ fn every_key_of_the_example_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
-    assert_eq!(keys, 41, "{text}");
+    assert_eq!(keys, 111, "{text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
     assert_eq!(config.trusted_proxies.len(), 1);
@@ -109,7 +125,7 @@ fn every_key_of_a_listener_exists() {
         .filter_map(|line| line.strip_prefix("#   "))
         .flat_map(|line| [line, "\n"])
         .collect();
-    let file = super::file::read(&text).unwrap();
+    let file = toml::from_str::<super::file::File>(&text).unwrap();
     assert_eq!(file.listener.len(), 3);
     let tls = file.listener[0].tls.as_ref().unwrap().get_ref();
     assert_eq!(tls.certificates.len(), 1);
@@ -192,7 +208,7 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
         (
             "lisen = 5",
-            "g.toml:1: unknown field `lisen`, expected one of `listen`, `access_log`",
+            "g.toml:1: unknown key `lisen`; did you mean `listen`?",
         ),
         ("listen =", "g.toml:1: listen: string values must be quoted"),
         (
@@ -285,7 +301,7 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
         (
             &balancer("color = 1"),
-            "g.toml:3: unknown field `color`, expected one of `name`, `method`",
+            "g.toml:3: unknown key `color`, expected one of `name`, `method`",
         ),
         (
             "[[balancer]]\nname = \"a b\"",
@@ -365,8 +381,148 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
     ] {
         let error = read(text).unwrap_err();
-        assert!(error.starts_with(expected), "{error}\nin {text}");
+        assert!(
+            line_only(&error).starts_with(expected),
+            "{error}\nin {text}"
+        );
     }
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_line_and_column() {
+    let text = r#"
+lisen = "127.0.0.1:80"
+max_body = -1
+trusted_proxies = ["10.0.0.0/8", "lan"]
+[limits]
+min_rate = "fast"
+[[listener]]
+address = "0.0.0.0:81"
+proxy_protocol = true
+hsts = "max-age=1"
+[[balancer]]
+name = "a b"
+sticky = "A|"
+nofailover = true
+health = { check = "http" }
+[[balancer.member]]
+url = "http://a"
+[[balancer]]
+name = "b"
+timeouts = { conect = "1s" }
+health = { check = "cping", path = "/", body = "UP" }
+[[balancer.member]]
+url = "ajp://b"
+[[balancer.member]]
+url = "ajp://b"
+[[map]]
+path = "x"
+to = "balancer://c/"
+request_headers = { set = { "a b" = "1" }, remove = ["Connection"] }
+[[map]]
+path = "/y"
+to = "balancer://b/y?z"
+[[site]]
+hosts = ["shop.example", "a b"]
+default = true
+[[site.map]]
+path = "/"
+to = "none"
+[[site]]
+hosts = ["shop.example"]
+"#;
+    let error = read(text).unwrap_err();
+    let expected = [
+        "2:1: unknown key `lisen`; did you mean `listen`?",
+        "3:12: max_body: invalid value",
+        "4:34: trusted_proxies: invalid value: string \"lan\"",
+        "6:12: min_rate: invalid type",
+        "10:8: hsts: is for listeners with tls",
+        "12:8: name: \"a b\" is no name",
+        "13:10: sticky: invalid value",
+        "15:20: check: \"http\" needs a path",
+        "17:7: url: invalid value",
+        "20:14: unknown key `conect`; did you mean `connect`?",
+        "21:36: path: is for check = \"http\" only",
+        "21:48: body: is for check = \"http\" only",
+        "25:7: url: member \"ajp://b:8009\" exists already",
+        "27:8: path: the path \"x\" must begin with a slash",
+        "28:6: to: there is no [[balancer]] of the name \"c\"",
+        "29:29: \"a b\" is no name of a header",
+        "29:54: remove: \"Connection\" is HTTP's own",
+        "32:6: to: the path \"/y?z\" must be a plain path",
+        "34:9: hosts: there are two default sites",
+        "34:26: hosts: \"a b\" is no host name",
+        "40:9: hosts: the site has no [[site.map]]",
+        "40:10: hosts: two sites have the name shop.example",
+    ];
+    let lines: Vec<_> = error.lines().collect();
+    for (line, expected) in lines.iter().zip(expected) {
+        let expected = format!("g.toml:{expected}");
+        assert!(
+            line.starts_with(&expected),
+            "{line}\nnot {expected}\n{error}"
+        );
+    }
+    assert_eq!(lines.len(), expected.len(), "{error}");
+}
+
+#[test]
+fn what_follows_from_another_fault_is_not_told() {
+    for (text, faults) in [
+        // The member is there, its URL is wrong.
+        (
+            "[[balancer]]\nname = \"a\"\n[[balancer.member]]\nurl = 1\n[[map]]\npath = \"/\"\nto = \"balancer://a/\"\n",
+            1,
+        ),
+        // So is the balancer.
+        (
+            "[[balancer]]\nname = 1\n[[map]]\npath = \"/\"\nto = \"balancer://a/\"\n",
+            1,
+        ),
+        ("listen = \nmax_body = \n", 2),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!(error.lines().count(), faults, "{error}");
+    }
+}
+
+#[test]
+fn a_map_has_settings_of_its_own() {
+    let text = map(
+        "\"/x\"",
+        "\"balancer://a/\"\nstateless = true\nattempts = 1\nfail_on_status = [503, -500]\n\
+         timeout = \"1m\"\ntimeouts = { request = \"2m\", connect = \"none\" }\n\
+         idempotent = true\nmax_body = 5\nresponse_buffer = 0\n\
+         attributes = { TENANT = \"a\" }\n\
+         request_headers = { set = { X-A = \"1\" }, remove = [\"X-B\"] }",
+    );
+    let config = read(&text).unwrap();
+    let settings = config.maps[1].mapping().unwrap().settings();
+    let minute = Duration::from_secs(60);
+    let options = SendOptions::new()
+        .with_stateless(true)
+        .with_max_attempts(1)
+        .with_on_status(503, OnStatus::FailAndTryOther)
+        .with_on_status(500, OnStatus::TryOther);
+    assert_eq!(settings.options, Some(options));
+    let timeouts = RequestTimeouts::new()
+        .with_response_head(minute)
+        .with_between_packets(minute)
+        .with_request(minute * 2)
+        .with_connect(None);
+    assert_eq!(settings.timeouts, Some(timeouts));
+    assert_eq!(settings.idempotent, Some(Idempotent(true)));
+    assert_eq!(
+        (settings.max_body, settings.request_buffer),
+        (Some(5), None)
+    );
+    assert_eq!(settings.response_buffer, Some(0));
+    assert_eq!(settings.attributes, [("TENANT".to_owned(), "a".to_owned())]);
+    assert_eq!(settings.request_headers.set[0].0, "x-a");
+    assert_eq!(settings.request_headers.remove, ["x-b"]);
+    let plain = config.maps[0].mapping().unwrap().settings();
+    assert!(plain.options.is_none() && plain.timeouts.is_none());
 }
 
 #[test]
