@@ -109,6 +109,7 @@ fn every_example_feature_and_command_is_in_the_readme() {
         "import",
         "lint",
         "conform",
+        "drain",
         "top",
         "bridge",
         "completions",
@@ -131,7 +132,7 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
             chapters.insert(name);
         }
     }
-    assert_eq!(chapters.len(), 13);
+    assert_eq!(chapters.len(), 14);
     let (index, first) = (
         read("src/docs/protocol/mod.rs"),
         read("src/docs/protocol/overview.md"),

@@ -111,12 +111,33 @@ impl Failover {
         self
     }
 
+    /// What all these statuses mean; all others mean nothing.
+    #[must_use]
+    pub fn with_statuses(mut self, statuses: impl IntoIterator<Item = (u16, OnStatus)>) -> Self {
+        self.statuses.clear();
+        statuses.into_iter().fold(self, |this, (status, action)| {
+            this.on_status(status, action)
+        })
+    }
+
     /// Whether containers are told that they are draining (`JK_LB_ACTIVATION`), which
     /// Tomcat's `LoadBalancerDrainingValve` uses. Default no.
     #[must_use]
     pub fn with_send_activation(mut self, send: bool) -> Self {
         self.send_activation = send;
         self
+    }
+
+    /// See [`with_max_attempts`](Self::with_max_attempts).
+    #[must_use]
+    pub fn max_attempts(&self) -> Option<u32> {
+        self.max_attempts
+    }
+
+    /// The statuses that mean something, and what.
+    #[must_use]
+    pub fn statuses(&self) -> &[(u16, OnStatus)] {
+        &self.statuses
     }
 
     pub(crate) fn action(&self, status: u16) -> Option<OnStatus> {

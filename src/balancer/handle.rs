@@ -235,6 +235,22 @@ impl Balancer {
         })
     }
 
+    /// The pool of the member of this name, for its numbers and its size
+    /// ([`Pool::resize`]).
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<Pool> {
+        self.with(|state, _| {
+            let id = state.cluster.named(name).ok()?;
+            state.backends.get(&id).map(|backend| backend.pool.clone())
+        })
+    }
+
+    /// How it chooses.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.with(|state, _| state.cluster.method().clone())
+    }
+
     /// Chooses by another method from now on.
     pub fn set_method(&self, method: Method) {
         // The one before may be of the user's, and is not dropped under the lock.

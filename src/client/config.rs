@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct PoolConfig {
     pub(super) name: Option<Box<str>>,
     pub(super) packet_size: PacketSize,
-    pub(super) secret: Option<Secret>,
+    pub(super) secrets: Vec<Secret>,
     pub(super) max_connections: usize,
     pub(super) max_waiting: usize,
     pub(super) max_idle: usize,
@@ -45,7 +45,7 @@ impl Default for PoolConfig {
         Self {
             name: None,
             packet_size: PacketSize::DEFAULT,
-            secret: None,
+            secrets: Vec::new(),
             max_connections: 100,
             max_waiting: 1000,
             max_idle: usize::MAX,
@@ -103,7 +103,25 @@ impl PoolConfig {
     /// The secret sent with every request. Default none.
     #[must_use]
     pub fn with_secret(mut self, secret: impl Into<Option<Secret>>) -> Self {
-        self.secret = secret.into();
+        self.secrets = secret.into().into_iter().collect();
+        self
+    }
+
+    /// Several secrets, while they are being changed: say the new one, then the old one. The
+    /// first is sent until the container refuses it; a request that is refused is sent again
+    /// with the next one, whatever its method, since containers look at the secret before
+    /// anything else (protocol chapter
+    /// [security](crate::docs::protocol::security#ghostcat)). The one that is taken is sent
+    /// first from then on; [`PoolStats::secret_in_use`](super::PoolStats::secret_in_use) and
+    /// [`Observer::secret_changed`] tell which. Once
+    /// all containers have the new one, leave the old one out.
+    ///
+    /// A request with a secret of its own
+    /// ([`RequestFacts::with_secret`](super::RequestFacts::with_secret)) is sent once.
+    /// [`Pool::set_secrets`](super::Pool::set_secrets) changes them later.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: impl IntoIterator<Item = Secret>) -> Self {
+        self.secrets = secrets.into_iter().collect();
         self
     }
 
@@ -280,10 +298,16 @@ impl PoolConfig {
         self.packet_size
     }
 
-    /// See [`with_secret`](Self::with_secret).
+    /// See [`with_secret`](Self::with_secret). Of several it is the first.
     #[must_use]
     pub fn secret(&self) -> Option<&Secret> {
-        self.secret.as_ref()
+        self.secrets.first()
+    }
+
+    /// See [`with_secrets`](Self::with_secrets).
+    #[must_use]
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 
     /// See [`with_max_connections`](Self::with_max_connections).

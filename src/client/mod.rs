@@ -41,6 +41,7 @@ mod permits;
 mod phases;
 mod pool;
 pub(crate) mod repeat;
+mod secrets;
 mod shared;
 mod span;
 mod stats;
@@ -64,6 +65,7 @@ pub use observer::{ConnectionReport, ExchangeOutcome, ExchangeReport, Observer, 
 pub use phases::Phases;
 pub use pool::Pool;
 pub use repeat::Idempotent;
+pub(crate) use secrets::SecretChoice;
 pub use stats::{PoolStats, TimeoutCounts};
 pub use tcp::Lookup;
 pub use tcp_options::{TcpKeepAlive, TcpOptions};

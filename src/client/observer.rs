@@ -68,6 +68,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (pool, took, error);
     }
 
+    /// The container takes another one of the pool's secrets than before, from now on:
+    /// its place in [`PoolConfig::with_secrets`](super::PoolConfig::with_secrets), from 0 on.
+    fn secret_changed(&self, pool: &PoolId, place: usize) {
+        let _ = (pool, place);
+    }
+
     /// An exchange is over, in whichever way.
     fn exchange_finished(&self, report: &ExchangeReport<'_>) {
         let _ = report;
@@ -97,6 +103,10 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
     fn cping_failed(&self, pool: &PoolId, took: Duration, error: ErrorKind) {
         (**self).cping_failed(pool, took, error);
+    }
+
+    fn secret_changed(&self, pool: &PoolId, place: usize) {
+        (**self).secret_changed(pool, place);
     }
 
     fn exchange_finished(&self, report: &ExchangeReport<'_>) {

@@ -16,10 +16,12 @@ use super::limits::Limits;
 use super::maintain;
 #[cfg(feature = "balancer")]
 use super::observer::ObserverSlot;
+use super::secrets::SecretChoice;
 use super::shared::Shared;
 use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
+use crate::Secret;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -133,7 +135,28 @@ impl Pool {
             observer: ObserverSlot::default(),
             ..shared.config.clone()
         };
-        Self::over(Arc::clone(&shared.connector), config)
+        let secrets = Arc::clone(&shared.secrets);
+        let questions = Shared::with_secrets(Arc::clone(&shared.connector), config, secrets);
+        Self {
+            handle: Arc::new(Handle(Arc::new(questions))),
+        }
+    }
+
+    /// Sends these secrets from now on, as [`PoolConfig::with_secrets`] has it. Connections
+    /// stay: the secret is a part of each request.
+    pub fn set_secrets(&self, secrets: impl IntoIterator<Item = Secret>) {
+        let secrets: Vec<_> = secrets.into_iter().collect();
+        self.shared().secrets.set(&secrets);
+    }
+
+    /// What a request is to be sent with.
+    pub(crate) fn choose_secret(&self) -> SecretChoice {
+        self.shared().secrets.choose()
+    }
+
+    /// The container took a request with this secret.
+    pub(crate) fn secret_taken(&self, choice: &SecretChoice) {
+        self.shared().secret_taken(choice);
     }
 
     /// Takes an idle connection that is still clean, or opens one.

@@ -8,6 +8,7 @@ use super::idle::{Closing, IdleList};
 use super::limits::LimitReached;
 use super::observer::{ConnectionReport, PoolId};
 use super::permits::Permits;
+use super::secrets::{SecretChoice, Secrets};
 use super::stats::{Counters, PoolStats};
 use super::transport::Connect;
 use super::watchdog::Watchdog;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) peer: Arc<str>,
     pub(super) id: PoolId,
     pub(super) config: PoolConfig,
+    /// Shared with the pools that ask whether the container is well.
+    pub(super) secrets: Arc<Secrets>,
     pub(super) permits: Permits,
     pub(super) idle: IdleList,
     pub(super) counters: Counters,
@@ -35,6 +38,16 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(connector: Arc<dyn Connect>, config: PoolConfig) -> Self {
+        let secrets = Arc::new(Secrets::new(&config.secrets));
+        Self::with_secrets(connector, config, secrets)
+    }
+
+    /// With the secrets of another pool.
+    pub(super) fn with_secrets(
+        connector: Arc<dyn Connect>,
+        config: PoolConfig,
+        secrets: Arc<Secrets>,
+    ) -> Self {
         let lifetimes = config
             .jitter_seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
@@ -49,6 +62,7 @@ impl Shared {
             watchdog: Watchdog::new(&config.timeouts),
             is_shut: Notify::new(),
             lifetimes: Mutex::new(lifetimes),
+            secrets,
             config,
         }
     }
@@ -60,6 +74,7 @@ impl Shared {
         stats.idle = self.idle.len();
         stats.waiting = self.permits.waiting();
         stats.keep_alive_learned = self.idle.learned(Instant::now());
+        stats.secret_in_use = self.secrets.current();
         stats
     }
 
@@ -94,6 +109,25 @@ impl Shared {
         );
         let observer = &self.config.observer;
         observer.tell(|observer| observer.connection_opened(&self.id, took));
+    }
+
+    /// The container took a request with this secret.
+    pub(super) fn secret_taken(&self, choice: &SecretChoice) {
+        if choice.is_after_refusal() {
+            self.counters.refusal_settled();
+        }
+        if self.secrets.taken(choice) {
+            self.counters.secret_changed();
+            event!(
+                WARN,
+                pool = self.id.name(),
+                peer = &*self.peer,
+                place = choice.place(),
+                "AJP container takes another one of the secrets"
+            );
+            let observer = &self.config.observer;
+            observer.tell(|observer| observer.secret_changed(&self.id, choice.place()));
+        }
     }
 
     /// `CPing` was answered, or not.

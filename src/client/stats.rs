@@ -62,6 +62,13 @@ pub struct PoolStats {
     /// What the container did last that tells of settings which differ on both sides, and how
     /// long ago.
     pub last_mismatch: Option<(Mismatch, Duration)>,
+    /// Which of several secrets the container took last, as its place in
+    /// [`PoolConfig::with_secrets`](super::PoolConfig::with_secrets) or
+    /// [`Pool::set_secrets`](super::Pool::set_secrets), from 0 on; 0 before the first answer.
+    /// `None` when there are not several.
+    pub secret_in_use: Option<usize>,
+    /// How often the container took another one of the secrets than before.
+    pub secret_changes: u64,
     closed_by: [u64; CAUSES],
     failed_with: [u64; KINDS],
     mismatched: [u64; MISMATCHES],
@@ -139,6 +146,8 @@ impl fmt::Debug for PoolStats {
             .field("largest_out", &self.largest_out)
             .field("keep_alive_learned", &self.keep_alive_learned)
             .field("last_mismatch", &self.last_mismatch)
+            .field("secret_in_use", &self.secret_in_use)
+            .field("secret_changes", &self.secret_changes)
             .field("mismatched", &Counted(mismatched))
             .finish()
     }
@@ -163,6 +172,7 @@ pub(super) struct Counters {
     failed_with: [AtomicU64; KINDS],
     mismatched: [AtomicU64; MISMATCHES],
     last_mismatch: Mutex<Option<(Mismatch, Instant)>>,
+    secret_changes: AtomicU64,
     /// Not in `failed_with`, because another connection was taken.
     probe_timeouts: AtomicU64,
     /// In ns; 0 before the first.
@@ -184,6 +194,7 @@ impl Counters {
             failed_with: std::array::from_fn(|_| AtomicU64::new(0)),
             mismatched: std::array::from_fn(|_| AtomicU64::new(0)),
             last_mismatch: Mutex::default(),
+            secret_changes: AtomicU64::new(0),
             probe_timeouts: AtomicU64::new(0),
             cping_last: AtomicU64::new(0),
             cping_average: AtomicU64::new(0),
@@ -226,6 +237,16 @@ impl Counters {
         *last = Some((mismatch, Instant::now()));
     }
 
+    /// What was refused has been taken with another secret: both sides agree again.
+    pub(super) fn refusal_settled(&self) {
+        self.lock_last_mismatch()
+            .take_if(|(mismatch, _)| *mismatch == Mismatch::Refused);
+    }
+
+    pub(super) fn secret_changed(&self) {
+        self.secret_changes.fetch_add(1, Relaxed);
+    }
+
     fn lock_last_mismatch(&self) -> MutexGuard<'_, Option<(Mismatch, Instant)>> {
         // No code that can panic runs under this lock.
         self.last_mismatch
@@ -261,8 +282,8 @@ impl Counters {
         raise(&self.largest_out, connection.largest.1);
     }
 
-    /// All but what others know: `max_connections`, `in_use`, `idle`, `waiting` and
-    /// `keep_alive_learned`.
+    /// All but what others know: `max_connections`, `in_use`, `idle`, `waiting`,
+    /// `keep_alive_learned` and `secret_in_use`.
     pub(super) fn snapshot(&self, name: Arc<str>) -> PoolStats {
         let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
         let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
@@ -299,6 +320,8 @@ impl Counters {
             largest_out: self.largest_out.load(Relaxed),
             keep_alive_learned: None,
             last_mismatch: last.map(|(mismatch, at)| (mismatch, at.elapsed())),
+            secret_in_use: None,
+            secret_changes: self.secret_changes.load(Relaxed),
             closed_by,
             failed_with,
             mismatched: self.mismatched.each_ref().map(|count| count.load(Relaxed)),

@@ -12,6 +12,7 @@
 //! - [`tls`]: client certificates and ciphers.
 //! - [`text`]: bytes that are not ASCII.
 //! - [`observability`]: stats, hooks, spans.
+//! - [`manager`]: the gateway's page, API, state file and drains.
 //! - [`websocket`]: why not, and what instead.
 //! - [`conformance`]: who keeps which rule of the protocol.
 //! - [`migration`]: from httpd or mod_jk to the gateway, and off AJP.
@@ -64,6 +65,9 @@ chapters! {
 
     "observability.md"
     pub mod observability {}
+
+    "manager.md"
+    pub mod manager {}
 
     "websocket.md"
     pub mod websocket {}

@@ -7,7 +7,7 @@ use super::response_decode::response_parts;
 use super::send_error::SendError;
 use super::upload::Upload;
 use crate::client::repeat::{self, Idempotent, Repeat};
-use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts};
+use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts, SecretChoice};
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
@@ -264,14 +264,34 @@ async fn exchange(
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
     let mut lease = pool.acquire_with(timeouts).await?;
     let mut first = Progress::NotSent;
+    let mut secret = pool.choose_secret();
+    let may_change = secret.is_one_of_several() && !facts.has_secret();
+    if may_change {
+        upload.keep_first();
+    }
     loop {
         let reused = lease.is_reused();
-        let started = start(pool, lease, parts, facts, framing, upload);
+        let started = start(lease, parts, facts, framing, upload, &secret);
         let mut body = started.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
         let error = match (result, &head) {
-            (Ok(()), Some(head)) => return Ok(response_parts(head).map(|()| body)),
+            (Ok(()), Some(head)) => {
+                if may_change {
+                    let is_refusal =
+                        head.status() == 403 && poll_fn(|cx| body.poll_refusal(cx)).await;
+                    if !is_refusal {
+                        pool.secret_taken(&secret);
+                    } else if secret.advance() && body.rewind() {
+                        // The container looks at the secret before anything else, so this
+                        // does no harm whatever the method is.
+                        (*upload, _) = body.into_parts();
+                        lease = Box::pin(pool.acquire_with(timeouts)).await?;
+                        continue;
+                    }
+                }
+                return Ok(response_parts(head).map(|()| body));
+            }
             (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
             (Err(error), _) => error,
         };
@@ -300,16 +320,15 @@ async fn exchange(
 
 /// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
 fn start(
-    pool: &Pool,
     lease: Lease,
     parts: &request::Parts,
     facts: ContainerFacts<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
+    secret: &SecretChoice,
 ) -> Result<ResponseBody, ClientError> {
-    let secret = pool.config().secret();
     let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
-        write_request(buffer, size, parts, facts, framing, secret)
+        write_request(buffer, size, parts, facts, framing, secret.secret())
     })?;
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }

@@ -27,6 +27,13 @@ pub(super) struct ContainerFacts<'a> {
     pub(super) activation: Option<&'a str>,
 }
 
+impl ContainerFacts<'_> {
+    /// Whether the request has a secret of its own.
+    pub(super) fn has_secret(self) -> bool {
+        self.request.secret.is_some()
+    }
+}
+
 impl<'a> From<&'a RequestFacts> for ContainerFacts<'a> {
     fn from(request: &'a RequestFacts) -> Self {
         Self {

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How long a response of which all has come waits for End Response.
 const HOLD: Duration = Duration::from_millis(50);
 
+/// Bytes of a container's own words about a refusal.
+const FEW_WORDS: usize = 100;
+
 /// The body of a response from a container.
 ///
 /// With a `Content-Length` it ends when all promised bytes have come, whether the container
@@ -48,6 +51,8 @@ struct State {
 enum Stage {
     /// More of the head or of the data is to come.
     Receiving,
+    /// As [`Receiving`](Self::Receiving), behind this data.
+    Held(Bytes),
     /// All data has come, End Response has not. The last data is held back meanwhile, unless
     /// it was to be flushed: HTTP writers stop asking once Content-Length is reached, and the
     /// end comes right behind, though not always in the same read.
@@ -69,6 +74,11 @@ impl ResponseBody {
         }))
     }
 
+    /// Takes back what was sent of the request body, if that is possible.
+    pub(super) fn rewind(&mut self) -> bool {
+        unlocked(&mut self.0.upload).rewind()
+    }
+
     /// What is left of a failed exchange.
     pub(super) fn into_parts(mut self) -> (Upload, Lease) {
         let state = &mut *self.0;
@@ -80,6 +90,12 @@ impl ResponseBody {
     /// Whether the exchange failed before one byte of an answer came.
     pub(super) fn is_unanswered(&self) -> bool {
         self.0.exchange.is_unanswered()
+    }
+
+    /// Waits until it is known whether a 403 is the container's refusal: until its end, if
+    /// that comes soon and with no more than a few words before it.
+    pub(super) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.0.in_hand(|state| state.poll_refusal(cx))
     }
 
     /// The head of the response. Of a response without body also its end, if that comes soon,
@@ -153,9 +169,71 @@ impl State {
         }
     }
 
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match &self.stage {
+                Stage::Receiving => {
+                    let event = match self.poll_event(cx) {
+                        Poll::Ready(event) => event,
+                        Poll::Pending => {
+                            if !self.hold.is_set() {
+                                self.hold.set(Some(HOLD));
+                            }
+                            ready!(self.hold.poll(cx));
+                            return Poll::Ready(false);
+                        }
+                    };
+                    match event {
+                        // Containers say a few words at most; what is longer is a page.
+                        Ok(ClientEvent::Data(data)) => {
+                            let is_short = data.len() <= FEW_WORDS;
+                            self.stage = Stage::Complete(Some(data));
+                            if !is_short || self.exchange.response_left() != Some(0) {
+                                self.stage = self.held_back();
+                                return Poll::Ready(false);
+                            }
+                        }
+                        Ok(ClientEvent::End) => {
+                            self.stage = Stage::Done;
+                            return Poll::Ready(self.exchange.is_refusal());
+                        }
+                        Ok(_) => {}
+                        Err(error) => {
+                            self.stage = Stage::Failed(error);
+                            return Poll::Ready(false);
+                        }
+                    }
+                }
+                Stage::Complete(_) => {
+                    if let Err(error) = ready!(self.poll_release(cx)) {
+                        self.stage = Stage::Failed(error);
+                    }
+                    return Poll::Ready(self.exchange.is_refusal());
+                }
+                Stage::Held(_) | Stage::Failed(_) => return Poll::Ready(false),
+                Stage::Done => return Poll::Ready(self.exchange.is_refusal()),
+            }
+        }
+    }
+
+    /// The data that was taken while it was waited for a refusal is the first of the body.
+    fn held_back(&mut self) -> Stage {
+        match std::mem::replace(&mut self.stage, Stage::Receiving) {
+            Stage::Complete(Some(data)) if self.exchange.response_left() != Some(0) => {
+                Stage::Held(data)
+            }
+            other => other,
+        }
+    }
+
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         loop {
             match &mut self.stage {
+                Stage::Held(data) => {
+                    let data = std::mem::take(data);
+                    self.stage = Stage::Receiving;
+                    return Poll::Ready(Some(Ok(data)));
+                }
                 Stage::Receiving => match ready!(self.poll_event(cx)) {
                     Ok(ClientEvent::Data(data)) if self.exchange.response_left() != Some(0) => {
                         return Poll::Ready(Some(Ok(data)));
@@ -257,7 +335,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         let state = &*self.0;
         let held = match &state.stage {
-            Stage::Complete(Some(data)) => data.len() as u64,
+            Stage::Complete(Some(data)) | Stage::Held(data) => data.len() as u64,
             Stage::Complete(None) | Stage::Done => return SizeHint::with_exact(0),
             Stage::Receiving | Stage::Failed(_) => 0,
         };

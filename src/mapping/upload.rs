@@ -68,6 +68,9 @@ pub(super) struct Upload {
     /// The data of the first packet, as long as the request may turn out not to be sent.
     first: Vec<Bytes>,
     packets: u64,
+    /// Whether the first packet is remembered in any case: the container may refuse the
+    /// request's secret before it looks at the body.
+    keeps_first: bool,
 }
 
 impl Upload {
@@ -99,6 +102,11 @@ impl Upload {
     /// Whether the source has given any data.
     pub(super) fn is_touched(&self) -> bool {
         self.touched
+    }
+
+    /// Remembers the first packet over a fresh connection too.
+    pub(super) fn keep_first(&mut self) {
+        self.keeps_first = true;
     }
 
     /// Takes back what was queued on a connection that turned out stale before the request
@@ -151,10 +159,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Only a connection that was used before is ever replaced.
+    /// Only a connection that was used before is replaced, or one over which a secret was
+    /// refused.
     fn remember(&mut self, mut len: usize, exchange: &Exchange) {
         self.first.clear();
-        if self.packets == 0 && exchange.is_reused() {
+        if self.packets == 0 && (self.keeps_first || exchange.is_reused()) {
             for part in &self.pending {
                 let piece = part.slice(..len.min(part.len()));
                 len = len.saturating_sub(piece.len());

@@ -25,6 +25,7 @@ mod observing;
 mod probes;
 mod queue;
 mod runtimes;
+mod secrets;
 mod slow_callers;
 mod spans;
 mod stress;

@@ -10,11 +10,14 @@
 #![cfg(all(feature = "balancer", feature = "server"))]
 
 mod answers;
+mod api;
 mod balancing;
 mod container;
+mod drain;
 mod failures;
 mod manager;
 mod mapping;
 mod page;
+mod state;
 #[path = "../support/mod.rs"]
 mod support;

@@ -222,7 +222,8 @@ async fn a_form_changes_what_it_says() {
     assert_eq!(member["set"], 7);
     assert_eq!(member["flags"], "NI");
     let done = format!(
-        "gateway: manager: 127.0.0.1: b: {URL}: weight 2.5, {URL}: set 7, {URL}: flags \"NI\"\n"
+        "manager: 127.0.0.1 (page): b/{URL}: flags \"H\" -> \"NI\", set 0 -> 7, \
+         weight 1.0 -> 2.5\n"
     );
     assert!(gateway.log().contains(&done), "{}", gateway.log());
 

@@ -61,6 +61,18 @@ impl Gateway {
         write_config(&self.dir, config);
     }
 
+    /// Ends it as an operator would, and starts it again with what is in its directory.
+    pub async fn restart(self) -> Self {
+        let Self {
+            mut child,
+            manager,
+            dir,
+            ..
+        } = self;
+        tokio::task::block_in_place(|| child.terminate(Duration::from_secs(20)));
+        Self::run(dir, &["--config", "gateway.toml"], manager.is_some()).await
+    }
+
     /// Sends it a signal, such as "HUP".
     pub fn signal(&mut self, name: &str) {
         self.child.signal(name);

@@ -3,6 +3,7 @@
 use crate::bench::{self, BenchArgs};
 use crate::conform::{self, ConformArgs};
 use crate::decode;
+use crate::drain::{self, DrainArgs};
 use crate::exit::{Exit, Failure};
 use crate::explain::{self, ExplainArgs};
 use crate::generate::{self, CompletionsArgs, ManArgs};
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Shows the members of a gateway as they are now
     #[command(after_help = top::after_help())]
     Top(TopArgs),
+    /// Takes a member of a gateway out of service without losing a session
+    #[command(after_help = drain::after_help())]
+    Drain(Box<DrainArgs>),
     /// Writes completions for a shell
     #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -88,6 +92,7 @@ impl Command {
             Self::Lint(args) => args.run(),
             Self::Conform(args) => block_on(args.run()),
             Self::Top(args) => block_on(args.run()),
+            Self::Drain(args) => block_on(args.run()),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         };

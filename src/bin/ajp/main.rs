@@ -12,6 +12,7 @@
 //! - `paths`: patterns of paths, and how servers read a path.
 //! - `container`: the application of the tool's own containers.
 //! - `complaints`: what servers of the tool say about connections that ended badly.
+//! - `manager_client`: asks the manager of a gateway.
 //! - `guess`: what speaks at a port that does not speak AJP.
 //!
 //! Nothing of this is part of the library: the tool uses what every program can use.
@@ -39,6 +40,8 @@ mod conform;
 mod container;
 #[cfg(feature = "cli")]
 mod decode;
+#[cfg(feature = "cli")]
+mod drain;
 #[cfg_attr(
     not(feature = "cli"),
     allow(dead_code, reason = "other commands use the rest")
@@ -56,6 +59,8 @@ mod guess;
 mod import;
 #[cfg(feature = "cli")]
 mod lint;
+#[cfg(feature = "cli")]
+mod manager_client;
 #[cfg_attr(
     not(feature = "gateway"),
     allow(dead_code, reason = "the gateway uses the rest")

@@ -1,22 +1,18 @@
 //! `ajp top`: the members of a gateway as they are now, again and again.
 
 use crate::exit::{CODES, Exit, Failure};
+use crate::manager_client::ManagerClient;
 use crate::ui;
 use crate::values;
-use bytes::Bytes;
 use clap::Args;
 use crossterm::event::{Event, KeyCode, KeyModifiers};
 use crossterm::{cursor, event, execute, terminal};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -52,26 +48,15 @@ pub(crate) struct TopArgs {
 
 impl TopArgs {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let rest = self
-            .url
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'));
-        let authority = rest
-            .filter(|rest| !rest.is_empty() && !rest.contains('/'))
-            .ok_or_else(|| {
-                Failure::usage(format!(
-                    "{}: must be http://host:port of the gateway's [manager]",
-                    self.url
-                ))
-            })?;
+        let manager = ManagerClient::new(&self.url, self.timeout)?;
         let mut view = View::default();
         if self.once || !io::stdout().is_terminal() {
-            let status = self.status(authority).await?;
+            let status = ask(&manager).await?;
             ui::print(&view.table(&status, Instant::now()))?;
             return Ok(Exit::Done);
         }
         // The first look tells what is wrong before the screen is taken.
-        let mut status = self.status(authority).await;
+        let mut status = ask(&manager).await;
         if let Err(failure) = status {
             return Err(failure);
         }
@@ -89,62 +74,23 @@ impl TopArgs {
             if ends.unwrap_or(true) {
                 break;
             }
-            status = self.status(authority).await;
+            status = ask(&manager).await;
         }
         drop(screen);
         Ok(Exit::Done)
     }
+}
 
-    /// The manager's JSON.
-    async fn status(&self, authority: &str) -> Result<Value, Failure> {
-        let failed = |exit, text: String| Failure::new(exit, format!("{authority}: {text}"));
-        let late = |_| {
-            failed(
-                Exit::Timeout,
-                format!("no answer within {:?}", self.timeout),
-            )
-        };
-        let stream = timeout(self.timeout, TcpStream::connect(authority))
-            .await
-            .map_err(late)?;
-        let stream = stream.map_err(|error| {
-            failed(
-                Exit::Connect,
-                format!("{error}; is it the listen of [manager]?"),
-            )
-        })?;
-        let broken = |error: hyper::Error| failed(Exit::Broken, error.to_string());
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        let connection = tokio::spawn(connection);
-        let request = http::Request::get("/balancer-manager.json")
-            .header(http::header::HOST, authority)
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| failed(Exit::Usage, error.to_string()))?;
-        let response = timeout(self.timeout, sender.send_request(request))
-            .await
-            .map_err(late)?
-            .map_err(broken)?;
-        let status = response.status();
-        let body = timeout(self.timeout, response.into_body().collect())
-            .await
-            .map_err(late)?
-            .map_err(broken)?;
-        connection.abort();
-        if !status.is_success() {
-            return Err(failed(
-                Exit::No,
-                format!("answers {status}; it must be the gateway's [manager]"),
-            ));
-        }
-        serde_json::from_slice(&body.to_bytes()).map_err(|_| {
-            failed(
-                Exit::Protocol,
-                "answers with something else than the manager's JSON".to_owned(),
-            )
-        })
+/// The manager's JSON.
+async fn ask(manager: &ManagerClient) -> Result<Value, Failure> {
+    let (status, value) = manager
+        .ask(Method::GET, "/balancer-manager.json", None)
+        .await?;
+    if status.is_success() {
+        return Ok(value);
     }
+    let text = format!("the manager answers {status}");
+    Err(Failure::new(Exit::No, text))
 }
 
 /// Whether a key says so before the time is over.

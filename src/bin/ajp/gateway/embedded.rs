@@ -29,7 +29,7 @@ impl Embedded {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         let address = Address::from(listener.local_addr().map_err(failed)?);
         // Loopback only; with a secret only the gateway gets in.
-        let trust = match args.defaults()?.secret {
+        let trust = match args.defaults()?.secrets.into_iter().next() {
             Some(secret) => Trust::Secrets(vec![secret]),
             None => Trust::TrustedNetwork,
         };

@@ -13,7 +13,7 @@
 //!
 //! - `config`: the file and the flags, checked, as settings.
 //! - `front`: the HTTP side.
-//! - `manager`: the page, JSON and metrics.
+//! - `manager`: the page, JSON, the API and metrics; `settings`: what can be changed live.
 //! - `embedded`: the container without a backend; `greeting`: what is printed.
 //! - `running`, `listeners`: what runs, from the start over reloads to the end.
 
@@ -24,6 +24,7 @@ mod greeting;
 mod listeners;
 mod manager;
 mod running;
+mod settings;
 
 use crate::exit::{CODES, Exit, Failure};
 use crate::ui;
@@ -69,9 +70,10 @@ pub(crate) struct GatewayArgs {
     /// Where requests are logged, - for standard output [default: nowhere]
     #[arg(long)]
     access_log: Option<PathBuf>,
-    /// File that holds the secret shared with the containers
+    /// File that holds the secret shared with the containers; while that is being changed twice,
+    /// the new one first
     #[arg(long)]
-    secret_file: Option<PathBuf>,
+    secret_file: Vec<PathBuf>,
     /// AJP packet size in bytes, 8192 to 65536; must be the containers'
     #[arg(long, default_value = "8192", value_parser = values::packet_size)]
     packet_size: PacketSize,
@@ -93,6 +95,12 @@ Examples:
       --backend 'ajp://10.0.0.1 route=jvm1 weight=2' --backend 'ajp://10.0.0.2 route=jvm2'
   ajp gateway --config /etc/ajp/gateway.toml
   ajp gateway --config /etc/ajp/gateway.toml --check
+
+Manager: with [manager] in the configuration there is a page, metrics, and an API below /api/v1:
+  curl http://127.0.0.1:8081/api/v1/state                            everything, as JSON
+  curl -X PUT -H \"Authorization: Bearer $(cat /etc/ajp/token)\" -d '{{\"weight\": 0.5}}' \\
+      http://127.0.0.1:8081/api/v1/balancers/cart/members/jvm1       a change
+Changes need token_file; they survive a restart with state_file. `ajp drain` empties a member.
 
 Signals: HUP reads the configuration, certificates and secrets again and loses no request; a
 configuration that is wrong changes nothing. USR1 opens the access log again. TERM and INT end
@@ -139,13 +147,9 @@ fn check(args: &GatewayArgs) -> Result<Exit, Failure> {
 impl GatewayArgs {
     /// How containers are reached that the file says nothing else of.
     fn defaults(&self) -> Result<Defaults, String> {
-        let secret = self.secret_file.as_deref().map(config::secret).transpose();
-        let secret = secret.map_err(|error| format!("secret file {error}"))?;
-        let (secret, secret_digest) =
-            secret.map_or((None, 0), |(secret, digest)| (Some(secret), digest));
+        let secrets = config::secrets(&self.secret_file);
         Ok(Defaults {
-            secret,
-            secret_digest,
+            secrets: secrets.map_err(|error| format!("secret file {error}"))?,
             packet_size: self.packet_size,
             body_requests: 1,
             max_connections: self.max_connections,

@@ -5,11 +5,12 @@ use super::embedded::Embedded;
 use super::front::{AccessLog, Bound, Budget, Current, ListenAddress, LogWriter, Site, Traffic};
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
+use super::manager::Farm;
 use super::{GatewayArgs, manager};
 use ajp::balancer::Balancer;
 use sd_notify::NotifyState;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -90,7 +91,7 @@ struct Running {
     current: Arc<Current>,
     budget: Arc<Budget>,
     listeners: Listeners,
-    balancers: Arc<RwLock<Vec<Balancer>>>,
+    farm: Arc<Farm>,
     /// The health checks of the balancers, by name.
     checks: Vec<(Balancer, JoinHandle<()>)>,
     log: Log,
@@ -145,10 +146,7 @@ impl Running {
         listeners.apply(&config).await?;
         let bound = match &config.manager {
             None => None,
-            Some(settings) => {
-                let bound = Bound::at(&ListenAddress::Tcp(settings.listen)).await?;
-                Some((bound, settings))
-            }
+            Some(settings) => Some(Bound::at(&ListenAddress::Tcp(settings.listen)).await?),
         };
         for (index, (scheme, address)) in listeners.addresses().enumerate() {
             if index == 0 {
@@ -157,13 +155,13 @@ impl Running {
                 println!("gateway: also {}", url(scheme, address));
             }
         }
-        let balancers = Arc::new(RwLock::new(config.balancers()));
+        let farm = Arc::new(Farm::start(&config));
         let manager = match bound {
             None => None,
-            Some((bound, settings)) => {
+            Some(bound) => {
                 let address = bound.address().map_err(|error| error.to_string())?;
                 println!("gateway: manager http://{address}{}", manager::PATH);
-                let manager = manager::Manager::new(Arc::clone(&balancers), settings)?;
+                let manager = manager::Manager::new(Arc::clone(&farm))?;
                 Some(tokio::spawn(manager::run(bound, manager, stopping.clone())))
             }
         };
@@ -174,7 +172,7 @@ impl Running {
             current,
             budget,
             listeners,
-            balancers,
+            farm,
             checks: Vec::new(),
             log,
             manager,
@@ -231,11 +229,7 @@ impl Running {
         self.listeners.apply(&config).await?;
         let changes = config.adopt(&self.config);
         self.current.set(site(&config, &self.log, &self.budget)?);
-        let balancers = config.balancers();
-        *self
-            .balancers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = balancers;
+        self.farm.set(&config);
         self.config = config;
         self.check();
         Ok(changes)

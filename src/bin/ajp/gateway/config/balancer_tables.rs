@@ -22,7 +22,7 @@ pub(crate) struct Balancer {
     pub(crate) attempts: Option<Whole<1, 1000>>,
     #[serde(default)]
     pub(crate) fail_on_status: Vec<FailStatus>,
-    pub(crate) secret_file: Option<Spanned<PathBuf>>,
+    pub(crate) secret_file: Option<Spanned<SecretFiles>>,
     pub(crate) packet_size: Option<Packets>,
     pub(crate) body_requests: Option<Whole<1, 1000>>,
     pub(crate) max_connections: Option<Whole<1, 100_000>>,
@@ -65,12 +65,33 @@ pub(crate) enum CheckKind {
     Http,
 }
 
+/// Where the secret is; several files while it is being changed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a path, or a list of them: the new secret, then the old one"
+)]
+pub(crate) enum SecretFiles {
+    One(PathBuf),
+    Several(Vec<PathBuf>),
+}
+
+impl SecretFiles {
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        }
+    }
+}
+
 /// `[[balancer.member]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Member {
     pub(crate) url: Spanned<Text<Address>>,
     pub(crate) route: Option<String>,
+    pub(crate) secret_file: Option<Spanned<SecretFiles>>,
     #[serde(default)]
     pub(crate) weight: Weight,
     #[serde(default)]

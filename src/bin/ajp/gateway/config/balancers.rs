@@ -5,6 +5,7 @@ use super::error::{Fault, Faults};
 use super::timeouts;
 use super::values::{Limit, Packets, Text, Whole};
 use super::{Defaults, Plan};
+use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
     Outlier, RetryBudget, RouteCookie, SameSite, Sticky,
@@ -36,7 +37,7 @@ pub(super) fn balancer(
         .with_cluster(cluster)
         .with_health(health.flatten())
         .with_sticky(sticky(table, faults));
-    let (pools, secret) = pool_config(table, defaults, faults);
+    let pools = pool_config(table, defaults, faults);
     if table.member.is_empty() {
         let fault = Fault::at(
             table.name.span(),
@@ -44,14 +45,17 @@ pub(super) fn balancer(
         );
         faults.add(fault.for_want_of("member"));
     }
-    let mut plan = Plan::new(Balancer::new(config), fixed);
+    let tcp = table.tcp.as_ref().map(tcp).unwrap_or_default();
+    let mut plan = Plan::new(Balancer::new(config), fixed, pools.clone(), tcp);
     if let Some(Text(method)) = table.method {
         plan.set_method(method.0);
     }
-    let tcp = table.tcp.as_ref().map(tcp).unwrap_or_default();
     for table in &table.member {
         let address = table.url.get_ref().0.clone().with_tcp(tcp);
-        let added = plan.add(member(table), &address, &pools, secret);
+        let own = table.secret_file.as_ref();
+        let own = own.and_then(|files| faults.take(secrets(files)));
+        let pools = with(pools.clone(), own, PoolConfig::with_secrets);
+        let added = plan.add(member(table), &address, &pools);
         faults.take(added.map_err(|error| Fault::at(table.url.span(), error.to_string())));
     }
     Some(plan)
@@ -268,20 +272,18 @@ fn failover(table: &tables::Balancer) -> Failover {
     )
 }
 
-/// How the members are reached, and a number that changes when their secret does.
-fn pool_config(
-    table: &tables::Balancer,
-    defaults: &Defaults,
-    faults: &mut Faults,
-) -> (PoolConfig, u64) {
-    let own = table.secret_file.as_ref().and_then(|path| {
-        let secret = super::secret(path.get_ref());
-        faults.take(secret.map_err(|error| Fault::at(path.span(), error)))
-    });
-    let (secret, digest) = match own {
-        Some((secret, digest)) => (Some(secret), digest),
-        None => (defaults.secret.clone(), defaults.secret_digest),
-    };
+fn secrets(files: &Spanned<tables::SecretFiles>) -> Result<Vec<Secret>, Fault> {
+    let paths = files.get_ref().paths();
+    if paths.is_empty() {
+        return Err(Fault::at(files.span(), "must name a file"));
+    }
+    super::secrets(paths).map_err(|error| Fault::at(files.span(), error))
+}
+
+/// How the members are reached.
+fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Faults) -> PoolConfig {
+    let own = table.secret_file.as_ref();
+    let own = own.and_then(|files| faults.take(secrets(files)));
     // A download or a stream may last as long as its bytes come.
     let mut limits = Timeouts::default().with_request(None);
     if let Some(limit) = limit(table.timeout.as_ref()) {
@@ -302,13 +304,12 @@ fn pool_config(
         .body_requests
         .and_then(|Whole(count)| u16::try_from(count).ok());
     let config = PoolConfig::default()
-        .with_secret(secret)
+        .with_secrets(own.unwrap_or_else(|| defaults.secrets.clone()))
         .with_packet_size(size.unwrap_or(defaults.packet_size))
         .with_body_requests(ahead.unwrap_or(defaults.body_requests))
         .with_max_connections(most.unwrap_or(defaults.max_connections))
         .with_timeouts(limits);
-    let config = with(config, table.pool.as_ref(), connections);
-    (config, digest)
+    with(config, table.pool.as_ref(), connections)
 }
 
 /// `[balancer.pool]`

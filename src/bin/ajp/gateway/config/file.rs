@@ -160,6 +160,9 @@ pub(crate) struct Manager {
     #[serde(default)]
     pub(crate) allow_remote: bool,
     pub(crate) changes: Option<Spanned<bool>>,
+    pub(crate) token_file: Option<Spanned<PathBuf>>,
+    pub(crate) state_file: Option<PathBuf>,
+    pub(crate) health_listen: Option<Text<SocketAddr>>,
     #[serde(default)]
     pub(crate) hosts: Vec<String>,
 }

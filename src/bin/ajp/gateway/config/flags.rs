@@ -77,6 +77,7 @@ pub(crate) fn file(
     let member = |backend: Backend| Member {
         url: here(Text(backend.url)),
         route: backend.route,
+        secret_file: None,
         weight: backend.weight,
         status: backend.status,
         set: Some(Whole(backend.set.into())),
@@ -125,6 +126,9 @@ pub(crate) fn manager(listen: SocketAddr, changes: bool) -> Manager {
         listen: Some(here(Text(listen))),
         allow_remote: false,
         changes: Some(here(changes)),
+        token_file: None,
+        state_file: None,
+        health_listen: None,
         hosts: Vec::new(),
     }
 }

@@ -5,7 +5,10 @@ use super::file::{self, File};
 use super::values::{Text, Whole};
 use super::{Config, Defaults, Manager, NamedSite, Plan, balancers, listeners, maps};
 use crate::gateway::front::{HostName, Order};
+use ajp::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use toml::Spanned;
 
 /// Where the manager listens unless told.
 const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -140,9 +143,30 @@ pub(crate) fn manager(table: file::Manager, faults: &mut Faults) -> Option<Manag
             "true is allowed on a loopback address only",
         ));
     }
+    let token = table.token_file.as_ref();
+    let token = token.and_then(|path| faults.take(token_of(path)));
     Some(Manager {
         listen,
         changes: changes.is_some_and(|changes| *changes.get_ref()),
+        token,
+        state_file: table.state_file,
+        health_listen: table.health_listen.map(|Text(address)| address),
         hosts: table.hosts,
     })
+}
+
+/// Shorter ones can be guessed.
+const LEAST_TOKEN_BYTES: u64 = 16;
+
+/// The token of the manager's API.
+fn token_of(path: &Spanned<PathBuf>) -> Result<Secret, Fault> {
+    let file = path.get_ref();
+    let wrong = |error: String| Fault::at(path.span(), format!("{}: {error}", file.display()));
+    let found = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
+    if found.len() < LEAST_TOKEN_BYTES {
+        return Err(wrong(format!(
+            "a token has at least {LEAST_TOKEN_BYTES} bytes; make one with: openssl rand -hex 32"
+        )));
+    }
+    Secret::from_file(file).map_err(|error| wrong(error.to_string()))
 }

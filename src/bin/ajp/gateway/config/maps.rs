@@ -7,7 +7,7 @@ use super::values::{Limit, Text, Whole};
 use super::{Defaults, Plan};
 use crate::gateway::front::{Action, HeaderChanges, Mapping, Pattern, Rule, Settings};
 use ajp::balancer::{Balancer, BalancerConfig, Idempotent, Member, OnStatus, SendOptions};
-use ajp::client::{Address, PoolConfig, RequestTimeouts, Timeouts};
+use ajp::client::{Address, PoolConfig, RequestTimeouts, TcpOptions, Timeouts};
 use http::header::{self, HeaderName, HeaderValue};
 use toml::Spanned;
 
@@ -138,15 +138,17 @@ fn direct(
     if let Some(known) = balancers.iter().find(|known| known.name() == name) {
         return Ok(known.balancer.clone());
     }
-    let mut plan = Plan::new(Balancer::new(BalancerConfig::new(name)), String::new());
     let pools = PoolConfig::default()
-        .with_secret(defaults.secret.clone())
+        .with_secrets(defaults.secrets.clone())
         .with_packet_size(defaults.packet_size)
         .with_body_requests(defaults.body_requests)
         .with_max_connections(defaults.max_connections)
         .with_timeouts(Timeouts::default().with_request(None));
+    let balancer = Balancer::new(BalancerConfig::new(name));
+    let tcp = TcpOptions::default();
+    let mut plan = Plan::new(balancer, String::new(), pools.clone(), tcp);
     let member = Member::new(address.to_string());
-    plan.add(member, address, &pools, defaults.secret_digest)
+    plan.add(member, address, &pools)
         .map_err(|error| error.to_string())?;
     let balancer = plan.balancer.clone();
     balancers.push(plan);

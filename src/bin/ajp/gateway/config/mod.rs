@@ -16,18 +16,18 @@ mod values;
 pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use plan::Plan;
-pub(crate) use values::{MethodName, argument};
+pub(crate) use values::{MethodName, argument, duration};
 
 use crate::gateway::front::{
     HostName, Limits, ListenAddress, Maps, Order, Rule, Sites, TlsSettings,
 };
+use crate::gateway::manager::Route;
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::proxy::{ForwardedRules, Precedence};
 use ajp::server::Networks;
 use ajp::wire::PacketSize;
 use error::{Fault, Faults};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -77,8 +77,14 @@ pub(crate) struct Listener {
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
     pub(crate) listen: SocketAddr,
-    /// Whether anything can be changed.
+    /// Whether anything can be changed by forms.
     pub(crate) changes: bool,
+    /// What programs that change something prove themselves with.
+    pub(crate) token: Option<Secret>,
+    /// Where changes are kept.
+    pub(crate) state_file: Option<PathBuf>,
+    /// Where it tells whether it is alive and ready.
+    pub(crate) health_listen: Option<SocketAddr>,
     /// Names under which browsers may ask for it, beside IP addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
 }
@@ -86,22 +92,19 @@ pub(crate) struct Manager {
 /// How containers are reached that the file says nothing else of.
 #[derive(Debug, Clone)]
 pub(crate) struct Defaults {
-    pub(crate) secret: Option<Secret>,
-    /// Changes when the secret does.
-    pub(crate) secret_digest: u64,
+    /// Several while they are being changed, the new one first.
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) packet_size: PacketSize,
     pub(crate) body_requests: u16,
     pub(crate) max_connections: usize,
 }
 
-/// Reads a secret, and a number that changes when it does.
-pub(crate) fn secret(path: &Path) -> Result<(Secret, u64), String> {
-    let shown = path.display();
-    let secret = Secret::from_file(path).map_err(|error| format!("{shown}: {error}"))?;
-    let bytes = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    Ok((secret, hasher.finish()))
+/// Reads secrets; which file cannot be read, and why.
+pub(crate) fn secrets(paths: &[PathBuf]) -> Result<Vec<Secret>, String> {
+    let read = |path: &PathBuf| {
+        Secret::from_file(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    paths.iter().map(read).collect()
 }
 
 impl Config {
@@ -136,6 +139,16 @@ impl Config {
             rule.use_balancers(&balancers);
         }
         changes
+    }
+
+    /// Where each part of the site leads, for readers.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        let own = self.maps.iter().map(|rule| Route::of(&[], rule));
+        let named = self.named_sites.iter().flat_map(|site| {
+            let rules = site.maps.iter();
+            rules.map(|rule| Route::of(&site.hosts, rule))
+        });
+        own.chain(named).collect()
     }
 
     /// Whose word about clients is taken.

@@ -1,8 +1,10 @@
 //! A balancer as the configuration has it, and what becomes of the running one when a later
 //! configuration has it differently.
 
+use crate::gateway::settings::{BalancerSettings, Object, member_object};
+use ajp::Secret;
 use ajp::balancer::{Balancer, InvalidMember, Member};
-use ajp::client::{Address, Pool, PoolConfig};
+use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 
 /// A balancer, and what it was made of.
 #[derive(Debug)]
@@ -12,6 +14,11 @@ pub(crate) struct Plan {
     method: Option<&'static str>,
     /// What cannot be changed while it runs, as text.
     fixed: String,
+    /// How members are reached that the manager adds.
+    pools: PoolConfig,
+    tcp: TcpOptions,
+    /// What the configuration says where the running balancer may have been told otherwise.
+    settings: Option<BalancerSettings>,
     members: Vec<Planned>,
 }
 
@@ -19,23 +26,59 @@ pub(crate) struct Plan {
 struct Planned {
     member: Member,
     pool: Pool,
-    /// How it is reached, as text, the secret as a digest.
+    /// How it is reached, as text, without the secrets.
     reached: String,
+    secrets: Vec<Secret>,
 }
 
 impl Plan {
     /// A balancer without members.
-    pub(super) fn new(balancer: Balancer, fixed: String) -> Self {
+    pub(super) fn new(
+        balancer: Balancer,
+        fixed: String,
+        pools: PoolConfig,
+        tcp: TcpOptions,
+    ) -> Self {
         Self {
             balancer,
             method: None,
             fixed,
+            pools,
+            tcp,
+            settings: None,
             members: Vec::new(),
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         self.balancer.name()
+    }
+
+    /// How members are reached that the manager adds.
+    pub(crate) fn pools(&self) -> &PoolConfig {
+        &self.pools
+    }
+
+    /// How their connections are opened.
+    pub(crate) fn tcp(&self) -> TcpOptions {
+        self.tcp
+    }
+
+    /// What the configuration says of the balancer.
+    pub(crate) fn settings(&self) -> BalancerSettings {
+        match &self.settings {
+            Some(settings) => settings.clone(),
+            None => BalancerSettings::of(&self.balancer),
+        }
+    }
+
+    /// What the configuration says of the members, by their names.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (String, Object)> {
+        self.members.iter().map(|planned| {
+            let most = planned.pool.config().max_connections();
+            let object = member_object(&planned.member, most);
+            (planned.member.name().to_owned(), object)
+        })
     }
 
     /// Chooses by this method of the library.
@@ -46,20 +89,22 @@ impl Plan {
         }
     }
 
-    /// Adds a member at this address. `secret` tells whether its secret has changed.
+    /// Adds a member at this address.
     pub(super) fn add(
         &mut self,
         member: Member,
         address: &Address,
         config: &PoolConfig,
-        secret: u64,
     ) -> Result<(), InvalidMember> {
         let pool = Pool::new(address.clone(), config.clone());
         self.balancer.add(member.clone(), pool.clone())?;
+        let secrets = config.secrets().to_vec();
+        let config = config.clone().with_secrets([]);
         self.members.push(Planned {
             member,
             pool,
-            reached: format!("{address} {config:?} {secret}"),
+            reached: format!("{address} {config:?}"),
+            secrets,
         });
         Ok(())
     }
@@ -74,6 +119,7 @@ impl Plan {
             return None;
         }
         let running = &before.balancer;
+        self.settings = Some(BalancerSettings::of(&self.balancer));
         let mut changes = Vec::new();
         if self.method != before.method {
             let name = self.method.unwrap_or("byrequests");
@@ -90,10 +136,18 @@ impl Plan {
             let known = known.clone().find(|known| known.member.name() == name);
             let result = match known {
                 Some(known) if known.reached == planned.reached => {
+                    if known.secrets != planned.secrets {
+                        changes.push(format!("{name} has other secrets"));
+                        known.pool.set_secrets(planned.secrets.clone());
+                    }
                     if known.member == planned.member {
                         continue;
                     }
                     changes.push(format!("{name} changed"));
+                    if running.pool(name).is_none() {
+                        // An operator has removed it, and that holds.
+                        continue;
+                    }
                     running.update(name, |_| planned.member.clone())
                 }
                 Some(_) => {
@@ -106,6 +160,8 @@ impl Plan {
                 }
                 None => {
                     changes.push(format!("{name} added"));
+                    // An operator may have added it before.
+                    let _ = running.remove(name);
                     running
                         .add(planned.member.clone(), planned.pool.clone())
                         .map(drop)

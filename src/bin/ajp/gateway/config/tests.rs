@@ -10,8 +10,7 @@ const EXAMPLE: &str = include_str!("../gateway.toml");
 
 fn defaults() -> Defaults {
     Defaults {
-        secret: None,
-        secret_digest: 0,
+        secrets: Vec::new(),
         packet_size: PacketSize::DEFAULT,
         body_requests: 1,
         max_connections: 100,

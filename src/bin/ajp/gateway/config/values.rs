@@ -97,6 +97,11 @@ impl Value for Duration {
     }
 }
 
+/// Reads a time such as "30m".
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    Duration::read(text)
+}
+
 impl Value for Sticky {
     const ALLOWED: &'static str = "the name of a cookie, or of a cookie and a path parameter, \
         such as \"JSESSIONID|jsessionid\"";

@@ -1,18 +1,14 @@
 //! The changes of an operator: a form says what is to be different, all of it is checked,
 //! then all of it is done.
 
-use super::{Manager, PATH, Refusal, guard};
-use ajp::balancer::{Balancer, Flags, Method, Weight};
+use super::edit::{self, Author};
+use super::farm::{Farm, Managed};
+use super::refusal::Refusal;
+use super::{Manager, PATH, guard};
+use crate::gateway::settings::Object;
+use ajp::balancer::{Flags, Method, Weight};
 use axum::http::StatusCode;
-
-/// A change that was made.
-#[derive(Debug)]
-pub(super) struct Done {
-    /// For the log.
-    pub(super) text: String,
-    /// Where to look next.
-    pub(super) next: String,
-}
+use serde_json::Value;
 
 /// What a form asks for.
 #[derive(Debug, Default)]
@@ -32,15 +28,20 @@ struct Wish<'a> {
     refresh: Option<u32>,
 }
 
-/// Makes the change that these fields ask for.
-pub(super) fn change(manager: &Manager, fields: &[(String, String)]) -> Result<Done, Refusal> {
+/// Makes the change that these fields ask for; where to look next.
+pub(super) fn change(
+    manager: &Manager,
+    author: Author,
+    fields: &[(String, String)],
+) -> Result<String, Refusal> {
     let forbidden = |text| Err(Refusal::new(StatusCode::FORBIDDEN, text));
-    let Some(nonce) = &manager.nonce else {
+    let view = manager.farm.view();
+    if !view.access.forms {
         return forbidden("the manager is read only; `changes = true` allows changes");
-    };
+    }
     let given = fields.iter().find(|(name, _)| name == "nonce");
     match given {
-        Some((_, given)) if guard::is_same(nonce, given) => {}
+        Some((_, given)) if guard::is_same(&manager.nonce, given) => {}
         Some(_) => return forbidden("the nonce is not of this process; load the page again"),
         None => return forbidden("the nonce is missing"),
     }
@@ -52,27 +53,23 @@ pub(super) fn change(manager: &Manager, fields: &[(String, String)]) -> Result<D
     let Some(name) = wish.balancer else {
         return Err(bad("balancer", "must be named"));
     };
-    let balancer = manager.balancer(name);
-    let balancer = balancer.ok_or_else(|| missing("balancer", name))?;
-    let done = match wish.member {
-        None => wish.apply_to_balancer(&balancer)?,
+    let managed = view
+        .balancer(name)
+        .ok_or_else(|| missing("balancer", name))?;
+    match wish.member {
+        None => wish.apply_to_balancer(&manager.farm, author, managed)?,
         Some(member) => {
-            if !balancer
-                .members()
-                .iter()
-                .any(|known| known.name() == member)
-            {
-                return Err(missing("member", member));
-            }
-            wish.apply_to_member(&balancer, member)?
+            let members = managed.balancer.members();
+            let known = members.iter().find(|known| known.name() == member);
+            let known = known.ok_or_else(|| missing("member", member))?;
+            let flags = known.current_flags();
+            wish.apply_to_member(&manager.farm, author, managed, member, flags)?;
         }
-    };
-    let next = match wish.refresh {
+    }
+    Ok(match wish.refresh {
         Some(seconds) => format!("{PATH}?refresh={seconds}"),
         None => PATH.into(),
-    };
-    let text = format!("{name}: {}", done.join(", "));
-    Ok(Done { text, next })
+    })
 }
 
 fn bad(field: &str, why: impl std::fmt::Display) -> Refusal {
@@ -123,7 +120,12 @@ impl<'a> Wish<'a> {
         Ok(wish)
     }
 
-    fn apply_to_balancer(&self, balancer: &Balancer) -> Result<Vec<String>, Refusal> {
+    fn apply_to_balancer(
+        &self,
+        farm: &Farm,
+        author: Author,
+        managed: &Managed,
+    ) -> Result<(), Refusal> {
         let of_member = self.weight.is_some()
             || self.set.is_some()
             || self.status.is_some()
@@ -135,71 +137,70 @@ impl<'a> Wish<'a> {
                 "must be named for weight, set, flags and recovery",
             ));
         }
-        let mut done = Vec::new();
-        if let Some(method) = self.method.and_then(|name| name.parse::<Method>().ok()) {
-            done.push(format!("method {}", method.name()));
-            balancer.set_method(method);
+        if self.method.is_none() && !self.reset {
+            return nothing();
+        }
+        if let Some(method) = self.method {
+            let patch = [("method".to_owned(), method.into())];
+            edit::balancer(farm, author, managed, patch.into_iter().collect())?;
         }
         if self.reset {
-            balancer.reset_counters();
-            done.push("counters reset".into());
+            edit::reset(author, &managed.balancer);
         }
-        said(done)
+        Ok(())
     }
 
-    fn apply_to_member(&self, balancer: &Balancer, name: &str) -> Result<Vec<String>, Refusal> {
+    fn apply_to_member(
+        &self,
+        farm: &Farm,
+        author: Author,
+        managed: &Managed,
+        name: &str,
+        before: Flags,
+    ) -> Result<(), Refusal> {
         if self.method.is_some() || self.reset {
             return Err(bad(
                 "member",
                 "has no method and no counters of its own to reset",
             ));
         }
-        let mut done = Vec::new();
-        let mut say = |text: String| done.push(format!("{name}: {text}"));
-        let failed = |error: ajp::balancer::InvalidMember| bad("member", error);
+        let patch = self.patch(before);
+        if patch.is_empty() && !self.recover {
+            return nothing();
+        }
+        if !patch.is_empty() {
+            edit::member(farm, author, managed, name, patch)?;
+        }
+        if self.recover {
+            edit::recover(author, &managed.balancer, name)?;
+        }
+        Ok(())
+    }
+
+    /// What is to be different of a member that has these flags.
+    fn patch(&self, before: Flags) -> Object {
+        let mut patch = Object::new();
         if let Some(weight) = self.weight {
-            say(format!("weight {weight}"));
+            let weight = serde_json::to_value(weight).unwrap_or_default();
+            patch.insert("weight".into(), weight);
         }
         if let Some(set) = self.set {
-            say(format!("set {set}"));
+            patch.insert("set".into(), set.into());
         }
-        if let Some(flags) = self.flags {
-            say(format!("flags {:?}", flags.to_string()));
+        let changed = self.status.and_then(|text| {
+            let flags = self.flags.unwrap_or(before);
+            flags.apply(text).ok()
+        });
+        if let Some(flags) = changed.or(self.flags) {
+            patch.insert("flags".into(), Value::String(flags.to_string()));
         }
-        if let Some(status) = self.status {
-            say(format!("status {status}"));
-        }
-        if self.recover {
-            say("recovered".into());
-        }
-        balancer
-            .update(name, |member| {
-                let mut flags = self.flags.unwrap_or(member.current_flags());
-                if let Some(changed) = self.status.and_then(|text| flags.apply(text).ok()) {
-                    flags = changed;
-                }
-                let member = member.with_flags(flags);
-                let member = match self.weight {
-                    Some(weight) => member.with_weight(weight),
-                    None => member,
-                };
-                match self.set {
-                    Some(set) => member.with_set(set),
-                    None => member,
-                }
-            })
-            .map_err(failed)?;
-        if self.recover {
-            balancer.recover(name).map_err(failed)?;
-        }
-        said(done)
+        patch
     }
 }
 
-fn said(done: Vec<String>) -> Result<Vec<String>, Refusal> {
-    if done.is_empty() {
-        let text = "the form asks for nothing";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
-    }
-    Ok(done)
+fn nothing() -> Result<(), Refusal> {
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "the form asks for nothing",
+    ))
 }

@@ -1,6 +1,7 @@
 //! Who may ask: nobody whose browser was led here by another site.
 
-use super::Manager;
+use super::refusal::Refusal;
+use super::{Manager, api};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -35,6 +36,9 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let mut response = match refusal(&manager, &request) {
+        Some((status, text)) if request.uri().path().starts_with(api::PATH) => {
+            Refusal::new(status, text).json()
+        }
         Some((status, text)) => (status, format!("{} {text}\n", status.as_u16())).into_response(),
         None => next.run(request).await,
     };
@@ -49,7 +53,8 @@ fn refusal(manager: &Manager, request: &Request) -> Option<(StatusCode, &'static
     let headers = request.headers();
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
-    let known = |host: &str| is_known(host, &manager.hosts);
+    let view = manager.farm.view();
+    let known = |host: &str| is_known(host, &view.access.hosts);
     let Some(host) = host.filter(|host| hosts.next().is_none() && known(host)) else {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,

@@ -1,24 +1,34 @@
 //! The manager: what the balancers do, as a page, as JSON and as metrics, and if it is
 //! allowed the changes of an operator. It has a listener of its own.
 
+mod api;
 mod change;
+mod drains;
+mod edit;
+mod farm;
 mod format;
 mod guard;
 mod markup;
 mod metrics;
 mod page;
+mod pool_numbers;
+mod refusal;
+mod state;
 
-use crate::gateway::config;
+pub(crate) use farm::{Farm, Route};
+
 use crate::gateway::front::{self, Bound, Ends, Options, Traffic};
-use ajp::balancer::{Balancer, BalancerSnapshot};
+use ajp::balancer::BalancerSnapshot;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Form, Json, Router, middleware};
+use drains::Drains;
+use edit::{Author, Way};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -33,10 +43,10 @@ const MOST_FORM_BYTES: usize = 16 * 1024;
 /// What the manager shows and changes.
 #[derive(Debug)]
 pub(crate) struct Manager {
-    balancers: Arc<RwLock<Vec<Balancer>>>,
+    farm: Arc<Farm>,
     /// In every form, so that no page of another site can send one.
-    nonce: Option<String>,
-    hosts: Vec<String>,
+    nonce: String,
+    drains: Drains,
     started: Instant,
 }
 
@@ -45,34 +55,26 @@ impl Manager {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub(crate) fn new(
-        balancers: Arc<RwLock<Vec<Balancer>>>,
-        config: &config::Manager,
-    ) -> Result<Self, String> {
-        let nonce = config.changes.then(guard::nonce).transpose()?;
+    pub(crate) fn new(farm: Arc<Farm>) -> Result<Self, String> {
         Ok(Self {
-            balancers,
-            nonce,
-            hosts: config.hosts.clone(),
+            farm,
+            nonce: guard::nonce()?,
+            drains: Drains::default(),
             started: Instant::now(),
         })
     }
 
-    /// Those that serve at this moment.
-    fn balancers(&self) -> Vec<Balancer> {
-        let balancers = self.balancers.read();
-        balancers.unwrap_or_else(PoisonError::into_inner).clone()
+    /// The nonce, if forms may change something.
+    fn nonce(&self) -> Option<&str> {
+        self.farm.view().access.forms.then_some(&*self.nonce)
     }
 
     fn snapshots(&self) -> Vec<BalancerSnapshot> {
-        self.balancers().iter().map(Balancer::snapshot).collect()
-    }
-
-    fn balancer(&self, name: &str) -> Option<Balancer> {
-        let balancers = self.balancers();
+        let view = self.farm.view();
+        let balancers = view.balancers.iter();
         balancers
-            .into_iter()
-            .find(|balancer| balancer.name() == name)
+            .map(|managed| managed.balancer.snapshot())
+            .collect()
     }
 }
 
@@ -85,6 +87,7 @@ pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receive
         .route("/balancer-manager.json", get(json))
         .route("/balancer-manager.css", get(style))
         .route("/metrics", get(metrics))
+        .nest(api::PATH, api::router(&manager))
         .layer(DefaultBodyLimit::max(MOST_FORM_BYTES))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&manager),
@@ -121,8 +124,8 @@ struct Document<'a> {
 
 async fn json(State(manager): Shared) -> Response {
     Json(Document {
-        changes: manager.nonce.is_some(),
-        nonce: manager.nonce.as_deref(),
+        changes: manager.nonce().is_some(),
+        nonce: manager.nonce(),
         uptime_seconds: manager.started.elapsed().as_secs_f64(),
         balancers: manager.snapshots(),
     })
@@ -144,38 +147,20 @@ async fn alter(
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    match change::change(&manager, &fields) {
-        Ok(done) => {
-            eprintln!("gateway: manager: {}: {}", ends.peer.ip(), done.text);
-            Redirect::to(&done.next).into_response()
-        }
+    let author = Author {
+        ip: ends.peer.ip(),
+        way: Way::Page,
+    };
+    // The state file is written.
+    match tokio::task::block_in_place(|| change::change(&manager, author, &fields)) {
+        Ok(next) => Redirect::to(&next).into_response(),
         Err(refusal) => {
-            eprintln!("gateway: manager: {}: refused: {refusal}", ends.peer.ip());
+            tracing::warn!("manager: {author}: refused: {refusal}");
             if front::wants_html(&headers) {
                 let page = page::refusal(&refusal);
                 return (refusal.status, Html(page.into_string())).into_response();
             }
             (refusal.status, format!("{refusal}\n")).into_response()
         }
-    }
-}
-
-/// Why a change was not made.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    text: String,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        let text = text.into();
-        Self { status, text }
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.status.as_u16(), self.text)
     }
 }

@@ -4,7 +4,8 @@
 use super::format;
 use super::markup::{Markup, Slot};
 use super::metrics::state;
-use super::{Manager, PATH, Refusal};
+use super::refusal::Refusal;
+use super::{Manager, PATH};
 use ajp::balancer::{
     BalancerSnapshot, Flags, LatencySnapshot, MemberSnapshot, MemberState, Method,
 };
@@ -68,7 +69,7 @@ pub(super) fn page(manager: &Manager, view: &View) -> (StatusCode, Markup) {
         return (StatusCode::OK, overview(manager, view, &snapshots));
     };
     let found = snapshots.iter().find(|balancer| balancer.name == *name);
-    let form = match (&manager.nonce, found, &view.member) {
+    let form = match (manager.nonce(), found, &view.member) {
         (Some(nonce), Some(balancer), None) => Ok(edit_balancer(nonce, balancer)),
         (Some(nonce), Some(balancer), Some(name)) => {
             let mut members = balancer.members.iter();
@@ -145,13 +146,13 @@ fn overview(manager: &Manager, view: &View, snapshots: &[BalancerSnapshot]) -> M
         "{} UTC, up {}{}",
         now.get(17..25).unwrap_or(&now),
         format::span(manager.started.elapsed()),
-        if manager.nonce.is_some() {
+        if manager.nonce().is_some() {
             ""
         } else {
             ", read only"
         }
     );
-    let nonce = manager.nonce.as_deref();
+    let nonce = manager.nonce();
     let balancers = snapshots.iter();
     let main = balancers
         .map(|snapshot| balancer(snapshot, nonce, refresh))

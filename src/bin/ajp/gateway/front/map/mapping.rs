@@ -143,6 +143,20 @@ impl Mapping {
         &self.name
     }
 
+    /// Where it leads, as it could stand in the configuration.
+    pub(crate) fn target(&self) -> String {
+        let path = match &self.target {
+            Target::Prefix { target, .. } if target.is_empty() => "/",
+            Target::Prefix { target: path, .. } | Target::Path(path) => path,
+            Target::Template { template, .. } => template,
+        };
+        match self.balancer.name() {
+            // A balancer that was made for the one container of a map.
+            address if address.contains("://") => format!("{address}{path}"),
+            name => format!("balancer://{name}{path}"),
+        }
+    }
+
     /// Who serves it.
     pub(crate) fn balancer(&self) -> &Balancer {
         &self.balancer

@@ -1,0 +1,476 @@
+//! The API for programs: everything that is known, and all changes, as JSON.
+
+use super::drains::Drains;
+use super::edit::{self, Author, Way};
+use super::farm::Managed;
+use super::pool_numbers::pool_numbers;
+use super::refusal::Refusal;
+use super::{Manager, Shared};
+use crate::gateway::front::Ends;
+use crate::gateway::settings::{BalancerSettings, Object, running_member};
+use ajp::Secret;
+use ajp::balancer::MemberSnapshot;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Where the API is.
+pub(super) const PATH: &str = "/api/v1";
+
+/// Everything below [`PATH`].
+pub(super) fn router(manager: &Arc<Manager>) -> Router<Arc<Manager>> {
+    let member = "/balancers/{balancer}/members/{member}";
+    Router::new()
+        .route("/state", get(state))
+        .route(
+            "/balancers/{balancer}",
+            get(show_balancer).put(change_balancer),
+        )
+        .route("/balancers/{balancer}/reset", post(reset))
+        .route("/balancers/{balancer}/members", post(add))
+        .route(member, get(show_member).put(change_member).delete(remove))
+        .route(&format!("{member}/recover"), post(recover))
+        .route(
+            &format!("{member}/drain"),
+            get(show_drain).post(start_drain).delete(end_drain),
+        )
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(manager),
+            authorise,
+        ))
+}
+
+/// Lets changes through that carry the token; everybody may look.
+async fn authorise(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let view = manager.farm.view();
+    match check_token(view.access.token.as_ref(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refuse(ends.peer.ip(), &refusal),
+    }
+}
+
+fn check_token(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(token) = token else {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "changes by the API need a token; make one with `openssl rand -hex 32`, and name its \
+             file in the configuration: [manager] token_file = \"/etc/ajp/token\"",
+        ));
+    };
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.split_at_checked(b"Bearer ".len()));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
+    let unauthorised = |text| Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
+    let Some((_, given)) = given else {
+        return unauthorised("the token is missing; send Authorization: Bearer TOKEN");
+    };
+    // Compared in constant time.
+    match Secret::new(given) {
+        Ok(given) if given == *token => Ok(()),
+        _ => unauthorised("the token is not that of token_file"),
+    }
+}
+
+/// Tells the log and whoever asked.
+fn refuse(ip: IpAddr, refusal: &Refusal) -> Response {
+    tracing::warn!("manager: {ip}: refused: {refusal}");
+    refusal.json()
+}
+
+async fn nowhere(request: Request) -> Response {
+    let text = format!(
+        "there is no {}; there are {PATH}/state, {PATH}/balancers/NAME and \
+         {PATH}/balancers/NAME/members/NAME",
+        request.uri().path()
+    );
+    Refusal::new(StatusCode::NOT_FOUND, text).json()
+}
+
+async fn not_so(method: Method) -> Response {
+    let text = format!(
+        "{method} is not for this; GET shows it, PUT changes it, POST adds, DELETE removes"
+    );
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).json()
+}
+
+/// Where a request leads: a balancer, and maybe a member of it.
+struct Place {
+    managed: Managed,
+    member: Option<String>,
+}
+
+impl Manager {
+    fn place(&self, balancer: &str, member: Option<&str>) -> Result<Place, Refusal> {
+        let view = self.farm.view();
+        let managed = view.balancer(balancer).ok_or_else(|| {
+            Refusal::no_balancer(
+                balancer,
+                view.balancers.iter().map(|known| known.balancer.name()),
+            )
+        })?;
+        let member = match member {
+            None => None,
+            Some(name) => Some(
+                managed
+                    .member_named(name)
+                    .ok_or_else(|| Refusal::no_member(&managed.balancer, name))?,
+            ),
+        };
+        Ok(Place {
+            managed: managed.clone(),
+            member,
+        })
+    }
+
+    /// A balancer with all that is known of it.
+    fn balancer_json(&self, managed: &Managed) -> Value {
+        let snapshot = managed.balancer.snapshot();
+        let members: Vec<_> = snapshot
+            .members
+            .iter()
+            .map(|member| self.member_json(managed, member))
+            .collect();
+        let mut value = serde_json::to_value(&snapshot).unwrap_or_default();
+        if let Value::Object(object) = &mut value {
+            object.insert("members".into(), members.into());
+            let settings = BalancerSettings::of(&managed.balancer).object();
+            object.insert("settings".into(), settings.into());
+        }
+        value
+    }
+
+    fn member_json(&self, managed: &Managed, member: &MemberSnapshot) -> Value {
+        let balancer = &managed.balancer;
+        let name = &*member.name;
+        let mut value = serde_json::to_value(member).unwrap_or_default();
+        if let Value::Object(object) = &mut value {
+            let settings = running_member(balancer, name).map_or(Value::Null, Value::Object);
+            object.insert("settings".into(), settings);
+            let pool = balancer.pool(name).map(|pool| pool_numbers(&pool.stats()));
+            object.insert("pool".into(), pool.unwrap_or_default());
+            let drain = self.drains.state(balancer.name(), name, Some(member));
+            object.insert("drain".into(), drain);
+            let store = self.farm.store();
+            object.insert(
+                "changed".into(),
+                store.changed(balancer.name(), name).into(),
+            );
+            object.insert("added".into(), store.added(balancer.name(), name).into());
+        }
+        value
+    }
+
+    /// A member as it is now.
+    fn shown_member(&self, managed: &Managed, name: &str) -> Option<Value> {
+        let snapshot = managed.balancer.snapshot();
+        let mut members = snapshot.members.iter();
+        let member = members.find(|member| member.name == name)?;
+        Some(self.member_json(managed, member))
+    }
+}
+
+impl Managed {
+    /// The name of the member that is meant: its name, or its route if no other one has that.
+    fn member_named(&self, name: &str) -> Option<String> {
+        let members = self.balancer.members();
+        if members.iter().any(|member| member.name() == name) {
+            return Some(name.to_owned());
+        }
+        let mut routed = members
+            .iter()
+            .filter(|member| member.route_name() == Some(name));
+        match (routed.next(), routed.next()) {
+            (Some(only), None) => Some(only.name().to_owned()),
+            _ => None,
+        }
+    }
+}
+
+async fn state(State(manager): Shared) -> Response {
+    let view = manager.farm.view();
+    let balancers: Vec<_> = view
+        .balancers
+        .iter()
+        .map(|managed| manager.balancer_json(managed))
+        .collect();
+    let store = manager.farm.store();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime": manager.started.elapsed().as_secs_f64(),
+        "changes_by_token": view.access.token.is_some(),
+        "changes_by_page": view.access.forms,
+        "state_file": store.path(),
+        "state_file_problem": store.problem(),
+        "routes": view.routes,
+        "balancers": balancers,
+    }))
+    .into_response()
+}
+
+async fn show_balancer(State(manager): Shared, Path(name): Path<String>) -> Response {
+    match manager.place(&name, None) {
+        Ok(place) => Json(manager.balancer_json(&place.managed)).into_response(),
+        Err(refusal) => refusal.json(),
+    }
+}
+
+type Member = Path<(String, String)>;
+
+async fn show_member(State(manager): Shared, Path((balancer, name)): Member) -> Response {
+    match manager.place(&balancer, Some(&name)) {
+        Ok(Place { managed, member }) => {
+            Json(manager.shown_member(&managed, &member.unwrap_or_default())).into_response()
+        }
+        Err(refusal) => refusal.json(),
+    }
+}
+
+async fn show_drain(State(manager): Shared, Path((balancer, name)): Member) -> Response {
+    match manager.place(&balancer, Some(&name)) {
+        Ok(Place { managed, member }) => {
+            let name = member.unwrap_or_default();
+            Json(manager.drain_json(&managed, &name)).into_response()
+        }
+        // One that was removed at the end of its drain.
+        Err(refusal) => match manager.drains.state(&balancer, &name, None) {
+            Value::Null => refusal.json(),
+            state => Json(state).into_response(),
+        },
+    }
+}
+
+impl Manager {
+    fn drain_json(&self, managed: &Managed, name: &str) -> Value {
+        let snapshot = managed.balancer.snapshot();
+        let member = snapshot.members.iter().find(|member| member.name == name);
+        let mut state = self.drains.state(managed.balancer.name(), name, member);
+        if let Value::Object(object) = &mut state {
+            object.insert("member".into(), name.into());
+        }
+        state
+    }
+}
+
+/// What a request that changes something comes with.
+struct Asked<'a> {
+    manager: &'a Arc<Manager>,
+    ends: Ends,
+    body: &'a [u8],
+}
+
+impl Asked<'_> {
+    fn author(&self) -> Author {
+        Author {
+            ip: self.ends.peer.ip(),
+            way: Way::Api,
+        }
+    }
+
+    /// The body, which may be left out if there is nothing to say.
+    fn object(&self) -> Result<Object, Refusal> {
+        if self.body.is_empty() {
+            return Ok(Object::new());
+        }
+        let read = serde_json::from_slice(self.body);
+        read.map_err(|error| Refusal::bad(format!("the body must be an object of JSON: {error}")))
+    }
+
+    /// Makes a change at a place, and answers.
+    fn change(
+        &self,
+        balancer: &str,
+        member: Option<&str>,
+        change: impl FnOnce(&Self, &Managed, &str) -> Result<Value, Refusal>,
+    ) -> Response {
+        let place = self.manager.place(balancer, member);
+        let done = place.and_then(|place| {
+            let name = place.member.unwrap_or_default();
+            // The state file is written.
+            tokio::task::block_in_place(|| change(self, &place.managed, &name))
+        });
+        match done {
+            Ok(value) => Json(value).into_response(),
+            Err(refusal) => refuse(self.ends.peer.ip(), &refusal),
+        }
+    }
+
+    fn drains(&self) -> &Drains {
+        &self.manager.drains
+    }
+}
+
+/// What could be given, when nothing is.
+fn nothing_given(keys: &str) -> Refusal {
+    Refusal::bad(format!("the body says nothing; it may have {keys}"))
+}
+
+async fn change_balancer(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: &body,
+    };
+    asked.change(&name, None, |asked, managed, _| {
+        let patch = asked.object()?;
+        if patch.is_empty() {
+            let keys = BalancerSettings::of(&managed.balancer).object();
+            let keys: Vec<_> = keys.keys().cloned().collect();
+            return Err(nothing_given(&keys.join(", ")));
+        }
+        let changed = edit::balancer(&manager.farm, asked.author(), managed, patch)?;
+        let settings = BalancerSettings::of(&managed.balancer);
+        Ok(json!({ "changed": changed, "settings": settings }))
+    })
+}
+
+async fn reset(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path(name): Path<String>,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: b"",
+    };
+    asked.change(&name, None, |asked, managed, _| {
+        edit::reset(asked.author(), &managed.balancer);
+        Ok(json!({ "reset": true }))
+    })
+}
+
+async fn add(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: &body,
+    };
+    let response = asked.change(&name, None, |asked, managed, _| {
+        let name = edit::add(&manager.farm, asked.author(), managed, asked.object()?)?;
+        Ok(json!({ "added": name, "member": manager.shown_member(managed, &name) }))
+    });
+    if response.status() == StatusCode::OK {
+        return (StatusCode::CREATED, response).into_response();
+    }
+    response
+}
+
+async fn change_member(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path((balancer, name)): Member,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: &body,
+    };
+    asked.change(&balancer, Some(&name), |asked, managed, name| {
+        let patch = asked.object()?;
+        if patch.is_empty() {
+            return Err(nothing_given(&edit::member_keys()));
+        }
+        let changed = edit::member(&manager.farm, asked.author(), managed, name, patch)?;
+        Ok(json!({ "changed": changed, "member": manager.shown_member(managed, name) }))
+    })
+}
+
+async fn remove(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path((balancer, name)): Member,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: b"",
+    };
+    asked.change(&balancer, Some(&name), |asked, managed, name| {
+        let was = edit::remove(&manager.farm, asked.author(), managed, name)?;
+        Ok(json!({ "removed": name, "was": was }))
+    })
+}
+
+async fn recover(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path((balancer, name)): Member,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: b"",
+    };
+    asked.change(&balancer, Some(&name), |asked, managed, name| {
+        edit::recover(asked.author(), &managed.balancer, name)?;
+        Ok(json!({ "recovered": name }))
+    })
+}
+
+async fn start_drain(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path((balancer, name)): Member,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: &body,
+    };
+    asked.change(&balancer, Some(&name), |asked, managed, name| {
+        let wish = asked.object()?;
+        asked
+            .drains()
+            .start(&manager.farm, asked.author(), managed, name, wish)?;
+        Ok(manager.drain_json(managed, name))
+    })
+}
+
+async fn end_drain(
+    State(manager): Shared,
+    Extension(ends): Extension<Ends>,
+    Path((balancer, name)): Member,
+) -> Response {
+    let asked = Asked {
+        manager: &manager,
+        ends,
+        body: b"",
+    };
+    asked.change(&balancer, Some(&name), |asked, managed, name| {
+        asked
+            .drains()
+            .end(&manager.farm, asked.author(), managed, name)?;
+        Ok(json!({ "serves": name }))
+    })
+}

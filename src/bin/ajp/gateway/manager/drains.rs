@@ -1,0 +1,281 @@
+//! Members that are being emptied: each drain goes on in a task of its own, whether whoever
+//! asked for it waits or not.
+
+use super::edit::{self, Author, Way};
+use super::farm::{Farm, Managed};
+use super::refusal::Refusal;
+use crate::gateway::config::duration;
+use crate::gateway::settings::Object;
+use ajp::balancer::{Balancer, Drained, Flags, MemberSnapshot};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
+
+/// As Tomcat's `session-timeout`.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// How long running requests may take to end after a member was disabled.
+const LAST_REQUESTS: Duration = Duration::from_secs(60);
+
+/// How often it is looked at them.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What becomes of a member at the end of its drain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Then {
+    /// It goes on draining.
+    #[default]
+    Keep,
+    /// It serves no request any more: sessions that are left move to other members.
+    Disable,
+    /// It is removed.
+    Remove,
+}
+
+/// What a drain is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wish {
+    session_timeout: Option<Value>,
+    at_most: Option<Value>,
+    then: Then,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Phase {
+    /// It is waited for sessions and requests.
+    Draining,
+    /// No session and no request is left, or none is served any more.
+    Drained,
+    /// The time is up.
+    TimeUp,
+    /// Somebody took the member back or removed it.
+    TakenBack,
+}
+
+#[derive(Debug)]
+struct Drainage {
+    started: Instant,
+    session_timeout: Duration,
+    at_most: Option<Duration>,
+    then: Then,
+    phase: Arc<Mutex<Phase>>,
+    task: AbortHandle,
+}
+
+/// All of them, by balancer and member.
+#[derive(Debug, Default)]
+pub(super) struct Drains(Mutex<BTreeMap<(String, String), Drainage>>);
+
+impl Drains {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Drainage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to drain a member; a drain that runs is replaced.
+    pub(super) fn start(
+        &self,
+        farm: &Arc<Farm>,
+        author: Author,
+        managed: &Managed,
+        name: &str,
+        wish: Object,
+    ) -> Result<(), Refusal> {
+        let wish: Wish = serde_json::from_value(Value::Object(wish))
+            .map_err(|error| Refusal::bad(error.to_string()))?;
+        let session_timeout = time("session_timeout", wish.session_timeout.as_ref())?;
+        let session_timeout = session_timeout.unwrap_or(SESSION_TIMEOUT);
+        let at_most = time("at_most", wish.at_most.as_ref())?;
+        let balancer = &managed.balancer;
+        set(farm, author, managed, name, Flags::DRAINING, true)?;
+        let drain = balancer
+            .drain(name)
+            .map_err(|_| Refusal::no_member(balancer, name))?;
+        let drain = drain
+            .with_session_timeout(session_timeout)
+            .with_at_most(at_most);
+        let phase = Arc::new(Mutex::new(Phase::Draining));
+        let author = Author {
+            way: Way::Drain,
+            ..author
+        };
+        let end = End {
+            farm: Arc::clone(farm),
+            author,
+            managed: managed.clone(),
+            name: name.to_owned(),
+            then: wish.then,
+        };
+        let result = Arc::clone(&phase);
+        let task = tokio::spawn(async move {
+            let ended = end.reach(drain.finish().await).await;
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+        });
+        let drainage = Drainage {
+            started: Instant::now(),
+            session_timeout,
+            at_most,
+            then: wish.then,
+            phase,
+            task: task.abort_handle(),
+        };
+        let key = (balancer.name().to_owned(), name.to_owned());
+        let before = self.lock().insert(key, drainage);
+        if let Some(before) = before {
+            before.task.abort();
+        }
+        Ok(())
+    }
+
+    /// Ends a drain: the member serves again.
+    pub(super) fn end(
+        &self,
+        farm: &Farm,
+        author: Author,
+        managed: &Managed,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let key = (managed.balancer.name().to_owned(), name.to_owned());
+        let before = self.lock().remove(&key);
+        if let Some(before) = before {
+            before.task.abort();
+        }
+        set(
+            farm,
+            author,
+            managed,
+            name,
+            Flags::DRAINING | Flags::DISABLED,
+            false,
+        )
+    }
+
+    /// How far the drain of a member is; null if there is none.
+    pub(super) fn state(
+        &self,
+        balancer: &str,
+        name: &str,
+        member: Option<&MemberSnapshot>,
+    ) -> Value {
+        let drains = self.lock();
+        let Some(drain) = drains.get(&(balancer.to_owned(), name.to_owned())) else {
+            return Value::Null;
+        };
+        let phase = *drain.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = drain.started.elapsed();
+        let seen = member.and_then(|member| member.last_own_session_ago);
+        let quiet = seen.unwrap_or(waited).min(waited);
+        json!({
+            "phase": phase,
+            "waited": waited.as_secs_f64(),
+            "busy": member.map_or(0, |member| member.busy),
+            "last_session_ago": seen.map(|seen| seen.as_secs_f64()),
+            "sessions_over_in": drain.session_timeout.saturating_sub(quiet).as_secs_f64(),
+            "session_timeout": drain.session_timeout.as_secs_f64(),
+            "at_most": drain.at_most.map(|most| most.as_secs_f64()),
+            "then": drain.then,
+        })
+    }
+}
+
+/// What is done when a drain has come to its end.
+struct End {
+    farm: Arc<Farm>,
+    author: Author,
+    managed: Managed,
+    name: String,
+    then: Then,
+}
+
+impl End {
+    async fn reach(self, drained: Drained) -> Phase {
+        let phase = match drained {
+            Drained::Empty => Phase::Drained,
+            Drained::TimeUp { .. } => Phase::TimeUp,
+            _ => return Phase::TakenBack,
+        };
+        let (farm, managed, name) = (&self.farm, &self.managed, &*self.name);
+        match self.then {
+            Then::Keep => phase,
+            Then::Disable => {
+                // What could not be kept is in the log.
+                let _ = set(farm, self.author, managed, name, Flags::DISABLED, true);
+                self.last_requests().await
+            }
+            Then::Remove => {
+                let _ = edit::remove(farm, self.author, managed, name);
+                // Requests that it is serving end undisturbed.
+                Phase::Drained
+            }
+        }
+    }
+
+    /// Waits for the requests that still run.
+    async fn last_requests(&self) -> Phase {
+        let start = tokio::time::Instant::now();
+        loop {
+            let snapshot = self.managed.balancer.snapshot();
+            let mut members = snapshot.members.iter();
+            let Some(member) = members.find(|member| member.name == self.name) else {
+                return Phase::TakenBack;
+            };
+            if !member.flags.contains(Flags::DISABLED) {
+                return Phase::TakenBack;
+            }
+            if member.busy == 0 {
+                return Phase::Drained;
+            }
+            if start.elapsed() >= LAST_REQUESTS {
+                return Phase::TimeUp;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Sets or clears flags of a member.
+fn set(
+    farm: &Farm,
+    author: Author,
+    managed: &Managed,
+    name: &str,
+    flags: Flags,
+    on: bool,
+) -> Result<(), Refusal> {
+    let current = flags_of(&managed.balancer, name)?;
+    let sign = if on { "+" } else { "-" };
+    let wanted = current.apply(&format!("{sign}{flags}"));
+    let wanted = wanted.map_err(|error| Refusal::bad(error.to_string()))?;
+    let patch = [("flags".to_owned(), wanted.to_string().into())];
+    edit::member(farm, author, managed, name, patch.into_iter().collect())?;
+    Ok(())
+}
+
+fn flags_of(balancer: &Balancer, name: &str) -> Result<Flags, Refusal> {
+    let members = balancer.members();
+    let member = members.iter().find(|member| member.name() == name);
+    let member = member.ok_or_else(|| Refusal::no_member(balancer, name))?;
+    Ok(member.current_flags())
+}
+
+/// A time: a number of seconds, or a text such as "30m".
+fn time(key: &str, given: Option<&Value>) -> Result<Option<Duration>, Refusal> {
+    let time = match given {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => duration(text),
+        Some(value) => value
+            .as_f64()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    };
+    time.map(Some).ok_or_else(|| {
+        Refusal::bad(format!(
+            "{key}: must be a number of seconds, or a text such as \"30m\" or \"90s\""
+        ))
+    })
+}

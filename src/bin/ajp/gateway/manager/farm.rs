@@ -1,0 +1,153 @@
+//! What the manager shows and changes: the balancers as they run beside what the configuration
+//! says of them.
+
+use super::state::Store;
+use crate::gateway::config::Config;
+use crate::gateway::front::{Action, HostName, Rule};
+use crate::gateway::settings::{BalancerSettings, Object};
+use ajp::Secret;
+use ajp::balancer::Balancer;
+use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// A balancer, and what the configuration says of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Managed {
+    pub(crate) balancer: Balancer,
+    /// How members are reached that are added.
+    pub(crate) pools: PoolConfig,
+    pub(crate) tcp: TcpOptions,
+    pub(crate) settings: BalancerSettings,
+    /// The members by their names.
+    pub(crate) members: BTreeMap<String, Object>,
+}
+
+/// Everything as the configuration that runs has it.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) balancers: Vec<Managed>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) access: Access,
+}
+
+/// A map: where a part of the site leads.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Route {
+    /// Host names; none: those that no other site has.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) path: String,
+    /// A balancer and a path there, or `none` or `deny`.
+    pub(crate) to: String,
+}
+
+impl Route {
+    pub(crate) fn of(hosts: &[HostName], rule: &Rule) -> Self {
+        let to = match &rule.action {
+            Action::NotFound => "none".to_owned(),
+            Action::Forbidden => "deny".to_owned(),
+            Action::Forward(mapping) => mapping.target(),
+        };
+        Self {
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            path: rule.pattern.to_string(),
+            to,
+        }
+    }
+}
+
+/// Who may change something.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    /// Forms of the page.
+    pub(crate) forms: bool,
+    /// Programs that have this.
+    pub(crate) token: Option<Secret>,
+    /// Names under which browsers may ask, beside IP addresses and `localhost`.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// The view of this moment, and the changes that operators have made.
+#[derive(Debug)]
+pub(crate) struct Farm {
+    view: RwLock<Arc<View>>,
+    store: Mutex<Store>,
+}
+
+impl Farm {
+    /// Reads the state file, if there is one, and makes the balancers of this configuration
+    /// what it says.
+    pub(crate) fn start(config: &Config) -> Self {
+        let path = config.manager.as_ref();
+        let path: Option<PathBuf> = path.and_then(|manager| manager.state_file.clone());
+        let farm = Self {
+            view: RwLock::default(),
+            store: Mutex::new(Store::open(path)),
+        };
+        farm.set(config);
+        farm
+    }
+
+    /// From here on this configuration runs; its balancers are made what operators have
+    /// changed them to.
+    pub(crate) fn set(&self, config: &Config) {
+        let view = Arc::new(View::of(config));
+        let mut store = self.store();
+        for note in store.apply(&view.balancers) {
+            tracing::warn!("manager: {note}");
+        }
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    /// As it is now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The changes. Whoever makes one holds this, so that it is the only one.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
+    fn of(config: &Config) -> Self {
+        let balancers = config.balancers.iter().map(|plan| Managed {
+            balancer: plan.balancer.clone(),
+            pools: plan.pools().clone(),
+            tcp: plan.tcp(),
+            settings: plan.settings(),
+            members: plan.members().collect(),
+        });
+        let manager = config.manager.as_ref();
+        let access = manager.map(|manager| Access {
+            forms: manager.changes,
+            token: manager.token.clone(),
+            hosts: manager.hosts.clone(),
+        });
+        Self {
+            balancers: balancers.collect(),
+            routes: config.routes(),
+            access: access.unwrap_or_default(),
+        }
+    }
+
+    /// The balancer of this name.
+    pub(crate) fn balancer(&self, name: &str) -> Option<&Managed> {
+        let mut balancers = self.balancers.iter();
+        balancers.find(|managed| managed.balancer.name() == name)
+    }
+}
+
+impl Managed {
+    /// A pool for a member that is added.
+    pub(super) fn pool(&self, address: &Address, max_connections: Option<usize>) -> Pool {
+        let address = address.clone().with_tcp(self.tcp);
+        let pool = Pool::new(address, self.pools.clone());
+        if let Some(most) = max_connections {
+            pool.resize(most);
+        }
+        pool
+    }
+}

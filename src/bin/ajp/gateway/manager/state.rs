@@ -1,0 +1,386 @@
+//! The changes of operators, and the file that keeps them over a restart.
+//!
+//! Of each setting it keeps what the configuration said when it was changed, and what it was
+//! changed to. The change holds as long as the configuration says the same; once that says
+//! something new, the configuration wins. What became of it is said in the log.
+
+use super::farm::Managed;
+use crate::gateway::settings::{Object, apply_member, read_member, running_member};
+use ajp::client::Address;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Of the file's form. One of another version is not read.
+const VERSION: u32 = 1;
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    version: u32,
+    balancers: BTreeMap<String, Changes>,
+}
+
+/// The changes of a balancer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Changes {
+    settings: Changed,
+    members: BTreeMap<String, Changed>,
+    /// Members that the configuration does not have.
+    added: BTreeMap<String, Added>,
+    /// Members of the configuration that are not to serve.
+    removed: BTreeSet<String>,
+}
+
+/// BalancerSettings by their keys.
+type Changed = BTreeMap<String, Change>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// What the configuration said.
+    was: Value,
+    is: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Added {
+    url: String,
+    member: Object,
+}
+
+/// The changes, and where they are kept.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: Option<PathBuf>,
+    kept: Kept,
+    /// Why they are not kept.
+    problem: Option<String>,
+}
+
+impl Store {
+    /// Reads the file. One that cannot be read is put aside, and the problem is said.
+    pub(super) fn open(path: Option<PathBuf>) -> Self {
+        let mut store = Self {
+            kept: Kept {
+                version: VERSION,
+                ..Kept::default()
+            },
+            problem: None,
+            path,
+        };
+        let Some(path) = &store.path else {
+            return store;
+        };
+        match read(path) {
+            Ok(Some(kept)) => store.kept = kept,
+            Ok(None) => {}
+            Err(error) => {
+                let aside = with_ending(path, ".broken");
+                let kept = match std::fs::rename(path, &aside) {
+                    Ok(()) => format!("it is kept as {}", aside.display()),
+                    Err(error) => format!("it cannot be renamed ({error})"),
+                };
+                let text = format!(
+                    "state file {}: {error}; {kept}, and the configuration holds without the \
+                     changes that were in it",
+                    path.display()
+                );
+                tracing::error!("manager: {text}");
+                store.problem = Some(text);
+            }
+        }
+        store
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Why changes are not kept, if they are not.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// The keys of a member that were changed.
+    pub(super) fn changed(&self, balancer: &str, member: &str) -> Vec<String> {
+        let changes = self.kept.balancers.get(balancer);
+        let changed = changes.and_then(|changes| changes.members.get(member));
+        changed.map_or(Vec::new(), |changed| changed.keys().cloned().collect())
+    }
+
+    /// Where a member is that an operator has added.
+    pub(super) fn added(&self, balancer: &str, member: &str) -> bool {
+        let changes = self.kept.balancers.get(balancer);
+        changes.is_some_and(|changes| changes.added.contains_key(member))
+    }
+
+    /// Makes these balancers what they were changed to. Tells what does not hold any more.
+    pub(super) fn apply(&mut self, balancers: &[Managed]) -> Vec<String> {
+        let mut notes = Vec::new();
+        let before = self.kept.clone();
+        self.kept.balancers.retain(|name, changes| {
+            let Some(managed) = balancers.iter().find(|known| known.balancer.name() == name) else {
+                notes.push(format!(
+                    "{name}: its changes end, the configuration has no such balancer"
+                ));
+                return false;
+            };
+            changes.apply(managed, &mut notes);
+            *changes != Changes::default()
+        });
+        if self.kept != before {
+            // What went wrong is shown.
+            let _ = self.save();
+        }
+        notes
+    }
+
+    /// Keeps how a balancer's settings differ from the configuration.
+    pub(super) fn keep_settings(&mut self, managed: &Managed, is: &Object) {
+        let changes = self.changes(managed);
+        changes.settings = differences(&managed.settings.object(), is);
+    }
+
+    /// Keeps how a member differs from the configuration.
+    pub(super) fn keep_member(&mut self, managed: &Managed, name: &str) {
+        let Some(is) = running_member(&managed.balancer, name) else {
+            return;
+        };
+        let configured = managed.members.get(name);
+        let changes = self.changes(managed);
+        if let Some(added) = changes.added.get_mut(name) {
+            added.member = is;
+        } else if let Some(was) = configured {
+            let changed = differences(was, &is);
+            if changed.is_empty() {
+                changes.members.remove(name);
+            } else {
+                changes.members.insert(name.to_owned(), changed);
+            }
+        }
+    }
+
+    /// Keeps that a member was added.
+    pub(super) fn keep_added(&mut self, managed: &Managed, name: &str, url: &str) {
+        let is_configured = managed.members.contains_key(name);
+        let changes = self.changes(managed);
+        changes.removed.remove(name);
+        if !is_configured {
+            let member = running_member(&managed.balancer, name).unwrap_or_default();
+            let url = url.to_owned();
+            changes.added.insert(name.to_owned(), Added { url, member });
+        }
+        self.keep_member(managed, name);
+    }
+
+    /// Keeps that a member was removed.
+    pub(super) fn keep_removed(&mut self, managed: &Managed, name: &str) {
+        let is_configured = managed.members.contains_key(name);
+        let changes = self.changes(managed);
+        changes.members.remove(name);
+        changes.added.remove(name);
+        if is_configured {
+            changes.removed.insert(name.to_owned());
+        }
+    }
+
+    fn changes(&mut self, managed: &Managed) -> &mut Changes {
+        let name = managed.balancer.name().to_owned();
+        self.kept.balancers.entry(name).or_default()
+    }
+
+    /// Writes the file: all of it or nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be written. The changes hold until the end of the process.
+    pub(super) fn save(&mut self) -> Result<(), String> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let written = write(path, &self.kept).map_err(|error| {
+            let path = path.display();
+            format!("state file {path}: {error}; the changes end with this process")
+        });
+        if let Err(problem) = &written {
+            tracing::error!("manager: {problem}");
+        }
+        self.problem = written.as_ref().err().cloned();
+        written
+    }
+}
+
+impl Changes {
+    fn apply(&mut self, managed: &Managed, notes: &mut Vec<String>) {
+        let balancer = &managed.balancer;
+        let name = balancer.name();
+        let (is, ended) = merged(&managed.settings.object(), &mut self.settings);
+        notes.extend(ended.iter().map(|key| format!("{name}: {key}: {NEW_WORD}")));
+        if !self.settings.is_empty() {
+            let applied = serde_json::from_value(Value::Object(is))
+                .map_err(|error| error.to_string())
+                .and_then(|settings: crate::gateway::settings::BalancerSettings| {
+                    settings.apply(balancer)
+                });
+            if let Err(error) = applied {
+                notes.push(format!(
+                    "{name}: its changes end, they cannot be made: {error}"
+                ));
+                self.settings.clear();
+            }
+        }
+        self.members.retain(|member, changed| {
+            let Some(was) = managed.members.get(member) else {
+                notes.push(format!("{name}/{member}: {GONE}"));
+                return false;
+            };
+            let (is, ended) = merged(was, changed);
+            notes.extend(
+                ended
+                    .iter()
+                    .map(|key| format!("{name}/{member}: {key}: {NEW_WORD}")),
+            );
+            if self.removed.contains(member) || changed.is_empty() {
+                return !changed.is_empty();
+            }
+            match apply_member(balancer, member, is) {
+                Ok(()) => true,
+                Err(error) => {
+                    notes.push(format!(
+                        "{name}/{member}: its changes end, they cannot be made: {error}"
+                    ));
+                    false
+                }
+            }
+        });
+        self.removed.retain(|member| {
+            let is_configured = managed.members.contains_key(member);
+            if is_configured {
+                // It may be removed already.
+                let _ = balancer.remove(member);
+            } else {
+                notes.push(format!("{name}/{member}: {GONE}"));
+            }
+            is_configured
+        });
+        self.added.retain(|member, added| {
+            if managed.members.contains_key(member) {
+                notes.push(format!(
+                    "{name}/{member}: was added, and is in the configuration now"
+                ));
+                return false;
+            }
+            let pool = balancer.pool(member);
+            if let Some(pool) = &pool {
+                // They may have been read again.
+                pool.set_secrets(managed.pools.secrets().to_vec());
+            }
+            let is_there = pool.is_some();
+            match is_there
+                .then_some(Ok(()))
+                .unwrap_or_else(|| added.add(managed))
+            {
+                Ok(()) => true,
+                Err(error) => {
+                    notes.push(format!("{name}/{member}: cannot be added again: {error}"));
+                    false
+                }
+            }
+        });
+    }
+}
+
+const NEW_WORD: &str = "the change ends, the configuration says something new";
+const GONE: &str = "its changes end, it is not in the configuration any more";
+
+impl Added {
+    fn add(&self, managed: &Managed) -> Result<(), String> {
+        let address: Address = self.url.parse().map_err(|error| format!("{error}"))?;
+        let (member, most) = read_member(self.member.clone())?;
+        let added = managed.balancer.add(member, managed.pool(&address, most));
+        added.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// What differs.
+fn differences(was: &Object, is: &Object) -> Changed {
+    let keys = was.keys().chain(is.keys());
+    let keys: BTreeSet<&String> = keys.collect();
+    let value = |object: &Object, key: &str| object.get(key).cloned().unwrap_or_default();
+    let changes = keys.into_iter().filter_map(|key| {
+        let change = Change {
+            was: value(was, key),
+            is: value(is, key),
+        };
+        (change.was != change.is).then(|| (key.clone(), change))
+    });
+    changes.collect()
+}
+
+/// What the configuration says, changed; keys of which it says something new are taken out of
+/// the changes, and told.
+fn merged(configured: &Object, changed: &mut Changed) -> (Object, Vec<String>) {
+    let mut is = configured.clone();
+    let mut ended = Vec::new();
+    changed.retain(|key, change| {
+        let now = configured.get(key).cloned().unwrap_or_default();
+        if now == change.was {
+            is.insert(key.clone(), change.is.clone());
+            return true;
+        }
+        if now != change.is {
+            ended.push(key.clone());
+        }
+        false
+    });
+    (is, ended)
+}
+
+fn read(path: &Path) -> Result<Option<Kept>, String> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    // The version first: what else is there may be different in another one.
+    let value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    match value.get("version").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {}
+        Some(version) => {
+            return Err(format!(
+                "has version {version}, this program reads {VERSION}"
+            ));
+        }
+        None => return Err("has no version".into()),
+    }
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|error| error.to_string())
+}
+
+/// Writes a file beside it first, so that a crash leaves the one before.
+fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
+    let new = with_ending(path, ".new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    let mut text = serde_json::to_vec_pretty(kept)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,173 @@
+//! The secrets of a pool: several while they are being changed, of which the container takes
+//! one.
+
+use crate::Secret;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// The secrets, and which of them the container took last.
+#[derive(Debug)]
+pub(crate) struct Secrets(RwLock<Held>);
+
+#[derive(Debug)]
+struct Held {
+    all: Arc<[Secret]>,
+    /// The place of the one that is sent first.
+    current: AtomicUsize,
+    /// Secrets that are set later have other places.
+    version: u64,
+}
+
+/// The secrets of one request: the one that it is sent with, and those that are left to try.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretChoice {
+    all: Arc<[Secret]>,
+    place: usize,
+    /// How many the container has refused.
+    refused: usize,
+    version: u64,
+}
+
+impl Secrets {
+    pub(super) fn new(all: &[Secret]) -> Self {
+        Self(RwLock::new(Held {
+            all: all.into(),
+            current: AtomicUsize::new(0),
+            version: 0,
+        }))
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends these from now on. The one that the container takes stays the first to be sent, if
+    /// it is among them.
+    pub(super) fn set(&self, all: &[Secret]) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let current = held.all.get(held.current.load(Relaxed));
+        let place = all.iter().position(|secret| Some(secret) == current);
+        *held = Held {
+            all: all.into(),
+            current: AtomicUsize::new(place.unwrap_or(0)),
+            version: held.version.wrapping_add(1),
+        };
+    }
+
+    /// What a request is to be sent with.
+    pub(crate) fn choose(&self) -> SecretChoice {
+        let held = self.held();
+        SecretChoice {
+            all: Arc::clone(&held.all),
+            place: held.current.load(Relaxed),
+            refused: 0,
+            version: held.version,
+        }
+    }
+
+    /// The container took this one. Tells whether it is another one than before.
+    pub(super) fn taken(&self, taken: &SecretChoice) -> bool {
+        let held = self.held();
+        let is_other = held.version == taken.version && held.current.load(Relaxed) != taken.place;
+        if is_other {
+            held.current.store(taken.place, Relaxed);
+        }
+        is_other
+    }
+
+    /// The place of the one that is sent first, if there are several.
+    pub(super) fn current(&self) -> Option<usize> {
+        let held = self.held();
+        (held.all.len() > 1).then(|| held.current.load(Relaxed))
+    }
+}
+
+impl SecretChoice {
+    /// The secret, if there is one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.all.get(self.place)
+    }
+
+    /// Whether there are others.
+    pub(crate) fn is_one_of_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// The place of the secret, from 0 on.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether the container has refused others for this request.
+    pub(super) fn is_after_refusal(&self) -> bool {
+        self.refused > 0
+    }
+
+    /// Goes on to the next one, after a refusal; whether there is one that was not tried.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.refused = self.refused.saturating_add(1);
+        let has_more = self.refused < self.all.len();
+        if has_more {
+            let next = self.place.saturating_add(1);
+            self.place = if next < self.all.len() { next } else { 0 };
+        }
+        has_more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets<const N: usize>(texts: [&str; N]) -> [Secret; N] {
+        texts.map(|text| Secret::new(text).unwrap())
+    }
+
+    fn sent(choice: &SecretChoice) -> Option<Secret> {
+        choice.secret().cloned()
+    }
+
+    #[test]
+    fn the_one_that_was_taken_is_sent_first() {
+        let [new, old] = secrets(["new", "old"]);
+        let secrets = Secrets::new(&[new.clone(), old.clone()]);
+        let first = secrets.choose();
+        let mut second = first.clone();
+        assert!(second.advance());
+        assert_eq!(
+            (sent(&first), sent(&second)),
+            (Some(new.clone()), Some(old.clone()))
+        );
+        assert!(!second.clone().advance(), "both were tried");
+        assert!(!secrets.taken(&first));
+        assert!(secrets.taken(&second) && !secrets.taken(&second));
+        assert_eq!(secrets.current(), Some(1));
+        let mut again = secrets.choose();
+        assert_eq!(sent(&again), Some(old));
+        assert!(again.advance());
+        assert_eq!(sent(&again), Some(new));
+    }
+
+    #[test]
+    fn new_ones_keep_what_is_taken() {
+        let [newer, new, old] = secrets(["newer", "new", "old"]);
+        let secrets = Secrets::new(&[new.clone(), old.clone()]);
+        let first = secrets.choose();
+        let mut second = first.clone();
+        assert!(second.advance() && secrets.taken(&second));
+        secrets.set(&[newer.clone(), new, old]);
+        assert_eq!(secrets.current(), Some(2));
+        // Of a request that was sent before.
+        assert!(!secrets.taken(&first));
+        secrets.set(&[newer.clone()]);
+        assert_eq!(secrets.current(), None);
+        let choice = secrets.choose();
+        assert_eq!(
+            (sent(&choice), choice.is_one_of_several()),
+            (Some(newer), false)
+        );
+        secrets.set(&[]);
+        let mut choice = secrets.choose();
+        assert_eq!((sent(&choice), choice.advance()), (None, false));
+    }
+}

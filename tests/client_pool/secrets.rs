@@ -1,0 +1,232 @@
+//! Several secrets while they are being changed: a container that refuses the one is asked
+//! again with the other.
+
+use crate::memory::{Container, End};
+use crate::raw::packets::{chunk, head, refusal, response};
+use ajp::Secret;
+use ajp::client::{Client, Mismatch, Observer, PoolConfig, PoolId, RequestFacts};
+use ajp::wire::{END_RESPONSE_CLOSE, END_RESPONSE_REUSE};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use std::sync::{Arc, Mutex};
+use tokio::io::AsyncReadExt;
+
+/// How a container says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// An empty 403, and the end: Tomcat.
+    Tomcat,
+    /// As Tomcat, the head with a length.
+    Length,
+    /// A few words too: this crate's server.
+    Words,
+}
+
+/// What the container wants, how it refuses, and the requests that it has seen: secret, method
+/// and body.
+struct Site {
+    wants: Mutex<&'static str>,
+    style: Style,
+    seen: Mutex<Vec<(String, usize)>>,
+}
+
+const NEW: &str = "the-new-secret";
+const OLD: &str = "the-old-secret";
+
+impl Site {
+    fn start(wants: &'static str, style: Style) -> (Arc<Self>, Container) {
+        let site = Arc::new(Self {
+            wants: Mutex::new(wants),
+            style,
+            seen: Mutex::default(),
+        });
+        let served = Arc::clone(&site);
+        let container = Container::new(move |_, end| Arc::clone(&served).serve(end));
+        (site, container)
+    }
+
+    async fn serve(self: Arc<Self>, mut end: End) {
+        while let Ok(header) = end.stream.read_u32().await {
+            let request = payload(&mut end, header).await;
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let mut body = 0;
+            if text.contains("/upload") {
+                let header = end.stream.read_u32().await.unwrap();
+                // Two bytes say how much there is.
+                body = payload(&mut end, header).await.len() - 2;
+            }
+            let secrets = [NEW, OLD, "mine"];
+            let secret = secrets.into_iter().find(|secret| text.contains(secret));
+            let secret = secret.unwrap_or("none");
+            self.seen.lock().unwrap().push((secret.into(), body));
+            let is_right = secret == *self.wants.lock().unwrap();
+            let answer = match self.style {
+                _ if is_right && text.contains("/forbidden") => [
+                    &head(403, &[])[..],
+                    &chunk(b"an application's own page"),
+                    &END_RESPONSE_REUSE,
+                ]
+                .concat(),
+                _ if is_right && text.contains("/closing") => {
+                    let page = "an application's own page ".repeat(10);
+                    [
+                        &head(403, &[])[..],
+                        &chunk(page.as_bytes()),
+                        &END_RESPONSE_CLOSE,
+                    ]
+                    .concat()
+                }
+                _ if is_right => response("well", 1),
+                Style::Tomcat => [&head(403, &[])[..], &END_RESPONSE_CLOSE].concat(),
+                Style::Length => [
+                    &head(403, &[("content-length", "0")])[..],
+                    &END_RESPONSE_CLOSE,
+                ]
+                .concat(),
+                Style::Words => refusal(403, "secret missing or wrong"),
+            };
+            end.write(&answer).await;
+            if !is_right {
+                return;
+            }
+        }
+    }
+
+    /// The secrets that were sent since the last time.
+    fn seen(&self) -> Vec<(String, usize)> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}
+
+async fn payload(end: &mut End, header: u32) -> Vec<u8> {
+    let mut payload = vec![0; (header & 0xffff) as usize];
+    end.stream.read_exact(&mut payload).await.unwrap();
+    payload
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text).unwrap()
+}
+
+fn both() -> PoolConfig {
+    PoolConfig::new().with_secrets([secret(NEW), secret(OLD)])
+}
+
+async fn send(client: &Client, method: Method, path: &str, body: &'static str) -> (u16, Bytes) {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    let response = client.send(request).await.unwrap();
+    let status = response.status().as_u16();
+    (
+        status,
+        response.into_body().collect().await.unwrap().to_bytes(),
+    )
+}
+
+fn sent(parts: &[(&str, usize)]) -> Vec<(String, usize)> {
+    parts
+        .iter()
+        .map(|(secret, body)| ((*secret).to_owned(), *body))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_method_is_sent_again_with_the_other_one() {
+    for style in [Style::Tomcat, Style::Length, Style::Words] {
+        let (site, container) = Site::start(OLD, style);
+        let client = container.client(both());
+        let well = (200, Bytes::from("well"));
+        assert_eq!(
+            send(&client, Method::POST, "/upload", "order").await,
+            well,
+            "{style:?}"
+        );
+        assert_eq!(site.seen(), sent(&[(NEW, 5), (OLD, 5)]), "{style:?}");
+        let stats = client.pool().stats();
+        assert_eq!((stats.secret_in_use, stats.secret_changes), (Some(1), 1));
+        assert_eq!(stats.mismatched(Mismatch::Refused), 1);
+        assert_eq!(stats.last_mismatch, None, "both sides agree again");
+        // What was taken is sent first, over the connection that is there.
+        assert_eq!(send(&client, Method::GET, "/", "").await, well);
+        assert_eq!(site.seen(), sent(&[(OLD, 0)]));
+        assert_eq!(container.opened(), 2);
+        // The container is told the new one.
+        *site.wants.lock().unwrap() = NEW;
+        assert_eq!(send(&client, Method::DELETE, "/", "").await, well);
+        assert_eq!(send(&client, Method::POST, "/upload", "order").await, well);
+        assert_eq!(site.seen(), sent(&[(OLD, 0), (NEW, 0), (NEW, 5)]));
+        assert_eq!(client.pool().stats().secret_in_use, Some(0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_is_taken_the_refusal_is_the_answer() {
+    let (site, container) = Site::start("mine", Style::Words);
+    let client = container.client(both());
+    for _ in 0..2 {
+        let words = "403 secret missing or wrong\n";
+        let (status, body) = send(&client, Method::POST, "/upload", "order").await;
+        assert_eq!((status, &body[..]), (403, words.as_bytes()));
+        assert_eq!(site.seen(), sent(&[(NEW, 5), (OLD, 5)]));
+    }
+    let stats = client.pool().stats();
+    assert_eq!((stats.secret_in_use, stats.secret_changes), (Some(0), 0));
+    assert_eq!(stats.last_mismatch.unwrap().0, Mismatch::Refused);
+    // A request with a secret of its own is not sent with another.
+    let request =
+        Request::get("/").extension(RequestFacts::own_request().with_secret(secret("mine")));
+    let request = request.body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(client.send(request).await.unwrap().status(), 200);
+    assert_eq!(site.seen(), sent(&[("mine", 0)]));
+    // Nor is anything sent twice where there is one secret.
+    let one = container.client(PoolConfig::new().with_secret(secret(OLD)));
+    assert_eq!(send(&one, Method::GET, "/", "").await.0, 403);
+    assert_eq!(site.seen(), sent(&[(OLD, 0)]));
+    assert_eq!(one.pool().stats().secret_in_use, None);
+}
+
+/// The application has seen such a request: it is not sent again.
+#[tokio::test(start_paused = true)]
+async fn an_application_s_own_403_is_an_answer() {
+    let (site, container) = Site::start(NEW, Style::Tomcat);
+    let client = container.client(both());
+    for (path, length) in [("/forbidden", 25), ("/closing", 260)] {
+        let (status, body) = send(&client, Method::GET, path, "").await;
+        assert_eq!((status, body.len()), (403, length), "{path}: {body:?}");
+        assert_eq!(site.seen(), sent(&[(NEW, 0)]), "{path}");
+    }
+    assert_eq!(client.pool().stats().secret_in_use, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_changed_while_requests_run_and_the_observer_is_told() {
+    #[derive(Default)]
+    struct Places(Mutex<Vec<usize>>);
+    impl Observer for Places {
+        fn secret_changed(&self, _: &PoolId, place: usize) {
+            self.0.lock().unwrap().push(place);
+        }
+    }
+    let (site, container) = Site::start(OLD, Style::Tomcat);
+    let places = Arc::new(Places::default());
+    let config = PoolConfig::new()
+        .with_secret(secret(OLD))
+        .with_observer(Arc::clone(&places));
+    let client = container.client(config);
+    assert_eq!(send(&client, Method::GET, "/", "").await.0, 200);
+    client.pool().set_secrets([secret(NEW), secret(OLD)]);
+    assert_eq!(send(&client, Method::GET, "/", "").await.0, 200);
+    // What the container takes stays the first to be sent.
+    assert_eq!(site.seen(), sent(&[(OLD, 0), (OLD, 0)]));
+    *site.wants.lock().unwrap() = NEW;
+    let all = (0..20).map(|_| send(&client, Method::POST, "/upload", "order"));
+    for (status, _) in futures_util::future::join_all(all).await {
+        assert_eq!(status, 200);
+    }
+    assert_eq!(*places.0.lock().unwrap(), [0]);
+    client.pool().set_secrets([secret(NEW)]);
+    assert_eq!(send(&client, Method::GET, "/", "").await.0, 200);
+    assert_eq!(client.pool().stats().secret_in_use, None);
+    assert_eq!(client.pool().config().secrets().len(), 1, "as it was made");
+}
