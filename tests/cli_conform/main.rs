@@ -12,6 +12,7 @@ mod cli;
 mod peers;
 #[path = "../support/mod.rs"]
 mod support;
+mod violations;
 
 use cli::{Container, Ended, Hostile, ajp, file};
 use serde_json::Value;
@@ -149,24 +150,36 @@ fn wrong_arguments_are_told() {
 
 #[test]
 fn every_section_is_one_of_the_protocol_chapters() {
-    let container = ajp(&[
-        "conform",
-        "container",
-        "--json",
-        "--timeout",
-        "50ms",
-        &cli::hostile::nobody(),
-    ]);
-    let json: Value = serde_json::from_str(container.text()).unwrap();
-    for check in json["checks"].as_array().unwrap() {
-        let section = check["section"].as_str().unwrap();
-        let (chapter, heading) = section.split_once(": ").unwrap();
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("src/docs/protocol/{chapter}.md"));
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(
-            text.lines().any(|line| line == format!("# {heading}")),
-            "{check}"
-        );
+    for side in ["container", "front"] {
+        let list = ajp(&["conform", side, "--list", "--json"]);
+        let list: Value = serde_json::from_str(list.ok()).unwrap();
+        for check in list.as_array().unwrap() {
+            let section = check["section"].as_str().unwrap();
+            let (chapter, heading) = section.split_once(": ").unwrap();
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(format!("src/docs/protocol/{chapter}.md"));
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(
+                text.lines().any(|line| line == format!("# {heading}")),
+                "{check}"
+            );
+        }
     }
+}
+
+#[test]
+fn checks_can_be_listed_and_chosen() {
+    let text = ajp(&["conform", "container", "--list", "--only", "c35,cping"]);
+    let lines: Vec<_> = text.ok().lines().collect();
+    assert_eq!(lines.len(), 2, "{text:?}");
+    assert!(
+        lines[0].starts_with("C35 waits-for-owed-packet: "),
+        "{text:?}"
+    );
+    assert!(lines[1].starts_with("C01 cping: "), "{text:?}");
+    let unknown = ajp(&["conform", "front", "--list", "--only", "F99"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(unknown.errors.contains("--list"), "{unknown:?}");
+    let missing = ajp(&["conform", "container"]);
+    assert_eq!(missing.code, 2, "{missing:?}");
 }

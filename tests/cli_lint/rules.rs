@@ -129,6 +129,18 @@ fn cases() -> Vec<Case> {
             "Include none.conf\n",
             "IncludeOptional none.conf\n",
         ),
+        #[cfg(feature = "gateway")]
+        Case {
+            code: "AJP003",
+            bad: vec![(
+                "gateway.toml",
+                "[[balancer]]\nname = \"a\"\nmetod = \"byrequests\"\n".to_owned(),
+            )],
+            good: vec![(
+                "gateway.toml",
+                "[[balancer]]\nname = \"a\"\nmethod = \"byrequests\"\n".to_owned(),
+            )],
+        },
         pair(
             "AJP101",
             (LINE, "secret=\"x7\""),

@@ -30,6 +30,34 @@ fn files_of_debian_have_only_what_they_deserve() {
 }
 
 #[test]
+fn debian_as_a_whole_has_only_what_it_deserves() {
+    let whole = [
+        "/etc/apache2/mods-available/jk.conf",
+        "/etc/libapache2-mod-jk/workers.properties",
+        "/etc/tomcat10/server.xml",
+    ];
+    for path in whole {
+        assert!(Path::new(path).exists(), "{path}");
+    }
+    let codes = |paths: &[&str]| -> Vec<String> {
+        let found = findings(paths, &[]).into_iter();
+        found.map(|(code, ..)| code).collect()
+    };
+    // Nothing is mounted on its worker, so nobody misses Tomcat's connector.
+    assert_eq!(codes(&whole), ["AJP703", "AJP703"]);
+    // Without httpd's files it is not known what is mounted, and whoever gives both files wants them
+    // to work together: they do not, for Debian's Tomcat has its AJP connector commented out.
+    assert_eq!(codes(&whole[1..]), ["AJP155"]);
+    // With a mount it is missed, wherever that is written.
+    let dir = tempfile::tempdir().unwrap();
+    let map = write(
+        &dir,
+        &[("uriworkermap.properties", "/app|/*=ajp13_worker\n")],
+    );
+    assert_eq!(codes(&[whole[1], whole[2], &map[0]]), ["AJP155"]);
+}
+
+#[test]
 fn files_of_this_project_are_clean() {
     for file in [
         "examples/axum_behind_httpd/proxy_ajp.conf",
@@ -228,4 +256,59 @@ fn shibboleth_and_a_user_of_httpd() {
         "secret=\"k41f\" tomcatAuthentication=\"false\" allowedRequestAttributesPattern=\"Shib-.*|eppn\"",
     );
     shape(&[("shib.conf", conf), ("server.xml", &xml)], &[]);
+}
+
+#[test]
+fn a_path_with_and_without_what_is_below_it() {
+    let workers = "worker.list=node1\nworker.node1.host=::1\nworker.node1.secret=k41f\nworker.node1.reply_timeout=60000\nworker.node1.ping_mode=A\n";
+    let conf = "JkMount /app|/* node1\n<Location /app/admin>\nAuthType Basic\nRequire valid-user\n</Location>\n";
+    shape(
+        &[
+            ("site.conf", conf),
+            ("workers.properties", workers),
+            ("server.xml", TOMCAT),
+        ],
+        // The section is below the path, however that is written.
+        &[("AJP603", "site.conf", 3)],
+    );
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn secrets_and_sites_of_the_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = |secret: &str| {
+        format!(
+            "[[balancer]]\nname = \"app\"\nsecret_file = {secret}\nmax_connections = 100\n\
+             [[balancer.member]]\nurl = \"ajp://[::1]:8009\"\n\
+             [[site]]\nhosts = [\"shop.example\"]\n[[site.map]]\npath = \"/app\"\nto = \"balancer://app/app\"\n"
+        )
+    };
+    let found = |secret: &str| {
+        let paths = write(
+            &dir,
+            &[
+                ("gateway.toml", &files(secret)),
+                ("server.xml", TOMCAT),
+                ("old", "k41f\n"),
+                ("new", "s9x2\n"),
+            ],
+        );
+        findings(&paths[..2], &[])
+    };
+    assert_eq!(found("\"old\""), []);
+    // A file that cannot be read here may hold the secret.
+    assert_eq!(found("\"elsewhere\""), []);
+    let wrong = ("AJP102".to_owned(), "gateway.toml".to_owned(), 3);
+    assert_eq!(found("\"new\""), [wrong]);
+    // The file that everybody can read is the one with the secret.
+    let path = dir.path().join("old");
+    found("\"old\"");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let paths = ["gateway.toml", "server.xml"].map(|name| dir.path().join(name));
+    let paths = paths.map(|path| path.to_str().unwrap().to_owned());
+    assert_eq!(
+        findings(&paths, &[]),
+        [("AJP109".to_owned(), "old".to_owned(), 1)]
+    );
 }

@@ -1,6 +1,6 @@
 //! `ajp bench`: a bounded load, and how long the answers take.
 
-use crate::exit::{CODES, Exit, Failure, chain};
+use crate::exit::{EXCHANGE, Exit, Failure, chain, codes};
 use crate::peer::{FactsArgs, PeerArgs};
 use crate::target::Target;
 use crate::ui;
@@ -36,7 +36,8 @@ Examples:
 It ends after --requests or --max-time, whichever comes first. Statuses of 400 and above count
 as answers, and are listed.
 
-{CODES}"
+{}",
+        codes(Some("some requests failed"), EXCHANGE)
     )
 }
 

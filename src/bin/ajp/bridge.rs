@@ -2,7 +2,7 @@
 //! that has left AJP.
 
 use crate::complaints::Complaints;
-use crate::exit::{CODES, Exit, Failure, chain};
+use crate::exit::{Exit, Failure, chain, codes};
 use crate::ui;
 use ajp::Secret;
 use ajp::proxy::{ForwardedRules, Origin, Peer, remove_hop_by_hop};
@@ -38,7 +38,8 @@ that it has authenticated into the header of --user-header. What the client itse
 these headers, and into all others that claim such things, is removed: with _ in place of -, too,
 for applications take both for the same.
 
-{CODES}"
+{}",
+        codes(None, &[])
     )
 }
 

@@ -4,7 +4,7 @@ use crate::bench::{self, BenchArgs};
 use crate::conform::{self, ConformArgs};
 use crate::decode;
 use crate::drain::{self, DrainArgs};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::explain::{self, ExplainArgs};
 use crate::generate::{self, CompletionsArgs, ManArgs};
 use crate::import::{self, ImportArgs};
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     #[command(after_help = explain::after_help())]
     Explain(Box<ExplainArgs>),
     /// Shows recorded packets
-    #[command(after_help = DECODE_EXAMPLES)]
+    #[command(after_help = decode_help())]
     Decode(decode::Args),
     /// Relays connections to a container and stores them
     #[command(after_help = record::after_help())]
@@ -68,15 +68,16 @@ pub(crate) enum Command {
     #[command(after_help = drain::after_help())]
     Drain(Box<DrainArgs>),
     /// Writes completions for a shell
-    #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
+    #[command(after_help = generate::completions_help())]
     Completions(CompletionsArgs),
     /// Writes the manual
-    #[command(after_help = generate::MAN_EXAMPLES)]
+    #[command(after_help = generate::man_help())]
     Man(ManArgs),
 }
 
 impl Command {
-    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+    /// `program` describes the whole command line, for what is generated from it.
+    pub(crate) fn run(self, program: fn() -> clap::Command) -> Result<ExitCode, Failure> {
         let exit = match self {
             Self::Get(args) => block_on(args.run(Method::GET)),
             Self::Head(args) => block_on(args.run(Method::HEAD)),
@@ -93,8 +94,8 @@ impl Command {
             Self::Conform(args) => block_on(args.run()),
             Self::Top(args) => block_on(args.run()),
             Self::Drain(args) => block_on(args.run()),
-            Self::Completions(args) => args.run(),
-            Self::Man(args) => args.run(),
+            Self::Completions(args) => args.run(program()),
+            Self::Man(args) => args.run(program()),
         };
         exit.map(ExitCode::from)
     }
@@ -105,14 +106,16 @@ fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+        .map_err(|error| Failure::usage(format!("the runtime cannot start: {error}; the limit of open files may be reached (ulimit -n)")))?;
     let result = runtime.block_on(command);
     // A read from a terminal cannot be called off.
     runtime.shutdown_background();
     result
 }
 
-const DECODE_EXAMPLES: &str = "\
+fn decode_help() -> String {
+    format!(
+        "\
 Examples:
   tcpdump -i lo -w ajp.pcap port 8009           record, then
   ajp decode ajp.pcap                           one line for each packet
@@ -125,5 +128,7 @@ Examples:
 Lines: [#connection] [seconds] > to the container or < to the web server, offset in the
 stream, length, packet. Secrets, cookies and session ids are redacted until --reveal.
 
-Exit code: 0 all packets were decoded, 1 some bytes were not, 2 wrong usage or unreadable
-files.";
+{}",
+        codes(Some("some bytes could not be decoded"), &[])
+    )
+}

@@ -3,27 +3,48 @@
 
 use ajp::client::{ClientError, ErrorKind};
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// What `--help` of every command says about exit codes.
-pub(crate) const CODES: &str = "\
-Exit code:
-   0  done
-   1  done, and the answer is no: bytes that cannot be decoded, answers that differ, lost
-      pings, failed requests of a load, settings without an equal,
-      findings of lint
-   2  wrong usage, or a file that cannot be read or written
-   3  no connection
-   4  no answer in time
-   5  no AJP there, or the peer broke the protocol
-   6  the connection broke before the end of the answer
-   7  the container refused the secret
-   8  the container refused a request attribute
-   9  the request does not fit the packet size, or cannot be sent as AJP
-  22  the application answered 400 or above (get, head, post: with --fail)";
+/// All exit codes, for the help of the program.
+pub(crate) fn all_codes() -> String {
+    let others = [EXCHANGE, &[Exit::Status]].concat();
+    let no = "done, and the answer is no: something is lost, broken or differs; see each command";
+    codes(Some(no), &others)
+}
 
-/// The exit codes of [`CODES`].
+/// The exit codes of a command, for its help: 1 with what it means there, and those that it has
+/// beside 0 and 2.
+pub(crate) fn codes(no: Option<&str>, others: &[Exit]) -> String {
+    let mut out = "Exit code:\n   0  done".to_owned();
+    let mut line = |exit: Exit, meaning: &str| {
+        let _ = write!(out, "\n  {:>2}  {meaning}", exit as u8);
+    };
+    if let Some(no) = no {
+        line(Exit::No, no);
+    }
+    line(Exit::Usage, Exit::Usage.meaning());
+    for exit in others {
+        line(*exit, exit.meaning());
+    }
+    out
+}
+
+/// What may go wrong with an exchange.
+pub(crate) const EXCHANGE: &[Exit] = &[
+    Exit::Connect,
+    Exit::Timeout,
+    Exit::Protocol,
+    Exit::Broken,
+    Exit::Secret,
+    Exit::Attribute,
+    Exit::Request,
+];
+
+/// The exit codes; each means the same in every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
@@ -37,6 +58,34 @@ pub(crate) enum Exit {
     Attribute = 8,
     Request = 9,
     Status = 22,
+}
+
+impl Exit {
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::No => "done, and the answer is no",
+            Self::Usage => "wrong usage, or a file that cannot be read or written",
+            Self::Connect => "no connection",
+            Self::Timeout => "no answer in time",
+            Self::Protocol => "no AJP there, or the peer broke the protocol",
+            Self::Broken => "the connection broke before the end of the answer",
+            Self::Secret => "the container refused the secret",
+            Self::Attribute => "the container refused a request attribute",
+            Self::Request => "the request does not fit the packet size, or cannot be sent as AJP",
+            Self::Status => "the application answered 400 or above",
+        }
+    }
+
+    /// What to do about a failed exchange of which nothing more is known.
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Connect | Self::Timeout | Self::Protocol | Self::Broken => {
+                Some("ajp explain with the same URL looks for the cause")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -65,6 +114,38 @@ impl Failure {
         Self::new(Exit::Usage, text)
     }
 
+    /// A file that cannot be read or written.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "; check the path",
+            io::ErrorKind::PermissionDenied => "; run it as a user who may, or change its mode",
+            io::ErrorKind::AlreadyExists => "; choose another name, or remove it first",
+            io::ErrorKind::IsADirectory => "; name a file in it",
+            _ => "",
+        };
+        Self::usage(format!("{}: {error}{advice}", path.display()))
+    }
+
+    /// An address that cannot be listened on.
+    pub(crate) fn listen(address: SocketAddr, error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "; something listens there already: take another port",
+            io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+            io::ErrorKind::PermissionDenied => "; take a port from 1024 up",
+            _ => "",
+        };
+        Self::usage(format!("cannot listen on {address}: {error}{advice}"))
+    }
+
+    /// A failed exchange, and what to do about it.
+    pub(crate) fn exchange(exit: Exit, error: &ClientError, advice: Option<&str>) -> Self {
+        let text = chain(error);
+        match advice.or(exit.advice()) {
+            Some(advice) => Self::new(exit, format!("{text}\n  {advice}")),
+            None => Self::new(exit, text),
+        }
+    }
+
     /// The standard output took no more.
     pub(crate) fn output(error: &io::Error) -> Self {
         match error.kind() {
@@ -76,7 +157,7 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::new(exit_of(&error), chain(&error))
+        Self::exchange(exit_of(&error), &error, None)
     }
 }
 

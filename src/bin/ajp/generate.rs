@@ -1,25 +1,38 @@
 //! `ajp completions` and `ajp man`: what packagers install beside the tool.
 
-use crate::Program;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::ui;
+use clap::Args;
 use clap::builder::Resettable;
-use clap::{Args, CommandFactory};
 use clap_mangen::Man;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) const COMPLETIONS_EXAMPLES: &str = "\
+pub(crate) fn completions_help() -> String {
+    format!(
+        "\
 Examples:
   ajp completions bash > /usr/share/bash-completion/completions/ajp
   ajp completions zsh > /usr/share/zsh/site-functions/_ajp
-  ajp completions fish > ~/.config/fish/completions/ajp.fish";
+  ajp completions fish > ~/.config/fish/completions/ajp.fish
 
-pub(crate) const MAN_EXAMPLES: &str = "\
+{}",
+        codes(None, &[])
+    )
+}
+
+pub(crate) fn man_help() -> String {
+    format!(
+        "\
 Examples:
   ajp man | man -l -                            read it
-  ajp man --dir /usr/local/share/man/man1       ajp.1, ajp-get.1 and so on";
+  ajp man --dir /usr/local/share/man/man1       ajp.1, ajp-get.1 and so on
+
+{}",
+        codes(None, &[])
+    )
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
@@ -29,9 +42,9 @@ pub(crate) struct CompletionsArgs {
 }
 
 impl CompletionsArgs {
-    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, mut program: clap::Command) -> Result<Exit, Failure> {
         let mut out = Vec::new();
-        clap_complete::generate(self.shell, &mut Program::command(), "ajp", &mut out);
+        clap_complete::generate(self.shell, &mut program, "ajp", &mut out);
         ui::print(&String::from_utf8_lossy(&out))?;
         Ok(Exit::Done)
     }
@@ -45,12 +58,10 @@ pub(crate) struct ManArgs {
 }
 
 impl ManArgs {
-    pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let mut program = Program::command();
+    pub(crate) fn run(&self, mut program: clap::Command) -> Result<Exit, Failure> {
         program.build();
         if let Some(dir) = &self.dir {
-            pages(&program, "ajp", dir)
-                .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
+            pages(&program, "ajp", dir).map_err(|error| Failure::file(dir, &error))?;
             return Ok(Exit::Done);
         }
         let page = page(&program).map_err(|error| Failure::output(&error))?;
@@ -110,12 +121,14 @@ enum Part {
 fn sections(help: &str) -> String {
     let (mut examples, mut notes, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let mut part = Part::Notes;
-    for line in help.lines() {
+    let mut lines = help.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_last = !lines.peek().is_some_and(|next| next.starts_with(' '));
         match line {
             "Examples:" => part = Part::Examples,
             "Exit code:" => part = Part::Exits,
-            // What follows the examples are words.
-            "" if part == Part::Examples => part = Part::Notes,
+            // What follows the examples are words, which are not indented.
+            "" if part == Part::Examples && is_last => part = Part::Notes,
             line => {
                 let line = match line.strip_prefix("Exit code: ") {
                     Some(codes) => {

@@ -99,13 +99,15 @@ mod values;
 #[cfg(feature = "cli")]
 mod watch;
 
+#[cfg(feature = "cli")]
+use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 
 /// Talks to AJP/1.3 containers, such as Tomcat: gateway, requests, pings, packets, diagnosis.
 #[derive(Debug, Parser)]
-#[command(name = "ajp", version, propagate_version = true, max_term_width = 100, after_help = exit::CODES)]
+#[command(name = "ajp", version, propagate_version = true, max_term_width = 100, after_help = exit::all_codes())]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -133,7 +135,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "gateway")]
         Command::Bridge(args) => bridge::run(args).map(ExitCode::from),
         #[cfg(feature = "cli")]
-        Command::Tool(command) => command.run(),
+        Command::Tool(command) => command.run(<Program as CommandFactory>::command),
     };
     match result {
         Ok(code) => code,

@@ -45,8 +45,7 @@ impl SecretArgs {
         let variable = self.secret_env.as_deref().unwrap_or(VARIABLE);
         let bytes = match &self.secret_file {
             Some(path) => {
-                let bytes = std::fs::read(path)
-                    .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+                let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
                 let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
                 line.strip_suffix(b"\r").unwrap_or(line).to_vec()
             }
@@ -230,8 +229,7 @@ impl FactsArgs {
             tls = tls.with_session_id(id);
         }
         if let Some(path) = &self.tls_cert {
-            let pem = std::fs::read(path)
-                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            let pem = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
             tls = tls.with_certificate_pem(pem);
             if tls.certificates_pem().next().is_none() {
                 let path = path.display();

@@ -1,6 +1,6 @@
 //! `ajp ping`: CPing, and how long CPong takes.
 
-use crate::exit::{CODES, Exit, Failure, chain, exit_of};
+use crate::exit::{Exit, Failure, chain, codes, exit_of};
 use crate::guess;
 use crate::target::Target;
 use crate::ui;
@@ -24,7 +24,11 @@ Examples:
 CPing needs no secret, and tells only that the connector answers; the application may be down
 all the same.
 
-{CODES}"
+{}",
+        codes(
+            Some("some were lost"),
+            &[Exit::Connect, Exit::Timeout, Exit::Protocol, Exit::Broken]
+        )
     )
 }
 

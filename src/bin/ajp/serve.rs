@@ -2,7 +2,7 @@
 
 use crate::complaints::Complaints;
 use crate::container::Application;
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::peer::SecretArgs;
 use crate::ui;
 use crate::values;
@@ -26,7 +26,8 @@ Examples:
 Every path answers with what arrived, as text; /echo with the body that it got. In the query,
 status=NNN, sleep=TIME and size=BYTES shape the answer. Ctrl-C and SIGTERM let running requests end.
 
-{CODES}"
+{}",
+        codes(None, &[])
     )
 }
 
@@ -103,9 +104,9 @@ impl ServeArgs {
                 ));
             }
         };
-        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
-            Failure::usage(format!("cannot listen on {}: {error}", self.listen))
-        })?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .map_err(|error| Failure::listen(self.listen, &error))?;
         let address = listener
             .local_addr()
             .map_err(|error| Failure::usage(error.to_string()))?;

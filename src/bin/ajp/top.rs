@@ -1,6 +1,6 @@
 //! `ajp top`: the members of a gateway as they are now, again and again.
 
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::manager_client::ManagerClient;
 use crate::ui;
 use crate::values;
@@ -26,7 +26,11 @@ The URL is that of the gateway's [manager], whose JSON it reads. Columns: state,
 and the most that did, requests a second since the last look, failures, connections in use, idle and
 at most, the weight, sessions that came back, and the last error.
 
-{CODES}"
+{}",
+        codes(
+            Some("the address is not that of a gateway's manager"),
+            &[Exit::Connect, Exit::Timeout, Exit::Protocol, Exit::Broken]
+        )
     )
 }
 

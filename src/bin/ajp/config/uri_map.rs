@@ -7,6 +7,8 @@ use super::{Place, Text};
 pub(crate) struct Rule {
     /// With its sign: `!` for what is left out, `-` for what is switched off.
     pub(crate) pattern: String,
+    /// The part before `|`: `/app|/*` stands for `/app` and `/app/*`, which is the pattern.
+    pub(crate) base: Option<String>,
     pub(crate) worker: String,
     /// Behind the first semicolon.
     pub(crate) options: String,
@@ -25,16 +27,21 @@ pub(crate) fn rules(map: &Text) -> impl Iterator<Item = Result<Rule, (Place, Str
             return Some(Err((place, line.to_owned())));
         };
         let (worker, options) = worker.split_once(';').unwrap_or((worker, ""));
-        // `/app|/*` is `/app` and `/app/*`.
-        let pattern = match patterns.trim().split_once('|') {
-            Some((base, rest)) => format!("{base}{rest}"),
-            None => patterns.trim().to_owned(),
-        };
+        let (pattern, base) = self::patterns(patterns.trim());
         Some(Ok(Rule {
             pattern,
+            base,
             worker: worker.trim().to_owned(),
             options: options.trim().to_owned(),
             place,
         }))
     })
+}
+
+/// What a pattern stands for: `/app|/*` for `/app/*`, and for `/app` beside it.
+pub(crate) fn patterns(written: &str) -> (String, Option<String>) {
+    match written.split_once('|') {
+        Some((base, rest)) => (format!("{base}{rest}"), Some(base.to_owned())),
+        None => (written.to_owned(), None),
+    }
 }

@@ -56,6 +56,10 @@ pub(super) struct Outcome {
 /// A verdict and what it rests on.
 pub(super) type Seen = (Verdict, String);
 
+/// A step of a check. `Err` is a verdict too: that of a step that went otherwise, behind which
+/// nothing more can be seen.
+pub(super) type Step<T = Seen> = Result<T, Seen>;
+
 pub(super) fn holds(seen: impl Into<String>) -> Seen {
     (Verdict::Holds, seen.into())
 }
@@ -75,3 +79,45 @@ pub(super) fn dangerous(seen: impl Into<String>) -> Seen {
 pub(super) fn skipped(seen: impl Into<String>) -> Seen {
     (Verdict::Skipped, seen.into())
 }
+
+/// The checks of one kind of peer, in their order: `CHECKS` lists them, and `run` does those that
+/// are wanted. `between` is done between two checks.
+macro_rules! checks {
+    (
+        $peer:ident: $kind:ty, between $between:block
+        $($id:literal $name:literal $section:literal $rule:literal => $steps:expr;)*
+    ) => {
+        pub(super) const CHECKS: &[$crate::conform::check::Check] = &[
+            $($crate::conform::check::Check {
+                id: $id,
+                name: $name,
+                rule: $rule,
+                section: $section,
+            }),*
+        ];
+
+        pub(super) async fn run(
+            $peer: &mut $kind,
+            wanted: &[&$crate::conform::check::Check],
+        ) -> Vec<$crate::conform::check::Outcome> {
+            let mut outcomes = Vec::new();
+            for check in wanted {
+                if !outcomes.is_empty() $between
+                let step = match check.id {
+                    $($id => $steps.await,)*
+                    _ => continue,
+                };
+                let (verdict, seen) = match step {
+                    Ok(seen) | Err(seen) => seen,
+                };
+                outcomes.push($crate::conform::check::Outcome {
+                    check: **check,
+                    verdict,
+                    seen,
+                });
+            }
+            outcomes
+        }
+    };
+}
+pub(super) use checks;

@@ -1,6 +1,6 @@
 //! Outcomes as text, JSON and JUnit.
 
-use super::check::{Outcome, Verdict};
+use super::check::{Check, Outcome, Verdict};
 use crate::ui;
 use clap::ValueEnum;
 use serde_json::json;
@@ -27,6 +27,24 @@ impl Format {
             }
             Self::Junit => junit(peer, outcomes),
         }
+    }
+
+    /// Which checks there are. There is no such thing in JUnit.
+    pub(super) fn list(self, checks: &[&Check]) -> String {
+        if let Self::Json = self {
+            return format!("{:#}\n", json!(checks));
+        }
+        let mut out = String::new();
+        for check in checks {
+            let Check {
+                id,
+                name,
+                rule,
+                section,
+            } = check;
+            let _ = writeln!(out, "{id} {name}: {rule} ({section})");
+        }
+        out
     }
 }
 

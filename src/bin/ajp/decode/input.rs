@@ -107,7 +107,14 @@ pub(crate) fn packet_len(bytes: &[u8]) -> usize {
 /// Opens a file and finds out what is in it.
 pub(crate) fn open(path: &Path, format: Format) -> Result<Source, Failure> {
     let name = path.display();
-    let failed = |error: io::Error| Failure::Usage(format!("{name}: cannot be read: {error}"));
+    let failed = |error: io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "; check the path",
+            io::ErrorKind::PermissionDenied => "; run it as a user who may read it",
+            _ => "",
+        };
+        Failure::Usage(format!("{name}: cannot be read: {error}{advice}"))
+    };
     let mut reader: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {

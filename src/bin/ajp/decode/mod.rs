@@ -133,10 +133,14 @@ impl Recordings {
         // Of two directions one may have said nothing.
         let is_empty = |(_, source): &(String, Source)| matches!(source, Source::Empty);
         if let [(name, Source::Empty)] = &sources[..] {
-            return Err(Failure::Usage(format!("{name}: is empty")));
+            return Err(Failure::Usage(format!(
+                "{name}: is empty; nothing was recorded"
+            )));
         }
         if sources.iter().all(is_empty) {
-            return Err(Failure::Usage("all files are empty".to_owned()));
+            return Err(Failure::Usage(
+                "all files are empty; nothing was recorded".to_owned(),
+            ));
         }
         sources.retain(|source| !is_empty(source));
         if let [(_, Source::Stream(one)), (_, Source::Stream(other))] = &sources[..] {

@@ -16,7 +16,7 @@ mod report;
 mod size;
 mod verdict;
 
-use crate::exit::{CODES, Exit, Failure, chain};
+use crate::exit::{EXCHANGE, Exit, Failure, chain, codes};
 use crate::guess;
 use crate::peer::{FactsArgs, SecretArgs};
 use crate::target::Target;
@@ -55,8 +55,8 @@ allowed, an application that says 403; packet sizes that differ; a container sho
 of several addresses that is dead; TLS or the PROXY protocol in front; ColdFusion's dialect; and with
 --keep-alive who closes idle connections first.
 
-{CODES}
-Here 22 is an application that answers 403."
+{}",
+        codes(Some("the container closes idle connections first (--keep-alive)"), &[EXCHANGE, &[Exit::Status]].concat())
     )
 }
 

@@ -26,7 +26,7 @@ mod manager;
 mod running;
 mod settings;
 
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::ui;
 use crate::values;
 use ajp::balancer::Sticky;
@@ -106,8 +106,16 @@ Signals: HUP reads the configuration, certificates and secrets again and loses n
 configuration that is wrong changes nothing. USR1 opens the access log again. TERM and INT end
 what is running, then the program.
 
-{CODES}"
+{}",
+        codes(None, &[])
     )
+}
+
+/// What is wrong with the keys and values of a configuration, without a look at the files that
+/// it names: where, in bytes of the text, and why.
+#[cfg(feature = "cli")]
+pub(crate) fn faults(text: &str) -> Vec<(Option<std::ops::Range<usize>>, String)> {
+    config::faults(text)
 }
 
 /// Runs the gateway until it is asked to stop.

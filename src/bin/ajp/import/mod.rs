@@ -16,7 +16,7 @@ mod values;
 mod workers;
 
 use crate::config::Text;
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::ui;
 use clap::Args;
 use plan::{Plan, Severity};
@@ -35,7 +35,11 @@ The configuration goes to the standard output or to --output; what has no equal,
 do about it, to the standard error, and as a comment to its place. Where an exclusion or a rule
 of access would be lost nothing is written.
 
-{CODES}"
+{}",
+        codes(
+            Some("something has no counterpart in the gateway, and is told"),
+            &[]
+        )
     )
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Link {
     /// `None` for Unix sockets.
     pub(super) port: Option<u16>,
     pub(super) secret: Option<At<String>>,
+    /// What is sent where the first one is refused, while secrets are being changed.
+    pub(super) other_secrets: Vec<String>,
     /// In force, rounded as the front does it.
     pub(super) packet_size: u64,
     /// Where it is set.
@@ -230,6 +232,8 @@ pub(super) struct Farm {
     pub(super) broken: Vec<(Place, String)>,
     /// Files that others name and that are not there.
     pub(super) missing: Vec<(Place, String)>,
+    /// Files with settings that their program does not take, and why.
+    pub(super) wrong_settings: Vec<(Place, String)>,
     /// Places of secrets in files that everybody can read.
     pub(super) readable: Vec<Place>,
     /// How many web servers have these files.
@@ -290,6 +294,27 @@ impl Farm {
         };
         one(&|(_, connector)| at_host(connector))
             .or_else(|| one(&|(container, _)| of_route(container)))
+    }
+
+    /// Whether requests can come over a way: workers of mod_jk get none that nothing is mounted
+    /// on, where it is known what is mounted.
+    pub(super) fn is_used(&self, index: usize) -> bool {
+        let Some(link) = self
+            .links
+            .get(index)
+            .filter(|link| link.front == Front::ModJk)
+        else {
+            return true;
+        };
+        let mut mounted = self.maps.iter().filter_map(|map| match &map.target {
+            Target::Named(name) if map.front == Front::ModJk => Some(name),
+            _ => None,
+        });
+        let leads_here = |name: &String| {
+            let mut groups = self.groups.iter().filter(|group| group.name == *name);
+            *name == link.name || groups.any(|group| group.members.contains(&index))
+        };
+        mounted.clone().next().is_none() || mounted.any(leads_here)
     }
 
     pub(super) fn connectors(&self) -> impl Iterator<Item = (&Container, &Connector)> {

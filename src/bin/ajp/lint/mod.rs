@@ -12,7 +12,7 @@ mod output;
 mod read;
 mod rule;
 
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::ui;
 use clap::Args;
 use output::Format;
@@ -36,8 +36,8 @@ httpd are followed; ${{...}} of Tomcat comes from catalina.properties beside ser
 --property. A rule that would need a value that is not known finds nothing. Secrets are compared and
 never shown.
 
-{CODES}
-Here 1 is a finding of --fail-on or worse."
+{}",
+        codes(Some("found something of --fail-on or worse"), &[])
     )
 }
 

@@ -4,7 +4,7 @@
 
 mod capture;
 
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{Exit, Failure, codes};
 use crate::target::Target;
 use crate::ui;
 use ajp::client::Connect;
@@ -38,7 +38,8 @@ The file is a pcapng that Wireshark reads as well, with a comment on each segmen
 packets end in it; under a name that ends in .pcap it is a pcap without comments. It holds secrets,
 cookies and bodies, and only its owner can read it; comments hold none. Ctrl-C ends it.
 
-{CODES}"
+{}",
+        codes(None, &[])
     )
 }
 
@@ -63,9 +64,9 @@ pub(crate) struct RecordArgs {
 
 impl RecordArgs {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
-            Failure::usage(format!("cannot listen on {}: {error}", self.listen))
-        })?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .map_err(|error| Failure::listen(self.listen, &error))?;
         let address = listener
             .local_addr()
             .map_err(|error| Failure::usage(error.to_string()))?;
@@ -74,23 +75,23 @@ impl RecordArgs {
             &self.output,
             &format!("ajp record: {address} to {}", self.to.address),
         )
-        .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+        .map_err(|error| Failure::file(&self.output, &error))?;
         let capture = Arc::new(Mutex::new(capture));
         ui::print_line(&format!(
             "ajp: recording ajp://{address} to {}",
             self.to.address
         ))?;
         let mut connections = JoinSet::new();
-        let mut begun = 0_u64;
+        let mut count = 0_u64;
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-        while self.count.is_none_or(|count| begun < count) {
+        while self.count.is_none_or(|most| count < most) {
             tokio::select! {
                 _ = &mut interrupted => break,
                 accepted = listener.accept() => match accepted {
                     Ok((web, peer)) => {
-                        begun = begun.saturating_add(1);
+                        count = count.saturating_add(1);
                         let relay = Relay {
-                            number: begun,
+                            number: count,
                             capture: Arc::clone(&capture),
                             verbose: self.verbose,
                         };
@@ -102,7 +103,7 @@ impl RecordArgs {
             }
         }
         // With --count the last ones may take their time.
-        if self.count.is_some_and(|count| begun >= count) {
+        if self.count.is_some_and(|most| count >= most) {
             loop {
                 tokio::select! {
                     _ = &mut interrupted => break,
@@ -114,7 +115,7 @@ impl RecordArgs {
         let capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = capture.bytes();
         ui::say(&format!(
-            "ajp: {begun} connections, {bytes} bytes in {path}"
+            "ajp: {count} connections, {bytes} bytes in {path}"
         ));
         match capture.error() {
             None => Ok(Exit::Done),

@@ -9,7 +9,7 @@ mod script;
 mod stage;
 
 use crate::decode::Recordings;
-use crate::exit::{CODES, Exit, Failure};
+use crate::exit::{EXCHANGE, Exit, Failure, codes};
 use crate::peer::SecretArgs;
 use crate::target::Target;
 use crate::ui;
@@ -38,7 +38,8 @@ With --compare each request also goes over HTTP to the same container, and what 
 answers is listed: status, headers, the body's length and digest. The recorded answer does not count
 then. Requests are sent twice: do not replay orders to a container that matters.
 
-{CODES}"
+{}",
+        codes(Some("answers differ"), EXCHANGE)
     )
 }
 

@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -46,7 +47,7 @@ impl Source {
             }
             Self::Stdin => (Box::new(tokio::io::stdin()), None),
             Self::File(path) => {
-                let failed = |error| Failure::usage(format!("{path}: {error}"));
+                let failed = |error| Failure::file(Path::new(&path), &error);
                 let file = tokio::fs::File::open(&path).await.map_err(failed)?;
                 let facts = file.metadata().await.map_err(failed)?;
                 if facts.is_dir() {

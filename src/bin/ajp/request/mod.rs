@@ -8,7 +8,7 @@ mod body;
 mod output;
 mod timing;
 
-use crate::exit::{CODES, Exit, Failure, exit_of};
+use crate::exit::{EXCHANGE, Exit, Failure, codes, exit_of};
 use crate::guess;
 use crate::peer::{FactsArgs, PeerArgs};
 use crate::target::Target;
@@ -31,6 +31,14 @@ use timing::Phases;
 
 /// What the help of `get`, `head` and `post` ends with.
 pub(crate) fn after_help(name: &str) -> String {
+    let bodies = if name == "post" {
+        "
+  ajp post -d name=value ajp://127.0.0.1/app/form
+  ajp post -d @file.json -H 'Content-Type: application/json' ajp://127.0.0.1/app/api
+  tar c . | ajp post -d @- -H 'Content-Type: application/x-tar' ajp://127.0.0.1/app/upload"
+    } else {
+        ""
+    };
     format!(
         "\
 Examples:
@@ -38,12 +46,10 @@ Examples:
   ajp {name} --secret-file /etc/ajp.secret -i ajp://127.0.0.1/app/
   ajp {name} -v ajp://127.0.0.1/app/                    packets and times on stderr
   ajp {name} --remote-addr 192.0.2.10 --tls --attr SHIB_mail=bob@app.example ajp://127.0.0.1/
-  ajp {name} 'unix:/run/tomcat.sock|ajp://app.example/app/'
-  ajp post -d name=value ajp://127.0.0.1/app/form
-  ajp post -d @file.json -H 'Content-Type: application/json' ajp://127.0.0.1/app/api
-  tar c . | ajp post -d @- -H 'Content-Type: application/x-tar' ajp://127.0.0.1/app/upload
+  ajp {name} 'unix:/run/tomcat.sock|ajp://app.example/app/'{bodies}
 
-{CODES}"
+{}",
+        codes(None, &[EXCHANGE, &[Exit::Status]].concat())
     )
 }
 
@@ -107,7 +113,9 @@ impl RequestArgs {
             Some(limit) => tokio::time::timeout(limit, exchange)
                 .await
                 .unwrap_or_else(|_| {
-                    let text = format!("not done within {limit:?} (--max-time)");
+                    let text = format!(
+                        "not done within {limit:?} (--max-time); ajp explain looks for the cause"
+                    );
                     Err(Failure::new(Exit::Timeout, text))
                 }),
         }
@@ -188,8 +196,13 @@ impl RequestArgs {
         }
         if !headers.contains_key(header::HOST) {
             let host = self.facts.host();
-            let host = HeaderValue::try_from(host.as_ref().unwrap_or(&self.target.host))
-                .map_err(|error| Failure::usage(format!("the name of the host: {error}")))?;
+            let host = HeaderValue::try_from(host.as_ref().unwrap_or(&self.target.host)).map_err(
+                |error| {
+                    Failure::usage(format!(
+                        "the host of the URL: {error}; -H 'Host: NAME' gives another"
+                    ))
+                },
+            )?;
             headers.insert(header::HOST, host);
         }
         let with_type = !headers.contains_key(header::CONTENT_TYPE) && !self.data.is_empty();
@@ -233,8 +246,5 @@ fn explained(watch: &Watch, error: ClientError) -> Failure {
         Some(_) if exit_of(&error) == Exit::Broken => Exit::Protocol,
         _ => exit_of(&error),
     };
-    match (Failure::from(error), hint) {
-        (Failure::Told { text, .. }, Some(hint)) => Failure::new(exit, format!("{text}\n  {hint}")),
-        (failure, _) => failure,
-    }
+    Failure::exchange(exit, &error, hint.as_deref())
 }

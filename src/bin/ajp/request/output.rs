@@ -25,7 +25,7 @@ impl Output {
             Some(path) if path != Path::new("-") => {
                 let name = path.display().to_string();
                 let file = File::create(path);
-                let file = file.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+                let file = file.map_err(|error| Failure::file(path, &error))?;
                 Ok(Self {
                     sink: Box::new(file),
                     is_terminal: false,

@@ -109,7 +109,7 @@ impl Faults {
     }
 
     /// The faults in the order of the file; none of those that follow from another one.
-    fn sorted(mut self) -> Vec<Fault> {
+    pub(super) fn sorted(mut self) -> Vec<Fault> {
         let found = std::mem::take(&mut self.found);
         self.found = found
             .into_iter()

@@ -107,6 +107,15 @@ pub(crate) fn secrets(paths: &[PathBuf]) -> Result<Vec<Secret>, String> {
     paths.iter().map(read).collect()
 }
 
+/// What is wrong with the keys and values of a configuration.
+#[cfg(feature = "cli")]
+pub(crate) fn faults(text: &str) -> Vec<(Option<std::ops::Range<usize>>, String)> {
+    let mut faults = Faults::default();
+    read::read(text, &mut faults);
+    let faults = faults.sorted().into_iter();
+    faults.map(|fault| (fault.span, fault.message)).collect()
+}
+
 impl Config {
     /// The balancers, each with its members.
     pub(crate) fn balancers(&self) -> Vec<Balancer> {

@@ -2,7 +2,7 @@
 
 use crate::lint::rule::{Findings, Rule, Severity};
 
-pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING];
+pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING, &WRONG_SETTING];
 
 const BROKEN: Rule = Rule {
     code: "AJP001",
@@ -32,10 +32,27 @@ const MISSING: Rule = Rule {
     source: "httpd manual, core: Include; mod_jk reference, apache: JkWorkersFile",
 };
 
+const WRONG_SETTING: Rule = Rule {
+    code: "AJP003",
+    name: "wrong-setting",
+    severity: Severity::Error,
+    title: "the gateway does not know a key, or does not take its value",
+    reason: "a key that is not known may be one that is written wrongly, so the gateway does not start with it",
+    sees: "the gateway does not start, or goes on with what it had before the reload",
+    front_log: "",
+    container_log: "",
+    advice: "correct the key; ajp gateway --config FILE --check says the same, and looks at secrets and certificates too",
+    affects: "ajp gateway",
+    source: "its own reader of the configuration",
+};
+
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for (place, why) in &farm.broken {
         findings.add(&BROKEN, place, why.clone());
+    }
+    for (place, why) in &farm.wrong_settings {
+        findings.add(&WRONG_SETTING, place, why.clone());
     }
     for (place, name) in &farm.missing {
         findings.add(&MISSING, place, format!("{name} is not there"));

@@ -3,6 +3,7 @@
 use crate::config::httpd::Item;
 use crate::lint::farm::{At, Connector, Front, Kind, Link, Target};
 use crate::lint::rule::{Findings, Rule, Severity};
+use ajp::server::{AttributeAction, AttributePolicy};
 
 pub(super) const RULES: &[&Rule] = &[
     &ATTRIBUTE_REFUSED,
@@ -157,12 +158,8 @@ const PATTERN_BROKEN: Rule = Rule {
     source: "Tomcat, config/ajp.html: allowedRequestAttributesPattern",
 };
 
-/// What Tomcat takes without being told.
-const WELL_KNOWN: [&str; 12] = [
-    "AJP_REMOTE_PORT",
-    "AJP_LOCAL_ADDR",
-    "AJP_SSL_PROTOCOL",
-    "JK_LB_ACTIVATION",
+/// What Tomcat takes beside the names that all web servers send: those of Microsoft's IIS.
+const OF_IIS: [&str; 9] = [
     "CERT_ISSUER",
     "CERT_SUBJECT",
     "CERT_COOKIE",
@@ -171,7 +168,14 @@ const WELL_KNOWN: [&str; 12] = [
     "HTTPS_SECRETKEYSIZE",
     "CERT_SERIALNUMBER",
     "HTTPS_SERVER_ISSUER",
+    "HTTPS_KEYSIZE",
 ];
+
+/// Whether a container takes the attribute without being told.
+fn is_well_known(name: &str) -> bool {
+    let action = AttributePolicy::default().action(name.as_bytes());
+    action == AttributeAction::Accept || OF_IIS.contains(&name)
+}
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
@@ -326,7 +330,7 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
                 .collect()
         });
     names
-        .filter(|name| !WELL_KNOWN.contains(&&*name.value) && !name.value.is_empty())
+        .filter(|name| !is_well_known(&name.value) && !name.value.is_empty())
         .collect()
 }
 

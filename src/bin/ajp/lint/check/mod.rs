@@ -8,19 +8,22 @@
 //! - `time`: limits that do not fit each other. AJP4xx.
 //! - `session`: routes and cookies. AJP5xx.
 //! - `identity`: attributes, users, text. AJP6xx.
-//! - `path`: which request goes where. AJP7xx.
+//! - `path`, `worker`, `setting_names`, `modules`: which request goes where, and by whom. AJP7xx.
 //! - `health`: members, checks, failover. AJP8xx.
 
 mod files;
 mod health;
 mod identity;
 mod load;
+mod modules;
 mod path;
 mod reach;
 mod session;
+mod setting_names;
 mod size;
 mod time;
 mod trust;
+mod worker;
 
 use super::farm::Farm;
 use super::rule::{Finding, Findings, Rule};
@@ -37,9 +40,14 @@ pub(super) fn rules() -> Vec<&'static Rule> {
         session::RULES,
         identity::RULES,
         path::RULES,
+        worker::RULES,
+        setting_names::RULES,
+        modules::RULES,
         health::RULES,
     ];
-    subjects.concat()
+    let mut rules = subjects.concat();
+    rules.sort_by_key(|rule| rule.code);
+    rules
 }
 
 /// Everything that is wrong, by file and line.
@@ -57,6 +65,9 @@ pub(super) fn check(farm: &Farm) -> Vec<Finding> {
     session::check(&mut findings);
     identity::check(&mut findings);
     path::check(&mut findings);
+    worker::check(&mut findings);
+    setting_names::check(&mut findings);
+    modules::check(&mut findings);
     health::check(&mut findings);
     let mut list = findings.list;
     list.sort_by(|one, other| {

@@ -148,7 +148,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 .see(&connector.place, "it speaks AJP");
         }
     }
-    if !has_pair && !farm.links.is_empty() {
+    let mut links = farm.links.iter().enumerate();
+    let used = links.find(|(index, _)| farm.is_used(*index));
+    if let (Some((_, link)), false) = (used, has_pair) {
         for container in &farm.containers {
             if container
                 .connectors
@@ -162,10 +164,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 Some(_) => "the AJP connector is commented out, and a web server wants to connect",
                 None => "there is no AJP connector, and a web server wants to connect",
             };
-            let finding = findings.add(&NO_CONNECTOR, place, text);
-            if let Some(link) = farm.links.first() {
-                finding.see(&link.place, "it connects from here");
-            }
+            findings
+                .add(&NO_CONNECTOR, place, text)
+                .see(&link.place, "it connects from here");
         }
     }
     for container in &farm.containers {

@@ -198,8 +198,11 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                     .see(&wanted.place, "the secret is wanted here");
             }
             (Some(sent), Some(wanted)) => {
-                let is_known = wanted.is_known && !sent.value.contains("${");
-                if is_known && sent.value != wanted.text {
+                let mut secrets = link.other_secrets.iter().chain([&sent.value]);
+                let is_known = wanted.is_known && secrets.all(|secret| !secret.contains("${"));
+                let is_sent =
+                    sent.value == wanted.text || link.other_secrets.contains(&wanted.text);
+                if is_known && !is_sent {
                     let text = format!("the secret of {} is not the connector's", link.name);
                     findings
                         .at(&OTHER_SECRET, sent, text)

@@ -1,7 +1,7 @@
 //! Our gateway's TOML. What its file may hold the gateway itself checks when it starts; here is
 //! what containers must agree with.
 
-use super::authority;
+use super::{authority, is_readable_by_all};
 use crate::config::{Place, Text};
 use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target};
 use std::collections::BTreeMap;
@@ -20,12 +20,25 @@ pub(super) fn read(path: &Path, text: &Text, farm: &mut Farm) {
         }
     };
     let reader = Reader { path, text };
+    #[cfg(feature = "gateway")]
+    for (span, message) in crate::gateway::faults(&text.text) {
+        let at = span.map_or(0, |span| span.start);
+        farm.wrong_settings.push((place(text, at), message));
+    }
     for balancer in tables(table.get_ref(), "balancer") {
         reader.balancer(balancer, farm);
     }
-    for map in tables(table.get_ref(), "map") {
+    let sites = tables(table.get_ref(), "site");
+    let of_sites = sites.iter().flat_map(|site| tables(site.table, "map"));
+    for map in tables(table.get_ref(), "map").into_iter().chain(of_sites) {
         reader.map(map, farm);
     }
+}
+
+/// Secrets as files hold them, and where the files are named.
+struct Secrets {
+    first: At<String>,
+    others: Vec<String>,
 }
 
 struct Reader<'a> {
@@ -78,24 +91,48 @@ impl Reader<'_> {
         ))
     }
 
+    /// The secret of a table, and those that are tried after it.
+    fn secrets(&self, table: Table<'_>, farm: &mut Farm) -> Option<Secrets> {
+        let value = table.table.get("secret_file")?;
+        let at = place(self.text, value.span().start);
+        let files: Vec<String> = match value.get_ref() {
+            DeValue::String(file) => vec![file.to_string()],
+            DeValue::Array(files) => files
+                .iter()
+                .filter_map(|file| match file.get_ref() {
+                    DeValue::String(file) => Some(file.to_string()),
+                    _ => None,
+                })
+                .collect(),
+            _ => return None,
+        };
+        let mut secrets = files.iter().map(|file| self.secret(file, farm));
+        let first = At::new(secrets.next()?, &at);
+        let others = secrets.collect();
+        Some(Secrets { first, others })
+    }
+
+    /// What a file holds. One that cannot be read here is a secret too, of which nothing is known.
+    fn secret(&self, file: &str, farm: &mut Farm) -> String {
+        let path = self.path.parent().unwrap_or(Path::new("")).join(file);
+        match std::fs::read_to_string(&path) {
+            Ok(secret) => {
+                if is_readable_by_all(&path) {
+                    farm.readable
+                        .push(Text::new(&path.display().to_string(), "").place(1));
+                }
+                secret.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            Err(_) => "${secret_file}".to_owned(),
+        }
+    }
+
     fn balancer(&self, table: Table<'_>, farm: &mut Farm) {
         let at = place(self.text, table.offset);
         let name = self
             .text_of(table, "name")
             .map_or_else(String::new, |name| name.value);
-        let secret = self.text_of(table, "secret_file").and_then(|file| {
-            let base = self.path.parent().unwrap_or(Path::new(""));
-            let secret = std::fs::read_to_string(base.join(&file.value)).ok()?;
-            Some(At::new(
-                secret.trim_end_matches(['\r', '\n']).to_owned(),
-                &file.place,
-            ))
-        });
-        // A file that cannot be read here is still a secret, of which nothing is known.
-        let secret = secret.or_else(|| {
-            let file = self.text_of(table, "secret_file")?;
-            Some(At::new("${secret_file}".to_owned(), &file.place))
-        });
+        let secrets = self.secrets(table, farm);
         let size = self.number(table, "packet_size");
         let mut members = Vec::new();
         for member in tables(table.table, "member") {
@@ -111,6 +148,8 @@ impl Reader<'_> {
                     None => continue,
                 }
             };
+            let own = self.secrets(member, farm);
+            let secrets = own.as_ref().or(secrets.as_ref());
             members.push(farm.links.len());
             farm.links.push(Link {
                 front: Front::Gateway,
@@ -118,7 +157,8 @@ impl Reader<'_> {
                 place: url.place,
                 host,
                 port,
-                secret: secret.clone(),
+                secret: secrets.map(|secrets| secrets.first.clone()),
+                other_secrets: secrets.map_or_else(Vec::new, |secrets| secrets.others.clone()),
                 packet_size: size.as_ref().map_or(8192, |size| size.value),
                 packet_place: size.as_ref().map(|size| size.place.clone()),
                 max: self.number(table, "max_connections"),

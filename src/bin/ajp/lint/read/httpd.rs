@@ -144,6 +144,7 @@ impl Reader<'_> {
             host,
             port,
             secret: None,
+            other_secrets: Vec::new(),
             packet_size: 8192,
             packet_place: None,
             max: None,

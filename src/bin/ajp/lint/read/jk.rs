@@ -61,15 +61,18 @@ pub(super) fn of_httpd(tree: &Tree, base: &Path, given: &[&Text], farm: &mut Far
                 } else {
                     Target::Excluded
                 };
-                farm.maps.push(Map {
-                    front: Front::ModJk,
-                    place: item.place.clone(),
-                    inner: path.clone(),
-                    path,
-                    target,
-                    site: item.site(),
-                    is_in_order: false,
-                });
+                let (path, base) = uri_map::patterns(&path);
+                for path in base.into_iter().chain([path]) {
+                    farm.maps.push(Map {
+                        front: Front::ModJk,
+                        place: item.place.clone(),
+                        inner: path.clone(),
+                        path,
+                        target: target.clone(),
+                        site: item.site(),
+                        is_in_order: false,
+                    });
+                }
             }
             _ => {}
         }
@@ -112,19 +115,21 @@ fn uri_map(text: &Text, farm: &mut Farm) {
         if rule.pattern.starts_with('-') {
             continue;
         }
-        let (path, target) = match rule.pattern.strip_prefix('!') {
-            Some(path) => (path, Target::Excluded),
-            None => (&*rule.pattern, Target::Named(rule.worker)),
-        };
-        farm.maps.push(Map {
-            front: Front::ModJk,
-            place: rule.place,
-            inner: path.to_owned(),
-            path: path.to_owned(),
-            target,
-            site: None,
-            is_in_order: false,
-        });
+        for pattern in rule.base.iter().chain([&rule.pattern]) {
+            let (path, target) = match pattern.strip_prefix('!') {
+                Some(path) => (path, Target::Excluded),
+                None => (&**pattern, Target::Named(rule.worker.clone())),
+            };
+            farm.maps.push(Map {
+                front: Front::ModJk,
+                place: rule.place.clone(),
+                inner: path.to_owned(),
+                path: path.to_owned(),
+                target,
+                site: None,
+                is_in_order: false,
+            });
+        }
     }
 }
 
@@ -241,6 +246,7 @@ fn link(
             None => Some(8009),
         },
         secret,
+        other_secrets: Vec::new(),
         packet_size: size.as_ref().map_or(8192, |size| packet_size(size.value)),
         packet_place: size.map(|size| size.place),
         max: number("connection_pool_size"),

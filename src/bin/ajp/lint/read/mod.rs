@@ -12,7 +12,7 @@ mod jk;
 mod tomcat;
 mod wildfly;
 
-use super::farm::Farm;
+use super::farm::{Farm, Front};
 use crate::config::httpd::Tree;
 use crate::config::xml::{self, Document, Properties};
 use crate::config::{Place, Text};
@@ -147,7 +147,12 @@ fn kind(path: &Path, text: &str) -> Kind {
 
 /// Secrets in files that everybody can read.
 fn readable(farm: &mut Farm) {
-    let of_links = farm.links.iter().filter_map(|link| link.secret.as_ref());
+    // The gateway's file names files, which have been looked at when they were read.
+    let links = farm
+        .links
+        .iter()
+        .filter(|link| link.front != Front::Gateway);
+    let of_links = links.filter_map(|link| link.secret.as_ref());
     let of_links = of_links
         .filter(|secret| !secret.value.contains("${"))
         .map(|secret| &secret.place);
@@ -161,6 +166,7 @@ fn readable(farm: &mut Farm) {
         .filter(|place| is_readable_by_all(Path::new(&*place.file)))
         .cloned()
         .collect();
+    found.append(&mut farm.readable);
     found.sort();
     // Once for each file.
     found.dedup_by(|one, other| one.file == other.file);
