@@ -17,7 +17,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use std::net::SocketAddr;
 use std::time::Duration;
 use support::gateway::Gateway;
-use support::http1::Body;
+use support::http1::{self, Body};
+use support::httpd::Httpd;
 use support::pattern::{bytes, sha256_hex};
 use support::random::Random;
 use support::tomcat::{SECRET, Tomcat};
@@ -339,4 +340,97 @@ async fn an_excluded_path_is_excluded_however_it_is_written() {
         }
     }
     assert!(reached > 100, "only {reached} paths reached the servlet");
+}
+
+/// What Tomcat is told of a handshake, through httpd's `mod_ssl` and through the gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_facts_are_those_of_httpd() {
+    let tomcat = Tomcat::shared().await;
+    let params = format!("secret={SECRET}");
+    let httpd = Httpd::builder()
+        .tls(true)
+        .raw("ProxyPreserveHost On")
+        .proxy_ajp("/app", tomcat.ajp_addr(), &params)
+        .start()
+        .await;
+    let made = httpd.certificates();
+    let (pem, key, ca) = (made.pem("server"), made.key("server"), made.pem("ca"));
+    let listener = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
+         certificates = [{{ certificate = \"{}\", key = \"{}\" }}]\n\
+         client_ca = \"{}\"\nclient_certificate = \"optional\"",
+        pem.display(),
+        key.display(),
+        ca.display()
+    );
+    let gateway = gateway(tomcat.ajp_addr(), &listener, 8192).await;
+    let fronts = [httpd.https_addr().to_string(), gateway.others()[0].clone()];
+    let ca = ca.to_str().unwrap().to_owned();
+    let (client, client_key) = (httpd.client_cert_path(), httpd.client_key_path());
+    let known = [
+        "--cert",
+        client.to_str().unwrap(),
+        "--key",
+        client_key.to_str().unwrap(),
+    ];
+    for (version, kind, cipher, bits) in [
+        ("1.2", "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", "128"),
+        ("1.2", "--ciphers", "ECDHE-ECDSA-AES256-GCM-SHA384", "256"),
+        ("1.2", "--ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305", "256"),
+        ("1.3", "--tls13-ciphers", "TLS_AES_128_GCM_SHA256", "128"),
+        ("1.3", "--tls13-ciphers", "TLS_AES_256_GCM_SHA384", "256"),
+        (
+            "1.3",
+            "--tls13-ciphers",
+            "TLS_CHACHA20_POLY1305_SHA256",
+            "256",
+        ),
+    ] {
+        for certificate in [&known[..], &[]] {
+            let mut seen = Vec::new();
+            for front in &fronts {
+                let least = format!("--tlsv{version}");
+                // Two requests over one connection.
+                let url = format!("https://{front}/app/echo");
+                let tls = ["--cacert", &ca, &least, "--tls-max", version, kind, cipher];
+                let handshake = [&tls[..], &["--http1.1"]].concat();
+                let all = [&handshake[..], certificate, &["-w", "\n", &url, &url]].concat();
+                let ended = http1::curl(&all).await;
+                let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+                let errors = String::from_utf8_lossy(&ended.stderr);
+                let lines = text.lines().filter(|line| !line.is_empty());
+                let told: Vec<_> = lines.map(tls_facts).collect();
+                assert_eq!(told.len(), 2, "{front} {cipher}: {text} {errors}");
+                assert_eq!(told[0], told[1], "{front}: over one connection");
+                let (facts, session) = told[0].clone();
+                assert_eq!(facts["attributes"]["cipher_suite"], cipher, "{front}");
+                assert_eq!(facts["attributes"]["key_size"], bits, "{front}");
+                assert_eq!(
+                    facts["certificates"].as_array().unwrap().len(),
+                    usize::from(!certificate.is_empty()),
+                    "{front} {facts}"
+                );
+                seen.push((facts, session.map(|id| id.len())));
+            }
+            assert_eq!(seen[0], seen[1], "{version} {cipher} {certificate:?}");
+        }
+    }
+}
+
+/// All that is told of the client and its TLS, and the session's id, which differs.
+fn tls_facts(line: &str) -> (serde_json::Value, Option<String>) {
+    let mut all: serde_json::Value = serde_json::from_str(line).unwrap();
+    let session = all["attributes"]["ssl_session_id"].take();
+    // httpd says nothing of the length of no body, the gateway that it is 0.
+    let ends = [
+        "remotePort",
+        "serverPort",
+        "localPort",
+        "headers",
+        "contentLength",
+    ];
+    for name in ends {
+        all[name].take();
+    }
+    (all, session.as_str().map(str::to_owned))
 }

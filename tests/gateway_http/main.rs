@@ -17,6 +17,7 @@ mod support;
 mod claims;
 mod expect;
 mod reload;
+mod service;
 mod slow;
 mod tls;
 mod wire;

@@ -25,7 +25,7 @@ fn site(keys: &str, members: &[(&str, String)]) -> String {
 }
 
 /// How often the gateway says that it has read its configuration.
-async fn reload(gateway: &mut Gateway, number: usize) {
+pub(crate) async fn reload(gateway: &mut Gateway, number: usize) {
     gateway.signal("HUP");
     for attempt in 0.. {
         if gateway.log().matches("reloaded").count() >= number {
@@ -34,6 +34,12 @@ async fn reload(gateway: &mut Gateway, number: usize) {
         assert!(attempt < 500, "{}", gateway.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Requests that are answered meanwhile; `AJP_RELOAD_REQUESTS=100000` for a long run.
+fn wanted() -> usize {
+    let given = std::env::var("AJP_RELOAD_REQUESTS");
+    given.map_or(1000, |number| number.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,13 +92,19 @@ async fn no_request_is_lost_while_members_come_and_go() {
     for number in 1..=20 {
         gateway.rewrite(&all[number % 3]);
         reload(&mut gateway, number).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // They are spread over the whole run. A visitor that lost a request has ended.
+        while answered.load(Ordering::Relaxed) < wanted() * number / 20 {
+            assert!(visitors.iter().all(|visitor| !visitor.is_finished()));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
     running.store(false, Ordering::Relaxed);
     for visitor in visitors {
         visitor.await.unwrap();
     }
-    assert!(answered.load(Ordering::Relaxed) > 100);
+    let answered = answered.load(Ordering::Relaxed);
+    println!("{answered} requests answered over 20 reloads, 0 lost");
+    assert!(answered >= wanted());
     assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
 }
 

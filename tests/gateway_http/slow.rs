@@ -177,3 +177,95 @@ async fn a_body_that_comes_in_pieces_arrives_whole() {
         .unwrap();
     assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
 }
+
+/// How long it goes on; `AJP_SLOW_SECONDS=60` for a long run.
+fn seconds() -> u64 {
+    let given = std::env::var("AJP_SLOW_SECONDS");
+    given.map_or(5, |number| number.parse().unwrap())
+}
+
+/// Slow clients of each kind.
+const CROWD: usize = 200;
+
+/// Reads the page, 1000 bytes a second.
+async fn read_slowly(address: std::net::SocketAddr) {
+    loop {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let Ok(mut http) = socket.connect(address).await else {
+            continue;
+        };
+        let asked = http.write_all(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+        if asked.await.is_err() {
+            continue;
+        }
+        let mut buffer = [0; 1000];
+        while http.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Sends a body, one byte a second.
+async fn upload_slowly(address: std::net::SocketAddr) {
+    loop {
+        let Ok(mut http) = TcpStream::connect(address).await else {
+            continue;
+        };
+        let head = b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+        let mut sent = http.write_all(head).await;
+        while sent.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            sent = http.write_all(b"x").await;
+        }
+    }
+}
+
+/// How long pages took, in order, asked one after the other for so long.
+async fn times(gateway: &Gateway, seconds: u64) -> Vec<Duration> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut times = Vec::new();
+    while Instant::now() < end {
+        times.push(honest(gateway).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    times.sort();
+    times
+}
+
+/// 200 that read slowly and 200 that upload slowly, before containers that have room for four
+/// requests at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_visitors_do_not_notice_a_crowd_of_slow_ones() {
+    let (backend, gateway) = pages().await;
+    // Whatever is filled once, such as pools, is filled.
+    times(&gateway, 1).await;
+    let quiet = times(&gateway, seconds()).await;
+    let before = gateway.memory();
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..CROWD {
+        crowd.spawn(read_slowly(gateway.http));
+        crowd.spawn(upload_slowly(gateway.http));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let crowded = times(&gateway, seconds()).await;
+    let memory = gateway.memory().saturating_sub(before);
+    let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
+    println!(
+        "p99 {:?} of {} pages alone, {:?} of {} beside the crowd, which takes {} kB; {} \
+         connections to the container",
+        p99(&quiet),
+        quiet.len(),
+        p99(&crowded),
+        crowded.len(),
+        memory / 1000,
+        backend.accepted(),
+    );
+    // A machine with other work has waits of its own.
+    let most = p99(&quiet) * 2 + Duration::from_millis(50);
+    assert!(p99(&crowded) <= most, "{:?} > {most:?}", p99(&crowded));
+    // The page for every reader, and as much again for what a connection needs.
+    assert!(memory < (CROWD * PAGE * 2) as u64, "{memory}");
+    assert!(backend.accepted() <= 4, "{}", backend.accepted());
+    drop(crowd);
+}

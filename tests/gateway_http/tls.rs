@@ -1,9 +1,11 @@
 //! TLS, HTTP/2, and the other kinds of listener, asked by curl and by openssl's own client.
 
 use crate::raw::backend::Backend;
+use crate::reload::reload;
 use crate::support::gateway::Gateway;
 use crate::support::tls::Certificates;
 use crate::wire::echo;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +30,43 @@ fn curl(arguments: &[&str]) -> String {
     let ended = command.output().unwrap();
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
     text + &String::from_utf8_lossy(&ended.stderr)
+}
+
+/// Makes `file.pem` and `file.key` for a name and all below it.
+fn self_signed(dir: &Path, file: &str, name: &str, key: &str) {
+    let made = Command::new("openssl")
+        .current_dir(dir)
+        .args(["req", "-x509", "-nodes", "-days", "2", "-newkey", key])
+        .args(
+            ["-pkeyopt", "ec_paramgen_curve:P-256"]
+                .iter()
+                .filter(|_| key == "ec"),
+        )
+        .args(["-subj", &format!("/CN={name}")])
+        .args([
+            "-addext",
+            &format!("subjectAltName=DNS:{name},DNS:*.{name}"),
+        ])
+        .args([
+            "-keyout",
+            &format!("{file}.key"),
+            "-out",
+            &format!("{file}.pem"),
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// What openssl tells of a handshake.
+fn handshake(address: &str, arguments: &[&str]) -> String {
+    let shown = Command::new("openssl")
+        .args(["s_client", "-connect", address])
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&shown.stdout).replace(" = ", "=")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,25 +102,7 @@ async fn every_name_has_its_certificate() {
     let dir = tempfile::tempdir().unwrap();
     Certificates::create(dir.path());
     for name in ["one.example", "two.example"] {
-        let made = Command::new("openssl")
-            .current_dir(dir.path())
-            .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            ])
-            .args(["-subj", &format!("/CN={name}")])
-            .args([
-                "-addext",
-                &format!("subjectAltName=DNS:{name},DNS:*.{name}"),
-            ])
-            .args([
-                "-keyout",
-                &format!("{name}.key"),
-                "-out",
-                &format!("{name}.pem"),
-            ])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        self_signed(dir.path(), name, name, "rsa:2048");
     }
     let pair =
         |name: &str| format!("{{ certificate = \"DIR/{name}.pem\", key = \"DIR/{name}.key\" }}");
@@ -100,12 +121,7 @@ async fn every_name_has_its_certificate() {
         ("www.two.example", "CN=two.example"),
         ("other.example", "CN=one.example"),
     ] {
-        let shown = Command::new("openssl")
-            .args(["s_client", "-connect", &address, "-servername", asked])
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap();
-        let shown = String::from_utf8_lossy(&shown.stdout).replace(" = ", "=");
+        let shown = handshake(&address, &["-servername", asked]);
         assert!(
             shown.contains(&format!("subject={expected}")),
             "{asked}: {shown}"
@@ -113,6 +129,98 @@ async fn every_name_has_its_certificate() {
     }
     let old = curl(&["-k", "--tls-max", "1.2", &format!("https://{address}/x")]);
     assert!(old.contains("curl: (35)"), "{old}");
+}
+
+/// A name with a certificate for each kind of key, and what the client offers decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_key_has_its_certificate_and_alpn_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    self_signed(dir.path(), "rsa", "one.example", "rsa:2048");
+    self_signed(dir.path(), "ec", "one.example", "ec");
+    let pair =
+        |name: &str| format!("{{ certificate = \"DIR/{name}.pem\", key = \"DIR/{name}.key\" }}");
+    let listener = |http2: bool| {
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\nhttp2 = {http2}\n\
+             certificates = [{}, {}]\n",
+            pair("rsa"),
+            pair("ec")
+        )
+    };
+    let backend = echo().await;
+    let both = listener(true) + &listener(false);
+    let gateway = gateway(&backend, dir.path(), &both).await;
+    let [with, without] = [0, 1].map(|index| gateway.others()[index].clone());
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (offered, taken) in [
+            ("RSA-PSS+SHA256:ECDSA+SHA256", "RSA-PSS"),
+            ("RSA-PSS+SHA256", "RSA-PSS"),
+            ("ECDSA+SHA256", "ECDSA"),
+        ] {
+            for name in ["one.example", "other.example"] {
+                let arguments = [version, "-sigalgs", offered, "-servername", name];
+                let shown = handshake(&with, &arguments);
+                let line = format!("Peer signature type: {taken}");
+                assert!(shown.contains(&line), "{version} {offered} {name}: {shown}");
+            }
+        }
+    }
+    for (address, offered, taken) in [
+        (&with, "h2,http/1.1", "ALPN protocol: h2"),
+        (&with, "http/1.1", "ALPN protocol: http/1.1"),
+        (&without, "h2,http/1.1", "ALPN protocol: http/1.1"),
+    ] {
+        let shown = handshake(address, &["-alpn", offered]);
+        assert!(shown.contains(taken), "{offered}: {shown}");
+    }
+    // Nothing in common: no connection (RFC 7301 section 3.2).
+    let shown = handshake(&without, &["-alpn", "h2"]);
+    assert!(!shown.contains("BEGIN CERTIFICATE"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_read_again_and_connections_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    self_signed(dir.path(), "site", "old.example", "ec");
+    let listener = TLS.replace("server", "site");
+    let backend = echo().await;
+    let mut gateway = gateway(&backend, dir.path(), &listener).await;
+    let address = gateway.others()[0].clone();
+    let mut kept = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &address])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut to, mut from) = (kept.stdin.take().unwrap(), kept.stdout.take().unwrap());
+    let mut exchange = || {
+        to.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 1024];
+        while !answer.ends_with(b"\r\n\r\nx") {
+            let count = from.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "{}", String::from_utf8_lossy(&answer));
+            answer.extend(&buffer[..count]);
+        }
+    };
+    exchange();
+    assert!(handshake(&address, &[]).contains("subject=CN=old.example"));
+
+    self_signed(dir.path(), "site", "new.example", "rsa:2048");
+    reload(&mut gateway, 1).await;
+    assert!(handshake(&address, &[]).contains("subject=CN=new.example"));
+    exchange();
+
+    // A key that is not the certificate's changes nothing.
+    self_signed(dir.path(), "other", "other.example", "ec");
+    std::fs::rename(dir.path().join("other.key"), dir.path().join("site.key")).unwrap();
+    reload(&mut gateway, 2).await;
+    assert!(gateway.log().contains("not reloaded"), "{}", gateway.log());
+    assert!(handshake(&address, &[]).contains("subject=CN=new.example"));
+    exchange();
+    kept.kill().unwrap();
+    kept.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

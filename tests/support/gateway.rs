@@ -78,6 +78,15 @@ impl Gateway {
         self.child.signal(name);
     }
 
+    /// Memory that it has in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.pid()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        kilobytes.unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Waits until it has said so.
     pub async fn wait_for_log(&mut self, words: &str) {
         self.child.wait_for_log(words, START_LIMIT).await.unwrap();

@@ -23,7 +23,7 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
     loop {
         match signals.next().await {
             Signal::Reload => {
-                tell(&[NotifyState::Reloading]);
+                tell_reloading();
                 running.reload().await;
                 tell(&[NotifyState::Ready]);
             }
@@ -43,6 +43,15 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
 fn tell(states: &[NotifyState<'_>]) {
     // Nobody listens outside of a service.
     let _ = sd_notify::notify(false, states);
+}
+
+/// Says that it reads its configuration, and since when: by the time systemd knows the answer
+/// to its own request (`Type=notify-reload`).
+fn tell_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
 }
 
 /// What the program is asked for.

@@ -56,7 +56,12 @@ impl fmt::Display for ListenAddress {
 #[derive(Debug)]
 pub(crate) enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        /// It was made here, and is removed in the end.
+        is_own: bool,
+    },
 }
 
 impl Bound {
@@ -74,7 +79,11 @@ impl Bound {
             ListenAddress::Unix(path) => {
                 remove_abandoned(path).map_err(failed)?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
-                Ok(Self::Unix(listener, path.clone()))
+                Ok(Self::Unix {
+                    listener,
+                    path: path.clone(),
+                    is_own: true,
+                })
             }
         }
     }
@@ -92,14 +101,18 @@ impl Bound {
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        Ok(Self::Unix(listener, path))
+        Ok(Self::Unix {
+            listener,
+            path,
+            is_own: false,
+        })
     }
 
     /// Where it listens; a port that was left to the system is known now.
     pub(crate) fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.clone())),
+            Self::Unix { path, .. } => Ok(ListenAddress::Unix(path.clone())),
         }
     }
 
@@ -114,7 +127,7 @@ impl Bound {
                 let local = stream.local_addr().ok();
                 Ok((Socket::Tcp(stream), peer, local))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 Ok((Socket::Unix(stream), here, None))
@@ -233,7 +246,10 @@ pub(crate) async fn serve<F, S, B>(
             drop(running);
         });
     }
-    if let Bound::Unix(_, path) = &bound {
+    if let Bound::Unix {
+        path, is_own: true, ..
+    } = &bound
+    {
         let _ = std::fs::remove_file(path);
     }
     drop((bound, running));

@@ -116,16 +116,26 @@ struct ByName(Vec<Arc<CertifiedKey>>);
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let first = self.0.first();
-        let Some(name) = hello.server_name().filter(|_| self.0.len() > 1) else {
+        if self.0.len() < 2 {
             return first.cloned();
-        };
+        }
+        // A name may have certificates of several kinds of key.
+        let schemes = hello.signature_schemes();
+        let can_check = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
+        let name = hello.server_name();
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
         let is_for = |pair: &&Arc<CertifiedKey>| {
-            let name = ServerName::try_from(name).ok()?;
-            let certificate = ParsedCertificate::try_from(pair.cert.first()?).ok()?;
-            verify_server_name(&certificate, &name).ok()
+            let certificate = pair.cert.first().map(ParsedCertificate::try_from);
+            let (Some(name), Some(Ok(certificate))) = (&name, certificate) else {
+                return false;
+            };
+            verify_server_name(&certificate, name).is_ok()
         };
-        let named = self.0.iter().find(|pair| is_for(pair).is_some());
-        named.or(first).cloned()
+        let mut named = self.0.iter().filter(is_for).peekable();
+        let own = named.peek().copied();
+        let best = named.find(can_check).or(own);
+        let any = || self.0.iter().find(can_check).or(first);
+        best.or_else(any).cloned()
     }
 }
 
