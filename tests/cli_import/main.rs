@@ -9,6 +9,7 @@
 mod bad;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod pairs;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
@@ -99,6 +100,8 @@ async fn a_mod_jk_configuration_becomes_one_of_the_gateway() {
     assert_eq!(
         without_comments(&done),
         r#"listen = "127.0.0.1:8080"
+order = "file"
+paths = "normalise"
 
 [manager]
 changes = true
@@ -137,16 +140,24 @@ url = "ajp://localhost:9009"
 route = "single"
 
 [[map]]
-path = "/shop"
-to = "balancer://farm/shop"
+path = "= /single"
+to = "none"
 
 [[map]]
 path = "/single"
 to = "balancer://single/single"
 
 [[map]]
-path = "~ ^/shop/static/"
+path = "= /shop/static"
+to = "balancer://farm/shop/static"
+
+[[map]]
+path = "/shop/static"
 to = "none"
+
+[[map]]
+path = "/shop"
+to = "balancer://farm/shop"
 
 [[map]]
 path = "/*.jsp"
@@ -159,7 +170,7 @@ to = "balancer://single/exact"
     );
     for part in [
         "workers.properties:30: no equal: max_reply_timeouts of worker farm",
-        "uriworkermap.properties:5: no equal: options use_server_errors=400",
+        "uriworkermap.properties:5: no equal: option use_server_errors=400",
         "workers.properties:17: note: jvm3, disabled and a redirect, becomes a hot standby",
         "ajp: 2 balancers, 5 paths; 2 settings without an equal",
     ] {
@@ -342,6 +353,7 @@ async fn a_path_and_what_is_below_it_are_one() {
     assert_eq!(
         without_comments(&done),
         r#"listen = "127.0.0.1:8080"
+paths = "normalise"
 
 [manager]
 changes = true
@@ -370,7 +382,7 @@ to = "balancer://jk/loc/"
         &done,
         &[
             "jk.conf:9: no equal: JkOptions +ForwardDirectories",
-            "2 settings without an equal",
+            "1 settings without an equal",
         ],
     );
     assert!(!done.errors.contains("/app:"), "{}", done.errors);

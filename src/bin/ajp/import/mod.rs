@@ -1,7 +1,8 @@
 //! `ajp import`: the configuration of httpd or mod_jk as one of the gateway.
 //!
-//! - `plan`: what was understood, and its TOML.
-//! - `settle`: what the gateway would not take as it was read.
+//! - `plan`: what was understood.
+//! - `mounts`, `settle`, `sites`, `scopes`: what the gateway would not take as it was read.
+//! - `write`: the TOML of it.
 //! - `values`: numbers, times, weights, paths.
 //! - `workers`: `workers.properties` and `uriworkermap.properties`.
 //! - `httpd`: `ProxyPass`, `BalancerMember`, `<Proxy>` and their like.
@@ -10,10 +11,14 @@
 //! line and what to do about it.
 
 mod httpd;
+mod mounts;
 mod plan;
+mod scopes;
 mod settle;
+mod sites;
 mod values;
 mod workers;
+mod write;
 
 use crate::config::Text;
 use crate::exit::{Exit, Failure, codes};
@@ -75,6 +80,8 @@ impl ImportArgs {
                 .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))
         });
         let secrets = secrets.transpose()?;
+        plan.has_workers = self.workers.is_some();
+        plan.has_uri_map = self.uriworkermap.is_some();
         if let Some(path) = &self.workers {
             let map = self.uriworkermap.as_deref().map(Text::read).transpose()?;
             workers::read(&Text::read(path)?, map.as_ref(), &mut plan);
@@ -123,7 +130,7 @@ impl ImportArgs {
         let lost = plan
             .remarks()
             .iter()
-            .filter(|remark| remark.severity > Severity::Note)
+            .filter(|remark| remark.severity > Severity::Left)
             .count();
         let (balancers, maps) = plan.len();
         ui::say(&format!(

@@ -1,7 +1,8 @@
-//! What was understood of a configuration, and the gateway's TOML for it.
+//! What was understood of a configuration.
 
-use std::fmt::{self, Write};
-use std::path::Path;
+use super::mounts::Mount;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// How the source of a balancer begins that a URL leads to.
@@ -11,15 +12,113 @@ const DIRECT: &str = "ajp://";
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) manager: bool,
+    /// Which files of mod_jk were given.
+    pub(super) has_workers: bool,
+    pub(super) has_uri_map: bool,
     pub(super) balancers: Vec<Balancer>,
     pub(super) maps: Vec<Map>,
-    /// The names of virtual hosts, by their place.
-    pub(super) hosts: Vec<(String, Vec<String>)>,
+    /// Of mod_jk; they become maps.
+    pub(super) mounts: Vec<Mount>,
+    /// The sites that name the file of mounts.
+    pub(super) mount_files: Vec<Option<String>>,
+    /// Paths that everybody may have.
+    pub(super) granted: Vec<Granted>,
+    /// In their order.
+    pub(super) virtual_hosts: Vec<VirtualHost>,
+    /// What is said for a part of a site, in its order.
+    pub(super) scoped: Vec<Scoped>,
     /// What httpd maps back, to be held against the maps.
     pub(super) reverses: Vec<Reverse>,
     /// Where a path may lead without a further word: all has been said.
     pub(super) silent: Vec<String>,
+    /// The one with TLS, once it is known.
+    pub(super) listener: Option<Listener>,
     remarks: Vec<Remark>,
+}
+
+/// `Require all granted` for a path.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) place: String,
+    pub(super) site: Option<String>,
+    pub(super) path: String,
+}
+
+/// `<VirtualHost>`
+#[derive(Debug, Default)]
+pub(super) struct VirtualHost {
+    pub(super) place: String,
+    /// As it stands there, such as `*:443`.
+    pub(super) address: String,
+    pub(super) names: Vec<String>,
+    /// With stars where the gateway has none.
+    pub(super) odd_names: Vec<String>,
+    pub(super) tls: Tls,
+    /// Where it sends every request, if to `https`.
+    pub(super) redirects_to_https: bool,
+}
+
+/// `SSL...` of a virtual host.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Tls {
+    pub(super) is_on: bool,
+    /// Certificates and their keys; without one the key is in the file of the certificate.
+    pub(super) certificates: Vec<(String, Option<String>)>,
+    pub(super) clients: Clients,
+    /// Without TLS 1.2.
+    pub(super) only_tls13: bool,
+    pub(super) hsts: Option<String>,
+}
+
+/// Which certificates clients are asked for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Clients {
+    pub(super) ca: Option<String>,
+    pub(super) is_asked: bool,
+    pub(super) is_required: bool,
+}
+
+/// `[[listener]]` with TLS.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) place: String,
+    pub(super) certificates: Vec<(String, String)>,
+    pub(super) clients: Clients,
+    pub(super) only_tls13: bool,
+    pub(super) hsts: Option<String>,
+    pub(super) plain: Plain,
+}
+
+/// What becomes of plain HTTP beside TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plain {
+    /// There is none.
+    None,
+    /// It is sent to `https`.
+    Redirected,
+    /// It is served.
+    Served,
+}
+
+/// A setting of all that is forwarded, of a virtual host, or of a path.
+#[derive(Debug)]
+pub(super) struct Scoped {
+    pub(super) place: String,
+    pub(super) site: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) setting: Setting,
+}
+
+/// What a map may have for itself.
+#[derive(Debug, Clone)]
+pub(super) enum Setting {
+    /// Largest request body; `None`: any.
+    MaxBody(Option<u64>),
+    /// A request attribute; `None`: not any more.
+    Attribute(String, Option<String>),
+    /// A header of requests or of responses that is set, or else removed.
+    RequestHeader(String, Option<String>),
+    ResponseHeader(String, Option<String>),
 }
 
 /// `[[balancer]]`. What is `None` is the gateway's default.
@@ -53,6 +152,16 @@ pub(super) struct Pool {
     pub(super) timeout: Option<Duration>,
 }
 
+impl Pool {
+    /// All the rest.
+    pub(super) fn without_secret(&self) -> Self {
+        Self {
+            secret: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// `health`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Health {
@@ -81,10 +190,12 @@ pub(super) struct Member {
     /// Letters, without sign.
     pub(super) status: String,
     pub(super) set: Option<u64>,
+    /// In the end only where it is another one than the balancer's.
+    pub(super) secret: Option<String>,
 }
 
 /// `[[map]]`
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Map {
     pub(super) place: String,
     pub(super) path: String,
@@ -98,13 +209,29 @@ pub(super) struct Map {
     pub(super) cookie_path: bool,
     /// The virtual host.
     pub(super) site: Option<String>,
-    /// The first that fits is taken, not the longest.
-    pub(super) is_in_order: bool,
+    /// It stands in a `<Location>`, which comes before what stands outside of one.
+    pub(super) is_of_location: bool,
+    /// What is below the path, without the path itself.
+    pub(super) is_below_only: bool,
+    pub(super) settings: Settings,
+}
+
+/// What a map has for itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) timeout: Option<Duration>,
+    pub(super) stateless: bool,
+    pub(super) fail_on_status: Vec<i64>,
+    pub(super) max_body: Option<u64>,
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) request_headers: BTreeMap<String, Option<String>>,
+    pub(super) response_headers: BTreeMap<String, Option<String>>,
 }
 
 /// What a map is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
+    #[default]
     Forward,
     /// Excluded: 404.
     NotFound,
@@ -127,7 +254,7 @@ pub(super) struct Reverse {
 /// Something that whoever moves should know.
 #[derive(Debug)]
 pub(super) struct Remark {
-    place: String,
+    pub(super) place: String,
     text: String,
     pub(super) severity: Severity,
 }
@@ -137,6 +264,8 @@ pub(super) struct Remark {
 pub(super) enum Severity {
     /// The gateway does it otherwise.
     Note,
+    /// It is no business of a gateway.
+    Left,
     /// The gateway does not do this.
     Lost,
     /// Without it the gateway would let through what was kept out: nothing is written.
@@ -163,6 +292,7 @@ impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.severity {
             Severity::Note => "note",
+            Severity::Left => "left to the web server",
             Severity::Lost => "no equal",
             Severity::Open => "would be open",
         };
@@ -174,6 +304,11 @@ impl Plan {
     /// What the gateway does otherwise.
     pub(super) fn note(&mut self, place: &str, text: impl Into<String>) {
         self.remark(place, text.into(), Severity::Note);
+    }
+
+    /// What is no business of a gateway.
+    pub(super) fn left(&mut self, place: &str, text: impl Into<String>) {
+        self.remark(place, text.into(), Severity::Left);
     }
 
     /// What the gateway does not do, and what to do about it.
@@ -283,137 +418,40 @@ impl Plan {
     /// A path and where it leads, with the slashes that the gateway does not need taken off.
     pub(super) fn map(&mut self, mut map: Map) {
         let is_pattern = map.path.starts_with(['=', '~']) || map.path.contains('*');
-        let paths = if is_pattern {
-            Vec::new()
-        } else {
-            vec![&mut map.path, &mut map.target]
-        };
-        for path in paths {
-            path.truncate(path.trim_end_matches('/').len());
-            if path.is_empty() {
-                path.push('/');
-            }
+        if !is_pattern {
+            map.is_below_only = map.path.len() > 1 && map.path.ends_with('/');
+            map.path = without_slash(&map.path);
+            map.target = without_slash(&map.target);
         }
         self.maps.push(map);
     }
 
-    /// Names of balancers and their secrets.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.balancers
-            .iter()
-            .filter_map(|balancer| Some((&*balancer.name, balancer.pool.secret.as_deref()?)))
+    /// The virtual host at this place.
+    pub(super) fn virtual_host(&mut self, place: &str) -> Option<&mut VirtualHost> {
+        self.virtual_hosts
+            .iter_mut()
+            .find(|known| known.place == place)
     }
 
-    /// The gateway's configuration; `secrets` is where the secret files are.
-    pub(super) fn toml(&self, secrets: Option<&Path>) -> String {
-        let mut text = String::new();
-        let known = |place: &str| self.maps.iter().any(|map| map.place == place);
-        for remark in self.remarks.iter().filter(|remark| !known(&remark.place)) {
-            remark.comment(&mut text);
-        }
-        text.push_str("listen = \"127.0.0.1:8080\"\n");
-        let sites = self.sites();
-        if sites.is_empty() {
-            text.push_str(order(self.maps.iter()));
-        }
-        if self.manager {
-            text.push_str("\n[manager]\nchanges = true\n");
-        }
-        for balancer in &self.balancers {
-            balancer.write(&mut text, secrets);
-        }
-        let is_own = |map: &&Map| sites.is_empty() || map.site.is_none();
-        let mut has_own = false;
-        for map in self.maps.iter().filter(is_own) {
-            has_own = true;
-            self.write_map(map, "map", &mut text);
-        }
-        for (number, (place, names)) in sites.iter().enumerate() {
-            let own = || {
-                self.maps
-                    .iter()
-                    .filter(|map| map.site.as_ref() == Some(place))
-            };
-            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
-            let _ = write!(text, "\n[[site]]\nhosts = [{}]\n", names.join(", "));
-            // httpd's default is the first virtual host.
-            if number == 0 && !has_own {
-                text.push_str("default = true\n");
-            }
-            text.push_str(order(own()));
-            for map in own() {
-                self.write_map(map, "site.map", &mut text);
-            }
-        }
-        text
-    }
-
-    /// The virtual hosts with maps of their own, where there are several; each with its names.
-    pub(super) fn sites(&self) -> Vec<(String, &[String])> {
-        let mut sites: Vec<(String, &[String])> = Vec::new();
-        for place in self.maps.iter().filter_map(|map| map.site.as_ref()) {
-            if !sites.iter().any(|(known, _)| known == place) {
-                let names = self.hosts.iter().find(|(site, _)| site == place);
-                sites.push((place.clone(), names.map_or(&[], |(_, names)| names)));
-            }
-        }
-        if sites.len() > 1 { sites } else { Vec::new() }
-    }
-
-    fn write_map(&self, map: &Map, table: &str, text: &mut String) {
-        text.push('\n');
-        for remark in self
-            .remarks
-            .iter()
-            .filter(|remark| remark.place == map.place)
-        {
-            remark.comment(text);
-        }
-        let balancer = self.balancers.iter().find(|b| b.source == map.balancer);
-        let name = balancer.map_or(&map.balancer, |balancer| &balancer.name);
-        let to = match map.kind {
-            Kind::Forward => format!("balancer://{name}{}", map.target),
-            Kind::NotFound => "none".to_owned(),
-            Kind::Forbidden => "deny".to_owned(),
-        };
-        let (path, to) = (quoted(&map.path), quoted(&to));
-        let _ = write!(text, "[[{table}]]\npath = {path}\nto = {to}\n");
-        for (name, on) in [("location", map.location), ("cookie_path", map.cookie_path)] {
-            if !on {
-                let _ = writeln!(text, "{name} = false");
-            }
-        }
-    }
-}
-
-/// The key for maps that are tried in the order of the file, which matters where one is
-/// excluded or has a pattern.
-fn order<'a>(maps: impl Iterator<Item = &'a Map>) -> &'static str {
-    let mut has_pattern = false;
-    for map in maps {
-        if !map.is_in_order && map.kind == Kind::Forward {
-            return "";
-        }
-        has_pattern |= map.kind != Kind::Forward || map.path.starts_with('~');
-    }
-    if has_pattern {
-        "order = \"file\"\n"
-    } else {
-        ""
-    }
-}
-
-impl Remark {
-    /// As a comment of the configuration.
-    fn comment(&self, text: &mut String) {
-        if self.severity > Severity::Note {
-            let line = self.to_string().replace(['\n', '\r'], " ");
-            let _ = writeln!(text, "# {line}");
-        }
+    /// The secrets, each with the name of its file.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &str)> {
+        self.balancers.iter().flat_map(|balancer| {
+            let own = balancer.pool.secret.as_deref();
+            let own = own.map(|secret| (balancer.name.clone(), secret));
+            let members = balancer.members.iter().enumerate();
+            own.into_iter().chain(members.filter_map(|(index, member)| {
+                Some((balancer.secret_name(index), member.secret.as_deref()?))
+            }))
+        })
     }
 }
 
 impl Balancer {
+    /// What the file with the secret of a member is called.
+    pub(super) fn secret_name(&self, member: usize) -> String {
+        format!("{}-{}", self.name, member.saturating_add(1))
+    }
+
     /// Settings of a member, which go before those that it has.
     pub(super) fn take(&mut self, settings: OfMember) {
         let OfMember {
@@ -422,7 +460,6 @@ impl Balancer {
             retry,
         } = settings;
         let mine = &mut self.pool;
-        mine.secret = pool.secret.or(mine.secret.take());
         mine.packet_size = pool.packet_size.or(mine.packet_size);
         mine.max_connections = pool.max_connections.or(mine.max_connections);
         mine.connect_timeout = pool.connect_timeout.or(mine.connect_timeout);
@@ -433,74 +470,12 @@ impl Balancer {
         }
         self.retry = retry.or(self.retry);
     }
+}
 
-    fn write(&self, text: &mut String, secrets: Option<&Path>) {
-        let mut line = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                text.extend([name, " = ", &value, "\n"]);
-            }
-        };
-        line("\n[[balancer]]\nname", Some(quoted(&self.name)));
-        line("method", self.method.map(quoted));
-        line("sticky", self.sticky.as_deref().map(quoted));
-        line("nofailover", self.nofailover.then(|| "true".to_owned()));
-        line("retry", self.retry.map(time));
-        line("attempts", self.attempts.map(|count| count.to_string()));
-        let statuses: Vec<_> = self.fail_on_status.iter().map(i64::to_string).collect();
-        let statuses = (!statuses.is_empty()).then(|| format!("[{}]", statuses.join(", ")));
-        line("fail_on_status", statuses);
-        let pool = &self.pool;
-        let file = pool.secret.as_ref().map(|_| {
-            let name = format!("{}.secret", self.name);
-            let path = secrets.map_or_else(|| name.clone().into(), |dir| dir.join(&name));
-            quoted(&path.display().to_string())
-        });
-        line("secret_file", file);
-        line("packet_size", pool.packet_size.map(|size| size.to_string()));
-        let most = pool.max_connections.map(|count| count.to_string());
-        line("max_connections", most);
-        line("connect_timeout", pool.connect_timeout.map(time));
-        line("acquire_timeout", pool.acquire_timeout.map(time));
-        line("timeout", pool.timeout.map(time));
-        line("health", self.health.inline());
-        for member in &self.members {
-            line("\n[[balancer.member]]\nurl", Some(quoted(&member.url)));
-            line("route", member.route.as_deref().map(quoted));
-            line("weight", member.weight.clone());
-            let status = (!member.status.is_empty()).then(|| format!("+{}", member.status));
-            line("status", status.as_deref().map(quoted));
-            line("set", member.set.map(|set| set.to_string()));
-        }
+/// A path without the slash at its end.
+pub(super) fn without_slash(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.to_owned(),
     }
-}
-
-impl Health {
-    fn inline(&self) -> Option<String> {
-        let mut text = format!("{{ check = {}", quoted(self.check?));
-        let mut field = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                text.extend([", ", name, " = ", &value]);
-            }
-        };
-        let path = self.path.as_deref().filter(|_| self.check == Some("http"));
-        field("path", path.map(quoted));
-        field("interval", self.interval.map(time));
-        field("rise", self.rise.map(|count| count.to_string()));
-        field("fall", self.fall.map(|count| count.to_string()));
-        text.push_str(" }");
-        Some(text)
-    }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-/// As the gateway writes it.
-fn time(time: Duration) -> String {
-    let millis = time.as_millis();
-    quoted(&match millis.checked_rem(1000) {
-        Some(0) => format!("{}s", time.as_secs()),
-        _ => format!("{millis}ms"),
-    })
 }

@@ -22,25 +22,28 @@ impl Plan {
                 self.balancers.push(balancer);
             }
         }
+        self.settle_mounts();
+        // httpd asks who may have a path before it forwards it, and a later Location outdoes
+        // an earlier one.
+        let (mut first, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.maps)
+            .into_iter()
+            .partition(|map| map.kind == Kind::Forbidden || map.is_of_location);
+        first.reverse();
+        first.sort_by_key(|map| map.kind != Kind::Forbidden);
+        first.extend(others);
+        self.maps = first;
         self.settle_sites();
+        self.settle_granted();
         for map in std::mem::take(&mut self.maps) {
             self.settle_map(map);
         }
+        self.settle_bare_paths();
+        self.settle_scopes();
         self.settle_reverses();
-        // httpd asks who may have a path before it forwards it.
-        self.maps.sort_by_key(|map| map.kind != Kind::Forbidden);
+        self.settle_same_names();
+        self.settle_tls();
         if self.maps.is_empty() {
             self.lost("all files", "map no path to a container; add a [[map]]");
-        }
-    }
-
-    /// Virtual hosts are told apart by their names; where one of several has none, all are one.
-    fn settle_sites(&mut self) {
-        let sites = self.sites();
-        if sites.iter().any(|(_, names)| names.is_empty()) {
-            for map in &mut self.maps {
-                map.site = None;
-            }
         }
     }
 
@@ -74,12 +77,28 @@ impl Plan {
             balancer.nofailover = false;
             self.note(&name, "nofailover means nothing without sticky sessions");
         }
-        let is_none = |text: &mut String| Secret::new(text.as_bytes()).is_err();
-        if balancer.pool.secret.take_if(is_none).is_some() {
-            self.lost(
-                &name,
-                "the secret is empty or not printable, so none is sent",
-            );
+        self.secrets_of(balancer);
+    }
+
+    /// One secret for all members, or one for each.
+    fn secrets_of(&mut self, balancer: &mut Balancer) {
+        let mut wrong = false;
+        for member in &mut balancer.members {
+            let is_none = |text: &mut String| Secret::new(text.as_bytes()).is_err();
+            wrong |= member.secret.take_if(is_none).is_some();
+        }
+        if wrong {
+            let text = "the secret is empty or not printable, so none is sent";
+            self.lost(&balancer.source, text);
+        }
+        let mut secrets = balancer.members.iter().map(|member| &member.secret);
+        let first = secrets.next().cloned().unwrap_or_default();
+        balancer.pool.secret = None;
+        if secrets.all(|secret| *secret == first) {
+            balancer.pool.secret = first;
+            for member in &mut balancer.members {
+                member.secret = None;
+            }
         }
     }
 
@@ -119,17 +138,31 @@ impl Plan {
             );
             return;
         }
-        let same = |known: &&Map| known.path == *path && known.site == map.site;
-        if let Some(known) = self.maps.iter().find(same) {
+        let is_same_path = |known: &&mut Map| known.path == *path && known.site == map.site;
+        if let Some(known) = self.maps.iter_mut().find(is_same_path) {
             let is_same =
                 known.balancer == *balancer && known.target == *target && known.kind == map.kind;
+            if known.is_below_only && !map.is_below_only {
+                if is_same {
+                    known.is_below_only = false;
+                } else {
+                    // All below it is taken already.
+                    let path = format!("= {path}");
+                    self.maps.push(Map { path, ..map });
+                }
+                return;
+            }
             if !is_same {
                 let text = format!(
                     "{path} leads elsewhere at {}, and that is kept; several virtual hosts need a \
                      ServerName each",
                     known.place
                 );
-                self.lost(place, text);
+                if map.kind == Kind::Forward {
+                    self.lost(place, text);
+                } else {
+                    self.open(place, text);
+                }
             }
             return;
         }
@@ -137,17 +170,22 @@ impl Plan {
         let one_of = |alone: &Map, below: &Map| {
             alone.path.strip_prefix("= ") == Some(&below.path)
                 && alone.balancer == below.balancer
+                && (alone.kind != Kind::Forward || alone.target == below.target)
                 && alone.kind == below.kind
                 && alone.site == below.site
         };
-        if self.maps.iter().any(|known| one_of(&map, known)) {
+        if let Some(known) = self.maps.iter_mut().find(|known| one_of(&map, known)) {
+            known.is_below_only = false;
             return;
         }
+        let before = self.maps.len();
         self.maps.retain(|known| !one_of(known, &map));
+        let mut map = map;
+        map.is_below_only &= before == self.maps.len();
+        let Map { path, place, .. } = &map;
         let covers = |known: &&Map| {
             let rest = path.strip_prefix(known.path.trim_end_matches('/'));
-            known.is_in_order
-                && map.is_in_order
+            known.path.starts_with('/')
                 && known.site == map.site
                 && rest.is_some_and(|rest| rest.starts_with('/'))
         };
@@ -160,6 +198,111 @@ impl Plan {
             return;
         }
         self.maps.push(map);
+    }
+
+    /// A part of what nobody may have that everybody may have: the gateway denies it too.
+    fn settle_granted(&mut self) {
+        for granted in std::mem::take(&mut self.granted) {
+            let is_around = |map: &&Map| {
+                let rest = granted.path.strip_prefix(map.path.trim_end_matches('/'));
+                map.kind == Kind::Forbidden
+                    && (map.site == granted.site || granted.site.is_none())
+                    && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            if let Some(denied) = self.maps.iter().find(is_around) {
+                let text = format!(
+                    "{} is denied with {} at {}, which the gateway looks at first; put a map for \
+                     it before that one",
+                    granted.path, denied.path, denied.place
+                );
+                self.lost(&granted.place, text);
+            }
+        }
+    }
+
+    /// `ProxyPass /app/` and `JkMount /app/*` are not for `/app`, which the gateway has in the
+    /// same map: it goes wherever it goes without them.
+    fn settle_bare_paths(&mut self) {
+        let all = self.maps.clone();
+        for map in std::mem::take(&mut self.maps) {
+            let exact = format!("= {}", map.path);
+            let is_told = |known: &Map| known.path == exact && known.site == map.site;
+            let is_below_only = map.is_below_only && !all.iter().any(is_told);
+            let (path, site) = (map.path.clone(), map.site.clone());
+            let place = map.place.clone();
+            self.maps.push(map);
+            if !is_below_only {
+                continue;
+            }
+            let bare = Map {
+                path: format!("= {path}"),
+                place,
+                site,
+                ..Map::default()
+            };
+            self.maps.push(bare);
+        }
+        let bare = |map: &Map| map.kind == Kind::Forward && map.balancer.is_empty();
+        let all = self.maps.clone();
+        for map in self.maps.iter_mut().filter(|map| bare(map)) {
+            let path = map.path.trim_start_matches("= ").to_owned();
+            let fits = |known: &&Map| {
+                let pattern = Pattern::parse(&known.path);
+                let is_it = known.path == path && known.is_below_only;
+                !bare(known)
+                    && known.site == map.site
+                    && !is_it
+                    && pattern.is_ok_and(|pattern| pattern.matches(&path))
+            };
+            let found = all.iter().find(fits);
+            match found {
+                Some(found) if found.path.starts_with('/') && !found.path.contains('*') => {
+                    let rest = path.strip_prefix(found.path.trim_end_matches('/'));
+                    let target = found.target.trim_end_matches('/');
+                    map.target = format!("{target}{}", rest.unwrap_or_default());
+                    map.balancer.clone_from(&found.balancer);
+                    map.kind = found.kind;
+                }
+                _ => {
+                    map.kind = Kind::NotFound;
+                    "/".clone_into(&mut map.target);
+                }
+            }
+        }
+        // What leads to the same as without it needs no word.
+        let known = std::mem::take(&mut self.maps);
+        let says_nothing = |map: &Map| {
+            let path = map.path.trim_start_matches("= ");
+            map.kind == Kind::NotFound
+                && map.path.starts_with("= ")
+                && known
+                    .iter()
+                    .any(|other| other.path == path && other.kind == map.kind)
+        };
+        self.maps = known
+            .iter()
+            .filter(|map| !says_nothing(map))
+            .cloned()
+            .collect();
+        self.exact_first();
+    }
+
+    /// Paths alone come before those below them, in the order of the file too.
+    fn exact_first(&mut self) {
+        let mut at = 0;
+        while let Some(map) = self.maps.get(at) {
+            let below = map.path.strip_prefix("= ").map(str::to_owned);
+            let site = map.site.clone();
+            let first = below.and_then(|path| {
+                let is_around = |known: &Map| known.site == site && known.path == path;
+                self.maps.iter().position(is_around)
+            });
+            if let Some(first) = first.filter(|first| *first < at) {
+                let map = self.maps.remove(at);
+                self.maps.insert(first, map);
+            }
+            at = at.saturating_add(1);
+        }
     }
 
     /// Holds what httpd maps back against what the gateway does: it maps back what its own

@@ -1,6 +1,7 @@
 //! mod_jk: `workers.properties` and `uriworkermap.properties`.
 
-use super::plan::{Balancer, Kind, Map, Member, Plan, Pool};
+use super::mounts::Mount;
+use super::plan::{Balancer, Member, Plan, Pool, Settings};
 use super::values::{self, weight, whole};
 use crate::config::workers::{Aside, Property, Worker, Workers, is_on, names};
 use crate::config::{Text, uri_map};
@@ -41,6 +42,7 @@ pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
                 member.place = place;
                 balancer.members.push(member);
                 balancer.pool = pool;
+                balancer.fail_on_status = fail_on_status(&worker);
                 remarks(name, &worker, plan);
             }
             "status" => {
@@ -132,11 +134,11 @@ fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
         }
         remarks(name, worker, plan);
         match &pool {
-            Some(known) if *known != of_member => plan.lost(
+            Some(known) if known.without_secret() != of_member.without_secret() => plan.lost(
                 name,
-                "differs from the first member in secret, packet size, connections or \
-                     timeouts, which are the balancer's in the gateway; the first one's are \
-                     kept, else split the balancer",
+                "differs from the first member in packet size, connections or timeouts, which \
+                 are the balancer's in the gateway; the first one's are kept, else split the \
+                 balancer",
             ),
             Some(_) => {}
             None => pool = Some(of_member),
@@ -144,10 +146,26 @@ fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
         settings.members.push(member);
     }
     settings.pool = pool.unwrap_or_default();
+    settings.fail_on_status = workers.first().map(fail_on_status).unwrap_or_default();
+    for (name, worker) in members.iter().zip(&workers) {
+        if fail_on_status(worker) != settings.fail_on_status {
+            plan.lost(
+                name,
+                "differs from the first member in fail_on_status, which is the balancer's in the \
+                 gateway: the first one's is kept",
+            );
+        }
+    }
     let balancer = plan.balancer(name);
     settings.source.clone_from(&balancer.source);
     settings.name.clone_from(&balancer.name);
     *balancer = settings;
+}
+
+/// `fail_on_status` of a worker.
+fn fail_on_status(worker: &Worker) -> Vec<i64> {
+    let value = worker.get("fail_on_status");
+    value.map_or_else(Vec::new, |property| statuses(&property.value))
 }
 
 /// What of a worker the gateway has too.
@@ -180,6 +198,7 @@ fn member(name: &str, worker: &Worker) -> (Member, Pool) {
             .and_then(|set| whole(set, &values::SET))
             .filter(|set| *set > 0),
         place: String::new(),
+        secret: value("secret").map(str::to_owned),
     };
     let pool = Pool {
         secret: value("secret").map(str::to_owned),
@@ -229,14 +248,10 @@ fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
                 place,
                 text("the gateway sends a request to another member only where that cannot do harm twice"),
             ),
-            "fail_on_status" => {
-                let statuses = value.split([',', ' ']).filter_map(|one| one.parse::<i64>().ok());
-                let statuses: Vec<_> = statuses.collect();
-                plan.lost(
-                    place,
-                    text(&format!("is the balancer's: fail_on_status = {statuses:?}")),
-                );
+            "fail_on_status" if statuses(value).len() != value.split([',', ' ']).count() => {
+                plan.lost(place, text("only statuses from 400 to 599 are taken over"));
             }
+            "fail_on_status" => {}
             "domain" => plan.lost(place, text("use sets: set = 0 for the near ones, 1 for the others")),
             "mount" => {
                 for pattern in value.split_whitespace() {
@@ -301,14 +316,15 @@ fn uri_map(map: &Text, plan: &mut Plan) {
             }
         };
         let place = rule.place.to_string();
-        if !rule.options.is_empty() {
-            let text = format!(
-                "options {}: not for a path; some are the balancer's",
-                rule.options
-            );
-            plan.lost(&place, text);
+        let settings = options(&rule.options, &place, plan);
+        let before = plan.mounts.len();
+        for pattern in rule.base.iter().chain([&rule.pattern]) {
+            mount(pattern, &rule.worker, &place, None, plan);
         }
-        mount(&rule.pattern, &rule.worker, &place, None, plan);
+        for mount in plan.mounts.iter_mut().skip(before) {
+            mount.is_of_file = true;
+            mount.settings = settings.clone();
+        }
     }
 }
 
@@ -318,44 +334,45 @@ pub(super) fn mount(pattern: &str, worker: &str, place: &str, site: Option<&str>
         plan.note(place, format!("{off} is switched off, and left out"));
         return;
     }
-    let (kind, pattern) = match pattern.strip_prefix('!') {
-        Some(excluded) => (Kind::NotFound, excluded),
-        None => (Kind::Forward, pattern),
-    };
-    let base = pattern.trim_end_matches('*');
-    let path = if base == pattern && pattern.contains('*') {
-        // `/app/*.jsp`, which the gateway writes alike.
-        pattern.to_owned()
-    } else if base == pattern {
-        format!("= {pattern}")
-    } else if base.ends_with('/') && kind == Kind::NotFound {
-        // The path without the slash is not excluded.
-        format!("~ ^{}", regex::escape(base))
-    } else if base.ends_with('/') {
-        base.to_owned()
-    } else {
-        format!("~ ^{}", regex::escape(base))
-    };
-    let is_path = path == base;
-    let target = if is_path || path.starts_with("= ") {
-        base
-    } else {
-        "/"
-    };
-    plan.map(Map {
+    let excluded = pattern.strip_prefix('!');
+    plan.mounts.push(Mount {
         place: place.to_owned(),
-        balancer: worker.to_owned(),
-        target: match path.split_once("/*") {
-            Some((below, _)) => format!("{below}/"),
-            None => target.to_owned(),
-        },
-        path,
-        kind,
-        location: true,
-        cookie_path: true,
+        pattern: excluded.unwrap_or(pattern).to_owned(),
+        worker: worker.to_owned(),
+        is_excluded: excluded.is_some(),
         site: site.map(str::to_owned),
-        is_in_order: false,
+        is_of_file: false,
+        settings: Settings::default(),
     });
+}
+
+/// The options of a rule, as far as a map of the gateway has them.
+fn options(text: &str, place: &str, plan: &mut Plan) -> Settings {
+    let mut settings = Settings::default();
+    for option in text.split(';').map(str::trim).filter(|one| !one.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let number = value.parse::<u64>().ok();
+        match (name.trim(), number) {
+            ("reply_timeout", Some(millis)) if millis > 0 => {
+                settings.timeout = Some(Duration::from_millis(millis));
+            }
+            ("sticky_ignore", Some(on)) => settings.stateless = on != 0,
+            ("fail_on_status", _) => settings.fail_on_status = statuses(value),
+            _ => plan.lost(
+                place,
+                format!("option {option}: not for a path; some are the balancer's"),
+            ),
+        }
+    }
+    settings
+}
+
+/// Statuses that the gateway takes: `-` keeps the member.
+fn statuses(text: &str) -> Vec<i64> {
+    let all = text.split([',', ' ', ':']);
+    let all = all.filter_map(|one| one.parse::<i64>().ok());
+    all.filter(|status| (400..=599).contains(&status.abs()))
+        .collect()
 }
 
 fn number(worker: &Worker, property: &str) -> Option<u64> {

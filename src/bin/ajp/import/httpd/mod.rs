@@ -1,19 +1,59 @@
 //! httpd: `ProxyPass`, `BalancerMember`, `<Proxy>`, and what of mod_jk is in its files.
+//!
+//! - `proxy`, `parameters`: what is forwarded where.
+//! - `access`: who may have what.
+//! - `scope`: attributes, headers, limits and names.
+//! - `tls`: `SSL...`.
 
+mod access;
 mod parameters;
+mod proxy;
+mod scope;
+mod tls;
 
-use super::plan::{Kind, Map, Plan, Reverse, Told};
+use super::plan::Plan;
 use super::values::{self, limit, seconds};
 use super::workers;
 use crate::config::Text;
 use crate::config::httpd::{Defined, Directive, directives};
-use parameters::{Of, member, parameters};
+use proxy::{balancer_name, set};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
 /// Directives of one line that need no word: the gateway does it unasked.
-const COVERED: [&str; 3] = ["proxypreservehost", "loadmodule", "jkmountcopy"];
+const COVERED: [&str; 4] = ["proxypreservehost", "loadmodule", "jkmountcopy", "define"];
+/// Directives about the program, its files and its logs, which are named in one line.
+const OPERATION: [&str; 17] = [
+    "listen",
+    "server",
+    "pidfile",
+    "user",
+    "group",
+    "mutex",
+    "default",
+    "document",
+    "directory",
+    "log",
+    "customlog",
+    "errorlog",
+    "transferlog",
+    "max",
+    "keepalive",
+    "thread",
+    "host",
+];
+/// Options of mod_jk that are the gateway's own way.
+const JK_OPTIONS: [&str; 8] = [
+    "+forwarduriproxy",
+    "+forwarduricompat",
+    "+forwarduricompatunparsed",
+    "+forwardkeysize",
+    "-forwarddirectories",
+    "+forwardlocaladdress",
+    "+rejectunsafeuri",
+    "+flushpackets",
+];
 /// How long httpd leaves a member alone that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -22,6 +62,15 @@ struct Section {
     name: String,
     args: Vec<String>,
     place: String,
+}
+
+/// What the open `Location` is for.
+#[derive(Debug, Clone, Copy)]
+enum Location<'a> {
+    Path(&'a str),
+    Regex(&'a str),
+    /// With stars.
+    Glob,
 }
 
 #[derive(Default)]
@@ -37,6 +86,8 @@ struct Reader {
     packet_size: Option<u64>,
     /// Lines of `JkWorkerProperty`.
     jk: String,
+    /// `RewriteCond` came last.
+    has_rewrite_condition: bool,
 }
 
 pub(super) fn read(files: &[Text], plan: &mut Plan) {
@@ -67,12 +118,6 @@ pub(super) fn read(files: &[Text], plan: &mut Plan) {
     }
 }
 
-/// The name of a balancer in `balancer://name/path`: httpd takes it without regard to case.
-fn balancer_name(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("balancer://")?;
-    Some(rest.split('/').next()?.to_ascii_lowercase())
-}
-
 /// Arguments as a remark may show them.
 fn shown(args: &[&str]) -> String {
     let is_secret = |arg: &&str| arg.to_ascii_lowercase().contains("secret");
@@ -86,7 +131,7 @@ impl Reader {
     fn directive(&mut self, directive: &Directive, plan: &mut Plan) {
         let name = directive.name.to_ascii_lowercase();
         if name.starts_with('<') {
-            self.section(&name, directive);
+            self.section(&name, directive, plan);
             return;
         }
         let args: Vec<&str> = directive.args.iter().map(String::as_str).collect();
@@ -142,22 +187,18 @@ impl Reader {
                 self.access(&name, &args, place, plan);
             }
             ("servername" | "serveralias", names) => self.names(names, plan),
-            ("setenv" | "setenvif", [.., variable, _]) if variable.starts_with("AJP_") => plan
-                .lost(
-                    place,
-                    format!("{variable}: the gateway sends no attribute from a variable"),
-                ),
-            ("limitrequestbody", [limit]) if *limit != "0" => plan.lost(
-                place,
-                format!("LimitRequestBody {limit}: set max_body, which is for all sites"),
-            ),
-            ("ssloptions", _) => plan.note(
-                place,
-                "SSLOptions: the gateway tells what it knows of TLS without being asked",
-            ),
-            ("rewriterule", [.., flags]) if is_proxied(flags) => {
-                plan.lost(place, "RewriteRule with [P]: map the path that it means");
+            ("setenv" | "unsetenv" | "passenv" | "setenvif" | "setenvifnocase", _) => {
+                self.variable(&name, &args, place, plan);
             }
+            ("limitrequestbody", [limit]) => self.max_body(limit, place, plan),
+            ("header" | "requestheader", _) => self.header(&name, &args, place, plan),
+            ("redirect" | "redirectmatch" | "redirectpermanent", _) => {
+                self.redirect(&name, &args, place, plan);
+            }
+            ("rewritecond", _) => self.has_rewrite_condition = true,
+            ("rewriterule", _) => self.rewrite(&args, place, plan),
+            ("rewriteengine", _) => {}
+            (ssl, args) if ssl.starts_with("ssl") => self.tls(ssl, args, place, plan),
             (known, _) if COVERED.contains(&known) => {}
             (jk, args) if jk.starts_with("jk") => self.jk(directive, jk, args, plan),
             (other, _) if other.starts_with("proxy") || other.starts_with("balancer") => {
@@ -169,18 +210,31 @@ impl Reader {
                     ),
                 );
             }
-            _ => {
-                self.others.insert(directive.name.clone());
-            }
+            _ => self.left(directive, &args, place, plan),
         }
     }
 
-    fn section(&mut self, name: &str, directive: &Directive) {
+    /// What is no business of a gateway.
+    fn left(&mut self, directive: &Directive, args: &[&str], place: &str, plan: &mut Plan) {
+        let name = directive.name.to_ascii_lowercase();
+        let is_about_files = self.open("directory").or(self.open("files")).is_some();
+        if is_about_files || OPERATION.iter().any(|of| name.starts_with(of)) {
+            self.others.insert(directive.name.clone());
+        } else {
+            plan.left(place, format!("{} {}", directive.name, shown(args)));
+        }
+    }
+
+    fn section(&mut self, name: &str, directive: &Directive, plan: &mut Plan) {
         if let Some(name) = name.strip_prefix("</") {
             if self.sections.last().is_some_and(|open| open.name == name) {
                 self.sections.pop();
             }
             return;
+        }
+        if name == "<virtualhost" {
+            let place = directive.place.to_string();
+            Self::begin_virtual_host(&directive.args, &place, plan);
         }
         self.sections.push(Section {
             name: name.trim_start_matches('<').to_owned(),
@@ -203,12 +257,26 @@ impl Reader {
                 workers::mount(&format!("!{pattern}"), worker, place, self.site(), plan);
             }
             ("jkmount", [worker]) => match self.location() {
-                Some(Ok(path)) => workers::mount(path, worker, place, self.site(), plan),
+                Some(Location::Path(path)) => {
+                    workers::mount(path, worker, place, self.site(), plan)
+                }
                 _ => plan.lost(place, "JkMount without a path; map the one that it means"),
             },
-            ("jkworkersfile" | "jkmountfile", [file]) => {
-                plan.lost(place, format!("give {file} as --workers or --uriworkermap"));
+            ("jkworkersfile", [file]) => {
+                if !plan.has_workers {
+                    plan.lost(place, format!("give {file} as --workers"));
+                }
             }
+            ("jkmountfile", [file]) => {
+                plan.mount_files.push(self.site().map(str::to_owned));
+                if !plan.has_uri_map {
+                    plan.lost(place, format!("give {file} as --uriworkermap"));
+                }
+            }
+            ("jkoptions", options) if options.iter().all(is_own_way) => plan.note(
+                place,
+                format!("JkOptions {}: as the gateway does it", shown(args)),
+            ),
             ("jkoptions" | "jkenvvar" | "jkmountoptions" | "jkautoalias", _) => {
                 let text = format!("{} {}", directive.name, shown(args));
                 plan.lost(
@@ -234,33 +302,24 @@ impl Reader {
         self.sections.iter().rev().find(|open| open.name == name)
     }
 
-    /// The path of the open `Location`; `Err`: a pattern.
-    fn location(&self) -> Option<Result<&str, ()>> {
-        if self.open("locationmatch").is_some() {
-            return Some(Err(()));
+    /// What the open `Location` is for.
+    fn location(&self) -> Option<Location<'_>> {
+        if let Some(section) = self.open("locationmatch") {
+            let regex = section.args.first();
+            return Some(regex.map_or(Location::Glob, |regex| Location::Regex(regex)));
         }
-        match &*self.open("location")?.args {
-            [path] if path.starts_with('/') && !path.contains(['*', '?', '[']) => Some(Ok(path)),
-            _ => Some(Err(())),
-        }
+        Some(match &*self.open("location")?.args {
+            [tilde, regex] if tilde == "~" => Location::Regex(regex),
+            [path] if path.starts_with('/') && !path.contains(['*', '?', '[']) => {
+                Location::Path(path)
+            }
+            _ => Location::Glob,
+        })
     }
 
     /// The open virtual host.
     fn site(&self) -> Option<&str> {
         Some(&self.open("virtualhost")?.place)
-    }
-
-    /// Names of the open virtual host.
-    fn names(&self, names: &[&str], plan: &mut Plan) {
-        let Some(site) = self.site() else { return };
-        let hosts = names.iter().map(|name| {
-            let name = name.split("://").last().unwrap_or(name);
-            name.split(':').next().unwrap_or(name).to_owned()
-        });
-        match plan.hosts.iter_mut().find(|(known, _)| known == site) {
-            Some((_, known)) => known.extend(hosts),
-            None => plan.hosts.push((site.to_owned(), hosts.collect())),
-        }
     }
 
     /// Sections that httpd may skip.
@@ -274,229 +333,6 @@ impl Reader {
             }
         }
     }
-
-    fn proxy_pass(&self, args: &[&str], place: &str, plan: &mut Plan) {
-        // In a Location the path is that of the section.
-        let (path, url, settings) = match (args, self.location()) {
-            ([path, url, settings @ ..], _) if !path.contains("://") && *path != "!" => {
-                (*path, *url, settings)
-            }
-            ([url, settings @ ..], Some(Ok(path))) => (path, *url, settings),
-            (_, Some(Err(()))) => {
-                let text = "ProxyPass in a Location with a pattern; map the path that it means";
-                plan.lost(place, text);
-                return;
-            }
-            _ => {
-                plan.lost(place, "ProxyPass without a path and a URL");
-                return;
-            }
-        };
-        if path.contains('*') {
-            let text = format!("{path} is no plain path; map the path that it means");
-            plan.lost(place, text);
-            return;
-        }
-        if url == "!" {
-            self.exclude(path.to_owned(), Kind::NotFound, place, plan);
-            return;
-        }
-        self.forward(path.to_owned(), url, settings, place, plan);
-    }
-
-    /// A path, or pattern, that is not forwarded.
-    fn exclude(&self, path: String, kind: Kind, place: &str, plan: &mut Plan) {
-        plan.map(Map {
-            place: place.to_owned(),
-            path,
-            balancer: String::new(),
-            target: "/".to_owned(),
-            kind,
-            location: true,
-            cookie_path: true,
-            site: self.site().map(str::to_owned),
-            is_in_order: self.location().is_none(),
-        });
-    }
-
-    /// A regular expression and where it leads.
-    fn proxy_pass_match(&self, args: &[&str], place: &str, plan: &mut Plan) {
-        match args {
-            [regex, "!"] => self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan),
-            [regex, url, settings @ ..] if regex::Regex::new(regex).is_ok() => {
-                self.forward(format!("~ {regex}"), url, settings, place, plan);
-            }
-            _ => plan.lost(
-                place,
-                format!(
-                    "ProxyPassMatch {}: map the paths that it means",
-                    shown(args)
-                ),
-            ),
-        }
-    }
-
-    /// `ProxyPassReverse` and `ProxyPassReverseCookiePath`.
-    fn reverse(&self, args: &[&str], is_cookie: bool, place: &str, plan: &mut Plan) {
-        let (path, of) = match (args, self.location()) {
-            ([of, path], _) if is_cookie => (*path, *of),
-            ([path, of, ..], _) if path.starts_with('/') => (*path, *of),
-            ([of], Some(Ok(path))) => (path, *of),
-            _ => {
-                plan.lost(place, "maps back by a pattern; map the path that it means");
-                return;
-            }
-        };
-        plan.reverses.push(Reverse {
-            place: place.to_owned(),
-            site: self.site().map(str::to_owned),
-            path: path.to_owned(),
-            of: of.to_owned(),
-            is_cookie,
-        });
-    }
-
-    /// Who may have what. The gateway can only deny all of a path; any other rule, if it is
-    /// about what is forwarded, must not be lost.
-    fn access(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
-        let is_about_files = self
-            .open("directory")
-            .or(self.open("directorymatch"))
-            .is_some();
-        let is_forwarded = self.open("location").is_some()
-            || self.open("locationmatch").is_some()
-            || self.open("proxy").is_some();
-        let lower: Vec<_> = args.iter().map(|arg| arg.to_ascii_lowercase()).collect();
-        let words: Vec<_> = lower.iter().map(String::as_str).collect();
-        match (name, &words[..]) {
-            ("require", ["all", "granted"]) | ("allow", ["from", "all"]) | ("order", _) => {}
-            _ if is_about_files || !is_forwarded => {}
-            ("require", ["all", "denied"]) | ("deny", ["from", "all"]) => match self.location() {
-                Some(Ok(path)) => self.exclude(path.to_owned(), Kind::Forbidden, place, plan),
-                _ => plan.open(place, "denies what a pattern means; map it to deny"),
-            },
-            _ => plan.open(
-                place,
-                format!(
-                    "{name} {}: the gateway knows no users and no networks; keep that path with \
-                     httpd, or protect it in the application",
-                    shown(args)
-                ),
-            ),
-        }
-    }
-
-    fn forward(&self, path: String, url: &str, settings: &[&str], place: &str, plan: &mut Plan) {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            plan.lost(place, format!("{url} is no URL"));
-            return;
-        };
-        let (authority, target) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, "/"),
-        };
-        let balancer = match scheme {
-            "balancer" => {
-                let name = authority.to_ascii_lowercase();
-                of_balancer(&name, settings, place, plan);
-                name
-            }
-            "ajp" => {
-                let mut told = Told::default();
-                let url = format!("ajp://{authority}");
-                let (member, own) = member(url, settings, place, &mut told);
-                plan.tell(place, told);
-                plan.direct(member, &own)
-            }
-            _ => {
-                plan.lost(
-                    place,
-                    format!("{path} leads to {scheme}://; the gateway speaks AJP only"),
-                );
-                return;
-            }
-        };
-        plan.map(Map {
-            place: place.to_owned(),
-            path,
-            balancer,
-            target: target.to_owned(),
-            kind: Kind::Forward,
-            location: true,
-            cookie_path: true,
-            site: self.site().map(str::to_owned),
-            is_in_order: self.location().is_none(),
-        });
-    }
-
-    fn member(&self, args: &[&str], place: &str, plan: &mut Plan) {
-        let (name, url, settings) = match args {
-            [name, url, settings @ ..] if name.starts_with("balancer://") => {
-                (balancer_name(name), *url, settings)
-            }
-            [url, settings @ ..] => (self.balancer(), *url, settings),
-            [] => (None, "", &[][..]),
-        };
-        let Some(name) = name else {
-            plan.lost(place, "BalancerMember of no balancer");
-            return;
-        };
-        let Some(rest) = url.strip_prefix("ajp://") else {
-            plan.lost(place, format!("{url}: the gateway speaks AJP only"));
-            return;
-        };
-        let authority = rest.split('/').next().unwrap_or(rest);
-        if rest.trim_end_matches('/') != authority {
-            plan.lost(
-                place,
-                format!("{url} has a path; put it into to of the [[map]]"),
-            );
-        }
-        let mut told = Told::default();
-        let (member, own) = member(format!("ajp://{authority}"), settings, place, &mut told);
-        plan.tell(place, told);
-        let balancer = plan.balancer(&name);
-        balancer.members.push(member);
-        let Some(first) = &balancer.of_first else {
-            balancer.of_first = Some(own.clone());
-            balancer.take(own);
-            return;
-        };
-        let is_alike = first.pool == own.pool && first.health == own.health;
-        let has_other_retry = first.retry != own.retry;
-        if !is_alike {
-            plan.lost(
-                place,
-                "differs from the first member in secret, packet size, connections, timeouts or \
-                 checks, which are the balancer's in the gateway; the first one's are kept, else \
-                 split the balancer",
-            );
-        }
-        if has_other_retry {
-            plan.note(
-                place,
-                "retry is the balancer's in the gateway: the first member's",
-            );
-        }
-    }
-}
-
-/// `ProxySet`.
-fn set(name: Option<String>, settings: &[&str], place: &str, plan: &mut Plan) {
-    match name {
-        Some(name) => of_balancer(&name, settings, place, plan),
-        None => plan.lost(
-            place,
-            "ProxySet of no balancer; give it to each ProxyPass of this container",
-        ),
-    }
-}
-
-/// Settings of a balancer.
-fn of_balancer(name: &str, settings: &[&str], place: &str, plan: &mut Plan) {
-    let mut told = Told::default();
-    parameters(Of::Balancer, plan.balancer(name), settings, &mut told);
-    plan.tell(place, told);
 }
 
 fn time_limit(known: &mut Option<Duration>, value: &str, place: &str, plan: &mut Plan) {
@@ -515,9 +351,7 @@ fn time_limit(known: &mut Option<Duration>, value: &str, place: &str, plan: &mut
     }
 }
 
-fn is_proxied(flags: &str) -> bool {
-    let flags = flags.trim_matches(['[', ']']);
-    flags
-        .split(',')
-        .any(|flag| matches!(flag.trim(), "P" | "proxy"))
+/// Whether it is an option of mod_jk that needs no word.
+fn is_own_way(option: &&str) -> bool {
+    JK_OPTIONS.contains(&&*option.to_ascii_lowercase())
 }

@@ -16,7 +16,10 @@ pub(super) fn parameters(of: Of, balancer: &mut Balancer, settings: &[&str], tol
         match setting.split_once('=') {
             Some((key, value)) => parameter(of, balancer, key, value, told),
             None if setting.eq_ignore_ascii_case("nocanon") => {
-                told.note("nocanon: the gateway forwards paths as they come");
+                told.note(
+                    "nocanon: the normal form of a path is forwarded here as everywhere; \
+                     paths = \"strict\" forwards it as it came",
+                );
             }
             None => told.lost(format!("{setting} is not known to the gateway")),
         }
@@ -59,6 +62,7 @@ pub(super) fn member(
             _ => parameters(Of::Member, &mut own, &[setting], told),
         }
     }
+    member.secret.clone_from(&own.pool.secret);
     let own = OfMember {
         pool: own.pool,
         health: own.health,
