@@ -172,7 +172,7 @@ to = "balancer://single/exact"
         "workers.properties:30: no equal: max_reply_timeouts of worker farm",
         "uriworkermap.properties:5: no equal: option use_server_errors=400",
         "workers.properties:17: note: jvm3, disabled and a redirect, becomes a hot standby",
-        "ajp: 2 balancers, 5 paths; 2 settings without an equal",
+        "ajp: 2 balancers, 7 paths; 2 settings without an equal",
     ] {
         assert!(done.errors.contains(part), "{part}\n{}", done.errors);
     }

@@ -190,7 +190,10 @@ pub(super) struct Member {
     /// Letters, without sign.
     pub(super) status: String,
     pub(super) set: Option<u64>,
+    pub(super) domain: Option<String>,
+    pub(super) redirect: Option<String>,
     /// In the end only where it is another one than the balancer's.
+    pub(super) retry: Option<Duration>,
     pub(super) secret: Option<String>,
 }
 

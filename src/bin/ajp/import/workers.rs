@@ -105,6 +105,7 @@ fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
         .filter_map(|worker| worker.get("redirect"))
         .collect();
     let mut pool: Option<Pool> = None;
+    let mut standby_names = Vec::new();
     for (name, worker) in members.iter().zip(&workers) {
         let (mut member, of_member) = member(name, worker);
         member.place.clone_from(name);
@@ -121,14 +122,10 @@ fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
         if let Some(redirect) = standby {
             if member.status == "N" {
                 "H".clone_into(&mut member.status);
+                standby_names.push(redirect.value.clone());
                 plan.note(
                     &redirect.place.to_string(),
                     format!("{name}, disabled and a redirect, becomes a hot standby"),
-                );
-            } else {
-                plan.lost(
-                    &redirect.place.to_string(),
-                    format!("redirect to {name}: give it status +H or a higher set"),
                 );
             }
         }
@@ -144,6 +141,12 @@ fn balancer(all: &Workers, name: &str, worker: &Worker, plan: &mut Plan) {
             None => pool = Some(of_member),
         }
         settings.members.push(member);
+    }
+    for member in &mut settings.members {
+        // Everybody goes to a hot standby.
+        member
+            .redirect
+            .take_if(|route| standby_names.contains(route));
     }
     settings.pool = pool.unwrap_or_default();
     settings.fail_on_status = workers.first().map(fail_on_status).unwrap_or_default();
@@ -198,6 +201,9 @@ fn member(name: &str, worker: &Worker) -> (Member, Pool) {
             .and_then(|set| whole(set, &values::SET))
             .filter(|set| *set > 0),
         place: String::new(),
+        domain: value("domain").map(str::to_owned),
+        redirect: value("redirect").map(str::to_owned),
+        retry: None,
         secret: value("secret").map(str::to_owned),
     };
     let pool = Pool {
@@ -252,7 +258,7 @@ fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
                 plan.lost(place, text("only statuses from 400 to 599 are taken over"));
             }
             "fail_on_status" => {}
-            "domain" => plan.lost(place, text("use sets: set = 0 for the near ones, 1 for the others")),
+            "domain" => {}
             "mount" => {
                 for pattern in value.split_whitespace() {
                     mount(pattern, name, place, None, plan);

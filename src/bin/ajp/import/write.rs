@@ -327,6 +327,9 @@ impl Balancer {
             let status = (!member.status.is_empty()).then(|| format!("+{}", member.status));
             line("status", status.as_deref().map(quoted));
             line("set", member.set.map(|set| set.to_string()));
+            line("domain", member.domain.as_deref().map(quoted));
+            line("redirect", member.redirect.as_deref().map(quoted));
+            line("retry", member.retry.map(time));
             let secret = member.secret.as_ref();
             line(
                 "secret_file",

@@ -56,9 +56,7 @@ pub(super) fn member(
                 None => told.lost(format!("lbset={value} is no set from 0 to 1000")),
             },
             "status" => status(value, &mut member, told),
-            "redirect" => told.lost(format!(
-                "redirect={value}: give that member status +H, or a higher set"
-            )),
+            "redirect" => member.redirect = Some(value.to_owned()),
             _ => parameters(Of::Member, &mut own, &[setting], told),
         }
     }

@@ -1,7 +1,7 @@
 //! What is forwarded where, and what is mapped back.
 
 use super::parameters::{Of, member, parameters};
-use super::{Location, Reader, shown};
+use super::{Location, RETRY, Reader, shown};
 use crate::import::plan::{Kind, Map, Plan, Reverse, Told};
 
 /// The name of a balancer in `balancer://name/path`: httpd takes it without regard to case.
@@ -168,30 +168,27 @@ impl Reader {
             );
         }
         let mut told = Told::default();
-        let (member, own) = member(format!("ajp://{authority}"), settings, place, &mut told);
+        let (mut member, own) = member(format!("ajp://{authority}"), settings, place, &mut told);
         plan.tell(place, told);
         let balancer = plan.balancer(&name);
-        balancer.members.push(member);
         let Some(first) = &balancer.of_first else {
             balancer.of_first = Some(own.clone());
+            balancer.members.push(member);
             balancer.take(own);
             return;
         };
+        if first.retry != own.retry {
+            member.retry = Some(own.retry.unwrap_or(RETRY));
+        }
         let is_alike =
             first.pool.without_secret() == own.pool.without_secret() && first.health == own.health;
-        let has_other_retry = first.retry != own.retry;
+        balancer.members.push(member);
         if !is_alike {
             plan.lost(
                 place,
                 "differs from the first member in packet size, connections, timeouts or \
                  checks, which are the balancer's in the gateway; the first one's are kept, else \
                  split the balancer",
-            );
-        }
-        if has_other_retry {
-            plan.note(
-                place,
-                "retry is the balancer's in the gateway: the first member's",
             );
         }
     }
