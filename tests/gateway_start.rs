@@ -217,3 +217,23 @@ async fn a_refused_secret_is_said_in_the_log() {
     }
     assert!(said.contains(&backend), "{said}");
 }
+
+/// What the README shows of a cluster is right as it stands there.
+#[tokio::test]
+async fn the_configuration_of_the_readme_is_right() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```toml\n# cluster.toml\n").unwrap();
+    let (config, rest) = rest.split_once("```").unwrap();
+    let check = rest.lines().find_map(|line| line.strip_prefix("ajp "));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cluster.toml"), config).unwrap();
+    std::fs::write(dir.path().join("ajp.secret"), "secret").unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_ajp"))
+        .args(check.unwrap().split(' '))
+        .current_dir(dir.path())
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(text, "gateway: the configuration is right\n", "{said:?}");
+}

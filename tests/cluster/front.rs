@@ -131,31 +131,50 @@ async fn httpd(nodes: impl Iterator<Item = (&Tomcat, u32)>) -> Httpd {
     builder.start().await
 }
 
+/// The gateway with the configuration of the README, which has the nodes elsewhere.
 async fn gateway(nodes: impl Iterator<Item = (&Tomcat, u32)>) -> Gateway {
-    let mut members = String::new();
+    let mut config = readme();
     let secret = tempfile::NamedTempFile::new().unwrap();
-    for (node, weight) in nodes {
-        let route = node.route().unwrap();
-        let status = if route == STANDBY { "+H" } else { "" };
-        write!(
-            members,
-            "[[balancer.member]]\nurl = \"ajp://{}\"\nroute = \"{route}\"\n\
-             weight = {weight}\nstatus = \"{status}\"\n",
-            node.ajp_addr(),
-        )
-        .unwrap();
+    for ((node, weight), port) in nodes.zip(["8009", "8109", "8209"]) {
+        let (route, url) = (node.route().unwrap(), format!("\"ajp://127.0.0.1:{port}\""));
+        let before = format!("url = {url}\nroute = \"{route}\"");
+        assert!(config.contains(&before), "{before} in {config}");
+        let after = format!(
+            "url = \"ajp://{}\"\nweight = {weight}\nroute = \"{route}\"",
+            node.ajp_addr()
+        );
+        config = config.replace(&before, &after);
         std::fs::write(secret.path(), node.secret().unwrap()).unwrap();
     }
-    let config = format!(
-        "[manager]\nchanges = true\n\
-         [[balancer]]\nname = \"lab\"\nsticky = \"JSESSIONID|jsessionid\"\n\
-         retry = \"{}s\"\nsecret_file = \"{}\"\n{members}\
-         [[map]]\npath = \"/cart\"\nto = \"balancer://lab/cart\"\n",
-        RETRY.as_secs(),
-        secret.path().display(),
-    );
+    let file = secret.path().to_str().unwrap();
+    for (before, after) in [
+        ("listen = \"127.0.0.1:8080\"\n", ""),
+        ("\nweight = 3\n", "\n"),
+        (
+            "retry = \"10s\"",
+            &format!("retry = \"{}s\"", RETRY.as_secs()),
+        ),
+        ("\"ajp.secret\"", &format!("\"{file}\"")),
+    ] {
+        assert!(config.contains(before), "{before} in {config}");
+        config = config.replace(before, after);
+    }
     // The secret is read before the gateway says that it listens.
     Gateway::start(&config).await
+}
+
+/// `cluster.toml` of the README.
+fn readme() -> String {
+    let text = include_str!("../../README.md");
+    let (_, rest) = text.split_once("```toml\n# cluster.toml\n").unwrap();
+    let (config, rest) = rest.split_once("```").unwrap();
+    // As the tests start it.
+    assert!(rest.contains("\najp gateway --config cluster.toml &\n"));
+    // Without what is said beside the keys.
+    let lines = config
+        .lines()
+        .map(|line| line.split(" #").next().unwrap_or_default());
+    lines.flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
 async fn httpd_page(httpd: &Httpd) -> String {

@@ -16,6 +16,7 @@ mod support;
 
 mod claims;
 mod expect;
+mod hostile;
 mod reload;
 mod service;
 mod slow;

@@ -5,8 +5,10 @@
 mod pattern;
 mod readings;
 
+#[cfg(feature = "cli")]
+pub(crate) use pattern::fault;
 #[cfg(feature = "gateway")]
-pub(crate) use pattern::{InvalidPattern, below, split_parameters};
-pub(crate) use pattern::{Pattern, fault, fault_of_target, template_base};
+pub(crate) use pattern::{InvalidPattern, below, split_parameters, template_base};
+pub(crate) use pattern::{Pattern, fault_of_target};
 #[cfg(feature = "gateway")]
 pub(crate) use readings::{is_plain, normalised, readings};

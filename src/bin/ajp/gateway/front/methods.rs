@@ -51,6 +51,19 @@ fn reflected(parts: &request::Parts) -> Vec<u8> {
     text
 }
 
+/// Whether a proxy before this one may have read another end of the body: there is more than
+/// the one coding that everybody knows, or a length beside it (RFC 9112 section 6.1). No
+/// further request over the connection is answered then.
+pub(super) fn has_odd_framing(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return false;
+    };
+    !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        || codings.next().is_some()
+        || headers.contains_key(header::CONTENT_LENGTH)
+}
+
 /// An upgrade that the gateway has no use for is ignored (RFC 9110, section 7.8). WebSocket is
 /// left to be refused: an application that answers as to an ordinary request helps nobody.
 pub(super) fn ignore_upgrade(headers: &mut HeaderMap) {

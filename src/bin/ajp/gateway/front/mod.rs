@@ -162,6 +162,7 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
     let state = Arc::clone(&client.ends.state);
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), &site.limits);
+    let has_odd_framing = methods::has_odd_framing(&parts.headers);
     let result = if let Some(own) = own_answer(&mut parts, client) {
         Ok(own.map(Either::Right))
     } else {
@@ -174,6 +175,9 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
     });
     answer::pass_reason_on(&mut response);
     entry.status(response.status());
+    if has_odd_framing {
+        state.distrust();
+    }
     let is_last = number >= site.limits.requests_per_connection || state.is_distrusted();
     if is_last && parts.version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
