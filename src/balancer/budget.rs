@@ -62,11 +62,8 @@ impl BudgetAccount {
     /// A request is to be repeated. Whether it may be.
     pub(super) fn withdraw(&mut self, budget: RetryBudget, now: Instant) -> bool {
         self.turn(now);
-        let reserve = i64::from(budget.min_per_second).saturating_mul(1000);
-        let left = self
-            .seconds
-            .iter()
-            .fold(reserve, |sum, &n| sum.saturating_add(n));
+        let reserve = i64::from(budget.min_per_second) * 1000;
+        let left = self.seconds.iter().fold(reserve, |sum, &n| sum + n);
         if left < 100 {
             return false;
         }
@@ -76,7 +73,7 @@ impl BudgetAccount {
 
     fn add(&mut self, amount: i64) {
         if let Some(second) = self.seconds.get_mut(self.at) {
-            *second = second.saturating_add(amount);
+            *second += amount;
         }
     }
 
@@ -84,7 +81,7 @@ impl BudgetAccount {
         let mut since = *self.since.get_or_insert(now);
         let count = now.saturating_duration_since(since).as_secs();
         for _ in 0..count.min(10) {
-            let next = self.at.saturating_add(1);
+            let next = self.at + 1;
             self.at = if next < self.seconds.len() { next } else { 0 };
             if let Some(second) = self.seconds.get_mut(self.at) {
                 *second = 0;

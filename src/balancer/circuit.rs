@@ -177,11 +177,8 @@ impl Circuit {
             return WHOLE;
         }
         let (gone, time) = (gone.as_micros(), time.as_micros().max(1));
-        let part = gone.saturating_mul(900).checked_div(time).unwrap_or(900);
-        u32::try_from(part)
-            .unwrap_or(900)
-            .saturating_add(100)
-            .min(WHOLE)
+        let part = (gone * 900).checked_div(time).unwrap_or(900);
+        WHOLE.min(u32::try_from(part).unwrap_or(900) + 100)
     }
 }
 

@@ -271,7 +271,7 @@ impl Cluster {
         let Some(slot) = self.roster.slots.get_mut(at) else {
             return Err(Unavailable::none());
         };
-        slot.busy = slot.busy.saturating_add(1);
+        slot.busy += 1;
         let counters = &mut slot.counters;
         counters.max_busy = counters.max_busy.max(slot.busy);
         counters.elected = counters.elected.wrapping_add(1);

@@ -41,7 +41,7 @@ impl<'a> Iterator for Pairs<'a> {
             let value = value.trim_ascii_start();
             let quoted = value.strip_prefix(b"\"").and_then(|inner| {
                 let end = inner.iter().position(|&b| b == b'"')?;
-                Some((inner.get(..end)?, inner.get(end.saturating_add(1)..)?))
+                Some((inner.get(..end)?, inner.get(end + 1..)?))
             });
             let (value, rest) = quoted.unwrap_or_else(|| {
                 let end = value.iter().position(is_end).unwrap_or(value.len());

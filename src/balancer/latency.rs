@@ -73,8 +73,8 @@ impl Latency {
     }
 
     pub(super) fn record(&mut self, time: Duration, now: Instant) {
-        self.count = self.count.saturating_add(1);
-        self.sum = self.sum.saturating_add(time);
+        self.count += 1;
+        self.sum += time;
         let seconds = time.as_secs_f64();
         self.average = Some(match self.average {
             None => (seconds, now),
@@ -113,7 +113,7 @@ impl Latency {
         if age >= WINDOW {
             std::mem::swap(&mut self.window, &mut self.before);
             self.window.clear(now);
-            if age >= WINDOW.saturating_mul(2) {
+            if age >= WINDOW * 2 {
                 self.before.clear(now);
             }
         }
@@ -136,12 +136,12 @@ impl Latency {
     /// The upper bound of the bucket below which `part` thousandths lie.
     fn quantile(&self, part: u64) -> Duration {
         let pairs = || self.window.buckets.iter().zip(&self.before.buckets);
-        let both = |(a, b): (&u32, &u32)| u64::from(*a).saturating_add(u64::from(*b));
-        let total = pairs().map(both).fold(0, u64::saturating_add);
-        let rank = total.saturating_mul(part).div_ceil(1000).max(1);
+        let both = |(a, b): (&u32, &u32)| u64::from(*a) + u64::from(*b);
+        let total = pairs().map(both).sum::<u64>();
+        let rank = (total * part).div_ceil(1000).max(1);
         let mut seen = 0u64;
         for (index, count) in pairs().map(both).enumerate() {
-            seen = seen.saturating_add(count);
+            seen += count;
             if seen >= rank {
                 let max = self.window.max.max(self.before.max);
                 return upper_bound(index).min(max);
@@ -175,7 +175,7 @@ impl Window {
         self.max = self.max.max(time);
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         if let Some(count) = self.buckets.get_mut(bucket(micros)) {
-            *count = count.saturating_add(1);
+            *count += 1;
         }
     }
 }
@@ -185,10 +185,10 @@ fn bucket(micros: u32) -> usize {
     let index = match micros.checked_ilog2() {
         None | Some(0..=2) => micros,
         Some(power) => {
-            let shift = power.saturating_sub(3);
+            let shift = power - 3;
             // The leading bit and the three after it.
             let digits = micros.checked_shr(shift).unwrap_or(0);
-            shift.saturating_mul(8).saturating_add(digits)
+            shift * 8 + digits
         }
     };
     index.try_into().unwrap_or(usize::MAX)
@@ -200,13 +200,10 @@ fn upper_bound(bucket: usize) -> Duration {
     let micros = if bucket < 16 {
         bucket
     } else {
-        let shift = u32::try_from((bucket / 8).saturating_sub(1)).unwrap_or(u32::MAX);
-        let digits = (bucket % 8).saturating_add(8);
-        digits
-            .saturating_add(1)
-            .checked_shl(shift)
-            .unwrap_or(u64::MAX)
-            .saturating_sub(1)
+        let shift = u32::try_from(bucket / 8 - 1).unwrap_or(u32::MAX);
+        let digits = bucket % 8 + 8;
+        let above = (digits + 1).checked_shl(shift).unwrap_or(u64::MAX);
+        above - 1
     };
     Duration::from_micros(micros)
 }

@@ -306,8 +306,8 @@ impl Cluster {
     fn most_out(&self) -> usize {
         let all = self.roster.in_service().count();
         let least = usize::try_from(self.config.panic_threshold.min(100)).unwrap_or(100);
-        let must_serve = all.saturating_mul(least).div_ceil(100);
-        all.saturating_sub(must_serve)
+        let must_serve = (all * least).div_ceil(100);
+        all - must_serve
     }
 
     /// Whether too few members would be left if this one were taken out.

@@ -124,13 +124,13 @@ impl Rate {
                 self.ejections = 0;
             }
         }
-        self.window.0 = self.window.0.saturating_add(1);
-        self.window.1 = self.window.1.saturating_add(u32::from(bad));
-        let all = u64::from(self.window.0).saturating_add(u64::from(self.before.0));
-        let bad = u64::from(self.window.1).saturating_add(u64::from(self.before.1));
+        self.window.0 += 1;
+        self.window.1 += u32::from(bad);
+        let all = u64::from(self.window.0) + u64::from(self.before.0);
+        let bad = u64::from(self.window.1) + u64::from(self.before.1);
         all >= u64::from(outlier.min_requests)
             && bad > 0
-            && bad.saturating_mul(100) >= all.saturating_mul(u64::from(outlier.bad_percent))
+            && bad * 100 >= all * u64::from(outlier.bad_percent)
     }
 
     /// The part of good answers, if there were enough answers lately.
@@ -139,15 +139,15 @@ impl Rate {
         if age >= outlier.window.saturating_mul(2) {
             return None;
         }
-        let all = self.window.0.saturating_add(self.before.0);
-        let bad = self.window.1.saturating_add(self.before.1);
+        let all = self.window.0 + self.before.0;
+        let bad = self.window.1 + self.before.1;
         (all >= outlier.min_requests.max(1)).then(|| 1.0 - f64::from(bad) / f64::from(all))
     }
 
     /// The member was taken out. How many times in a row that was.
     pub(super) fn eject(&mut self) -> u32 {
         *self = Self {
-            ejections: self.ejections.saturating_add(1),
+            ejections: self.ejections + 1,
             ..Self::default()
         };
         self.ejections

@@ -280,7 +280,7 @@ impl Selection<'_> {
     fn best_of_lowest_set(&mut self) -> Result<Option<usize>, NotSelected> {
         let mut index = 0;
         while let Some(set) = self.roster.set_at(index) {
-            index = index.saturating_add(1);
+            index += 1;
             let round = self.line_up(set);
             let order = std::mem::take(&mut self.scratch.order);
             let chosen = self.choose(&order, Some(round));
@@ -360,7 +360,7 @@ impl Selection<'_> {
             } else if usable {
                 order.push(at);
             } else {
-                missing = missing.saturating_add(1);
+                missing += 1;
                 let slot = self.roster.slots.get_mut(at);
                 if let Some(slot) = slot.filter(|slot| able && slot.round == before) {
                     // It was tried for this request alone, and takes part in the next round.

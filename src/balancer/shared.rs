@@ -163,7 +163,7 @@ impl Shared {
             });
             match tried {
                 Ok(decided) => return decided,
-                Err((candidates, method)) if question < MOST_QUESTIONS.saturating_sub(1) => {
+                Err((candidates, method)) if question < MOST_QUESTIONS - 1 => {
                     advice = ask(&method, request, &candidates);
                 }
                 Err(_) => advice = Advice::Fallback,

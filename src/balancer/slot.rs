@@ -204,7 +204,7 @@ impl Slot {
         let whole = self.settings.weight.hundredths();
         match self.ramp(now) {
             1000 => whole,
-            ramp => u32::try_from(u64::from(whole).saturating_mul(ramp.into()) / 1000)
+            ramp => u32::try_from(u64::from(whole) * u64::from(ramp) / 1000)
                 .unwrap_or(whole)
                 .max(1),
         }
@@ -214,8 +214,8 @@ impl Slot {
     pub(super) fn bytes(&self) -> (u64, u64) {
         let (sent, received) = self.traffic_mark;
         (
-            self.traffic.sent().saturating_sub(sent),
-            self.traffic.received().saturating_sub(received),
+            self.traffic.sent() - sent,
+            self.traffic.received() - received,
         )
     }
 

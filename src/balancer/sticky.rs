@@ -183,7 +183,7 @@ impl Sticky {
         } else {
             positions.position(|&b| b == separator)
         };
-        id.get(at?.saturating_add(1)..)
+        id.get(at? + 1..)
     }
 }
 

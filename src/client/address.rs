@@ -164,7 +164,7 @@ fn without_secrets(text: &str) -> Cow<'_, str> {
         text = format!("{before}?[redacted]").into();
     }
     if let Some((before, host)) = text.rsplit_once('@') {
-        let scheme = before.find("://").map(|at| at.saturating_add(3));
+        let scheme = before.find("://").map(|at| at + 3);
         let scheme = before.get(..scheme.unwrap_or(0)).unwrap_or_default();
         text = format!("{scheme}[redacted]@{host}").into();
     }

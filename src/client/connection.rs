@@ -91,7 +91,7 @@ impl Connection {
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
         let payload = self.io.poll_payload(cx);
         if let Poll::Ready(Ok(Some(payload))) = &payload {
-            let len = payload.len().saturating_add(HEADER_LEN);
+            let len = payload.len() + HEADER_LEN;
             self.largest.0 = self.largest.0.max(len);
         }
         payload

@@ -156,7 +156,7 @@ impl Exchange {
             waits: Waits::new(lease.limits.request_by),
             bytes: Bytecount {
                 before,
-                head_sent_at: before.1.saturating_add(queued as u64),
+                head_sent_at: before.1 + queued as u64,
                 sent: before.1,
                 queued,
             },
@@ -284,7 +284,7 @@ impl Exchange {
             return Err(self.gone());
         };
         let header = self.machine.send_data(len).map_err(ClientError::encode)?;
-        connection.sends(header.len().saturating_add(len));
+        connection.sends(header.len() + len);
         let io = &mut connection.io;
         io.queue(&header);
         let mut left = len;
@@ -293,7 +293,7 @@ impl Exchange {
             if part.is_empty() {
                 parts.pop_front();
             }
-            left = left.saturating_sub(piece.len());
+            left -= piece.len();
             io.queue_data(piece);
             if left == 0 {
                 break;

@@ -98,7 +98,7 @@ impl IdleList {
         connections: Vec<(Box<Connection>, CloseCause)>,
     ) -> Closing<'_> {
         let count = connections.len();
-        state.out = state.out.saturating_add(count);
+        state.out += count;
         Closing {
             list: self,
             count,
@@ -161,7 +161,7 @@ impl IdleList {
         connection.idle_since = now;
         connection.heard = now;
         connection.turn = state.next_turn;
-        state.next_turn = state.next_turn.saturating_add(1);
+        state.next_turn += 1;
         state.connections.push_back(connection);
         let mut closing = Vec::new();
         let expiry = state.expiry(self, now);
@@ -177,7 +177,7 @@ impl IdleList {
         let mut state = self.lock();
         let out = state.out;
         state.shrink_to(most, &mut closing);
-        let fits = state.connections.len().saturating_add(out) <= most;
+        let fits = state.connections.len() + out <= most;
         (self.closing(state, closing), fits)
     }
 
@@ -204,7 +204,7 @@ impl IdleList {
         let mut at = 0usize;
         while let Some((connection, others)) = state.connections.get(at).zip(state.others()) {
             let Some(cause) = expiry.cause(connection, others) else {
-                at = at.saturating_add(1);
+                at += 1;
                 continue;
             };
             let removed = state.connections.remove(at);
@@ -231,7 +231,7 @@ impl IdleList {
             .get(at)
             .filter(|connection| connection.turn < to)?;
         let connection = state.connections.remove(at)?;
-        state.out = state.out.saturating_add(1);
+        state.out += 1;
         Some(connection)
     }
 

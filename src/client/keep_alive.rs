@@ -65,7 +65,7 @@ impl KeepAlive {
     pub(super) fn learned(&self, now: Instant) -> Option<Duration> {
         let Seen { idle, at } = self.bound?;
         let age = now.saturating_duration_since(at);
-        let steps = (1..=FORGET_AFTER).take_while(|&n| age >= RECOVERY.saturating_mul(n));
+        let steps = (1..=FORGET_AFTER).take_while(|&n| age >= RECOVERY * n);
         let steps = u32::try_from(steps.count()).unwrap_or(FORGET_AFTER);
         let more = idle.checked_div(4)?.saturating_mul(steps);
         (steps < FORGET_AFTER).then(|| idle.saturating_add(more))
@@ -124,7 +124,6 @@ fn ahead_of(timeout: Duration) -> Duration {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -194,7 +194,6 @@ fn after(start: Instant, limit: Option<Duration>) -> Option<Instant> {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
     use std::future::pending;

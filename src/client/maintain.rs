@@ -108,7 +108,7 @@ impl Shared {
                 return Err(error);
             }
             lease.put_back();
-            opened = opened.saturating_add(1);
+            opened += 1;
         }
         Ok(opened)
     }

@@ -106,10 +106,10 @@ impl Permits {
         if let Some(fewer) = total.checked_sub(wanted) {
             let forgotten = self.semaphore.forget_permits(fewer);
             self.issued.fetch_sub(forgotten, Ordering::AcqRel);
-            let held = fewer.saturating_sub(forgotten);
+            let held = fewer - forgotten;
             self.surplus.fetch_add(held, Ordering::AcqRel);
         } else {
-            let mut more = wanted.saturating_sub(*total);
+            let mut more = wanted - *total;
             // First those that would have vanished stay.
             while more > 0 {
                 let one_less = |surplus: usize| surplus.checked_sub(1);
@@ -119,7 +119,7 @@ impl Permits {
                 if kept.is_err() {
                     break;
                 }
-                more = more.saturating_sub(1);
+                more -= 1;
             }
             self.issued.fetch_add(more, Ordering::AcqRel);
             self.semaphore.add_permits(more);

@@ -45,7 +45,7 @@ impl Stopwatch {
     /// Probes add up.
     pub(super) fn pinged(&mut self, took: Duration) {
         let before = self.phases.cping.unwrap_or_default();
-        self.phases.cping = Some(before.saturating_add(took));
+        self.phases.cping = Some(before + took);
     }
 
     /// An exchange begins.

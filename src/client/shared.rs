@@ -218,7 +218,7 @@ impl Shared {
         let (mut turn, end) = (0, self.idle.next_turn());
         // One at a time is out of the list, so that requests find the others.
         while let Some(connection) = self.idle.take_to_look_at(turn, end) {
-            turn = connection.turn.saturating_add(1);
+            turn = connection.turn + 1;
             // Only the kernel is asked: what a transport does could take long.
             let state = connection.kernel_peer_state().unwrap_or(PeerState::Quiet);
             self.idle.learn(state, connection.heard, now);
@@ -226,7 +226,7 @@ impl Shared {
                 Some(cause) => self.idle.close_one(connection, cause),
                 None => self.idle.put_back(connection),
             };
-            closed = closed.saturating_add(self.close_all(closing));
+            closed += self.close_all(closing);
         }
         closed
     }
@@ -269,7 +269,6 @@ impl Shared {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
     use crate::client::Address;

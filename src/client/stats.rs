@@ -267,7 +267,7 @@ impl Counters {
         let old = self.cping_average.load(Relaxed);
         let average = match old {
             0 => new,
-            old => old.saturating_sub(old / 8).saturating_add(new / 8).max(1),
+            old => (old - old / 8 + new / 8).max(1),
         };
         self.cping_average.store(average, Relaxed);
     }
@@ -276,8 +276,8 @@ impl Counters {
     pub(super) fn traffic(&self, connection: &mut Connection) {
         let (received, sent) = connection.io.traffic();
         let before = std::mem::replace(&mut connection.counted, (received, sent));
-        add(&self.bytes_in, received.saturating_sub(before.0));
-        add(&self.bytes_out, sent.saturating_sub(before.1));
+        add(&self.bytes_in, received - before.0);
+        add(&self.bytes_out, sent - before.1);
         raise(&self.largest_in, connection.largest.0);
         raise(&self.largest_out, connection.largest.1);
     }
@@ -288,7 +288,7 @@ impl Counters {
         let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
         let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
         let last = *self.lock_last_mismatch();
-        let sum = |counts: &[u64]| counts.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
+        let sum = |counts: &[u64]| counts.iter().sum();
         let nanos = |n: u64| (n > 0).then(|| Duration::from_nanos(n));
         let mut stats = PoolStats {
             name,
@@ -329,12 +329,12 @@ impl Counters {
         let probes = self.probe_timeouts.load(Relaxed);
         let both = |one, other| {
             let (one, other) = (stats.failed_with(one), stats.failed_with(other));
-            one.saturating_add(other)
+            one + other
         };
         stats.timeouts = TimeoutCounts {
             acquire: stats.failed_with(ErrorKind::AcquireTimeout),
             connect: both(ErrorKind::ConnectTimeout, ErrorKind::ConnectCutShort),
-            cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort).saturating_add(probes),
+            cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort) + probes,
             write: stats.failed_with(ErrorKind::WriteTimeout),
             request_body: stats.failed_with(ErrorKind::RequestBodyTimeout),
             response_read: stats.failed_with(ErrorKind::ResponseReadTimeout),

@@ -117,7 +117,6 @@ impl Waits {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
     use std::future::poll_fn;

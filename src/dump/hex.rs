@@ -31,7 +31,7 @@ impl<'a> Hex<'a> {
         Self {
             bytes: shown,
             masked,
-            withheld: bytes.len().saturating_sub(shown.len()),
+            withheld: bytes.len() - shown.len(),
         }
     }
 
@@ -58,7 +58,7 @@ fn position(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (line, bytes) in self.bytes.chunks(PER_LINE).enumerate() {
-            let start = line.saturating_mul(PER_LINE);
+            let start = line * PER_LINE;
             if line > 0 {
                 f.write_char('\n')?;
             }
@@ -67,7 +67,7 @@ impl fmt::Display for Hex<'_> {
                 if column == PER_LINE / 2 {
                     f.write_char(' ')?;
                 }
-                let masked = self.is_masked(start.saturating_add(column));
+                let masked = self.is_masked(start + column);
                 match bytes.get(column) {
                     Some(_) if masked => f.write_str(" **")?,
                     Some(byte) => write!(f, " {byte:02x}")?,
@@ -77,7 +77,7 @@ impl fmt::Display for Hex<'_> {
             f.write_str("  ")?;
             for (column, &byte) in bytes.iter().enumerate() {
                 f.write_char(match byte {
-                    _ if self.is_masked(start.saturating_add(column)) => '*',
+                    _ if self.is_masked(start + column) => '*',
                     0x20..=0x7e => byte.into(),
                     _ => '.',
                 })?;

@@ -41,7 +41,7 @@ pub fn guess_direction(bytes: &[u8]) -> Option<Direction> {
         .find(|&direction| {
             matches!(
                 start(bytes, direction, PacketSize::MAX),
-                Start::Packet(total) if bytes.len() >= total.min(HEADER_LEN.saturating_add(1))
+                Start::Packet(total) if bytes.len() >= total.min(HEADER_LEN + 1)
             )
         })
 }
@@ -62,7 +62,7 @@ fn start(bytes: &[u8], direction: Direction, size: PacketSize) -> Start {
         Direction::ToWebServer => fits_web_server(payload, len),
     };
     match fits {
-        Some(true) => Start::Packet(len.saturating_add(HEADER_LEN)),
+        Some(true) => Start::Packet(len + HEADER_LEN),
         Some(false) => Start::No,
         None => Start::Unknown,
     }
@@ -204,10 +204,10 @@ impl Stream {
         }
         let Some(&[_, _, high, low]) = self.buffer.first_chunk::<HEADER_LEN>() else {
             // One byte at a time, so that a wrong one is not kept waiting.
-            return Some(self.buffer.len().saturating_add(1));
+            return Some(self.buffer.len() + 1);
         };
         let len = usize::from(u16::from_be_bytes([high, low]));
-        (len <= self.size.max_accepted_payload()).then(|| len.saturating_add(HEADER_LEN))
+        (len <= self.size.max_accepted_payload()).then(|| len + HEADER_LEN)
     }
 
     fn fill(&mut self, wanted: usize, bytes: &mut &[u8]) {
@@ -231,7 +231,7 @@ impl Stream {
 
     fn advance(&mut self, len: usize) {
         self.buffer.advance(len.min(self.buffer.len()));
-        self.offset = self.offset.saturating_add(len as u64);
+        self.offset += len as u64;
     }
 
     /// Searches for a packet, dropping all bytes before it.
@@ -254,7 +254,7 @@ impl Stream {
                     continue;
                 }
                 Start::Packet(total) => total,
-                Start::Unknown => self.buffer.len().saturating_add(1),
+                Start::Unknown => self.buffer.len() + 1,
             };
             if bytes.is_empty() {
                 return Found::Nothing;
@@ -270,7 +270,7 @@ impl Stream {
             .iter()
             .skip(1)
             .position(|&b| b == magic)
-            .map_or(self.buffer.len(), |at| at.saturating_add(1))
+            .map_or(self.buffer.len(), |at| at + 1)
     }
 
     fn skip(&mut self, len: usize) {
@@ -278,7 +278,7 @@ impl Stream {
             let room = KEPT.saturating_sub(skipped.first.len());
             let kept = self.buffer.get(..len.min(room)).unwrap_or_default();
             skipped.first.extend_from_slice(kept);
-            skipped.len = skipped.len.saturating_add(len as u64);
+            skipped.len += len as u64;
         }
         self.advance(len);
     }
@@ -314,10 +314,10 @@ impl Stream {
     fn incomplete(&mut self) -> Option<Piece> {
         let bytes = self.buffer.split().freeze();
         let offset = self.offset;
-        self.offset = offset.saturating_add(bytes.len() as u64);
+        self.offset = offset + bytes.len() as u64;
         let announced = bytes
             .get(2..HEADER_LEN)
-            .map(|mut len| u64::from(len.get_u16()).saturating_add(HEADER_LEN as u64));
+            .map(|mut len| u64::from(len.get_u16()) + HEADER_LEN as u64);
         (!bytes.is_empty()).then_some(Piece::Incomplete {
             offset,
             announced,
@@ -328,7 +328,7 @@ impl Stream {
     /// Passes over bytes that were never recorded; returns where they would have been.
     pub(super) fn skip_missing(&mut self, len: u64) -> u64 {
         let at = self.offset;
-        self.offset = at.saturating_add(len);
+        self.offset = at + len;
         self.search(true);
         at
     }

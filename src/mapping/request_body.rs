@@ -215,9 +215,7 @@ impl Feed {
             _ if Arc::strong_count(&self.0) == 1 => Demand::None,
             Reading::NotYet => Demand::None,
             Reading::Waiting => Demand::Waiting,
-            Reading::Fed => {
-                Demand::Behind(slot.more.len().saturating_add(slot.data.is_some().into()))
-            }
+            Reading::Fed => Demand::Behind(slot.more.len() + usize::from(slot.data.is_some())),
         }
     }
 

@@ -340,7 +340,7 @@ impl Body for ResponseBody {
             Stage::Receiving | Stage::Failed(_) => 0,
         };
         match state.exchange.response_left() {
-            Some(left) => SizeHint::with_exact(left.saturating_add(held)),
+            Some(left) => SizeHint::with_exact(left + held),
             None => SizeHint::new(),
         }
     }

@@ -134,7 +134,7 @@ mod from_ajp {
     }
 
     fn join(path: &[u8], query: &[u8]) -> Bytes {
-        let len = path.len().saturating_add(query.len()).saturating_add(1);
+        let len = path.len() + query.len() + 1;
         let mut whole = BytesMut::with_capacity(len);
         whole.put_slice(path);
         whole.put_u8(b'?');

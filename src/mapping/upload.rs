@@ -119,7 +119,7 @@ impl Upload {
             _ => false,
         };
         if possible {
-            self.pending_len = self.pending_len.saturating_add(queued);
+            self.pending_len += queued;
             for part in self.first.drain(..).rev() {
                 self.pending.push_front(part);
             }
@@ -145,7 +145,7 @@ impl Upload {
             if len > 0 {
                 self.remember(len, exchange);
                 exchange.send_body(&mut self.pending, len)?;
-                self.pending_len = self.pending_len.saturating_sub(len);
+                self.pending_len -= len;
             } else if self.has_ended() {
                 // Refused when Content-Length promised more.
                 exchange.send_end_of_body()?;
@@ -166,14 +166,14 @@ impl Upload {
         if self.packets == 0 && (self.keeps_first || exchange.is_reused()) {
             for part in &self.pending {
                 let piece = part.slice(..len.min(part.len()));
-                len = len.saturating_sub(piece.len());
+                len -= piece.len();
                 if piece.is_empty() {
                     break;
                 }
                 self.first.push(piece);
             }
         }
-        self.packets = self.packets.saturating_add(1);
+        self.packets += 1;
     }
 
     fn has_ended(&self) -> bool {
@@ -200,7 +200,7 @@ impl Upload {
                 Poll::Ready(Some(Ok(data))) if data.is_empty() => {}
                 Poll::Ready(Some(Ok(data))) => {
                     self.touched = true;
-                    self.pending_len = self.pending_len.saturating_add(data.len());
+                    self.pending_len += data.len();
                     self.pending.push_back(data);
                 }
             }

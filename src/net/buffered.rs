@@ -94,10 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     #[cfg(feature = "server")]
     pub(crate) fn consumed(&self) -> (u64, u64) {
         let unread = self.read.bytes.len() as u64;
-        (
-            self.bytes_in.saturating_sub(unread),
-            self.writes.bytes_written(),
-        )
+        (self.bytes_in - unread, self.writes.bytes_written())
     }
 
     /// The payload of the next packet; `None` when the peer closed between packets.
@@ -138,13 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// One read. `Ok(0)` is the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = match packet_len(&self.read.bytes, self.reads, self.size) {
-            Ok(Some(len)) => len
-                .saturating_add(HEADER_LEN)
-                .saturating_sub(self.read.bytes.len()),
+            Ok(Some(len)) => (len + HEADER_LEN).saturating_sub(self.read.bytes.len()),
             _ => HEADER_LEN,
         };
         let n = ready!(self.read.poll_fill(&mut self.io, cx, wanted))?;
-        self.bytes_in = self.bytes_in.saturating_add(n as u64);
+        self.bytes_in += n as u64;
         Poll::Ready(Ok(n))
     }
 
@@ -176,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     #[cfg(feature = "client")]
     pub(crate) fn has_packet(&self) -> bool {
         let len = packet_len(&self.read.bytes, self.reads, self.size);
-        matches!(len, Ok(Some(len)) if self.read.bytes.len() >= HEADER_LEN.saturating_add(len))
+        matches!(len, Ok(Some(len)) if self.read.bytes.len() >= HEADER_LEN + len)
     }
 
     /// The buffer that writers append packets to.

@@ -53,17 +53,15 @@ impl Segment {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.prefix().len().saturating_add(self.data.len())
+        self.prefix().len() + self.data.len()
     }
 
     /// Leaves out the first `n` bytes, of at most [`len`](Self::len).
     pub(super) fn advance(&mut self, n: usize) {
         let lead = n.min(self.prefix().len());
         // At most `PREFIX_ROOM`.
-        self.from = self
-            .from
-            .saturating_add(u8::try_from(lead).unwrap_or(self.to));
-        let data = n.saturating_sub(lead).min(self.data.len());
+        self.from += u8::try_from(lead).unwrap_or_default();
+        let data = (n - lead).min(self.data.len());
         self.data.advance(data);
     }
 }

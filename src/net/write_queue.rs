@@ -63,13 +63,13 @@ impl WriteQueue {
     }
 
     fn push_segment(&mut self, segment: Segment) {
-        self.segment_bytes = self.segment_bytes.saturating_add(segment.len());
+        self.segment_bytes += segment.len();
         self.segments.push_back(segment);
     }
 
     /// Bytes queued and not yet taken by the stream.
     pub(super) fn len(&self) -> usize {
-        self.segment_bytes.saturating_add(self.tail.len())
+        self.segment_bytes + self.tail.len()
     }
 
     /// Whether everything was taken by the stream and flushed. A stream that buffers, such
@@ -100,7 +100,7 @@ impl WriteQueue {
                     let mut count = 0usize;
                     for (slot, part) in slices.iter_mut().zip(parts) {
                         *slot = IoSlice::new(part);
-                        count = count.saturating_add(1);
+                        count += 1;
                     }
                     ready!(io.poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?
                 }
@@ -117,11 +117,11 @@ impl WriteQueue {
     }
 
     fn written(&mut self, mut n: usize) {
-        self.bytes_written = self.bytes_written.saturating_add(n as u64);
+        self.bytes_written += n as u64;
         while let Some(front) = self.segments.front_mut() {
             let part = n.min(front.len());
-            self.segment_bytes = self.segment_bytes.saturating_sub(part);
-            n = n.saturating_sub(part);
+            self.segment_bytes -= part;
+            n -= part;
             front.advance(part);
             if front.len() > 0 {
                 return;

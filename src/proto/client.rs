@@ -210,9 +210,9 @@ impl ClientExchange {
         }
         let header = body_packet_header(len, self.size)?;
         let len = len as u64;
-        self.due = self.due.saturating_sub(1);
-        self.left = self.left.map(|left| left.saturating_sub(len));
-        self.sent = self.sent.saturating_add(len);
+        self.due -= 1;
+        self.left = self.left.map(|left| left - len);
+        self.sent += len;
         self.progress = self.progress.max(Progress::BodySent);
         Ok(header)
     }
@@ -251,12 +251,12 @@ impl ClientExchange {
         }
         if let Some(left) = self.left.filter(|&left| left > 0) {
             return Err(ProtocolError::RequestTooShort {
-                expected: self.sent.saturating_add(left),
+                expected: self.sent + left,
                 received: self.sent,
             });
         }
         self.source_ended = true;
-        self.due = self.due.saturating_sub(1);
+        self.due -= 1;
         Ok(END_OF_BODY)
     }
 
@@ -296,7 +296,7 @@ impl ClientExchange {
                     0 => requested,
                     _ => self.asked_for.min(requested),
                 };
-                self.due = self.due.saturating_add(1);
+                self.due += 1;
                 Ok(ClientEvent::BodyRequested)
             }
             ToWebServer::EndResponse { reuse } if self.phase == Phase::Streaming => {
@@ -342,7 +342,7 @@ impl ClientExchange {
         if self.no_body {
             return Ok(ClientEvent::Ignored);
         }
-        self.received = self.received.saturating_add(data.len() as u64);
+        self.received += data.len() as u64;
         match self.expected {
             Some(expected) if self.received > expected => {
                 Err(ProtocolError::ResponseTooLong { expected })

@@ -330,8 +330,8 @@ impl ServerExchange {
     fn body(&mut self, body: BodyPacket) -> Result<BodyEvent, ProtocolError> {
         match body {
             BodyPacket::Data(data) => {
-                self.owed = self.owed.saturating_sub(1);
-                self.received = self.received.saturating_add(data.len() as u64);
+                self.owed -= 1;
+                self.received += data.len() as u64;
                 if let BodyFraming::Length(expected) = self.framing {
                     if self.received > expected {
                         return Err(ProtocolError::RequestTooLong { expected });
@@ -341,7 +341,7 @@ impl ServerExchange {
                 Ok(BodyEvent::Data(data))
             }
             BodyPacket::End => {
-                self.owed = self.owed.saturating_sub(1);
+                self.owed -= 1;
                 match self.framing {
                     BodyFraming::Length(expected) if self.received < expected => {
                         Err(ProtocolError::RequestTooShort {

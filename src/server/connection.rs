@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     // Also for a refusal: the answer to HEAD has no body.
                     let exchange = ServerExchange::new(request.framing(), head, self.io.size());
                     self.exchange = Some(exchange.with_body_requests(self.config.body_requests));
-                    self.requests = self.requests.saturating_add(1);
+                    self.requests += 1;
                     if let Err(refusal) = admit(&self.config, &request, self.mode) {
                         self.meter.refused(&refusal);
                         if let Some(answer) = refusal.answer() {

@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         };
         let most = usize::from(self.config.body_requests);
-        let held = |exchange: &ServerExchange| buffered.saturating_add(exchange.owed().into());
+        let held = |exchange: &ServerExchange| buffered + usize::from(exchange.owed());
         if held(exchange) > most / 2 {
             return;
         }

@@ -232,10 +232,7 @@ impl Meter {
 
     /// Takes what the connection has received and sent so far.
     pub(super) fn traffic(&mut self, now: (u64, u64)) {
-        let grown = (
-            now.0.saturating_sub(self.seen.0),
-            now.1.saturating_sub(self.seen.1),
-        );
+        let grown = (now.0 - self.seen.0, now.1 - self.seen.1);
         self.seen = now;
         if grown.0 > 0 {
             self.monitor

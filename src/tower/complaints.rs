@@ -43,7 +43,7 @@ mod on {
         fn due(&self) -> Option<u64> {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if state.last.is_some_and(|last| last.elapsed() < PAUSE) {
-                state.unsaid = state.unsaid.saturating_add(1);
+                state.unsaid += 1;
                 return None;
             }
             state.last = Some(Instant::now());

@@ -37,7 +37,7 @@ impl Packing {
             self.send(connection)?;
         }
         let rest = data.len().checked_rem(max).unwrap_or_default();
-        let rest = data.split_off(data.len().saturating_sub(rest));
+        let rest = data.split_off(data.len() - rest);
         connection.send_data(data)?;
         self.keep(rest);
         Ok(())
@@ -52,7 +52,7 @@ impl Packing {
         if part.is_empty() {
             return;
         }
-        self.len = self.len.saturating_add(part.len());
+        self.len += part.len();
         match &self.first {
             None => self.first = Some(part),
             Some(_) => self.more.push(part),

@@ -44,7 +44,7 @@ mod on {
         /// `traffic` is what the connection has received, this request included, and sent
         /// so far.
         pub(in super::super) fn new(request: &ForwardRequest, traffic: (u64, u64)) -> Self {
-            let packet = HEADER_LEN.saturating_add(request.payload().len()) as u64;
+            let packet = (HEADER_LEN + request.payload().len()) as u64;
             // Without parameters such as `;jsessionid`.
             let path = request.req_uri().split(|&b| b == b';').next();
             let span = span!(
@@ -61,7 +61,7 @@ mod on {
             Self {
                 span,
                 begin: Instant::now(),
-                before: (traffic.0.saturating_sub(packet), traffic.1),
+                before: (traffic.0 - packet, traffic.1),
             }
         }
 
@@ -83,8 +83,8 @@ mod on {
             let micros = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.span
                 .record("reuse", matches!(ended, Ok(true)))
-                .record("bytes_in", traffic.0.saturating_sub(self.before.0))
-                .record("bytes_out", traffic.1.saturating_sub(self.before.1))
+                .record("bytes_in", traffic.0 - self.before.0)
+                .record("bytes_out", traffic.1 - self.before.1)
                 .record("duration_us", micros);
             self.in_scope(|| match ended {
                 Ok(_) => event!(Level::DEBUG, "AJP exchange ended"),

@@ -52,12 +52,12 @@ fn lengths(len: usize, extra: usize, max: usize) -> Result<(u16, u16), EncodeErr
     if let (Some(payload), Ok(inner)) = (payload, u16::try_from(len)) {
         return Ok((payload, inner));
     }
-    let overhead = extra.saturating_add(HEADER_LEN);
+    let overhead = extra + HEADER_LEN;
     Err(EncodeError::new(
         Field::Data,
         EncodeRule::TooLarge {
             needed: u32::try_from(len.saturating_add(overhead)).unwrap_or(u32::MAX),
-            packet_size: u32::try_from(max.saturating_add(overhead)).unwrap_or(u32::MAX),
+            packet_size: u32::try_from(max + overhead).unwrap_or(u32::MAX),
         },
     ))
 }
@@ -72,7 +72,7 @@ pub fn write_request_body(
     size: PacketSize,
 ) -> Result<(), EncodeError> {
     let header = body_packet_header(data.len(), size)?;
-    buffer.reserve(data.len().saturating_add(header.len()));
+    buffer.reserve(data.len() + header.len());
     buffer.put_slice(&header);
     buffer.put_slice(data);
     Ok(())
@@ -88,7 +88,7 @@ pub fn write_body_chunk(
     size: PacketSize,
 ) -> Result<(), EncodeError> {
     let header = body_chunk_header(data.len(), size)?;
-    buffer.reserve(data.len().saturating_add(8));
+    buffer.reserve(data.len() + 8);
     buffer.put_slice(&header);
     buffer.put_slice(data);
     buffer.put_slice(&CHUNK_TERMINATOR);
@@ -125,9 +125,9 @@ impl BodyPacket {
         let wanted = usize::from(len);
         match r.rest().split_at_checked(wanted) {
             Some((_, [])) if wanted == 0 => Ok(Self::End),
-            Some((_, [] | [0])) if wanted > 0 => Ok(Self::Data(
-                payload.slice(start..start.saturating_add(wanted)),
-            )),
+            Some((_, [] | [0])) if wanted > 0 => {
+                Ok(Self::Data(payload.slice(start..start + wanted)))
+            }
             _ => {
                 let actual = u32::try_from(r.remaining()).unwrap_or(u32::MAX);
                 Err(r.error_at(
@@ -155,7 +155,7 @@ pub(crate) fn parse_body_chunk(payload: &Bytes) -> Result<Bytes, DecodeError> {
     let start = r.position();
     let wanted = usize::from(len);
     if let Some((_, [] | [_])) = r.rest().split_at_checked(wanted) {
-        return Ok(payload.slice(start..start.saturating_add(wanted)));
+        return Ok(payload.slice(start..start + wanted));
     }
     let actual = u32::try_from(r.remaining()).unwrap_or(u32::MAX);
     Err(r.error_at(

@@ -394,7 +394,7 @@ impl ShortName {
         let mut len = 0u8;
         for (to, &from) in bytes.iter_mut().zip(name) {
             *to = from;
-            len = len.saturating_add(1);
+            len += 1;
         }
         Self {
             len,

@@ -53,7 +53,7 @@ pub(crate) fn header_count(r: &mut Reader<'_>, limit: u16) -> Result<u16, Decode
     let count = r.u16(Field::NumHeaders)?;
     let possible = r.remaining() / 4;
     if usize::from(count) > possible {
-        let needed = u32::from(count).saturating_mul(4);
+        let needed = u32::from(count) * 4;
         let left = u32::try_from(r.remaining()).unwrap_or(u32::MAX);
         return Err(r.error_at(start, Field::NumHeaders, Rule::Truncated { needed, left }));
     }

@@ -41,19 +41,19 @@ impl PacketSize {
     /// Largest payload in bytes: packet size - 4.
     #[must_use]
     pub const fn max_payload(self) -> usize {
-        self.bytes().saturating_sub(4)
+        self.bytes() - 4
     }
 
     /// Most data bytes of one request body packet: packet size - 6.
     #[must_use]
     pub const fn max_request_body(self) -> usize {
-        self.bytes().saturating_sub(6)
+        self.bytes() - 6
     }
 
     /// Most data bytes of one Send Body Chunk: packet size - 8.
     #[must_use]
     pub const fn max_body_chunk(self) -> usize {
-        self.bytes().saturating_sub(8)
+        self.bytes() - 8
     }
 
     /// Longest payload to accept from a peer: four bytes more than a sender may use, because some

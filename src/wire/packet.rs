@@ -53,7 +53,7 @@ pub fn split_packet(
     size: PacketSize,
 ) -> Result<Option<Bytes>, DecodeError> {
     match packet_len(buffer, direction, size)? {
-        Some(len) if buffer.len() >= len.saturating_add(HEADER_LEN) => {
+        Some(len) if buffer.len() >= len + HEADER_LEN => {
             buffer.advance(HEADER_LEN);
             Ok(Some(buffer.split_to(len).freeze()))
         }

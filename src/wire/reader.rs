@@ -28,7 +28,7 @@ impl Span {
             return None;
         }
         let start = usize::from(self.start);
-        payload.get(start..start.saturating_add(usize::from(self.len)))
+        payload.get(start..start + usize::from(self.len))
     }
 }
 
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     /// An error at a position of the payload.
     #[allow(clippy::unused_self, reason = "reads as part of the cursor")]
     pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> DecodeError {
-        DecodeError::new(position.saturating_add(HEADER_LEN), field, rule)
+        DecodeError::new(position + HEADER_LEN, field, rule)
     }
 
     fn truncated(&self, field: Field, needed: usize) -> DecodeError {
@@ -170,9 +170,9 @@ impl<'a> Reader<'a> {
             return Err(self.truncated(field, 2));
         };
         let len = usize::from(u16::from_be_bytes(prefix));
-        let Some((bytes, rest)) = after.split_at_checked(len.saturating_add(1)) else {
+        let Some((bytes, rest)) = after.split_at_checked(len + 1) else {
             self.rest = after;
-            return Err(self.truncated(field, len.saturating_add(1)));
+            return Err(self.truncated(field, len + 1));
         };
         match bytes.split_last() {
             Some((0, bytes)) => {
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
             }
             last => {
                 let byte = last.map_or(0, |(&byte, _)| byte);
-                let at = self.position().saturating_add(2).saturating_add(len);
+                let at = self.position() + 2 + len;
                 Err(self.error_at(at, field, Rule::MissingTerminator(byte)))
             }
         }
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     fn invalid_byte(&self, field: Field, index: usize, byte: u8) -> DecodeError {
-        let at = self.position().saturating_add(2).saturating_add(index);
+        let at = self.position() + 2 + index;
         self.error_at(at, field, Rule::InvalidByte(byte))
     }
 
@@ -297,7 +297,7 @@ fn rare_checked(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (&len, after) = rest.split_first_chunk::<2>()?;
     let len = usize::from(u16::from_be_bytes(len));
     // Only null says more than there is: the payload was checked.
-    let Some((bytes, after)) = after.split_at_checked(len.saturating_add(1)) else {
+    let Some((bytes, after)) = after.split_at_checked(len + 1) else {
         return Some((None, after));
     };
     let (_, value) = bytes.split_last()?;

@@ -136,7 +136,7 @@ pub(super) fn hidden_parts(text: &[u8], form: Form) -> impl Iterator<Item = Rang
             Form::Body => identifier(text.get(at..next).unwrap_or_default()),
         };
         let part = match identifier {
-            Some(part) => part.start.saturating_add(at)..part.end.saturating_add(at),
+            Some(part) => part.start + at..part.end + at,
             None => named.next()?,
         };
         at = part.end;
@@ -150,11 +150,11 @@ fn identifier(text: &[u8]) -> Option<Range<usize>> {
     let mut end = 0usize;
     text.split(|b| !is_part(b)).find_map(|word| {
         let start = end;
-        end = start.saturating_add(word.len()).saturating_add(1);
+        end = start + word.len() + 1;
         let is_one = word.len() >= 16
             && word.iter().any(u8::is_ascii_digit)
             && word.iter().any(u8::is_ascii_alphabetic);
-        is_one.then(|| start..start.saturating_add(word.len()))
+        is_one.then(|| start..start + word.len())
     })
 }
 
@@ -171,14 +171,14 @@ impl Iterator for NamedParts<'_> {
         loop {
             let rest = self.text.get(self.at..)?;
             let found = rest.iter().position(|b| b"=:,%".contains(b))?;
-            let at = self.at.saturating_add(found);
+            let at = self.at + found;
             let (before, rest) = self.text.split_at_checked(at)?;
             let (sign, len) = match rest {
                 [b'%', b'3', b'd' | b'D', ..] => (b'=', 3),
                 [sign, ..] => (*sign, 1),
                 [] => return None,
             };
-            self.at = at.saturating_add(len);
+            self.at = at + len;
             let value = self.text.get(self.at..).unwrap_or_default();
             let name = match sign {
                 b'=' | b':' => name_at_end(before),
@@ -192,8 +192,8 @@ impl Iterator for NamedParts<'_> {
                 continue;
             }
             let (skip, len) = value_at_start(value, sign, contains(name, b"session"));
-            let start = self.at.saturating_add(skip);
-            self.at = start.saturating_add(len);
+            let start = self.at + skip;
+            self.at = start + len;
             if len > 0 {
                 return Some(start..self.at);
             }
@@ -214,23 +214,21 @@ fn name_at_end(before: &[u8]) -> &[u8] {
     };
     let is_part = |b: &u8| !b.is_ascii_control() && !b" &?;#/=:,\"'<>{}()|\\".contains(b);
     let len = before.iter().rev().take_while(|b| is_part(b)).count();
-    before
-        .get(before.len().saturating_sub(len)..)
-        .unwrap_or_default()
+    before.get(before.len() - len..).unwrap_or_default()
 }
 
 /// Where the value begins behind a separator, and how long it is. Rather too long than too
 /// short.
 fn value_at_start(text: &[u8], sign: u8, is_session: bool) -> (usize, usize) {
     let value = trim_start(text);
-    let space = text.len().saturating_sub(value.len());
+    let space = text.len() - value.len();
     let quote = match value {
         [b'\\', b'"', ..] => 2,
         [b'"', ..] => 1,
         _ => 0,
     };
     let (skip, value) = match value.get(quote..) {
-        Some(inner) if quote > 0 => (space.saturating_add(quote), inner),
+        Some(inner) if quote > 0 => (space + quote, inner),
         _ => (space, value),
     };
     let ends = |b: u8| match sign {

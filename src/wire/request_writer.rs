@@ -151,7 +151,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
     ) -> Result<(), EncodeError> {
         let count = self.packet.checked_headers(headers)?;
-        let all = count.saturating_add(self.num_headers.into());
+        let all = count + usize::from(self.num_headers);
         self.num_headers = u16::try_from(all)
             .map_err(|_| EncodeError::new(Field::NumHeaders, EncodeRule::TooMany))?;
         Ok(())
@@ -362,13 +362,11 @@ pub(crate) fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
     for slot in digits.iter_mut().rev() {
         // A remainder by ten fits a byte.
         *slot = b'0'.wrapping_add(u8::try_from(n % 10).unwrap_or_default());
-        used = used.saturating_add(1);
+        used += 1;
         n /= 10;
         if n == 0 {
             break;
         }
     }
-    digits
-        .get(20usize.saturating_sub(used)..)
-        .unwrap_or_default()
+    digits.get(20 - used..).unwrap_or_default()
 }

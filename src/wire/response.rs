@@ -255,7 +255,7 @@ impl<'b> SendHeadersWriter<'b> {
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
     ) -> Result<(), EncodeError> {
         let count = self.packet.checked_headers(headers)?;
-        let all = count.saturating_add(self.num_headers.into());
+        let all = count + usize::from(self.num_headers);
         self.num_headers = u16::try_from(all)
             .map_err(|_| EncodeError::new(Field::NumHeaders, EncodeRule::TooMany))?;
         Ok(())

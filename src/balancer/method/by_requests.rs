@@ -11,7 +11,7 @@ use super::lineup::{Lineup, One};
 pub(super) fn by_requests(lineup: &mut Lineup<'_>) -> usize {
     let total = pay(lineup);
     let chosen = lineup.best(|one, best| one.score() > best.score());
-    lineup.add_score(chosen, total.saturating_neg());
+    lineup.add_score(chosen, -total);
     chosen
 }
 
@@ -21,14 +21,14 @@ pub(super) fn by_busyness(lineup: &mut Lineup<'_>) -> usize {
     // During a slow start a member counts as busier than it is; otherwise this is the plain
     // number.
     let load = |one: &One<'_>, other: &One<'_>| {
-        let busy = u64::from(one.busy()).saturating_add(1);
-        busy.saturating_mul(other.ramp().into())
+        let busy = u64::from(one.busy()) + 1;
+        busy * u64::from(other.ramp())
     };
     let chosen = lineup.best(|one, best| {
         let (own, others) = (load(one, best), load(best, one));
         own < others || (own == others && one.score() > best.score())
     });
-    lineup.add_score(chosen, total.saturating_neg());
+    lineup.add_score(chosen, -total);
     chosen
 }
 
@@ -36,7 +36,7 @@ pub(super) fn by_busyness(lineup: &mut Lineup<'_>) -> usize {
 /// chosen.
 pub(super) fn charge(lineup: &mut Lineup<'_>, index: usize) {
     let total = pay(lineup);
-    lineup.add_score(index, total.saturating_neg());
+    lineup.add_score(index, -total);
 }
 
 /// Pays every member its weight. The sum that was paid.
@@ -45,7 +45,7 @@ fn pay(lineup: &mut Lineup<'_>) -> i64 {
     lineup.each(|slot, now, _| {
         let weight = i64::from(slot.weight(now));
         slot.score = slot.score.saturating_add(weight);
-        total = total.saturating_add(weight);
+        total += weight;
     });
     total
 }
@@ -59,13 +59,13 @@ const MOST_BEHIND: i64 = 8;
 /// happened long ago.
 pub(super) fn rebase(lineup: &mut Lineup<'_>) {
     let mut round = 0i64;
-    lineup.each(|slot, now, _| round = round.saturating_add(slot.weight(now).into()));
-    let most = round.saturating_mul(MOST_BEHIND);
+    lineup.each(|slot, now, _| round += i64::from(slot.weight(now)));
+    let most = round * MOST_BEHIND;
     lineup.each(|slot, now, joined| {
         slot.score = if joined {
             slot.weight(now).into()
         } else {
-            slot.score.clamp(most.saturating_neg(), most)
+            slot.score.clamp(-most, most)
         };
     });
 }

@@ -69,7 +69,7 @@ fn running(busy: u32, average: u64, weight: u32) -> i64 {
 
 /// Bytes by weight.
 fn share(bytes: u64, weight: u32) -> i64 {
-    let parts = i128::from(bytes).saturating_mul(PARTS);
+    let parts = i128::from(bytes) * PARTS;
     let share = parts.checked_div(weight.into()).unwrap_or(parts);
     i64::try_from(share).unwrap_or(i64::MAX)
 }
@@ -80,7 +80,7 @@ fn average(lineup: &Lineup<'_>) -> u64 {
     for one in lineup.iter() {
         let traffic = &one.slot.traffic;
         bytes = bytes.saturating_add(total(traffic.sent(), traffic.received()));
-        requests = requests.saturating_add(one.slot.ended);
+        requests += one.slot.ended;
     }
     bytes.checked_div(requests).unwrap_or(0)
 }

@@ -89,8 +89,8 @@ impl HashBy {
 pub(super) fn by_hash(lineup: &Lineup<'_>, key: u64) -> usize {
     let (mut weights, mut busy) = (0u64, 1u64);
     for one in lineup.iter() {
-        weights = weights.saturating_add(one.weight().into());
-        busy = busy.saturating_add(one.busy().into());
+        weights += u64::from(one.weight());
+        busy += u64::from(one.busy());
     }
     // With this request it has at most its share of all that are in flight, and a little
     // more; at least one member always has less than that.

@@ -10,6 +10,6 @@ pub(super) fn least_outstanding(lineup: &Lineup<'_>, random: &mut fastrand::Rng)
 
 /// Whether `one` has fewer requests for its weight than `other`.
 pub(super) fn is_idler(one: &One<'_>, other: &One<'_>) -> bool {
-    let load = |of: &One<'_>, weight: u32| u64::from(of.busy()).saturating_mul(weight.into());
+    let load = |of: &One<'_>, weight: u32| u64::from(of.busy()) * u64::from(weight);
     load(one, other.weight()) < load(other, one.weight())
 }

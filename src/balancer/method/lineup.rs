@@ -73,8 +73,8 @@ impl<'a> Lineup<'a> {
         let (mut sum, mut count) = (0i128, 0i128);
         self.each(|slot, _, joined| {
             if !joined {
-                sum = sum.saturating_add(slot.score.into());
-                count = count.saturating_add(1);
+                sum += i128::from(slot.score);
+                count += 1;
             }
         });
         let middle = sum.checked_div(count).unwrap_or(0);
@@ -113,7 +113,7 @@ impl<'a> Lineup<'a> {
             let all = self.iter().map(|one| u64::from(one.weight()));
             all.enumerate().filter(|(index, _)| Some(*index) != but)
         };
-        let total = weights().fold(0u64, |sum, (_, weight)| sum.saturating_add(weight));
+        let total = weights().map(|(_, weight)| weight).sum::<u64>();
         if total == 0 {
             return None;
         }

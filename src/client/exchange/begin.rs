@@ -42,7 +42,7 @@ impl Lease {
         let size = connection.io.size();
         match encode(connection.io.write_buffer(), size) {
             Ok(framing) => {
-                connection.exchanges = connection.exchanges.saturating_add(1);
+                connection.exchanges += 1;
                 connection.sends(connection.io.queued());
                 let machine = ClientExchange::new(framing, head_request, size)
                     .with_body_requests(self.shared.config.body_requests);

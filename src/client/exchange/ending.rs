@@ -208,10 +208,7 @@ impl Bytecount {
     /// What `traffic` counts from the opening of the connection on, counted from the
     /// beginning of the exchange on.
     fn since_before(&self, traffic: (u64, u64)) -> (u64, u64) {
-        (
-            traffic.0.saturating_sub(self.before.0),
-            traffic.1.saturating_sub(self.before.1),
-        )
+        (traffic.0 - self.before.0, traffic.1 - self.before.1)
     }
 }
 

@@ -79,11 +79,11 @@ impl Connections {
         match segment::parse(frame.link, &frame.data) {
             Parsed::Tcp(segment) => self.segment(&segment, time, out),
             Parsed::Fragment => {
-                self.fragments = self.fragments.saturating_add(1);
+                self.fragments += 1;
             }
             Parsed::UnknownLink => {
                 let count = self.unknown_links.entry(frame.link).or_default();
-                *count = count.saturating_add(1);
+                *count += 1;
             }
             Parsed::Other => {}
         }
@@ -188,7 +188,7 @@ impl Connections {
                 State::Undecided { held, len } => {
                     let web_server = self.web_server(key, &event);
                     if let Part::Data(data) = &event.part {
-                        *len = len.saturating_add(data.len());
+                        *len += data.len();
                     }
                     held.push(event);
                     if web_server.is_none() && *len > MAX_HELD {
@@ -227,7 +227,7 @@ impl Connections {
         web_server: End,
         out: &mut VecDeque<Found>,
     ) {
-        self.numbered = self.numbered.saturating_add(1);
+        self.numbered += 1;
         let from_start = connection.halves.iter().all(|half| half.from_start);
         let mut dump = if from_start {
             Dump::new()

@@ -66,7 +66,7 @@ pub(super) fn frames(mut reader: impl Read + 'static, ng: bool) -> Result<Frames
         } else {
             Duration::from_micros(fraction)
         };
-        let time = Duration::from_secs(u32_at(&head, 0, big).into()).saturating_add(fraction);
+        let time = Duration::from_secs(u32_at(&head, 0, big).into()) + fraction;
         let data = bytes(&mut reader, u32_at(&head, 8, big))?;
         Ok(Some(Frame {
             time: Some(time),
@@ -122,7 +122,7 @@ impl<R: Read> Ng<R> {
             self.interfaces.clear();
         }
         let total = u32_at(&head, 4, self.big);
-        let taken = u32::try_from(start.len()).unwrap_or(0).saturating_add(12);
+        let taken = u32::try_from(start.len()).unwrap_or(0) + 12;
         let rest = total
             .checked_sub(taken)
             .filter(|_| total % 4 == 0)
@@ -249,7 +249,7 @@ fn exact<const N: usize>(reader: &mut impl Read) -> Result<Option<[u8; N]>, Stri
         match reader.read(rest) {
             Ok(0) if len == 0 => return Ok(None),
             Ok(0) => return Err("the file ends within a frame".to_owned()),
-            Ok(n) => len = len.saturating_add(n),
+            Ok(n) => len += n,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(format!("cannot be read: {error}")),
         }

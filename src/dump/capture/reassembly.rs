@@ -51,10 +51,10 @@ impl Half {
         let ahead = if ahead < 1 << 31 {
             ahead
         } else {
-            ahead.saturating_sub(1 << 32)
+            ahead - (1 << 32)
         };
         let position = i64::try_from(self.position).unwrap_or(i64::MAX);
-        position.saturating_add(ahead)
+        position + ahead
     }
 
     /// Takes a segment's data and hands out what is in order now.
@@ -64,27 +64,19 @@ impl Half {
         }
         let start = self.locate(sequence);
         // What is before the first byte known, or was handed out already.
-        let end = start.saturating_add(i64::try_from(data.len()).unwrap_or(i64::MAX));
+        let end = start + i64::try_from(data.len()).unwrap_or_default();
         let Ok(end) = u64::try_from(end) else {
             return;
         };
-        let old = data.len().min(
-            usize::try_from(
-                i64::try_from(self.position)
-                    .unwrap_or(i64::MAX)
-                    .saturating_sub(start),
-            )
-            .unwrap_or(0),
-        );
+        let position = i64::try_from(self.position).unwrap_or(i64::MAX);
+        let old = usize::try_from(position - start).unwrap_or(0);
+        let old = old.min(data.len());
         let fresh = data.get(old..).unwrap_or_default();
         if !fresh.is_empty() {
-            let at = end.saturating_sub(fresh.len() as u64);
+            let at = end - fresh.len() as u64;
             let kept = self.pending.entry(at).or_default();
             if fresh.len() > kept.len() {
-                self.pending_len = self
-                    .pending_len
-                    .saturating_add(fresh.len())
-                    .saturating_sub(kept.len());
+                self.pending_len += fresh.len() - kept.len();
                 *kept = fresh.to_vec();
             }
         }
@@ -150,8 +142,8 @@ impl Half {
                 break;
             }
             let (at, mut data) = entry.remove_entry();
-            self.pending_len = self.pending_len.saturating_sub(data.len());
-            let old = usize::try_from(self.position.saturating_sub(at)).unwrap_or(usize::MAX);
+            self.pending_len -= data.len();
+            let old = usize::try_from(self.position - at).unwrap_or(usize::MAX);
             if old < data.len() {
                 data.drain(..old);
                 self.advance(data.len() as u64);
@@ -165,7 +157,7 @@ impl Half {
     }
 
     fn advance(&mut self, len: u64) {
-        self.position = self.position.saturating_add(len);
+        self.position += len;
         // Sequence numbers wrap.
         let [.., a, b, c, d] = len.to_be_bytes();
         let step = u32::from_be_bytes([a, b, c, d]);
