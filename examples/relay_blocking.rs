@@ -1,19 +1,17 @@
-//! A relay between a web server and a container with the standard library's blocking sockets
-//! and a thread for each connection: `cargo run --example relay_blocking -- 127.0.0.1:8010
-//! 127.0.0.1:8009`. It prints each request.
-//!
-//! Nothing but the codec and the state machines of this crate is used, without any feature.
+//! A relay between a web server and a container with blocking sockets and a thread for each
+//! connection, of nothing but the codec and the state machines, without any feature:
+//! `cargo run --example relay_blocking -- 127.0.0.1:8010 127.0.0.1:8009`. It prints each request.
 
 use ajp::proto::{BodyEvent, ClientEvent, ClientExchange, Idle, IdleEvent, ServerExchange};
 use ajp::wire::{
-    ContainerCodec, DecodeError, ForwardRequest, FromWebServer, PacketSize, ToWebServer,
-    WebServerCodec,
+    ContainerCodec, ForwardRequest, FromWebServer, PacketSize, ToWebServer, WebServerCodec,
 };
 use bytes::{Bytes, BytesMut};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 type Error = Box<dyn std::error::Error>;
+type Exchanged = Result<Option<ServerExchange>, Error>;
 const SIZE: PacketSize = PacketSize::DEFAULT;
 
 fn main() -> Result<(), Error> {
@@ -56,11 +54,7 @@ fn connection(mut web: Web, to: &str) -> Result<(), Error> {
 }
 
 /// One request and its response; `None` when the connections cannot be used again.
-fn exchange(
-    web: &mut Web,
-    container: &mut Container,
-    request: ForwardRequest,
-) -> Result<Option<ServerExchange>, Error> {
+fn exchange(web: &mut Web, container: &mut Container, request: ForwardRequest) -> Exchanged {
     // To the web server this is the container, to the container the web server.
     let mut front = ServerExchange::for_request(&request, SIZE);
     let mut back = ClientExchange::for_request(&request, SIZE);
@@ -71,8 +65,7 @@ fn exchange(
         // A body packet is due: of what has come, or the end, or else it is asked for.
         if let Some(most) = back.credit() {
             if !body.is_empty() {
-                let part = body.split_to(body.len().min(most));
-                container.write(back.data_packet(part)?)?;
+                container.write(back.data_packet(body.split_to(body.len().min(most)))?)?;
             } else if front.is_body_complete() {
                 container.write(back.end_packet()?)?;
             } else if let Some(ask) = front.request_body_packet() {
@@ -95,16 +88,16 @@ fn exchange(
             ClientEvent::End => break,
         }
     }
-    loop {
+    let end = loop {
         if let Some(end) = front.end_packet(back.is_reusable()) {
-            let reuse = end == ToWebServer::EndResponse { reuse: true };
-            web.write(end)?;
-            return Ok(reuse.then_some(front));
+            break end;
         }
         // A body packet that nobody wants any more is still on its way.
-        let packet = web.read()?.ok_or("the web server closed")?;
-        front.receive_packet(packet)?;
-    }
+        front.receive_packet(web.read()?.ok_or("the web server closed")?)?;
+    };
+    let reuse = end == ToWebServer::EndResponse { reuse: true };
+    web.write(end)?;
+    Ok(reuse.then_some(front))
 }
 
 /// A stream, what was read of it, and how to read and write packets.
@@ -116,7 +109,7 @@ impl<C> Peer<C> {
     /// The next packet; `None` when the peer closed between two.
     fn next<T>(
         &mut self,
-        decode: impl Fn(&mut C, &mut BytesMut) -> Result<Option<T>, DecodeError>,
+        decode: impl Fn(&mut C, &mut BytesMut) -> Result<Option<T>, ajp::wire::DecodeError>,
     ) -> Result<Option<T>, Error> {
         let mut chunk = [0; 8192];
         loop {

@@ -114,22 +114,6 @@ async fn as_text(request: Request) -> String {
     text + &sha256_hex(&body)
 }
 
-#[test]
-fn the_axum_example_prints_what_to_put_in_front() {
-    let output = Command::new(example::binary("axum_behind_httpd"))
-        .arg("--help")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for line in [
-        "ProxyPass \"/\" \"ajp://127.0.0.1:8009/\" secret=s3cr3t",
-        "JkMount /* app",
-        "worker.app.secret=s3cr3t",
-    ] {
-        assert!(text.contains(line), "{text}");
-    }
-}
-
 /// Both relays between our client and our server, which is asked for a secret by one of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relays_pass_on_whatever_is_asked() {

@@ -1,25 +1,36 @@
-//! An axum application on an AJP port, behind Apache httpd.
+//! An axum application on an AJP port, behind Apache httpd: sessions, uploads, server-sent events,
+//! and what httpd knows of the client.
 //!
 //! ```text
 //! cargo run --release --example axum_behind_httpd -- --secret-file ajp.secret
 //! ```
 //!
-//! `proxy_ajp.conf` and `mod_jk.conf` beside this file put httpd in front of two of them,
-//! with sticky sessions; the tests use the very same files. `--help` prints the lines for one.
-//! httpd's own features work unchanged: authentication arrives as `remote_user`, TLS as
-//! `TlsFacts`, balancing by `route`.
-
-mod app;
-mod route;
+//! and in httpd: `ProxyPass "/" "ajp://127.0.0.1:8009/" secret=...`. `proxy_ajp.conf` and
+//! `mod_jk.conf` beside this file put httpd in front of two of them, with sticky sessions; the
+//! tests use the very same files.
 
 use ajp::Secret;
-use ajp::server::{ServerConfig, Trust, serve, shutdown_signal};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use ajp::mapping::{TlsFacts, text};
+use ajp::server::{RequestClaims, ServerConfig, Trust, serve, shutdown_signal};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, Response, sse};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use clap::Parser;
+use futures_util::stream::{self, Stream};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tower_sessions::{Expiry, MemoryStore, Session, SessionManagerLayer, cookie::time};
 
 #[derive(Parser)]
 #[command(about = "An axum application on an AJP port")]
@@ -28,12 +39,9 @@ struct Args {
     #[arg(long, default_value = "127.0.0.1:8009")]
     listen: SocketAddr,
     /// File that holds the secret shared with the web server
-    #[arg(long, required_unless_present = "no_secret")]
-    secret_file: Option<PathBuf>,
-    /// Believe whoever can connect
-    #[arg(long, conflicts_with = "secret_file")]
-    no_secret: bool,
-    /// Name of this instance, as httpd's `route=` has it; sessions carry it
+    #[arg(long)]
+    secret_file: PathBuf,
+    /// Name of this instance, as httpd's `route=` has it
     #[arg(long, default_value = "one")]
     route: String,
     /// Take the user that the web server has authenticated for authenticated
@@ -41,53 +49,97 @@ struct Args {
     trust_remote_user: bool,
 }
 
-const PUT_IN_FRONT: &str = "\
-httpd with mod_proxy_ajp (2.4.42 or later for secret=):
-  LoadModule proxy_module      modules/mod_proxy.so
-  LoadModule proxy_ajp_module  modules/mod_proxy_ajp.so
-  ProxyPass \"/\" \"ajp://127.0.0.1:8009/\" secret=s3cr3t
-
-httpd with mod_jk:
-  LoadModule jk_module modules/mod_jk.so
-  JkWorkerProperty worker.list=app
-  JkWorkerProperty worker.app.type=ajp13
-  JkWorkerProperty worker.app.host=127.0.0.1
-  JkWorkerProperty worker.app.port=8009
-  JkWorkerProperty worker.app.secret=s3cr3t
-  JkMount /* app
-
-s3cr3t stands for what is in the secret file. Without a secret (--no-secret) leave it out.";
-
 #[tokio::main]
-async fn main() -> ExitCode {
-    let matches = Args::command().after_help(PUT_IN_FRONT).get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("axum_behind_httpd: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let trust = match &args.secret_file {
-        Some(path) => {
-            let secret = Secret::from_file(path)
-                .map_err(|error| format!("secret file {}: {error}", path.display()))?;
-            Trust::Secrets(vec![secret])
-        }
-        None => Trust::TrustedNetwork,
-    };
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let trust = Trust::Secrets(vec![Secret::from_file(&args.secret_file)?]);
+    let listener = TcpListener::bind(args.listen).await?;
     println!("axum_behind_httpd: AJP on {}", listener.local_addr()?);
-    serve(listener, app::app(&args.route))
+    serve(listener, app(&args.route)?)
         .with_config(ServerConfig::new(trust).with_trust_remote_user(args.trust_remote_user))
         .on_error(|peer, error| eprintln!("axum_behind_httpd: {peer:?}: {error}"))
         .with_graceful_shutdown(shutdown_signal())
         .await;
     Ok(())
+}
+
+/// The whole site. Nothing in it knows of AJP but what shows the claims of the web server.
+fn app(route: &str) -> Result<Router, Box<dyn Error>> {
+    let sessions = SessionManagerLayer::new(MemoryStore::default())
+        // The web server may be asked over HTTP as well.
+        .with_secure(false)
+        .with_expiry(Expiry::OnInactivity(time::Duration::minutes(30)));
+    let cookie = HeaderValue::try_from(format!("ROUTEID=.{route}; Path=/; HttpOnly"))?;
+    Ok(Router::new()
+        .route("/", get(Html("<h1>axum behind httpd</h1>")))
+        .route("/session", get(session))
+        .route("/upload", post(upload))
+        .route("/events", get(events))
+        .route("/whoami", get(whoami))
+        // Uploads are not kept, so they may be of any size.
+        .layer(DefaultBodyLimit::disable())
+        .layer(sessions)
+        .layer(from_fn_with_state(cookie, stay_here)))
+}
+
+/// The sessions are in the memory of this instance. By the cookie `ROUTEID` the web server
+/// sends a visitor back to it.
+async fn stay_here(State(cookie): State<HeaderValue>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.headers().contains_key(header::SET_COOKIE) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Counts the visits.
+async fn session(session: Session) -> Result<Json<Value>, StatusCode> {
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let visits = session.get::<u64>("visits").await.map_err(failed)?;
+    let visits = visits.unwrap_or(0) + 1;
+    session.insert("visits", visits).await.map_err(failed)?;
+    Ok(Json(json!({ "visits": visits })))
+}
+
+/// Length and digest of what is sent, piece by piece as it comes: the web server sends no
+/// faster than this reads.
+async fn upload(mut body: Body) -> Result<Json<Value>, StatusCode> {
+    let (mut length, mut hash) = (0, Sha256::new());
+    while let Some(frame) = body.frame().await {
+        // A body that breaks off must not look complete.
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if let Ok(data) = frame.into_data() {
+            length += data.len();
+            hash.update(&data);
+        }
+    }
+    let digest = format!("{:x}", hash.finalize());
+    Ok(Json(json!({ "length": length, "sha256": digest })))
+}
+
+/// Ten server-sent events, one a second. Each leaves as soon as it is there.
+async fn events() -> sse::Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    sse::Sse::new(stream::unfold(0, async |count: u8| {
+        if count == 10 {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_secs(u64::from(count > 0))).await;
+        let event = sse::Event::default().id(count.to_string()).data("tick");
+        Some((Ok(event), count + 1))
+    }))
+}
+
+/// Who the web server says that the client is, and over which TLS connection it came.
+async fn whoami(Extension(claims): Extension<RequestClaims>) -> Json<Value> {
+    let tls = claims.tls_facts().map(|tls| {
+        json!({ "protocol": tls.protocol(), "cipher": tls.cipher(), "key_size": tls.key_size() })
+    });
+    let certificate = claims.tls_facts().and_then(TlsFacts::certificate_pem);
+    Json(json!({
+        "address": claims.remote_ip(),
+        "port": claims.remote_port(),
+        "user": claims.remote_user(),
+        "tls": tls,
+        "certificate": certificate.map(text),
+    }))
 }

@@ -21,7 +21,6 @@
 //! together while that container is there; when it is not, the session is read from the store by
 //! another one, and carries that one's route from then on.
 
-#[path = "axum_behind_httpd/route.rs"]
 mod route;
 
 use ajp::server::{serve, shutdown_signal};
