@@ -1,0 +1,135 @@
+//! What one outcome says of the member that served: it is counted, and may be a failure.
+
+use super::super::request::{Choice, RequestOutcome};
+use super::super::slot::Slot;
+use std::time::{Duration, Instant};
+
+/// Why a member is to be left alone for a while.
+pub(super) struct Failure {
+    pub(super) error: String,
+    /// Whether only an answer to a request is proof that it is well again.
+    pub(super) needs_answer: bool,
+    /// Whether it may only be slow: then it is spared while too few others are left.
+    pub(super) may_be_slow: bool,
+}
+
+/// What one outcome says of a member.
+pub(super) struct Finding {
+    pub(super) failure: Option<Failure>,
+    /// Whether it counts as a bad or a good answer; `None`: as neither.
+    pub(super) bad: Option<bool>,
+}
+
+impl Slot {
+    /// Counts an outcome. What it says of the member.
+    pub(super) fn learn(
+        &mut self,
+        choice: &Choice,
+        outcome: RequestOutcome<'_>,
+        max_timeouts: Option<u32>,
+        is_bad: impl Fn(u16) -> bool,
+        now: Instant,
+    ) -> Finding {
+        let trial = self.circuit.is_trial(choice.serial);
+        let took = now.saturating_duration_since(choice.started);
+        match outcome {
+            RequestOutcome::Answered { status } => {
+                self.count_answer(status, took, now);
+                Finding {
+                    failure: None,
+                    bad: Some(is_bad(status)),
+                }
+            }
+            RequestOutcome::Unfit { status } => {
+                self.count_answer(status, took, now);
+                let error = format!("it answered {status}");
+                self.last_error = Some((error.clone(), now));
+                Finding {
+                    failure: Some(Failure {
+                        error,
+                        needs_answer: true,
+                        may_be_slow: false,
+                    }),
+                    bad: Some(is_bad(status)),
+                }
+            }
+            RequestOutcome::TimedOut(error) => {
+                self.count_timeout(error, took, now);
+                self.timeouts = self.timeouts.saturating_add(1);
+                let too_many = max_timeouts.is_some_and(|most| self.timeouts >= most);
+                Finding {
+                    failure: (trial || too_many).then(|| Failure {
+                        error: error.into(),
+                        needs_answer: true,
+                        may_be_slow: true,
+                    }),
+                    bad: Some(true),
+                }
+            }
+            RequestOutcome::Late(error) => {
+                self.count_timeout(error, took, now);
+                let does_nothing = self.signs_of_life() == choice.signs_of_life;
+                Finding {
+                    failure: (trial || does_nothing).then(|| Failure {
+                        error: error.into(),
+                        needs_answer: false,
+                        may_be_slow: true,
+                    }),
+                    // A container at work is not to blame for being busy.
+                    bad: does_nothing.then_some(true),
+                }
+            }
+            RequestOutcome::Broken(error) => {
+                self.count_failure(error, now);
+                Finding {
+                    failure: None,
+                    bad: Some(true),
+                }
+            }
+            RequestOutcome::Unreachable(error) => {
+                self.count_failure(error, now);
+                Finding {
+                    failure: Some(Failure {
+                        error: error.into(),
+                        needs_answer: false,
+                        may_be_slow: false,
+                    }),
+                    bad: Some(true),
+                }
+            }
+            RequestOutcome::Full => {
+                self.counters.full = self.counters.full.wrapping_add(1);
+                Finding {
+                    failure: None,
+                    bad: None,
+                }
+            }
+            RequestOutcome::Unknown => Finding {
+                failure: None,
+                bad: None,
+            },
+        }
+    }
+
+    fn count_answer(&mut self, status: u16, took: Duration, now: Instant) {
+        let counters = &mut self.counters;
+        counters.answered = counters.answered.wrapping_add(1);
+        if let Some(class) = counters.statuses.get_mut(usize::from(status / 100)) {
+            *class = class.wrapping_add(1);
+        }
+        self.answers = self.answers.wrapping_add(1);
+        self.timeouts = 0;
+        self.latency.record(took, now);
+    }
+
+    fn count_timeout(&mut self, error: &str, took: Duration, now: Instant) {
+        self.counters.timed_out = self.counters.timed_out.wrapping_add(1);
+        self.latency.record(took, now);
+        self.last_error = Some((error.into(), now));
+    }
+
+    fn count_failure(&mut self, error: &str, now: Instant) {
+        self.counters.failed = self.counters.failed.wrapping_add(1);
+        self.last_error = Some((error.into(), now));
+    }
+}

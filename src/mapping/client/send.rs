@@ -1,0 +1,180 @@
+//! One request over a connection of the pool, and over a second one when the first was stale.
+
+use super::announced::{check, check_uri_length, framing};
+use crate::client::repeat::{self, Idempotent, Repeat};
+use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts, SecretChoice};
+use crate::mapping::request_encode::{ContainerFacts, write_request};
+use crate::mapping::request_facts::{OWN_REQUEST, RequestFacts};
+use crate::mapping::response_body::ResponseBody;
+use crate::mapping::response_decode::response_parts;
+use crate::mapping::upload::Upload;
+use crate::proto::Progress;
+use crate::wire::BodyFraming;
+use bytes::Buf;
+use http::{Method, Response, request};
+use http_body::Body;
+use std::borrow::Borrow;
+use std::error::Error as StdError;
+use std::future::{Future, poll_fn};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// For requests without limits of their own.
+static POOL_TIMEOUTS: RequestTimeouts = RequestTimeouts::new();
+
+/// Where the facts of a request are.
+#[derive(Clone, Copy)]
+pub(in crate::mapping) enum FactsSource<'a> {
+    /// In its extensions. If there are none, the request is one of this program's own, or it is
+    /// refused.
+    Extensions { own_requests: bool },
+    /// The caller has them.
+    Given(ContainerFacts<'a>),
+}
+
+impl<'a> FactsSource<'a> {
+    fn find(self, parts: &'a request::Parts) -> Result<ContainerFacts<'a>, ClientError> {
+        match self {
+            Self::Given(facts) => Ok(facts),
+            Self::Extensions { own_requests } => {
+                find_facts(parts, own_requests).map(ContainerFacts::from)
+            }
+        }
+    }
+}
+
+/// The facts in the extensions of a request, or those of a request of this program's own.
+pub(in crate::mapping) fn find_facts(
+    parts: &request::Parts,
+    own_requests: bool,
+) -> Result<&RequestFacts, ClientError> {
+    match parts.extensions.get() {
+        Some(facts) => Ok(facts),
+        None if own_requests => Ok(&OWN_REQUEST),
+        None => Err(ClientError::new(
+            ErrorKind::MissingFacts,
+            "put `RequestFacts` into its extensions, or send a request of your own with \
+             `Client::for_own_requests` or `BalancerConfig::with_own_requests`",
+        )),
+    }
+}
+
+/// Sends to the container of a pool.
+pub(in crate::mapping) fn send_with<B>(
+    pool: &Pool,
+    parts: impl Borrow<request::Parts> + Send,
+    source: FactsSource<'_>,
+    body: B,
+) -> impl Future<Output = Result<Response<ResponseBody>, ClientError>> + Send
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    let prepared = prepare(parts.borrow(), &mut Some(body));
+    async move {
+        let (framing, mut upload) = prepared?;
+        exchange(pool, parts.borrow(), source, framing, &mut upload).await
+    }
+}
+
+/// The request body is back after an error.
+pub(super) async fn exchange(
+    pool: &Pool,
+    parts: &request::Parts,
+    source: FactsSource<'_>,
+    framing: BodyFraming,
+    upload: &mut Upload,
+) -> Result<Response<ResponseBody>, ClientError> {
+    check_uri_length(pool, parts)?;
+    let facts = source.find(parts)?;
+    let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
+    let mut lease = pool.acquire_with(timeouts).await?;
+    let mut first = Progress::NotSent;
+    let mut secret = pool.choose_secret();
+    let may_change = secret.is_one_of_several() && !facts.has_secret();
+    if may_change {
+        upload.keep_first();
+    }
+    loop {
+        let reused = lease.is_reused();
+        let started = start(lease, parts, facts, framing, upload, &secret);
+        let mut body = started.map_err(|error| error.after(first))?;
+        let mut head = None;
+        let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
+        let error = match (result, &head) {
+            (Ok(()), Some(head)) => {
+                if may_change {
+                    let is_refusal =
+                        head.status() == 403 && poll_fn(|cx| body.poll_refusal(cx)).await;
+                    if !is_refusal {
+                        pool.secret_taken(&secret);
+                    } else if secret.advance() && body.rewind() {
+                        // The container looks at the secret before anything else, so this
+                        // does no harm whatever the method is.
+                        (*upload, _) = body.into_parts();
+                        lease = Box::pin(pool.acquire_with(timeouts)).await?;
+                        continue;
+                    }
+                }
+                return Ok(response_parts(head).map(|()| body));
+            }
+            (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
+            (Err(error), _) => error,
+        };
+        let stale = reused && is_stale(&error) && body.is_unanswered();
+        let rest;
+        (*upload, rest) = body.into_parts();
+        let again = stale && {
+            let whole_body = match error.progress() {
+                Progress::NotSent => upload.rewind(),
+                Progress::RequestSent => !upload.is_touched(),
+                _ => false,
+            };
+            let idempotent = Idempotent::of(&parts.method, &parts.extensions);
+            repeat::after_error(&error, idempotent, whole_body) != Repeat::No
+        };
+        let error = error.after(first);
+        if !again {
+            return Err(error);
+        }
+        first = error.progress();
+        // Once: a fresh connection is never "reused". Rare, and a large future.
+        let reopened = Box::pin(rest.reopen()).await;
+        lease = reopened.map_err(|error| error.after(first))?;
+    }
+}
+
+/// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
+fn start(
+    lease: Lease,
+    parts: &request::Parts,
+    facts: ContainerFacts<'_>,
+    framing: BodyFraming,
+    upload: &mut Upload,
+    secret: &SecretChoice,
+) -> Result<ResponseBody, ClientError> {
+    let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
+        write_request(buffer, size, parts, facts, framing, secret.secret())
+    })?;
+    Ok(ResponseBody::new(exchange, std::mem::take(upload)))
+}
+
+/// Checks a request and takes its body, if that has anything to give.
+pub(super) fn prepare<B>(
+    parts: &request::Parts,
+    body: &mut Option<B>,
+) -> Result<(BodyFraming, Upload), ClientError>
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+{
+    let heads = check(parts)?;
+    let framing = framing(&heads, body.as_ref())?;
+    Ok((framing, Upload::new(body, framing)))
+}
+
+/// Whether a reused connection had gone away.
+fn is_stale(error: &ClientError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
+    )
+}
