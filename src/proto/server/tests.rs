@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::{DecodeOptions, ToContainer};
 
 fn exchange(framing: BodyFraming) -> ServerExchange {
     ServerExchange::new(framing, false, PacketSize::DEFAULT)
