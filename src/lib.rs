@@ -47,6 +47,11 @@
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Where only one role is built, parts that both share stay unused.
+#![cfg_attr(
+    not(all(feature = "balancer", feature = "server")),
+    allow(dead_code, unused_imports)
+)]
 
 #[cfg(feature = "balancer")]
 pub mod balancer;
@@ -55,6 +60,8 @@ pub mod client;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 pub mod dump;
+#[cfg(any(feature = "client", feature = "server"))]
+mod host;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod mapping;
 #[cfg(any(feature = "client", feature = "server"))]

@@ -10,8 +10,8 @@ use crate::proto::Progress;
 pub(crate) enum Fault {
     /// Nothing: the caller, its request or this machine is to blame.
     NotTheMembers,
-    /// The pool had no place free.
-    NoPlace,
+    /// The pool had no free connection.
+    PoolFull,
     /// The container cannot be reached.
     Unreachable,
     /// It did not answer CPing in time: it is dead, or all its threads are busy.
@@ -31,7 +31,7 @@ impl Fault {
             (
                 Blame::WebServer,
                 ErrorKind::AcquireTimeout | ErrorKind::QueueFull | ErrorKind::PoolShut,
-            ) => Self::NoPlace,
+            ) => Self::PoolFull,
             (Blame::WebServer | Blame::Caller, _) => Self::NotTheMembers,
             (
                 Blame::Container,
@@ -65,8 +65,8 @@ mod tests {
             (ErrorKind::LocalResources, NotSent, Fault::NotTheMembers),
             (ErrorKind::CPingTimeout, NotSent, Fault::Late),
             (ErrorKind::CPingCutShort, NotSent, Fault::NotTheMembers),
-            (ErrorKind::AcquireTimeout, NotSent, Fault::NoPlace),
-            (ErrorKind::QueueFull, NotSent, Fault::NoPlace),
+            (ErrorKind::AcquireTimeout, NotSent, Fault::PoolFull),
+            (ErrorKind::QueueFull, NotSent, Fault::PoolFull),
             (ErrorKind::RequestTimeout, NotSent, Fault::NotTheMembers),
             (ErrorKind::Closed, RequestSent, Fault::ClosedUnanswered),
             (ErrorKind::Protocol, BodySent, Fault::ClosedUnanswered),

@@ -166,7 +166,7 @@ impl Pick {
         let text = describe(error);
         let outcome = match Fault::of(error) {
             Fault::NotTheMembers => RequestOutcome::Unknown,
-            Fault::NoPlace => RequestOutcome::Full,
+            Fault::PoolFull => RequestOutcome::Full,
             Fault::Unreachable => RequestOutcome::Unreachable(&text),
             Fault::Late => RequestOutcome::Late(&text),
             Fault::Slow => RequestOutcome::TimedOut(&text),
@@ -185,7 +185,7 @@ impl Pick {
     pub fn broke_off(&self, error: &ClientError) {
         let text = describe(error);
         let outcome = match Fault::of(error) {
-            Fault::NotTheMembers | Fault::NoPlace => return,
+            Fault::NotTheMembers | Fault::PoolFull => return,
             Fault::Slow => RequestOutcome::TimedOut(&text),
             _ => RequestOutcome::Broken(&text),
         };

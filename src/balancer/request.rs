@@ -227,7 +227,7 @@ pub enum RequestOutcome<'a> {
         /// The HTTP status.
         status: u16,
     },
-    /// No place or connection was free.
+    /// No slot and no connection was free.
     Full,
     /// Nothing is known of the member: the caller gave up, or the request was at fault.
     Unknown,

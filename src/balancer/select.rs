@@ -125,7 +125,7 @@ impl Selection<'_> {
         slot.is_some_and(|slot| self.would_serve_its_own(slot) && !slot.is_full())
     }
 
-    /// Whether it could, but for want of a place.
+    /// Whether it could, but for want of a free slot.
     fn is_only_full(&self, at: usize) -> bool {
         let slot = self.roster.slots.get(at);
         slot.is_some_and(|slot| self.would_serve_its_own(slot) && slot.is_full())

@@ -163,7 +163,7 @@ impl Slot {
         told.or_else(|| of_route().map(|(domain, _)| domain))
     }
 
-    /// Whether it could serve if it had a place free.
+    /// Whether it could serve if it had a free slot.
     pub(super) fn works(&self, now: Instant) -> bool {
         !self.is_unhealthy() && !self.leaving && self.circuit.passes(now)
     }

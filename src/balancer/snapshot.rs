@@ -151,7 +151,7 @@ pub struct MemberSnapshot {
     pub failed: u64,
     /// Requests it did not answer in time.
     pub timed_out: u64,
-    /// Requests that found no place free.
+    /// Requests that found no free slot.
     pub full: u64,
     /// Answers with status 1xx, 2xx, 3xx, 4xx and 5xx.
     pub statuses: [u64; 5],

@@ -104,7 +104,7 @@ impl Sticky {
     }
 
     /// Whether a request leaves its session's member because that has
-    /// [no place free](super::Member::with_max_requests). Default no: it is refused for a
+    /// [no free slot](super::Member::with_max_requests). Default no: it is refused for a
     /// moment, the session is kept.
     #[must_use]
     pub fn with_move_when_full(mut self, moves: bool) -> Self {
@@ -218,7 +218,7 @@ impl<'a> Session<'a> {
         self.own_cookie
     }
 
-    /// Whether its requests leave a member that has no place free, instead of waiting there.
+    /// Whether its requests leave a member that has no free slot, instead of waiting there.
     pub(crate) fn moves_when_full(&self) -> bool {
         self.move_when_full
     }

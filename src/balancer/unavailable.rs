@@ -18,7 +18,7 @@ pub enum Reason {
     NoMember,
     /// Those that are left have failed.
     Down,
-    /// Those that work have no place free.
+    /// Those that work have no free slot.
     Full,
     /// The session's member cannot serve, and [`Sticky::with_force`](super::Sticky::with_force) wants
     /// no other.

@@ -265,7 +265,7 @@ impl PoolConfig {
 
     /// Request body packets that the container may ask for before the first of them is sent,
     /// at least 1. Default 1, as the protocol has it: a container that asks again before its
-    /// answer is there has lost its place, and the connection is closed.
+    /// answer is there does not count as the pool does, and the connection is closed.
     ///
     /// Containers of this crate ask for more where they are told to
     /// ([`ServerConfig::with_body_requests`](../server/struct.ServerConfig.html#method.with_body_requests));

@@ -27,7 +27,7 @@ pub(super) struct Connection {
     pub(super) idle_since: Instant,
     /// When the container was heard on it last: at the end of an exchange or of a `CPing`.
     pub(super) heard: Instant,
-    /// Its place in the order of the idle connections.
+    /// Its position in the order of the idle connections.
     pub(super) turn: u64,
     /// For how long the container was not heard before the exchange that it serves now;
     /// `None` when it was new.

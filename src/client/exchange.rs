@@ -40,12 +40,12 @@ const HIGH_WATER: usize = 262_144;
 ///
 /// After [`ClientEvent::End`] the connection went back to the pool if all seven conditions of
 /// protocol chapter [reuse](crate::docs::protocol::reuse#conditions) hold; otherwise, and when the
-/// exchange is dropped before, it is closed. It is closed too, and its place in the pool is free
+/// exchange is dropped before, it is closed. It is closed too, and its slot in the pool is free
 /// again, when the caller does not go on for longer than [`Timeouts`](super::Timeouts) allow: the
 /// next call says so.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The place in the pool, the limits of the request, and the connection while a call has
+    /// The slot in the pool, the limits of the request, and the connection while a call has
     /// it in hand.
     lease: Lease,
     /// Where the connection is otherwise; `None` when no limit needs that.
@@ -168,7 +168,7 @@ impl Exchange {
 
     /// The lease may have been held for long, and the first poll may be far: what came
     /// meanwhile is no answer, and the caller is watched from now on.
-    pub(super) fn begun_by_hand(&mut self) {
+    pub(super) fn park_before_first_poll(&mut self) {
         self.stage = Stage::New(ConnectionCheck::IsStillQuiet);
         self.park(Awaits::Poll);
     }
@@ -332,7 +332,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ClientError`]; the connection is closed and the exchange over. Drop it to give up its
-    /// place in the pool too.
+    /// slot in the pool too.
     ///
     /// # Cancel safety
     /// Safe: no packet is lost; call again.

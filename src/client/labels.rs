@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn the_lists_are_in_the_order_of_the_types() {
-        for (place, kind) in ErrorKind::ALL.iter().enumerate() {
-            assert_eq!(*kind as usize, place, "{kind:?}");
+        for (index, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index, "{kind:?}");
         }
-        for (place, cause) in CloseCause::ALL.iter().enumerate() {
-            assert_eq!(*cause as usize, place, "{cause:?}");
+        for (index, cause) in CloseCause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index, "{cause:?}");
         }
     }
 

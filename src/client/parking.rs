@@ -1,10 +1,10 @@
 //! Where an exchange leaves its connection between two polls.
 //!
-//! An exchange is driven by its caller. A caller that stays away, because its own client
-//! reads nothing for example, would hold the connection and its place in the pool for as long
-//! as it likes: no timer inside of the exchange helps, since nobody looks at it. So after each
-//! poll the connection lies here, where the pool's [watchdog](super::watchdog) finds it and
-//! closes it when a limit has run out; the next poll takes it back, or learns why it is gone.
+//! Only its caller polls an exchange. A caller that stops polling, for example because its own
+//! client reads nothing, would keep the connection and its slot in the pool for any time: a timer
+//! inside of the exchange is of no use, since nobody polls that either. So each poll leaves the
+//! connection here when it returns. The pool's [watchdog](super::watchdog) looks at it here, and
+//! closes it when a limit has run out. The next poll takes it back, or finds out why it was closed.
 
 use super::connection::Connection;
 use super::error::ErrorKind;

@@ -6,7 +6,6 @@ use super::acquire::{Wanted, acquire};
 use super::address::Address;
 use super::cause::CloseCause;
 use super::config::PoolConfig;
-#[cfg(feature = "balancer")]
 use super::cping::CPingMode;
 use super::error::ClientError;
 #[cfg(doc)]
@@ -14,7 +13,6 @@ use super::error::ErrorKind;
 use super::lease::Lease;
 use super::limits::Limits;
 use super::maintain;
-#[cfg(feature = "balancer")]
 use super::observer::ObserverSlot;
 use super::secrets::SecretChoice;
 use super::shared::Shared;
@@ -115,7 +113,6 @@ impl Pool {
     }
 
     /// Whether all connections are in use, so that whoever takes one now has to wait.
-    #[cfg(feature = "balancer")]
     pub(crate) fn is_full(&self) -> bool {
         let permits = &self.shared().permits;
         permits.in_use() >= permits.total()
@@ -124,7 +121,6 @@ impl Pool {
     /// A pool of its own to the same container, for asking whether that is well: its
     /// connections come on top of those of this pool, each serves one question, nobody
     /// observes them, and so many may be open at a time.
-    #[cfg(feature = "balancer")]
     pub(crate) fn for_questions(&self, max_connections: usize) -> Self {
         let shared = self.shared();
         let config = PoolConfig {

@@ -69,7 +69,6 @@ pub(crate) fn after_error(error: &ClientError, idempotent: bool, whole_body: boo
 
 /// Whether a request that was answered may be sent to another container as well, in the hope
 /// of a better answer.
-#[cfg(feature = "balancer")]
 pub(crate) fn after_answer(idempotent: bool, whole_body: bool) -> bool {
     idempotent && whole_body
 }

@@ -58,7 +58,7 @@ impl Timeouts {
         Self::default()
     }
 
-    /// Until a connection is in hand: waiting for a place in the pool, then probing idle
+    /// Until a connection is in hand: waiting for a slot in the pool, then probing idle
     /// connections, opening one and its CPing, which also have limits of their own.
     #[must_use]
     pub fn with_acquire(mut self, limit: impl Into<Option<Duration>>) -> Self {

@@ -11,7 +11,6 @@ macro_rules! header_names {
 }
 
 /// The name of a request header code.
-#[cfg(feature = "server")]
 pub(super) fn request_name(code: u8) -> Option<HeaderName> {
     static NAMES: [HeaderName; 14] = request_headers!(header_names!);
     NAMES.get(usize::from(code).checked_sub(1)?).cloned()

@@ -21,9 +21,9 @@ const COOKIE: u8 = 0x09;
 #[derive(Clone, Copy)]
 pub(super) struct ContainerFacts<'a> {
     pub(super) request: &'a RequestFacts,
-    /// The session's route as a balancer found it, in place of that of the facts.
+    /// The session's route as a balancer found it, instead of that of the facts.
     pub(super) route: Option<&'a str>,
-    /// The state that a balancer gives the container, in place of that of the facts.
+    /// The state that a balancer gives the container, instead of that of the facts.
     pub(super) activation: Option<&'a str>,
 }
 

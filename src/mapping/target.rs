@@ -27,7 +27,6 @@ const QUERY: &AsciiSet = &PATH.remove(b'?');
 
 /// A path with whatever is not ASCII percent-encoded. Containers decode it as bytes.
 #[cold]
-#[cfg(feature = "client")]
 pub(super) fn encode_path(path: &str) -> Vec<u8> {
     percent_encode(path.as_bytes(), PATH)
         .collect::<String>()
@@ -36,7 +35,6 @@ pub(super) fn encode_path(path: &str) -> Vec<u8> {
 
 /// A query with whatever is not ASCII percent-encoded.
 #[cold]
-#[cfg(feature = "client")]
 pub(super) fn encode_query(query: &str) -> Vec<u8> {
     percent_encode(query.as_bytes(), QUERY)
         .collect::<String>()

@@ -14,7 +14,6 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Size of a read whose bytes nobody wants, in bytes.
-#[cfg(feature = "server")]
 const DRAIN: usize = 4096;
 /// Why no packet could be read.
 #[derive(Debug)]
@@ -76,7 +75,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
         }
     }
 
-    #[cfg(feature = "client")]
     pub(crate) fn stream(&self) -> &S {
         &self.io
     }
@@ -91,7 +89,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Bytes of the packets taken so far, and bytes sent.
-    #[cfg(feature = "server")]
     pub(crate) fn consumed(&self) -> (u64, u64) {
         let unread = self.read.bytes.len() as u64;
         (self.bytes_in - unread, self.writes.bytes_written())
@@ -157,7 +154,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Whether the peer has been silent and has not closed.
-    #[cfg(feature = "server")]
     pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         self.peer_state(cx) == PeerState::Quiet
     }
@@ -168,7 +164,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Whether a whole packet was received that was not taken yet.
-    #[cfg(feature = "client")]
     pub(crate) fn has_packet(&self) -> bool {
         let len = packet_len(&self.read.bytes, self.reads, self.size);
         matches!(len, Ok(Some(len)) if self.read.bytes.len() >= HEADER_LEN + len)
@@ -214,13 +209,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     }
 
     /// Ends the write side.
-    #[cfg(feature = "server")]
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     /// Reads and drops bytes until the peer closes or `limit` bytes came.
-    #[cfg(feature = "server")]
     pub(crate) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,

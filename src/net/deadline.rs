@@ -1,13 +1,10 @@
 //! One timer for many short waits. Moving the deadline costs nothing; the timer itself is
 //! only touched when a wait really blocks past its old setting.
 
-#[cfg(feature = "client")]
 use super::current_runtime;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-#[cfg(any(feature = "server", feature = "client"))]
 use std::time::Duration;
-#[cfg(feature = "client")]
 use tokio::runtime;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -21,7 +18,6 @@ pub(crate) struct Deadline {
 struct Timer {
     sleep: Pin<Box<Sleep>>,
     /// Which runtime drives it.
-    #[cfg(feature = "client")]
     runtime: Option<runtime::Id>,
 }
 
@@ -29,7 +25,6 @@ impl Timer {
     fn new(at: Instant) -> Self {
         Self {
             sleep: Box::pin(sleep_until(at)),
-            #[cfg(feature = "client")]
             runtime: current_runtime(),
         }
     }
@@ -37,19 +32,16 @@ impl Timer {
 
 impl Deadline {
     /// Starts a wait, or ends it with `None`.
-    #[cfg(any(feature = "server", feature = "client"))]
     pub(crate) fn set(&mut self, limit: Option<Duration>) {
         // A limit beyond what the clock can express is no limit.
         self.at = limit.and_then(|limit| Instant::now().checked_add(limit));
     }
 
     /// As [`set`](Self::set), with the moment itself.
-    #[cfg(feature = "client")]
     pub(crate) fn set_at(&mut self, at: Option<Instant>) {
         self.at = at;
     }
 
-    #[cfg(any(feature = "client", feature = "server"))]
     pub(crate) fn is_set(&self) -> bool {
         self.at.is_some()
     }
@@ -58,7 +50,6 @@ impl Deadline {
     /// stays only if this one drives it. Touching that of a runtime that has ended would
     /// panic. One that has rung is dropped too: so do all timers of a runtime that ends, whose
     /// id may be given to another.
-    #[cfg(feature = "client")]
     pub(crate) fn drop_foreign_timer(&mut self) {
         let timer = self.timer.as_ref();
         if timer.is_some_and(|timer| timer.sleep.is_elapsed() || timer.runtime != current_runtime())

@@ -4,8 +4,8 @@
 //! right, byte by byte: only what a trusted proxy has added is looked at, and nothing that a
 //! client wrote before it can change how that is read.
 
-use super::host::is_host;
 use super::node::{Node, node, unquoted};
+use crate::host::is_host;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 

@@ -1,8 +1,9 @@
 //! Which host a request is for.
 
+use crate::host::is_host;
 use http::Version;
 use http::header::{HOST, HeaderMap, HeaderValue};
-use http::uri::{Authority, Uri};
+use http::uri::Uri;
 
 /// A request does not say properly which host it is for (RFC 9112 section 3.2): the answer is
 /// 400.
@@ -58,20 +59,6 @@ pub fn settle_host(
         Some(host) if !is_host(host.as_bytes()) => Err(InvalidHost::NotAHost),
         None if version >= Version::HTTP_11 => Err(InvalidHost::Missing),
         _ => Ok(host),
-    }
-}
-
-/// Whether it is a host with an optional port. An empty one is allowed: HTTP/1.1 sends it where
-/// the target has no host.
-pub(super) fn is_host(host: &[u8]) -> bool {
-    match Authority::try_from(host) {
-        Ok(authority) => {
-            let text = authority.as_str();
-            let port = text.get(authority.host().len()..).unwrap_or_default();
-            let port = port.strip_prefix(':').unwrap_or(port);
-            !text.contains('@') && (port.is_empty() || authority.port_u16().is_some())
-        }
-        Err(_) => host.is_empty(),
     }
 }
 

@@ -4,6 +4,7 @@
 use super::config::ServerConfig;
 use super::connection::Mode;
 use super::refusal::Refusal;
+use crate::host::is_host;
 use crate::wire::{BodyFraming, ForwardRequest};
 
 /// Whether the request may reach the application.
@@ -43,65 +44,4 @@ fn check_host(request: &ForwardRequest) -> Result<(), Refusal> {
         return Err(Refusal::Host);
     }
     Ok(())
-}
-
-fn is_host(value: &[u8]) -> bool {
-    let (valid, port) = if let [b'[', rest @ ..] = value {
-        let Some(end) = rest.iter().position(|&b| b == b']') else {
-            return false;
-        };
-        let (address, after) = rest.split_at(end);
-        let valid = address
-            .iter()
-            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
-        (
-            valid && !address.is_empty(),
-            after.get(1..).unwrap_or_default(),
-        )
-    } else {
-        let end = value.iter().position(|&b| b == b':').unwrap_or(value.len());
-        let (name, port) = value.split_at(end);
-        (
-            name.iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b)),
-            port,
-        )
-    };
-    valid
-        && match port {
-            [] | [b':'] => true,
-            [b':', digits @ ..] => {
-                digits.iter().all(u8::is_ascii_digit)
-                    && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-            }
-            _ => false,
-        }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts() {
-        for good in [
-            "",
-            "a",
-            "app.example",
-            "app.example:8080",
-            "192.0.2.1:1",
-            "[::1]",
-            "[::1]:8009",
-            "my_host",
-            "a:",
-        ] {
-            assert!(is_host(good.as_bytes()), "{good}");
-        }
-        for bad in [
-            "a b", "a/b", "user@a", "a:b", "a:70000", "[", "[]", "[::1", "[::1]x", "a\"b", "a:1:2",
-            "<a>",
-        ] {
-            assert!(!is_host(bad.as_bytes()), "{bad}");
-        }
-    }
 }

@@ -44,7 +44,7 @@ pub use crate::mapping::request_body::{RequestBody, RequestBodyError};
 #[doc(inline)]
 pub use crate::mapping::request_claims::RequestClaims;
 #[doc(inline)]
-pub use crate::tower::{
+pub use crate::tower::server::{
     application::{AnswerBody, Answers, Application, Decided, IsBody, Never},
     connection::serve_connection,
     drain::{Drain, DrainFuture, DrainLayer, DrainSwitch},

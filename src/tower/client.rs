@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Always ready: a request waits for a connection inside its future, where its place in
+/// Always ready: a request waits for a connection inside its future, where its slot in
 /// the queue is given up when it is dropped.
 impl<B> Service<Request<B>> for Client
 where

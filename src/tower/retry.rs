@@ -21,7 +21,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// POST: when the
 /// container cannot have acted on it, and otherwise when no answer began
 /// ([`ClientError::retry_with_body`]) and the whole body can be given again
-/// ([`ReplayBody::is_replayable`]). Not after a wait that took too long for a place in the
+/// ([`ReplayBody::is_replayable`]). Not after a wait that took too long for a slot in the
 /// pool, or for an answer: what is overloaded is not helped by more.
 ///
 /// All clones share one budget: retries stop when there are too many of them beside the

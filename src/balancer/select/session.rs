@@ -8,7 +8,7 @@ use super::{NotSelected, Selected, Selection};
 /// What the routes of a session lead to.
 pub(super) enum SessionMember {
     Found(Selected),
-    /// Its member has no place free, and the session stays there.
+    /// Its member has no free slot, and the session stays there.
     Full,
     /// Members that know it exist and cannot serve; the first of its routes that names one.
     Out(usize),

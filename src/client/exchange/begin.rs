@@ -23,7 +23,7 @@ impl Lease {
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
         let mut exchange = self.begin_acquired(head_request, encode)?;
-        exchange.begun_by_hand();
+        exchange.park_before_first_poll();
         Ok(exchange)
     }
 

@@ -155,7 +155,7 @@ struct Delivery<'a> {
     waiting: Waiting,
     /// The members that are not chosen again: those it was tried on, and those of `full`.
     tried: Vec<MemberId>,
-    /// The members that had no place free when they were chosen, and were not waited for.
+    /// The members that had no free slot when they were chosen, and were not waited for.
     full: Vec<MemberId>,
     attempts: Vec<Attempt>,
     /// What failed on the last member that it was tried on.
@@ -164,16 +164,16 @@ struct Delivery<'a> {
     held: Option<Response<BalancedBody>>,
 }
 
-/// Whether a request waits for a place in the pool of the member that is chosen. It does so
+/// Whether a request waits for a slot in the pool of the member that is chosen. It does so
 /// once, however many members there are: the limit of
 /// [`Timeouts::with_acquire`](crate::client::Timeouts::with_acquire) is the request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
-    /// Not yet: members that have a place free are looked for first.
+    /// Not yet: members that have a free slot are looked for first.
     IfAllAreFull,
     /// There is none, so it waits at the one that is chosen next.
     Here,
-    /// It has waited, in vain: only members that have a place free are tried any more.
+    /// It has waited, in vain: only members that have a free slot are tried any more.
     NoMore,
 }
 
@@ -257,12 +257,12 @@ impl Delivery<'_> {
         info
     }
 
-    /// Whether it waits for a place at this member rather than look for another.
+    /// Whether it waits for a slot at this member rather than look for another.
     fn waits_at(&self, pick: &Pick) -> bool {
         self.waiting == Waiting::Here || self.stays_at(pick)
     }
 
-    /// Whether its session is not to leave this member because that has no place free.
+    /// Whether its session is not to leave this member because that has no free slot.
     fn stays_at(&self, pick: &Pick) -> bool {
         pick.affinity() == Affinity::Kept && !self.session.moves_when_full()
     }
@@ -297,7 +297,7 @@ impl Delivery<'_> {
             ErrorKind::AcquireTimeout | ErrorKind::QueueFull
         );
         if no_place && self.full.contains(&pick.id()) {
-            // That this request found no place there is counted already.
+            // That this request found no free slot there is counted already.
             pick.answered(RequestOutcome::Unknown);
         } else {
             pick.failed(&error).await;

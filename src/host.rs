@@ -1,0 +1,64 @@
+//! What may stand in a `Host` header (RFC 9110 section 7.2).
+
+/// Whether it is a host with an optional port. An empty one is allowed: HTTP/1.1 sends it where
+/// the target has no host.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let (valid, port) = if let [b'[', rest @ ..] = value {
+        let Some(end) = rest.iter().position(|&b| b == b']') else {
+            return false;
+        };
+        let (address, after) = rest.split_at(end);
+        let valid = address
+            .iter()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        (
+            valid && !address.is_empty(),
+            after.get(1..).unwrap_or_default(),
+        )
+    } else {
+        let end = value.iter().position(|&b| b == b':').unwrap_or(value.len());
+        let (name, port) = value.split_at(end);
+        (
+            name.iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b)),
+            port,
+        )
+    };
+    valid
+        && match port {
+            [] | [b':'] => true,
+            [b':', digits @ ..] => {
+                digits.iter().all(u8::is_ascii_digit)
+                    && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+            }
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "",
+            "a",
+            "app.example",
+            "app.example:8080",
+            "192.0.2.1:1",
+            "[::1]",
+            "[::1]:8009",
+            "my_host",
+            "a:",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b", "a/b", "user@a", "a:b", "a:70000", "[", "[]", "[::1", "[::1]x", "a\"b", "a:1:2",
+            "<a>",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+}
