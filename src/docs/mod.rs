@@ -15,6 +15,7 @@
 //! - [`manager`]: the gateway's page, API, state file and drains.
 //! - [`websocket`]: why not, and what instead.
 //! - [`conformance`]: who keeps which rule of the protocol.
+//! - [`json_output`]: what the commands of `ajp` print for programs.
 //! - [`migration`]: from httpd or mod_jk to the gateway, and off AJP.
 //!
 //! Only text: nothing in here is compiled into a program. All code in it is tested.
@@ -71,6 +72,9 @@ chapters! {
 
     "websocket.md"
     pub mod websocket {}
+
+    "json_output.md"
+    pub mod json_output {}
 
     "migration.md"
     pub mod migration {}

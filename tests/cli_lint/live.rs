@@ -19,9 +19,10 @@ use tempfile::TempDir;
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Every case, by the code of its rule; each has an application of this name.
-const CASES: [&str; 18] = [
+const CASES: [&str; 21] = [
     "AJP101", "AJP102", "AJP103", "AJP152", "AJP153", "AJP154", "AJP201", "AJP202", "AJP301",
-    "AJP402", "AJP601", "AJP603", "AJP605", "AJP701", "AJP702", "AJP703", "AJP704", "AJP712",
+    "AJP402", "AJP601", "AJP603", "AJP605", "AJP611", "AJP612", "AJP613", "AJP701", "AJP702",
+    "AJP703", "AJP704", "AJP712",
 ];
 
 /// Both sides of a farm, running.
@@ -32,6 +33,8 @@ struct Farm {
     conf: PathBuf,
     xml: PathBuf,
     jk_log: PathBuf,
+    /// Virtual hosts for encoded slashes.
+    sites: [SocketAddr; 2],
     _root: TempDir,
 }
 
@@ -46,8 +49,23 @@ impl Ports {
     fn new() -> Self {
         let port = || ports::free_addr().port();
         let own = [
-            "AJP101", "AJP102", "AJP103", "AJP152", "AJP201", "AJP202", "AJP301", "AJP601",
-            "AJP603", "AJP605", "AJP712", "node1", "node2",
+            "AJP101",
+            "AJP102",
+            "AJP103",
+            "AJP152",
+            "AJP201",
+            "AJP202",
+            "AJP301",
+            "AJP601",
+            "AJP603",
+            "AJP605",
+            "AJP611",
+            "AJP612",
+            "AJP712",
+            "node1",
+            "node2",
+            "site of AJP611",
+            "site of AJP612",
         ];
         Self {
             http: port(),
@@ -123,6 +141,9 @@ fn server_xml(ports: &Ports, is_bad: bool) -> String {
         "AJP605",
         &pick(&format!("{open} URIEncoding=\"ISO-8859-1\""), &open),
     );
+    let passes = format!("{open} encodedSolidusHandling=\"passthrough\"");
+    connector("AJP611", &passes);
+    connector("AJP612", &pick(&open, &passes));
     connector("AJP712", &format!("{open} secret=\"f00d\""));
     let docs = webapp::dir().display();
     let context = |path: &str| {
@@ -291,6 +312,23 @@ fn httpd_conf(root: &Path, http: SocketAddr, ports: &Ports, is_bad: bool) -> Str
         )
     };
     line(checked("GET"), checked("TCP"));
+    let site = |case: &str, lines: &[&str]| {
+        let at = format!("127.0.0.1:{}", ports.of(&format!("site of {case}")));
+        let lines = lines.join("\n");
+        format!("Listen {at}\n<VirtualHost {at}>\n{lines}\n</VirtualHost>")
+    };
+    let slashes = "AllowEncodedSlashes NoDecode";
+    let line611 = pass("AJP611", "");
+    line(
+        site("AJP611", &[&line611]),
+        site("AJP611", &[slashes, &line611]),
+    );
+    let line612 = pass("AJP612", "");
+    let line613 = line612.replace("/AJP612", "/AJP613");
+    line(
+        site("AJP612", &[slashes, &line612, "JkMount /AJP613|/* plain"]),
+        site("AJP612", &[slashes, &line612, &line613]),
+    );
     line(
         "JkMount /AJP703/* nobody".to_owned(),
         "JkMount /AJP703|/* plain".to_owned(),
@@ -410,6 +448,8 @@ impl Farm {
             conf,
             xml,
             jk_log: front.join("run/mod_jk.log"),
+            sites: ["site of AJP611", "site of AJP612"]
+                .map(|site| SocketAddr::from(([127, 0, 0, 1], ports.of(site)))),
             _root: root,
         }
     }
@@ -448,6 +488,22 @@ impl Farm {
             );
             seen.push((code, answer.status == status));
         }
+        let [mut refusing, mut passing] = self.sites.map(Client::new);
+        for (code, site, status) in [
+            ("AJP611", &mut refusing, 404),
+            ("AJP612", &mut passing, 400),
+        ] {
+            let answer = site.get(&format!("/{code}/echo/a%2Fb")).await;
+            assert!(
+                [status, 200].contains(&answer.status.as_u16()),
+                "{code}: {}",
+                answer.status
+            );
+            seen.push((code, answer.status == status));
+        }
+        let answer = passing.get("/AJP613/echo/a%2Fb").await;
+        let uri = answer.json()["uri"].as_str().unwrap().to_owned();
+        seen.push(("AJP613", uri.contains("%252F")));
         let cookie = format!("a={}", "x".repeat(12_000));
         // Larger than httpd's own limit of one line, so in two.
         let (one, two) = cookie.split_at(6_000);

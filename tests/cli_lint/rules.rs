@@ -142,6 +142,39 @@ fn cases() -> Vec<Case> {
             )],
         },
         pair(
+            "AJP611",
+            (
+                LINE,
+                "secretRequired=\"false\" encodedSolidusHandling=\"passthrough\"",
+            ),
+            (
+                "AllowEncodedSlashes NoDecode\nProxyPass /app ajp://127.0.0.1:8009/app",
+                "secretRequired=\"false\" encodedSolidusHandling=\"passthrough\"",
+            ),
+        ),
+        pair(
+            "AJP612",
+            (
+                "AllowEncodedSlashes NoDecode\nProxyPass /app ajp://127.0.0.1:8009/app",
+                OPEN,
+            ),
+            // Decoded by httpd, so none arrives.
+            (
+                "AllowEncodedSlashes On\nProxyPass /app ajp://127.0.0.1:8009/app",
+                OPEN,
+            ),
+        ),
+        jk(
+            "AJP613",
+            ("AllowEncodedSlashes NoDecode\nJkMount /app|/* w", one),
+            ("AllowEncodedSlashes On\nJkMount /app|/* w", one),
+        ),
+        connector(
+            "AJP614",
+            "secretRequired=\"false\" useBodyEncodingForURI=\"true\"",
+            "secretRequired=\"false\" useBodyEncodingForURI=\"false\"",
+        ),
+        pair(
             "AJP101",
             (LINE, "secret=\"x7\""),
             (

@@ -10,13 +10,14 @@ use ajp::client::{Client, ClientError, Pool};
 use bytes::Bytes;
 use clap::Args;
 use hdrhistogram::Histogram;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -129,18 +130,18 @@ impl BenchArgs {
             .with_max_connections(most)
             .with_max_idle(most);
         let client = Client::for_own_requests(Pool::new(self.target.address.clone(), config));
-        let begun = Arc::new(AtomicU64::new(0));
+        let started = Arc::new(AtomicU64::new(0));
         let done = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
         let mut callers = Vec::new();
         for _ in 0..most {
             let (client, plan) = (client.clone(), Arc::clone(&plan));
-            let (begun, done, stop) = (begun.clone(), done.clone(), stop.clone());
+            let (started, done, stop) = (started.clone(), done.clone(), stop.clone());
             let (requests, mut tally) = (self.requests, Tally::new()?);
             callers.push(tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed)
-                    && begun.fetch_add(1, Ordering::Relaxed) < requests
+                    && started.fetch_add(1, Ordering::Relaxed) < requests
                 {
                     plan.ask(&client, &mut tally).await;
                     done.fetch_add(1, Ordering::Relaxed);
@@ -210,20 +211,12 @@ impl BenchArgs {
         let uri = self.target.path.parse();
         let uri =
             uri.map_err(|error| Failure::new(Exit::Request, format!("{}: {error}", self.target)))?;
-        let mut headers = HeaderMap::new();
-        for given in &self.headers {
-            headers.append(given.name.clone(), given.value.clone());
-        }
-        if !headers.contains_key(header::HOST) {
-            let host = HeaderValue::try_from(&self.target.host)
-                .map_err(|error| Failure::usage(format!("the host of the URL: {error}")))?;
-            headers.insert(header::HOST, host);
-        }
+        let headers = self.target.headers(&self.headers)?;
         let body = match &self.data {
             None => Bytes::new(),
             Some(data) => match data.strip_prefix('@') {
                 Some(path) => std::fs::read(path)
-                    .map_err(|error| Failure::usage(format!("{path}: {error}")))?
+                    .map_err(|error| Failure::file(Path::new(path), &error))?
                     .into(),
                 None => data.clone().into(),
             },

@@ -24,7 +24,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -81,9 +80,7 @@ async fn listen(args: BridgeArgs) -> Result<Exit, Failure> {
         None => Trust::TrustedNetwork,
     };
     let config = ServerConfig::new(trust).with_trust_remote_user(args.user_header.is_some());
-    let cannot = |error| Failure::usage(format!("cannot listen on {}: {error}", args.listen));
-    let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
-    let address = listener.local_addr().map_err(cannot)?;
+    let (listener, address) = crate::listen::listen(args.listen).await?;
     let to = args.to.clone();
     let bridge = Arc::new(Bridge::new(args)?);
     let complaints = Complaints::default();

@@ -98,7 +98,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Told on the standard error.
-    Told { exit: Exit, text: String },
+    Message { exit: Exit, text: String },
     /// Whoever read the output has seen enough.
     OutputClosed,
 }
@@ -106,7 +106,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self::Told { exit, text }
+        Self::Message { exit, text }
     }
 
     /// Wrong arguments, or a file they name.

@@ -11,6 +11,7 @@
 //! - `config`: files of web servers and containers.
 //! - `paths`: patterns of paths, and how servers read a path.
 //! - `container`: the application of the tool's own containers.
+//! - `listen`: where commands listen.
 //! - `complaints`: what servers of the tool say about connections that ended badly.
 //! - `manager_client`: asks the manager of a gateway.
 //! - `guess`: what speaks at a port that does not speak AJP.
@@ -59,6 +60,7 @@ mod guess;
 mod import;
 #[cfg(feature = "cli")]
 mod lint;
+mod listen;
 #[cfg(feature = "cli")]
 mod manager_client;
 #[cfg_attr(
@@ -139,7 +141,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(Failure::Told { exit, text }) => {
+        Err(Failure::Message { exit, text }) => {
             ui::error(&text);
             exit.into()
         }

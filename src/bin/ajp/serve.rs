@@ -3,6 +3,7 @@
 use crate::complaints::Complaints;
 use crate::container::Application;
 use crate::exit::{Exit, Failure, codes};
+use crate::listen::listen;
 use crate::peer::SecretArgs;
 use crate::ui;
 use crate::values;
@@ -10,7 +11,6 @@ use ajp::server::{AttributeAction, AttributePolicy, ServerConfig, Trust, serve, 
 use ajp::wire::{DecodeOptions, PacketSize};
 use clap::Args;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -104,12 +104,7 @@ impl ServeArgs {
                 ));
             }
         };
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .map_err(|error| Failure::listen(self.listen, &error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let (listener, address) = listen(self.listen).await?;
         let mut policy = AttributePolicy::default();
         for name in &self.attributes {
             policy = match &**name {

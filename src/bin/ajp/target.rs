@@ -1,6 +1,9 @@
 //! What a URL on the command line names.
 
+use crate::exit::Failure;
+use crate::values::Header;
 use ajp::client::{Address, InvalidAddress};
+use http::{HeaderMap, HeaderValue, header};
 use std::fmt;
 use std::str::FromStr;
 
@@ -64,6 +67,24 @@ impl FromStr for Target {
                 path => path.to_owned(),
             },
         })
+    }
+}
+
+impl Target {
+    /// The headers of a request, with `Host` in any case.
+    pub(crate) fn headers(&self, given: &[Header]) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        for header in given {
+            headers.append(header.name.clone(), header.value.clone());
+        }
+        if !headers.contains_key(header::HOST) {
+            let host = HeaderValue::try_from(&self.host).map_err(|error| {
+                let advice = "-H 'Host: NAME' gives another";
+                Failure::usage(format!("the host of the URL: {error}; {advice}"))
+            })?;
+            headers.insert(header::HOST, host);
+        }
+        Ok(headers)
     }
 }
 

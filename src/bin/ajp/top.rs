@@ -69,7 +69,7 @@ impl TopArgs {
         loop {
             let text = match &status {
                 Ok(status) => view.table(status, Instant::now()),
-                Err(Failure::Told { text, .. }) => format!("{}: {text}\n", self.url),
+                Err(Failure::Message { text, .. }) => format!("{}: {text}\n", self.url),
                 Err(Failure::OutputClosed) => break,
             };
             Screen::show(&self.url, &text).map_err(|error| Failure::output(&error))?;

@@ -20,6 +20,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Frames from anywhere else, such as a socket of a sniffer, are put together in the same way:
+//!
+//! ```
+//! use ajp::dump::capture::{Capture, Event};
+//! use ajp::wire::CPING;
+//! use etherparse::PacketBuilder;
+//!
+//! let frame = |from, to, sequence, is_first: bool, data: &[u8]| {
+//!     let builder = PacketBuilder::ethernet2([1; 6], [2; 6])
+//!         .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+//!         .tcp(from, to, sequence, 1024);
+//!     let builder = if is_first { builder.syn() } else { builder };
+//!     let mut frame = Vec::new();
+//!     builder.write(&mut frame, data).map(|()| frame)
+//! };
+//! let frames = vec![
+//!     frame(40000, 8009, 99, true, &[])?,
+//!     // CPing in two segments, of which the second was captured first.
+//!     frame(40000, 8009, 102, false, &CPING[2..])?,
+//!     frame(40000, 8009, 100, false, &CPING[..2])?,
+//! ];
+//! let packets: Vec<String> = Capture::of_ethernet(frames)
+//!     .with_ports(&[8009])
+//!     .filter_map(|event| match event {
+//!         Event::Packet { record, .. } => Some(record.to_string()),
+//!         _ => None,
+//!     })
+//!     .collect();
+//! assert_eq!(packets, ["> 0        5      CPing"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Layers
 //!
 //! - `pcap`: frames out of files.

@@ -20,7 +20,7 @@ pub(crate) type Worker = BTreeMap<String, Property>;
 
 /// A line that sets nothing of a worker.
 #[derive(Debug, Clone)]
-pub(crate) enum Aside {
+pub(crate) enum OtherLine {
     /// It has no `=`. Its text is not kept: a secret may be in it.
     NoProperty(Place),
     /// `worker.NAME=...` that is no worker's, such as `worker.maintain`.
@@ -35,7 +35,7 @@ pub(crate) struct Workers {
     /// Where `worker.list` is.
     pub(crate) list_place: Option<Place>,
     pub(crate) all: BTreeMap<String, Worker>,
-    pub(crate) asides: Vec<Aside>,
+    pub(crate) other_lines: Vec<OtherLine>,
 }
 
 impl Workers {
@@ -49,7 +49,7 @@ impl Workers {
             }
             let place = text.place(number);
             let Some((key, value)) = line.split_once('=') else {
-                workers.asides.push(Aside::NoProperty(place));
+                workers.other_lines.push(OtherLine::NoProperty(place));
                 continue;
             };
             let key = key.trim();
@@ -64,7 +64,9 @@ impl Workers {
                     workers.list.extend(names(&value));
                     workers.list_place.get_or_insert(place);
                 }
-                None => workers.asides.push(Aside::Global(place, rest.to_owned())),
+                None => workers
+                    .other_lines
+                    .push(OtherLine::Global(place, rest.to_owned())),
                 Some((name, property)) => {
                     let written = property.to_owned();
                     workers.set(

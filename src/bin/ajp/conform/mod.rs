@@ -24,7 +24,7 @@ use front::{Accepting, FrontServer};
 use report::Format;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::lookup_host;
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -234,9 +234,7 @@ impl FrontArgs {
                 Failure::usage(text)
             })?
             .next();
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| Failure::listen(listen, &error))?;
+        let (listener, _) = crate::listen::listen(listen).await?;
         let mut front = FrontServer {
             listener: Accepting::new(listener),
             http: http.ok_or_else(wrong)?,

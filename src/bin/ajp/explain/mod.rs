@@ -27,7 +27,7 @@ use ajp::client::{ErrorKind, PoolConfig, Timeouts};
 use ajp::wire::PacketSize;
 use ask::{Answer, Question};
 use clap::Args;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use raw::Reply;
 use report::{Report, Verdict};
 use std::net::SocketAddr;
@@ -124,7 +124,7 @@ impl ExplainArgs {
             Ok(reply) => reply,
             Err(verdict) => return Ok(verdict),
         };
-        let headers = self.headers()?;
+        let headers = self.target.headers(&self.headers)?;
         let question = self.question(&headers);
         let facts = self.facts.facts()?;
         let answer = match question.ask(facts, secret, 0).await {
@@ -188,7 +188,7 @@ impl ExplainArgs {
         };
         report.step("connect", format!("in {}", millis(start.elapsed())));
         let mut reply = raw::cping(stream, self.timeout).await;
-        if matches!(reply, Reply::Silence) {
+        if matches!(reply, Reply::Nothing) {
             // A container whose threads are all busy answers when one is free.
             if let Ok(stream) = raw::connect(address, self.timeout).await {
                 let patience = self.timeout.saturating_mul(PATIENCE);
@@ -206,7 +206,7 @@ impl ExplainArgs {
             ),
             Reply::Bytes(bytes) => format!("answered with \"{}\"", bytes.escape_ascii()),
             Reply::Closed => "the connection was closed".to_owned(),
-            Reply::Silence => format!("no answer within {:?}", self.timeout),
+            Reply::Nothing => format!("no answer within {:?}", self.timeout),
         };
         report.step("cping", text);
         if let Reply::Bytes(bytes) = &reply {
@@ -267,19 +267,6 @@ impl ExplainArgs {
         }
         report.step("proxy", "no answer");
         None
-    }
-
-    fn headers(&self) -> Result<HeaderMap, Failure> {
-        let mut headers = HeaderMap::new();
-        for given in &self.headers {
-            headers.append(given.name.clone(), given.value.clone());
-        }
-        if !headers.contains_key(header::HOST) {
-            let host = HeaderValue::try_from(&self.target.host)
-                .map_err(|error| Failure::usage(format!("the host of the URL: {error}")))?;
-            headers.insert(header::HOST, host);
-        }
-        Ok(headers)
     }
 
     fn question<'a>(&'a self, headers: &'a HeaderMap) -> Question<'a> {

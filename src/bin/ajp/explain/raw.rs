@@ -19,7 +19,7 @@ pub(super) enum Reply {
     /// The end of the connection.
     Closed,
     /// Nothing in time.
-    Silence,
+    Nothing,
 }
 
 /// Opens a connection; the error of a timeout is `TimedOut`.
@@ -103,6 +103,6 @@ async fn ask(mut stream: Transport, question: &[u8], enough: usize, limit: Durat
     match (answer.is_empty(), ended) {
         (false, _) => Reply::Bytes(answer),
         (true, true) => Reply::Closed,
-        (true, false) => Reply::Silence,
+        (true, false) => Reply::Nothing,
     }
 }

@@ -3,7 +3,7 @@
 use super::mounts::Mount;
 use super::plan::{Balancer, Member, Plan, Pool, Settings};
 use super::values::{self, weight, whole};
-use crate::config::workers::{Aside, Property, Worker, Workers, is_on, names};
+use crate::config::workers::{OtherLine, Property, Worker, Workers, is_on, names};
 use crate::config::{Text, uri_map};
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ const RECOVER_TIME: Duration = Duration::from_secs(60);
 
 pub(super) fn read(text: &Text, map: Option<&Text>, plan: &mut Plan) {
     let workers = Workers::read(text);
-    for aside in &workers.asides {
-        match aside {
+    for line in &workers.other_lines {
+        match line {
             // Whatever it was meant to be, a secret may be in it.
-            Aside::NoProperty(place) => {
+            OtherLine::NoProperty(place) => {
                 plan.lost(&place.to_string(), "is no property; mod_jk ignores it too");
             }
-            Aside::Global(place, name) => plan.note(
+            OtherLine::Global(place, name) => plan.note(
                 &place.to_string(),
                 format!("worker.{name}: the gateway needs no such thing"),
             ),

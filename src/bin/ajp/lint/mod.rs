@@ -97,7 +97,7 @@ impl LintArgs {
             .iter()
             .map(|code| named(code).map(|rule| rule.code));
         let allowed = allowed.collect::<Result<Vec<_>, _>>()?;
-        let farm = read::farm(&read::Told {
+        let farm = read::farm(&read::Sources {
             files: &self.files,
             defines: &self.defines,
             properties: &self.properties,

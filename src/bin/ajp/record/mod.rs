@@ -5,6 +5,7 @@
 mod capture;
 
 use crate::exit::{Exit, Failure, codes};
+use crate::listen::listen;
 use crate::target::Target;
 use crate::ui;
 use ajp::client::Connect;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// How much is relayed at a time, in bytes; a frame of the capture holds it.
@@ -64,12 +65,7 @@ pub(crate) struct RecordArgs {
 
 impl RecordArgs {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .map_err(|error| Failure::listen(self.listen, &error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let (listener, address) = listen(self.listen).await?;
         let path = self.output.display();
         let capture = Capture::create(
             &self.output,

@@ -4,7 +4,8 @@ use super::answer::End;
 use super::packets::{CONTENT_LENGTH, Head, body, packet, parts};
 use super::{Container, PIECE, judged};
 use crate::conform::check::{Step, Verdict, dangerous, differs, holds, skipped, wrong};
-use crate::conform::connection::NoPacket;
+use crate::conform::connection::{Connection, NoPacket};
+use ajp::client::Transport;
 use ajp::wire::{END_OF_BODY, ToWebServer};
 use std::iter;
 use std::time::Duration;
@@ -40,17 +41,17 @@ impl Container<'_> {
         })
     }
 
+    /// A POST that announces no length, so that each packet of its body is asked for.
+    async fn post_of_unknown_length(&self) -> Step<Connection<Transport>> {
+        let mut connection = self.connection().await?;
+        let head = self.post_head().with_text("Transfer-Encoding", "chunked");
+        connection.send(&head.bytes()).await;
+        Ok(connection)
+    }
+
     pub(super) async fn chunked(&self) -> Step {
         let data = vec![b'c'; 10_000];
-        let mut connection = self.connection().await?;
-        connection
-            .send(
-                &self
-                    .post_head()
-                    .with_text("Transfer-Encoding", "chunked")
-                    .bytes(),
-            )
-            .await;
+        let mut connection = self.post_of_unknown_length().await?;
         let answer = connection.answer(parts(&data, PIECE).into_iter()).await;
         let seen = answer.ends_well()?;
         Ok(match answer.questions.len() {
@@ -65,15 +66,7 @@ impl Container<'_> {
     }
 
     pub(super) async fn question_fits(&self) -> Step {
-        let mut connection = self.connection().await?;
-        connection
-            .send(
-                &self
-                    .post_head()
-                    .with_text("Transfer-Encoding", "chunked")
-                    .bytes(),
-            )
-            .await;
+        let mut connection = self.post_of_unknown_length().await?;
         let answer = connection.answer(parts(b"x", PIECE).into_iter()).await;
         Ok(match answer.questions.iter().max() {
             None => skipped("the page does not read its body"),
@@ -121,15 +114,7 @@ impl Container<'_> {
     }
 
     pub(super) async fn short_end(&self) -> Step {
-        let mut connection = self.connection().await?;
-        connection
-            .send(
-                &self
-                    .post_head()
-                    .with_text("Transfer-Encoding", "chunked")
-                    .bytes(),
-            )
-            .await;
+        let mut connection = self.post_of_unknown_length().await?;
         let end = [body(b"hello"), packet(&[])];
         let answer = connection.answer(end.into_iter()).await;
         Ok(holds(answer.ends_well()?))

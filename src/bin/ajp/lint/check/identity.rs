@@ -1,4 +1,4 @@
-//! AJP6xx: attributes, users, addresses, text.
+//! AJP601 to AJP604, AJP606 to AJP608, AJP610: attributes, users, addresses.
 
 use crate::config::httpd::Item;
 use crate::lint::farm::{At, Connector, Front, Kind, Link, Target};
@@ -10,11 +10,9 @@ pub(super) const RULES: &[&Rule] = &[
     &ATTRIBUTE_DROPPED,
     &USER_IGNORED,
     &AUTHORIZATION_WINS,
-    &LATIN,
     &LOOKUPS,
     &OTHER_TLS_PORT,
     &ADDRESS_FILTER,
-    &DECODED_PATHS,
     &PATTERN_BROKEN,
 ];
 
@@ -74,20 +72,6 @@ const AUTHORIZATION_WINS: Rule = Rule {
     source: "Tomcat, config/ajp.html: tomcatAuthorization",
 };
 
-const LATIN: Rule = Rule {
-    code: "AJP605",
-    name: "latin-uris",
-    severity: Severity::Warning,
-    title: "paths and queries are not read as UTF-8",
-    reason: "browsers send UTF-8; with URIEncoding=\"ISO-8859-1\" each letter beyond ASCII becomes two",
-    sees: "searches with umlauts find nothing, files with them are 404",
-    front_log: "",
-    container_log: "",
-    advice: "take URIEncoding out: UTF-8 is the default",
-    affects: "Tomcat 8 and later",
-    source: "Tomcat, config/ajp.html: URIEncoding; seen with Tomcat 10.1.60",
-};
-
 const LOOKUPS: Rule = Rule {
     code: "AJP606",
     name: "name-lookups",
@@ -128,20 +112,6 @@ const ADDRESS_FILTER: Rule = Rule {
     advice: "let Require ip of httpd decide, or allow the clients' networks; to let in only the web server is what secret is for",
     affects: "all Tomcat",
     source: "Tomcat, config/valve.html: RemoteAddrValve, RemoteCIDRValve; seen with Tomcat 10.1.60",
-};
-
-const DECODED_PATHS: Rule = Rule {
-    code: "AJP609",
-    name: "decoded-paths",
-    severity: Severity::Warning,
-    title: "mod_jk sends paths decoded, and they are decoded again",
-    reason: "ForwardURICompat and ForwardURICompatUnparsed let %252e%252e pass as .. behind rules that look at the path; ForwardURIProxy, the default, does not",
-    sees: "nothing, until somebody reaches a path that httpd protects",
-    front_log: "",
-    container_log: "",
-    advice: "take it out, or write JkOptions +ForwardURIProxy",
-    affects: "mod_jk 1.2.23 and later have the safe default",
-    source: "CVE-2007-1860; mod_jk reference, apache: JkOptions",
 };
 
 const PATTERN_BROKEN: Rule = Rule {
@@ -198,11 +168,6 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 "tomcatAuthorization=\"true\" is written too",
             );
         }
-        if let Some(set) = connector.known("URIEncoding") {
-            if !set.text.eq_ignore_ascii_case("UTF-8") && !set.text.eq_ignore_ascii_case("UTF8") {
-                findings.add(&LATIN, &set.place, format!("URIEncoding=\"{}\"", set.text));
-            }
-        }
         if let (true, Some(set)) = (
             connector.is_on("enableLookups", false),
             connector.settings.get("enableLookups"),
@@ -215,7 +180,6 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             }
         }
     }
-    options(findings);
     if farm.links.is_empty() {
         return;
     }
@@ -251,23 +215,6 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 &allow.place,
                 format!("allow=\"{}\"", allow.text),
             );
-        }
-    }
-}
-
-/// Options of mod_jk.
-fn options(findings: &mut Findings<'_>) {
-    let Some(tree) = &findings.farm.httpd else {
-        return;
-    };
-    for item in tree.named("jkoptions") {
-        for arg in &item.args {
-            let is_compat = ["ForwardURICompat", "ForwardURICompatUnparsed"]
-                .iter()
-                .any(|name| arg.trim_start_matches('+').eq_ignore_ascii_case(name));
-            if is_compat {
-                findings.add(&DECODED_PATHS, &item.place, format!("JkOptions {arg}"));
-            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - `load`: connections and threads. AJP3xx.
 //! - `time`: limits that do not fit each other. AJP4xx.
 //! - `session`: routes and cookies. AJP5xx.
-//! - `identity`: attributes, users, text. AJP6xx.
+//! - `identity`, `text`: attributes, users; paths and queries. AJP6xx.
 //! - `path`, `worker`, `setting_names`, `modules`: which request goes where, and by whom. AJP7xx.
 //! - `health`: members, checks, failover. AJP8xx.
 
@@ -21,6 +21,7 @@ mod reach;
 mod session;
 mod setting_names;
 mod size;
+mod text;
 mod time;
 mod trust;
 mod worker;
@@ -39,6 +40,7 @@ pub(super) fn rules() -> Vec<&'static Rule> {
         time::RULES,
         session::RULES,
         identity::RULES,
+        text::RULES,
         path::RULES,
         worker::RULES,
         setting_names::RULES,
@@ -64,6 +66,7 @@ pub(super) fn check(farm: &Farm) -> Vec<Finding> {
     time::check(&mut findings);
     session::check(&mut findings);
     identity::check(&mut findings);
+    text::check(&mut findings);
     path::check(&mut findings);
     worker::check(&mut findings);
     setting_names::check(&mut findings);

@@ -1,6 +1,6 @@
 //! AJP709 to AJP711: names of settings that nobody knows, or knows otherwise.
 
-use crate::config::workers::{Aside, Property, modern};
+use crate::config::workers::{OtherLine, Property, modern};
 use crate::lint::rule::{Findings, Rule, Severity};
 
 pub(super) const RULES: &[&Rule] = &[&UNKNOWN_PROPERTY, &OLD_PROPERTY, &WRONG_CASE];
@@ -136,25 +136,37 @@ const PROPERTIES: [&str; 84] = [
 ];
 
 /// Attributes of AJP connectors, as Tomcat writes them.
-const ATTRIBUTES: [&str; 26] = [
+const ATTRIBUTES: [&str; 48] = [
     "acceptCount",
     "address",
     "ajpFlush",
-    "allowTrace",
     "allowedRequestAttributesPattern",
+    "allowTrace",
     "asyncTimeout",
+    "bindOnInit",
+    "clientCertProvider",
+    "connectionLinger",
     "connectionTimeout",
+    "discardFacades",
     "enableLookups",
+    "encodedReverseSolidusHandling",
+    "encodedSolidusHandling",
     "executor",
+    "executorTerminationTimeoutMillis",
     "keepAliveTimeout",
     "maxConnections",
+    "maxCookieCount",
     "maxHeaderCount",
     "maxParameterCount",
     "maxPostSize",
+    "maxSavePostSize",
+    "maxSwallowSize",
     "maxThreads",
     "minSpareThreads",
     "packetSize",
+    "parseBodyMethods",
     "port",
+    "processorCache",
     "protocol",
     "proxyName",
     "proxyPort",
@@ -162,14 +174,24 @@ const ATTRIBUTES: [&str; 26] = [
     "scheme",
     "secret",
     "secretRequired",
+    "secure",
+    "SSLEnabled",
+    "tcpNoDelay",
+    "threadPriority",
     "tomcatAuthentication",
+    "tomcatAuthorization",
+    "URIEncoding",
+    "useBodyEncodingForURI",
+    "useIPVHosts",
+    "useVirtualThreads",
+    "xpoweredBy",
 ];
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for workers in &farm.workers {
-        for aside in &workers.asides {
-            if let Aside::Global(place, name) = aside {
+        for line in &workers.other_lines {
+            if let OtherLine::Global(place, name) = line {
                 if name != "maintain" && name != "list" {
                     let text = format!("worker.{name} is no property, and no worker");
                     findings.add(&UNKNOWN_PROPERTY, place, text);

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is said of a configuration beside its files.
-pub(super) struct Told<'a> {
+pub(super) struct Sources<'a> {
     pub(super) files: &'a [PathBuf],
     pub(super) defines: &'a [String],
     pub(super) properties: &'a [String],
@@ -40,13 +40,13 @@ enum Kind {
 }
 
 /// Reads all files of a farm.
-pub(super) fn farm(told: &Told<'_>) -> Result<Farm, Failure> {
+pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     let mut farm = Farm {
-        web_servers: told.web_servers,
+        web_servers: sources.web_servers,
         ..Farm::default()
     };
     let mut texts = Vec::new();
-    for path in told.files {
+    for path in sources.files {
         let text = Text::read(path)?;
         texts.push((kind(path, &text.text), path, text));
     }
@@ -63,7 +63,7 @@ pub(super) fn farm(told: &Told<'_>) -> Result<Farm, Failure> {
     for (_, _, text) in of(Kind::Properties) {
         xml::properties(text, &mut properties);
     }
-    for pair in told.properties {
+    for pair in sources.properties {
         if let Some((name, value)) = pair.split_once('=') {
             properties.insert(name.to_owned(), value.to_owned());
         }
@@ -73,7 +73,7 @@ pub(super) fn farm(told: &Told<'_>) -> Result<Farm, Failure> {
         .map(|(_, path, _)| (*path).clone())
         .collect();
     if !httpd.is_empty() {
-        let tree = Tree::read(&httpd, told.defines)?;
+        let tree = Tree::read(&httpd, sources.defines)?;
         farm.missing.extend(tree.missing.iter().cloned());
         httpd::read(&tree, &mut farm);
         let base = httpd.first().and_then(|path| path.parent());
