@@ -76,11 +76,13 @@ fn every_key_is_documented() {
     let dir = tempfile::tempdir().unwrap();
     let open = Container::open();
     let hello = open.url("/hello");
-    compare(
-        "ping",
-        &[one(&["ping", "--json", "-c", "2", "-i", "1ms", &hello])],
-    );
-    compare("explain", &[one(&["explain", "--json", &hello])]);
+    let nobody = nobody();
+    // One that goes well and one that does not have all between them.
+    let both = |arguments: &[&str]| {
+        [&hello, &nobody].map(|url| one(&[arguments, &[url.as_str()]].concat()))
+    };
+    compare("ping", &both(&["ping", "--json", "-c", "1"]));
+    compare("explain", &both(&["explain", "--json"]));
     compare("bench", &both(&["bench", "--json", "-n", "20", "-c", "2"]));
     let checks = [
         "conform",
