@@ -17,6 +17,7 @@ use super::lease::Lease;
 use super::mismatch::Mismatch;
 use super::observer::ExchangeOutcome;
 use super::parking::{Awaits, CallerLimits, Found, Parking};
+use super::phases::Phases;
 use super::span::ExchangeSpan;
 use super::waits::{Step, Waits};
 use crate::proto::{ClientEvent, ClientExchange, Progress};
@@ -119,6 +120,11 @@ struct Bytecount {
 }
 
 impl Exchange {
+    /// How long its phases took so far.
+    pub(crate) fn phases(&self) -> Phases {
+        self.lease.stopwatch.phases
+    }
+
     /// The Forward Request is queued. The lease was acquired just now.
     pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
         let limits = CallerLimits {

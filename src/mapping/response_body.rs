@@ -2,7 +2,7 @@
 //! sends what is left of the request body.
 
 use super::upload::Upload;
-use crate::client::{ClientError, ErrorKind, Exchange, Lease};
+use crate::client::{ClientError, ErrorKind, Exchange, Lease, Phases};
 use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
@@ -77,6 +77,14 @@ impl ResponseBody {
     /// Takes back what was sent of the request body, if that is possible.
     pub(super) fn rewind(&mut self) -> bool {
         unlocked(&mut self.0.upload).rewind()
+    }
+
+    /// How long the phases of the exchange took so far. Those of the exchange itself, from
+    /// writing the request on, are measured where the pool has an
+    /// [`Observer`](crate::client::Observer), or a span is recorded.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        self.0.exchange.phases()
     }
 
     /// What is left of a failed exchange.

@@ -93,3 +93,40 @@ async fn without_a_container_nobody_is_told_to_go_on() {
     let answer = finish(ask(&nobody, "Content-Length: 1001").await, "never").await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
+
+#[tokio::test]
+async fn nobody_is_told_to_go_on_with_what_will_be_refused() {
+    let backend = Backend::start(config(), |_, conn: Conn| conn.serve_well()).await;
+    let map = |path: &str, to: &str, more: &str| {
+        format!("[[map]]\npath = \"{path}\"\nto = \"{to}\"\n{more}\n")
+    };
+    let url = backend.url();
+    let maps = [
+        map("/", &url, ""),
+        map("/none", "none", ""),
+        map("/deny", "deny", ""),
+        map("/small", &url, "max_body = 3"),
+    ];
+    let gateway = Gateway::start(&maps.concat()).await;
+    for (path, expect, status) in [
+        ("/none", "100-continue", 404),
+        ("/deny", "100-continue", 403),
+        ("/small", "100-continue", 413),
+        ("//../x", "100-continue", 400),
+        ("/x", "200-ok", 417),
+    ] {
+        let mut http = TcpStream::connect(gateway.http).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nConnection: close\r\n\
+             {LENGTH}\r\n\r\n"
+        );
+        http.write_all(head.as_bytes()).await.unwrap();
+        let answer = finish(http, "never").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+    }
+    let answer = finish(ask(&gateway, LENGTH).await, "body").await;
+    assert!(answer.starts_with(CONTINUE), "{answer}");
+}

@@ -222,7 +222,7 @@ async fn what_broke_off_is_told_once_and_logged_each_time() {
     }
     for attempt in 0.. {
         let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
-        if lines.matches(" end=cut\n").count() == 3 {
+        if lines.matches(" end=cut why=").count() == 3 {
             break;
         }
         assert!(attempt < 100, "{lines}");
@@ -317,5 +317,33 @@ async fn connections_are_limited_in_all_and_by_address() {
             assert!(attempt < 100, "{limits}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_uri_cannot_hold_is_encoded() {
+    let backend = echo().await;
+    let gateway = before(&backend, "").await;
+    let target = b"GET /a<b?c=\"d>\xe4\xc3\xbc^`{|} HTTP/1.1\r\nHost: a\r\n".as_slice();
+    let close = b"Connection: close\r\n\r\n".as_slice();
+    let expected = "\r\n\r\na%3Cb?c=%22d%3E%E4%C3%BC%5E%60{|}";
+    let answer = exchange(gateway.http, &[target, close].concat()).await;
+    assert!(answer.ends_with(expected), "{answer}");
+    // Behind other requests as well, however the bytes come.
+    let upload = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n<\xff>".as_slice();
+    let get = b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+    let all = [get, upload, target, b"\r\n", upload, target, close].concat();
+    for size in [1, 50, 10_000] {
+        let mut http = TcpStream::connect(gateway.http).await.unwrap();
+        http.set_nodelay(true).unwrap();
+        for piece in all.chunks(size) {
+            http.write_all(piece).await.unwrap();
+        }
+        let mut answer = String::new();
+        soon("the end", http.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 5, "{answer}");
+        assert!(answer.ends_with(expected), "{answer}");
     }
 }

@@ -45,6 +45,7 @@ impl BalancedBody {
             route,
             affinity: pick.affinity(),
             failed: failed.clone(),
+            phases: self.body.phases(),
         }
     }
 }

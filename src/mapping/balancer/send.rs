@@ -9,7 +9,7 @@ use crate::balancer::{
     Sticky, Unavailable,
 };
 use crate::client::repeat;
-use crate::client::{self, ErrorKind, Idempotent, RequestFacts};
+use crate::client::{self, ErrorKind, Idempotent, Phases, RequestFacts};
 use crate::mapping::client::{FactsSource, find_facts, send_with};
 use crate::mapping::request_encode::ContainerFacts;
 use bytes::Buf;
@@ -36,6 +36,8 @@ pub struct Served {
     pub affinity: Affinity,
     /// The members that the request was tried on before.
     pub failed: Vec<Attempt>,
+    /// Where the time went so far: [`ResponseBody::phases`](crate::client::ResponseBody::phases).
+    pub phases: Phases,
 }
 
 impl Balancer {

@@ -2,7 +2,9 @@
 
 use super::config::Config;
 use super::embedded::Embedded;
-use super::front::{AccessLog, Bound, Budget, Current, ListenAddress, LogWriter, Site, Traffic};
+use super::front::{
+    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Site, Traffic,
+};
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
 use super::manager::Farm;
@@ -111,20 +113,21 @@ struct Running {
 #[derive(Default)]
 struct Log {
     path: Option<PathBuf>,
+    format: LogFormat,
     access: AccessLog,
     writers: Vec<LogWriter>,
 }
 
 impl Log {
     /// Writes to this file from now on.
-    fn open(&mut self, path: Option<&PathBuf>) -> Result<(), String> {
-        if self.path.as_ref() == path {
+    fn open(&mut self, path: Option<&PathBuf>, format: LogFormat) -> Result<(), String> {
+        if self.path.as_ref() == path && self.format == format {
             return Ok(());
         }
         self.access = match path {
             None => AccessLog::none(),
             Some(path) => {
-                let opened = AccessLog::open(path);
+                let opened = AccessLog::open(path, format);
                 let (log, writer) =
                     opened.map_err(|error| format!("access log {}: {error}", path.display()))?;
                 // The one before has requests to write that have not ended.
@@ -133,6 +136,7 @@ impl Log {
             }
         };
         self.path = path.cloned();
+        self.format = format;
         Ok(())
     }
 }
@@ -147,7 +151,7 @@ impl Running {
             embedded = Some(own);
         }
         let mut log = Log::default();
-        log.open(config.access_log.as_ref())?;
+        log.open(config.access_log.as_ref(), config.log_format)?;
         let budget = Budget::new(config.limits.buffer_memory);
         let current = Arc::new(Current::new(site(&config, &log, &budget)?));
         let traffic = Arc::new(Traffic::default());
@@ -234,7 +238,8 @@ impl Running {
         }
         // Whatever can fail comes before anything is changed.
         config.sites()?;
-        self.log.open(config.access_log.as_ref())?;
+        self.log
+            .open(config.access_log.as_ref(), config.log_format)?;
         self.listeners.apply(&config).await?;
         let changes = config.adopt(&self.config);
         self.current.set(site(&config, &self.log, &self.budget)?);

@@ -1,6 +1,8 @@
 //! The tables of a balancer, as [`file`](super::file) has the others.
 
-use super::values::{FailStatus, Limit, MethodName, Packets, Separator, Statuses, Text, Whole};
+use super::values::{
+    FailStatus, Limit, MethodName, Packets, Separator, Statuses, Text, Upstream, Whole,
+};
 use ajp::balancer::{Flags, Sticky, Weight};
 use ajp::client::{Address, CPingMode};
 use serde::Deserialize;
@@ -99,6 +101,7 @@ pub(crate) struct Member {
     pub(crate) set: Option<Whole<0, 1000>>,
     pub(crate) domain: Option<String>,
     pub(crate) redirect: Option<String>,
+    pub(crate) upgrade: Option<Text<Upstream>>,
     pub(crate) max_requests: Option<Whole<1, 100_000>>,
     pub(crate) retry: Option<Text<Duration>>,
     pub(crate) slow_start: Option<Text<Duration>>,

@@ -3,16 +3,17 @@
 use super::balancer_tables::{self as tables, CheckKind};
 use super::error::{Fault, Faults};
 use super::timeouts;
-use super::values::{Limit, Packets, Text, Whole};
+use super::values::{Limit, Packets, Text, Upstream, Whole};
 use super::{Defaults, Plan};
 use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
     Outlier, RetryBudget, RouteCookie, SameSite, Sticky,
 };
-use ajp::client::{IdleOrder, PoolConfig, TcpKeepAlive, TcpOptions, Timeouts};
+use ajp::client::{IdleOrder, Observer, PoolConfig, TcpKeepAlive, TcpOptions, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -50,6 +51,11 @@ pub(super) fn balancer(
     if let Some(Text(method)) = table.method {
         plan.set_method(method.0);
     }
+    let upgrades = table.member.iter().filter_map(|member| {
+        let Text(Upstream(address)) = member.upgrade.as_ref()?;
+        Some((member.url.get_ref().0.to_string(), address.clone()))
+    });
+    plan.upgrades = Arc::new(upgrades.collect());
     for table in &table.member {
         let address = table.url.get_ref().0.clone().with_tcp(tcp);
         let own = table.secret_file.as_ref();
@@ -74,6 +80,11 @@ fn member(table: &tables::Member) -> Member {
         .with_retry(table.retry.as_ref().map(|Text(time)| *time))
         .with_slow_start(table.slow_start.as_ref().map(|Text(time)| *time))
 }
+
+/// A pool that is observed measures all phases of its exchanges: the access log shows them.
+pub(super) struct Measured;
+
+impl Observer for Measured {}
 
 /// `config` with this value, if there is one.
 fn with<C, V>(config: C, value: Option<V>, set: impl FnOnce(C, V) -> C) -> C {
@@ -308,7 +319,8 @@ fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Fault
         .with_packet_size(size.unwrap_or(defaults.packet_size))
         .with_body_requests(ahead.unwrap_or(defaults.body_requests))
         .with_max_connections(most.unwrap_or(defaults.max_connections))
-        .with_timeouts(limits);
+        .with_timeouts(limits)
+        .with_observer(Measured);
     with(config, table.pool.as_ref(), connections)
 }
 

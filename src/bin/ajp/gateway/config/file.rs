@@ -18,6 +18,7 @@ use toml::Spanned;
 pub(crate) struct File {
     pub(crate) listen: Option<Text<SocketAddr>>,
     pub(crate) access_log: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
     pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
     pub(crate) trusted_proxies: Vec<Text<Networks>>,
     pub(crate) forwarded: Forwarded,
@@ -31,6 +32,17 @@ pub(crate) struct File {
     pub(crate) paths: Paths,
     pub(crate) map: Vec<Map>,
     pub(crate) site: Vec<Site>,
+}
+
+/// How the access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// httpd's combined format, with more at its end.
+    #[default]
+    Combined,
+    /// An object on each line.
+    Json,
 }
 
 /// `[[site]]`: maps for some host names only.
@@ -96,6 +108,7 @@ pub(crate) struct Limits {
     pub(crate) request_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) response_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) buffer_memory: Option<Whole<0, 1_000_000_000_000>>,
+    pub(crate) upgrade_idle_timeout: Option<Text<Duration>>,
     pub(crate) http2_streams: Option<Whole<1, 10_000>>,
     pub(crate) http2_resets: Option<Whole<1, 10_000>>,
 }

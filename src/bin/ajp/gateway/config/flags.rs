@@ -83,6 +83,7 @@ pub(crate) fn file(
         set: Some(Whole(backend.set.into())),
         domain: None,
         redirect: None,
+        upgrade: None,
         max_requests: None,
         retry: None,
         slow_start: None,

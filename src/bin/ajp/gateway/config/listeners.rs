@@ -97,6 +97,7 @@ pub(super) fn limits(table: &file::Limits, packet_size: usize) -> Limits {
         request_buffer: size(number(table.request_buffer), default.request_buffer),
         response_buffer: size(number(table.response_buffer), default.response_buffer),
         buffer_memory: size(number(table.buffer_memory), default.buffer_memory),
+        upgrade_idle_timeout: time(&table.upgrade_idle_timeout, default.upgrade_idle_timeout),
         http2_streams: table
             .http2_streams
             .map_or(default.http2_streams, Whole::number),

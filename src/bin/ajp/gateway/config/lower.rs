@@ -4,7 +4,7 @@ use super::error::{Fault, Faults};
 use super::file::{self, File};
 use super::values::{Text, Whole};
 use super::{Config, Defaults, Manager, NamedSite, Plan, balancers, listeners, maps};
-use crate::gateway::front::{HostName, Order};
+use crate::gateway::front::{HostName, LogFormat, Order};
 use ajp::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -46,6 +46,10 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
         limits: listeners::limits(&file.limits, defaults.packet_size.bytes()),
         listen: file.listen.map(|Text(address)| address),
         access_log: file.access_log,
+        log_format: match file.log_format {
+            file::LogFormat::Combined => LogFormat::Combined,
+            file::LogFormat::Json => LogFormat::Json,
+        },
         max_body: file.max_body.map(|Whole(bytes)| bytes),
         trusted_proxies: file
             .trusted_proxies

@@ -1,14 +1,16 @@
 //! From the tables of maps to the maps, each with what is different there.
 
+use super::balancers::Measured;
 use super::error::{Fault, Faults};
 use super::file;
 use super::timeouts;
 use super::values::{Limit, Text, Whole};
 use super::{Defaults, Plan};
-use crate::gateway::front::{Action, HeaderChanges, Mapping, Pattern, Rule, Settings};
+use crate::gateway::front::{Action, HeaderChanges, Mapping, Pattern, Rule, Settings, Upgrades};
 use ajp::balancer::{Balancer, BalancerConfig, Idempotent, Member, OnStatus, SendOptions};
 use ajp::client::{Address, PoolConfig, RequestTimeouts, TcpOptions, Timeouts};
 use http::header::{self, HeaderName, HeaderValue};
+use std::sync::Arc;
 use toml::Spanned;
 
 /// What HTTP itself says with headers of a connection and of a message's length.
@@ -68,7 +70,7 @@ fn rule(
         return Some(Rule { pattern, action });
     }
     let target = target(table, balancers, defaults);
-    let (pattern, (balancer, path)) = (pattern, faults.take(target)?);
+    let (balancer, upgrades, path) = faults.take(target)?;
     let pattern = pattern?;
     let mapping = Mapping::new(&pattern, balancer, &path);
     let mapping = mapping.map_err(|error| Fault::at(table.to.span(), error.to_string()));
@@ -76,6 +78,7 @@ fn rule(
     let mapping = mapping
         .location(table.location)
         .cookie_path(table.cookie_path)
+        .with_upgrades(upgrades)
         .with_settings(settings);
     Some(Rule {
         pattern,
@@ -83,12 +86,12 @@ fn rule(
     })
 }
 
-/// The balancer that `to` names, and the path at its members.
+/// The balancer that `to` names, where its members take upgrades, and the path there.
 fn target(
     table: &file::Map,
     balancers: &mut Vec<Plan>,
     defaults: &Defaults,
-) -> Result<(Balancer, String), Fault> {
+) -> Result<(Balancer, Arc<Upgrades>, String), Fault> {
     let to = table.to.get_ref();
     let wrong = |message: String| Fault::at(table.to.span(), message);
     let Some((scheme, rest)) = to.split_once("://") else {
@@ -101,10 +104,11 @@ fn target(
         Some(at) => rest.split_at(at),
         None => (rest, "/"),
     };
-    let balancer = match scheme {
+    let (balancer, upgrades) = match scheme {
         "balancer" => {
             let known = balancers.iter().find(|known| known.name() == place);
-            known.map(|known| known.balancer.clone()).ok_or_else(|| {
+            let known = known.map(|known| (known.balancer.clone(), Arc::clone(&known.upgrades)));
+            known.ok_or_else(|| {
                 let names: Vec<_> = balancers.iter().map(Plan::name).collect();
                 let fault = wrong(format!(
                     "there is no [[balancer]] of the name {place:?}; there are: {}",
@@ -117,7 +121,8 @@ fn target(
             let address: Address = format!("ajp://{place}")
                 .parse()
                 .map_err(|error| wrong(format!("{error}")))?;
-            direct(&address, balancers, defaults).map_err(wrong)?
+            let balancer = direct(&address, balancers, defaults).map_err(wrong)?;
+            (balancer, Arc::default())
         }
         _ => {
             return Err(wrong(format!(
@@ -125,7 +130,7 @@ fn target(
             )));
         }
     };
-    Ok((balancer, path.to_owned()))
+    Ok((balancer, upgrades, path.to_owned()))
 }
 
 /// A balancer of one member for a map that leads to a container.
@@ -143,7 +148,8 @@ fn direct(
         .with_packet_size(defaults.packet_size)
         .with_body_requests(defaults.body_requests)
         .with_max_connections(defaults.max_connections)
-        .with_timeouts(Timeouts::default().with_request(None));
+        .with_timeouts(Timeouts::default().with_request(None))
+        .with_observer(Measured);
     let balancer = Balancer::new(BalancerConfig::new(name));
     let tcp = TcpOptions::default();
     let mut plan = Plan::new(balancer, String::new(), pools.clone(), tcp);
@@ -190,6 +196,9 @@ fn settings(table: &file::Map, faults: &mut Faults) -> Settings {
     let attributes = table.attributes.iter();
     Settings {
         options: Some(options).filter(|options| *options != SendOptions::new()),
+        stateless: table.stateless.unwrap_or(false),
+        member: table.member.clone(),
+        domain: table.domain.clone(),
         timeouts: Some(limits).filter(|limits| *limits != RequestTimeouts::new()),
         idempotent: table.idempotent.map(Idempotent),
         max_body: table.max_body.map(|Whole(bytes)| bytes),

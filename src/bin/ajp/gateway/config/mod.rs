@@ -19,7 +19,7 @@ pub(crate) use plan::Plan;
 pub(crate) use values::{MethodName, argument, duration};
 
 use crate::gateway::front::{
-    HostName, Limits, ListenAddress, Maps, Order, Rule, Sites, TlsSettings,
+    HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, TlsSettings,
 };
 use crate::gateway::manager::Route;
 use ajp::Secret;
@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,
     pub(crate) access_log: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
     pub(crate) max_body: Option<u64>,
     pub(crate) trusted_proxies: Vec<Networks>,
     /// Whether `Forwarded` comes before `X-Forwarded-*`.

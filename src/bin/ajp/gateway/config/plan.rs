@@ -1,10 +1,12 @@
 //! A balancer as the configuration has it, and what becomes of the running one when a later
 //! configuration has it differently.
 
+use crate::gateway::front::Upgrades;
 use crate::gateway::settings::{BalancerSettings, Object, member_object};
 use ajp::Secret;
 use ajp::balancer::{Balancer, InvalidMember, Member};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
+use std::sync::Arc;
 
 /// A balancer, and what it was made of.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Plan {
     /// What the configuration says where the running balancer may have been told otherwise.
     settings: Option<BalancerSettings>,
     members: Vec<Planned>,
+    /// Where members take upgrades.
+    pub(super) upgrades: Arc<Upgrades>,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,7 @@ impl Plan {
             tcp,
             settings: None,
             members: Vec::new(),
+            upgrades: Arc::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use ajp::balancer::{Method, Sticky};
 use ajp::client::{Address, CPingMode};
 use ajp::server::Networks;
 use ajp::wire::PacketSize;
+use http::uri::Authority;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -295,6 +296,20 @@ impl Value for Separator {
             [byte] if byte.is_ascii_graphic() => Some(Self(Some(*byte))),
             _ => None,
         }
+    }
+}
+
+/// An HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upstream(pub Authority);
+
+impl Value for Upstream {
+    const ALLOWED: &'static str = "http://, a host and a port, such as \"http://127.0.0.1:8080\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let authority: Authority = text.strip_prefix("http://")?.parse().ok()?;
+        let is_plain = authority.port_u16().is_some() && !authority.as_str().contains('@');
+        is_plain.then_some(Self(authority))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The gateway's own answers: what the visitor may know, and nothing of what is behind.
 
+use super::request_id;
 use super::upload::UploadError;
 use ajp::balancer::BalancerError;
 use ajp::mapping::ReasonPhrase;
@@ -76,14 +77,17 @@ impl Refusal {
         Self::new(StatusCode::BAD_GATEWAY, text)
     }
 
-    /// The response, as a page for browsers and as a line for everybody else.
-    pub(crate) fn response(&self, by_browser: bool) -> Response<Full<Bytes>> {
+    /// The response, as a page for browsers and as a line for everybody else. Both tell the id
+    /// of the request, by which it is found in the logs.
+    pub(crate) fn response(&self, by_browser: bool, id: &str) -> Response<Full<Bytes>> {
         let code = self.status.as_str();
         let (body, kind) = if by_browser {
             let reason = self.status.canonical_reason().unwrap_or_default();
             let page = PAGE.replace("{{code}}", code);
             let page = page.replace("{{reason}}", reason);
-            (page.replace("{{text}}", self.text), "text/html")
+            let page = page.replace("{{text}}", self.text);
+            // It has no character that means anything in HTML.
+            (page.replace("{{id}}", id), "text/html")
         } else {
             (format!("{code} {}\n", self.text), "text/plain")
         };
@@ -92,6 +96,9 @@ impl Refusal {
         let headers = response.headers_mut();
         if let Ok(kind) = HeaderValue::try_from(format!("{kind}; charset=utf-8")) {
             headers.insert(CONTENT_TYPE, kind);
+        }
+        if let Ok(id) = HeaderValue::try_from(id) {
+            headers.insert(request_id::HEADER, id);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(time) = self.retry_after {
@@ -168,11 +175,12 @@ mod tests {
     fn a_page_has_no_holes() {
         let mut request = HeaderMap::new();
         request.insert(ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
-        let response = too_large().response(wants_html(&request));
+        let response = too_large().response(wants_html(&request), "0a1b");
+        assert_eq!(response.headers()["x-request-id"], "0a1b");
         assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         let page = format!("{:?}", response.into_body());
         assert!(
-            page.contains("413") && page.contains("is too large"),
+            page.contains("413") && page.contains("is too large") && page.contains("0a1b"),
             "{page}"
         );
         assert!(!page.contains("{{"), "{page}");

@@ -1,5 +1,39 @@
 //! One HTTP connection: what its requests and its stream tell each other, and how hyper is set.
+//!
+//! Every option of hyper's builders is decided here.
+//!
+//! | HTTP/1 | is | because |
+//! |---|---|---|
+//! | `title_case_headers` | on | boot loaders and old monitors look for `Content-Length: ` as it stands |
+//! | `preserve_header_case` | off | names come from the container, which has no case to preserve |
+//! | `half_close` | on | a probe that sends its request and closes its direction waits for an answer |
+//! | `keep_alive` | on | as HTTP/1.1 has it; `requests_per_connection` and `head_timeout` end it |
+//! | `allow_multiple_spaces_in_request_line_delimiters`, `ignore_invalid_headers` | off | what servers read differently is refused |
+//! | `max_headers`, `max_header_size`, `max_buf_size` | `[limits]` | a head that fits no packet is of no use; hyper's least buffer is 8192 |
+//! | `header_read_timeout`, `timer` | `head_timeout` | for a head, and for the time between requests |
+//! | `writev` | hyper's choice | it asks the stream, which says that it can |
+//! | `auto_date_header` | on | RFC 9110, section 6.6.1 |
+//! | `pipeline_flush` | off | answers to pipelined requests leave as they are ready |
+//!
+//! | HTTP/2 | is | because |
+//! |---|---|---|
+//! | `max_concurrent_streams` | `http2_streams` | requests at a time |
+//! | `max_header_list_size` | `max_head` | as HTTP/1 |
+//! | `max_pending_accept_reset_streams`, `max_local_error_reset_streams` | `http2_resets` | CVE-2023-44487: streams that are opened and reset at once |
+//! | `initial_stream_window_size` | 65 535 | the protocol's: what a client may send before anybody reads |
+//! | `initial_connection_window_size` | 1 MiB | uploads over several streams do not wait for each other |
+//! | `adaptive_window` | off | it would take memory by the client's wish |
+//! | `max_frame_size` | 16 384 | the protocol's least |
+//! | `header_table_size` | hyper's 4096 | the protocol's |
+//! | `max_send_buf_size` | 64 KiB | what is buffered is counted in `buffer_memory`, not here |
+//! | `keep_alive_interval`, `keep_alive_timeout`, `timer` | `head_timeout`, 20 s | a client that has gone without a word is found out |
+//! | `enable_connect_protocol` | off | WebSocket over HTTP/2 is not spoken; browsers take HTTP/1.1 then |
+//! | `auto_date_header` | on | as HTTP/1 |
+//!
+//! hyper has no limit for an HTTP/2 connection that answers pings and asks for nothing: after
+//! `head_timeout` without a request it is told to go away.
 
+use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
 use super::timer::KeptTimer;
@@ -12,11 +46,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// What the parts of a connection know of each other.
 #[derive(Debug, Default)]
@@ -27,6 +63,40 @@ pub(crate) struct State {
     distrusted: AtomicBool,
     close: Notify,
     requests: AtomicU64,
+    /// Requests whose answers have not ended.
+    running: AtomicUsize,
+    /// There was none, or there is none now.
+    running_changed: Notify,
+    /// How long the body of the last request is, for the stream that it comes from.
+    body: Mutex<Option<BodyLength>>,
+    /// The line of what came last and was no request.
+    line: Mutex<Option<String>>,
+    /// What the connection has become after an upgrade.
+    tunnel: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How long the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    Known(u64),
+    /// Only who reads it knows.
+    Unknown,
+}
+
+/// A request that is running; dropped, it has ended.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<State>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.running_changed.notify_waiters();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
@@ -54,6 +124,55 @@ impl State {
         self.close.notify_one();
     }
 
+    /// A request begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+        if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.running_changed.notify_waiters();
+        }
+        Running(Arc::clone(self))
+    }
+
+    /// Completes when no request has run for so long.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let mut changed = pin!(self.running_changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if self.running.load(Ordering::Acquire) > 0 {
+                changed.await;
+            } else if timeout(limit, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// hyper has taken a head for a request with such a body.
+    pub(crate) fn saw_request(&self, body: BodyLength) {
+        *locked(&self.body) = Some(body);
+    }
+
+    pub(crate) fn take_body_length(&self) -> Option<BodyLength> {
+        locked(&self.body).take()
+    }
+
+    /// What came last was no request.
+    pub(crate) fn leave_line(&self, line: String) {
+        *locked(&self.line) = Some(line);
+    }
+
+    pub(crate) fn take_line(&self) -> Option<String> {
+        locked(&self.line).take()
+    }
+
+    /// The connection is something else from here on, which ends with this task.
+    pub(crate) fn become_tunnel(&self, task: JoinHandle<()>) {
+        *locked(&self.tunnel) = Some(task);
+    }
+
+    pub(crate) fn take_tunnel(&self) -> Option<JoinHandle<()>> {
+        locked(&self.tunnel).take()
+    }
+
     /// The number of a new request, from 1.
     pub(crate) fn count_request(&self) -> u64 {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -68,28 +187,22 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// hyper's settings for HTTP/1, each one decided.
+/// hyper's settings for HTTP/1.
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // Boot loaders and old monitors look for `Content-Length: ` as it stands here.
         .title_case_headers(true)
         .preserve_header_case(false)
-        // A probe that sends its request and closes its direction waits for an answer.
         .half_close(true)
         .keep_alive(true)
-        // A request line with more than one space, and headers that are none, are read
-        // differently by different servers.
         .allow_multiple_spaces_in_request_line_delimiters(false)
         .ignore_invalid_headers(false)
         .max_headers(limits.headers)
         .max_header_size(limits.head)
-        // hyper's least is 8192.
         .max_buf_size(limits.head.max(8192))
         .timer(KeptTimer::default())
         .header_read_timeout(limits.head_timeout)
         .auto_date_header(true)
-        // Answers to pipelined requests leave as they are ready.
         .pipeline_flush(false);
     builder
 }
@@ -102,16 +215,13 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(head)
-        // CVE-2023-44487: streams that are opened and reset at once.
         .max_pending_accept_reset_streams(limits.http2_resets)
         .max_local_error_reset_streams(limits.http2_resets.max(10))
-        // What a client may send unread: the initial windows of the protocol.
         .initial_stream_window_size(65_535)
         .initial_connection_window_size(1 << 20)
         .adaptive_window(false)
         .max_frame_size(16_384)
         .max_send_buf_size(64 * 1024)
-        // A client that has gone without a word is found out.
         .keep_alive_interval(limits.head_timeout)
         .keep_alive_timeout(Duration::from_secs(20))
         .auto_date_header(true);
@@ -136,12 +246,21 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let io = TokioIo::new(Patient::new(stream, Arc::clone(&state), limits));
-    // What asks the connection to end: the operator, or what its own requests found out.
+    let stream = Patient::new(stream, Arc::clone(&state), limits);
+    // What asks the connection to end: the operator, what its own requests found out, or that
+    // there are none. hyper looks for the latter itself with HTTP/1.
+    let no_requests = || async {
+        match protocol {
+            Protocol::Http1 => std::future::pending().await,
+            Protocol::Http2 => state.idle(limits.head_timeout).await,
+        }
+    };
+    let (idle, abandoned) = (no_requests(), no_requests());
     let ending = async {
         tokio::select! {
             () = stop => {}
             () = state.close.notified() => {}
+            () = idle => {}
         }
     };
     let mut ending = pin!(ending);
@@ -153,11 +272,49 @@ where
                 result = connection.as_mut() => return result,
                 () = ending.as_mut() => connection.as_mut().graceful_shutdown(),
             }
-            connection.await
+            tokio::select! {
+                result = connection.as_mut() => result,
+                // It was told to go away, and does not.
+                () = abandoned => Ok(()),
+            }
         }};
     }
     match protocol {
-        Protocol::Http1 => run!(http1_builder(limits).serve_connection(io, service)),
-        Protocol::Http2 => run!(http2_builder(limits).serve_connection(io, service)),
+        Protocol::Http1 => {
+            let heads = Heads::new(stream, Arc::clone(&state), limits.head);
+            let connection = http1_builder(limits).serve_connection(TokioIo::new(heads), service);
+            run!(connection.with_upgrades())
+        }
+        Protocol::Http2 => {
+            run!(http2_builder(limits).serve_connection(TokioIo::new(stream), service))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Instant, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_no_request_has_run_for_the_limit() {
+        let state = Arc::new(State::default());
+        let limit = Duration::from_secs(30);
+        let start = Instant::now();
+        let requests = {
+            let state = Arc::clone(&state);
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(20)).await;
+                let first = state.begin();
+                sleep(Duration::from_secs(100)).await;
+                let second = state.begin();
+                drop(first);
+                sleep(Duration::from_secs(100)).await;
+                drop(second);
+            })
+        };
+        state.idle(limit).await;
+        assert_eq!(start.elapsed().as_secs(), 20 + 100 + 100 + 30);
+        requests.await.unwrap();
     }
 }

@@ -1,9 +1,9 @@
 //! Requests that failed, told to the operator: once each kind, then how many more there were.
 //! When all members are down every request fails, and a log of their number helps nobody.
 
-use http::{Method, Uri};
+use super::log::Entry;
+use super::log::text::escaped;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,36 +16,34 @@ static FAILURES: LazyLock<Failures> = LazyLock::new(Failures::default);
 
 /// Tells of a request that failed for this reason. Neither its query nor its path parameters
 /// are shown: they hold sessions.
-pub(super) fn tell(method: &Method, uri: &Uri, map: Option<&str>, reason: &str) {
+pub(super) fn tell(entry: &Entry, map: Option<&str>, reason: &str) {
     let Some(more) = FAILURES.count(reason, Instant::now()) else {
         return;
     };
-    let path = bare(uri.path());
+    let Some(asked) = entry.asked() else {
+        return;
+    };
+    let client = asked.client.map(|client| client.to_canonical().to_string());
+    let client = client.as_deref().unwrap_or("-");
+    let (method, id) = (&asked.method, &asked.id);
+    let path = bare(asked.uri.path());
     let map = map.map(|map| format!(" (map {map})")).unwrap_or_default();
+    let reason = escaped(reason);
     match more {
-        0 => tracing::error!("{method} {path}{map}: {reason}"),
-        more => tracing::error!("{method} {path}{map}: {reason} (and {more} more since)"),
+        0 => tracing::error!("{client} {id} {method} {path}{map}: {reason}"),
+        more => {
+            tracing::error!("{client} {id} {method} {path}{map}: {reason} (and {more} more since)")
+        }
     }
 }
 
 /// A path without its parameters and control characters.
 fn bare(path: &str) -> String {
-    let mut bare = String::with_capacity(path.len());
-    for (index, segment) in path.split('/').enumerate() {
-        if index > 0 {
-            bare.push('/');
-        }
-        let name = segment.split(';').next().unwrap_or_default();
-        for c in name.chars() {
-            if c.is_control() {
-                // Writing to a string cannot fail.
-                let _ = write!(bare, "\\x{:02x}", u32::from(c));
-            } else {
-                bare.push(c);
-            }
-        }
-    }
-    bare
+    let segments = path.split('/');
+    let bare: Vec<_> = segments
+        .map(|segment| escaped(segment.split(';').next().unwrap_or_default()))
+        .collect();
+    bare.join("/")
 }
 
 #[derive(Debug, Default)]

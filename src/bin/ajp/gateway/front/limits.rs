@@ -33,6 +33,8 @@ pub(crate) struct Limits {
     pub(crate) response_buffer: usize,
     /// Bytes in both kinds of buffer, over all clients.
     pub(crate) buffer_memory: usize,
+    /// How long a connection that was upgraded may be silent in both directions.
+    pub(crate) upgrade_idle_timeout: Duration,
     /// Requests at a time over one HTTP/2 connection.
     pub(crate) http2_streams: u32,
     /// Requests of one HTTP/2 connection that were cancelled before they were looked at.
@@ -54,6 +56,7 @@ impl Default for Limits {
             request_buffer: 64 * 1024,
             response_buffer: 1024 * 1024,
             buffer_memory: 64 * 1024 * 1024,
+            upgrade_idle_timeout: Duration::from_secs(300),
             http2_streams: 100,
             http2_resets: 20,
         }

@@ -195,16 +195,28 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What came over a connection and was no request, as it is noted.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The line that it began with.
+    pub(crate) line: String,
+    /// What it was answered with, if it was answered.
+    pub(crate) status: u16,
+    pub(crate) why: String,
+}
+
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
-/// what `service` gives for it.
-pub(crate) async fn serve<F, S, B>(
+/// what `service` gives for it; what is no request `refused` is told.
+pub(crate) async fn serve<F, R, S, B>(
     bound: Bound,
     options: watch::Receiver<Arc<Options>>,
     traffic: Arc<Traffic>,
     mut stopping: watch::Receiver<bool>,
     service: F,
+    refused: R,
 ) where
     F: Fn(Ends) -> S + Send + Sync + 'static,
+    R: Fn(IpAddr, Refused) + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -212,7 +224,7 @@ pub(crate) async fn serve<F, S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let service = Arc::new(service);
+    let service = Arc::new((service, refused));
     // Its receiver ends when the last connection has.
     let (running, mut ended) = mpsc::channel::<()>(1);
     loop {
@@ -242,7 +254,7 @@ pub(crate) async fn serve<F, S, B>(
             let stop = async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             };
-            serve_one(arrival, &*service, stop).await;
+            serve_one(arrival, &service.0, &service.1, stop).await;
             drop(running);
         });
     }
@@ -277,9 +289,14 @@ struct Opened {
     _counted: Counted,
 }
 
-async fn serve_one<F, S, B>(arrival: Arrival, service: &F, stop: impl Future<Output = ()>)
-where
+async fn serve_one<F, R, S, B>(
+    arrival: Arrival,
+    service: &F,
+    refused: &R,
+    stop: impl Future<Output = ()>,
+) where
     F: Fn(Ends) -> S,
+    R: Fn(IpAddr, Refused),
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -296,7 +313,13 @@ where
     };
     let opened = match opened {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => {
+        Ok(Err(NotOpened::Crowded(why))) => {
+            tracing::warn!("{}: refused: {why}", peer.ip());
+            let (line, why) = (String::new(), why.to_owned());
+            let status = 503;
+            return refused(peer.ip(), Refused { line, status, why });
+        }
+        Ok(Err(NotOpened::Failed(error))) => {
             tracing::debug!("{}: {error}", peer.ip());
             return;
         }
@@ -322,23 +345,59 @@ where
         stop,
     );
     if let Err(error) = served.await {
-        told(client, &error);
+        match no_request(&error, state.take_line()) {
+            Some(what) => {
+                tracing::info!("{client}: the request was refused: {}", what.why);
+                refused(client, what);
+            }
+            None => {
+                let text = super::answer::chain(&error);
+                tracing::debug!("{client}: the connection broke: {text}");
+            }
+        }
+    }
+    if let Some(tunnel) = state.take_tunnel() {
+        // A panic has been reported.
+        let _ = tunnel.await;
     }
 }
 
-/// What a client did wrong hyper has answered; what it broke off is its own affair. Both can be
-/// looked for.
-fn told(client: IpAddr, error: &hyper::Error) {
-    let text = super::answer::chain(error);
-    if error.is_parse() || error.is_timeout() {
-        tracing::info!("{client}: the request was refused: {text}");
+/// What hyper did not take for a request, and has answered or closed. `line` is what there is of
+/// it; an idle connection that ends is no request.
+fn no_request(error: &hyper::Error, line: Option<String>) -> Option<Refused> {
+    let why = super::answer::chain(error);
+    let status = if error.is_parse_too_large() {
+        let is_target = why.contains("URI too long");
+        if is_target { 414 } else { 431 }
+    } else if error.is_parse() {
+        400
+    } else if error.is_timeout() && line.is_some() {
+        // Nothing is answered: the client may send the rest at any moment.
+        408
+    } else if error.is_incomplete_message() && line.is_some() {
+        400
     } else {
-        tracing::debug!("{client}: the connection broke: {text}");
+        return None;
+    };
+    let line = line.unwrap_or_default();
+    Some(Refused { line, status, why })
+}
+
+/// Why a connection is not one that HTTP is spoken over.
+enum NotOpened {
+    /// There are too many.
+    Crowded(&'static str),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
     }
 }
 
 /// Finds out who is there, and brings the connection to where HTTP begins.
-async fn open(arrival: Arrival) -> io::Result<Opened> {
+async fn open(arrival: Arrival) -> Result<Opened, NotOpened> {
     let Arrival {
         mut socket,
         mut peer,
@@ -354,7 +413,7 @@ async fn open(arrival: Arrival) -> io::Result<Opened> {
     if options.proxy_protocol {
         if !is_trusted(peer.ip()) {
             let text = "the PROXY protocol is taken from trusted_proxies only";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text).into());
         }
         let (proxied, rest) = proxied::read(&mut socket).await?;
         first = rest;
@@ -369,12 +428,10 @@ async fn open(arrival: Arrival) -> io::Result<Opened> {
         Err(crowded) => {
             count(&traffic.crowded);
             refuse(socket, options.tls.is_some()).await;
-            let text = match crowded {
+            return Err(NotOpened::Crowded(match crowded {
                 Crowded::All => "there are max_connections connections",
                 Crowded::Address => "there are max_connections_per_address of this client",
-            };
-            tracing::warn!("{}: refused: {text}", peer.ip());
-            return Err(io::ErrorKind::ConnectionRefused.into());
+            }));
         }
     };
     let Some(acceptor) = &options.tls else {

@@ -64,6 +64,14 @@ pub(super) fn has_odd_framing(headers: &HeaderMap) -> bool {
         || headers.contains_key(header::CONTENT_LENGTH)
 }
 
+/// Whether the client expects something other than to be told to go on, which nobody here can
+/// promise (RFC 9110, section 10.1.1).
+pub(super) fn expects_more(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::EXPECT).iter();
+    let is_more = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    values.any(is_more)
+}
+
 /// An upgrade that the gateway has no use for is ignored (RFC 9110, section 7.8). WebSocket is
 /// left to be refused: an application that answers as to an ordinary request helps nobody.
 pub(super) fn ignore_upgrade(headers: &mut HeaderMap) {

@@ -5,6 +5,7 @@ mod answer;
 mod buffer;
 mod connection;
 mod failures;
+mod heads;
 mod limits;
 mod listen;
 mod log;
@@ -12,34 +13,39 @@ mod map;
 mod methods;
 mod patient;
 mod proxied;
+mod request_id;
 mod reverse;
 mod settings;
 mod timer;
 mod tls;
 mod transport;
+mod upgrade;
 mod upload;
 
 pub(crate) use answer::wants_html;
 pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
-pub(crate) use log::{AccessLog, Writer as LogWriter};
-pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites};
+pub(crate) use log::{AccessLog, LogFormat, Writer as LogWriter};
+pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
 pub(crate) use settings::{HeaderChanges, Settings};
 pub(crate) use tls::TlsSettings;
 
-use ajp::client::RequestFacts;
+use ajp::client::{Phases, RequestFacts};
 use ajp::proxy::{ForwardedRules, InvalidHost, Origin, Peer, remove_nominated, settle_host};
 use answer::Refusal;
 use buffer::Buffered;
 use bytes::Bytes;
+use connection::BodyLength;
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use log::{Entry, Logged, Served};
+use hyper::upgrade::OnUpgrade;
+use listen::Refused;
+use log::{Entry, Sent, Served};
 pub(crate) use map::Found;
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -47,7 +53,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 use upload::Upload;
 
-type GatewayBody = Logged<Either<Buffered, Full<Bytes>>>;
+/// What a container says, what the gateway says itself, or what an HTTP server says.
+type Answer = Either<Buffered, Either<Full<Bytes>, Incoming>>;
+
+type GatewayBody = Sent<Answer>;
+
+/// An answer of the gateway's own.
+fn own(response: Response<Full<Bytes>>) -> Response<Answer> {
+    response.map(|body| Either::Right(Either::Left(body)))
+}
 
 /// What is served, and how.
 #[derive(Debug)]
@@ -108,6 +122,12 @@ impl Client {
         }
     }
 
+    /// Whether it is a proxy whose word about clients is taken.
+    fn is_trusted(&self) -> bool {
+        let mut trusted = self.ends.options.trusted.iter();
+        trusted.any(|networks| networks.contains(self.ends.peer.ip()))
+    }
+
     /// What the members are told.
     fn facts(&self, origin: &Origin, host: Option<&HeaderValue>) -> Arc<RequestFacts> {
         // Behind a proxy hardly two requests come from the same client, and its host may be
@@ -142,36 +162,57 @@ pub(crate) async fn run(
     current: Arc<Current>,
     stopping: watch::Receiver<bool>,
 ) {
+    let log = Arc::clone(&current);
+    let refused = move |client, Refused { line, status, why }: Refused| {
+        log.get().log.refused(client, &line, status, &why);
+    };
     let service = move |ends: Ends| {
         let here = Arc::new((Arc::clone(&current), Client::new(ends)));
-        service_fn(move |request| {
+        service_fn(move |request: Request<Incoming>| {
             let here = Arc::clone(&here);
+            if request.version() < Version::HTTP_2 {
+                here.1.ends.state.saw_request(body_length(&request));
+            }
             async move {
                 let site = here.0.get();
                 Ok::<_, Infallible>(answer(&site, request, &here.1).await)
             }
         })
     };
-    serve(bound, options, traffic, stopping, service).await;
+    serve(bound, options, traffic, stopping, service, refused).await;
 }
 
-async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Response<GatewayBody> {
-    let mut entry = site.log.entry(&request, Some(client.ends.peer.ip()));
+/// What comes over the connection after the head of this request.
+fn body_length(request: &Request<Incoming>) -> BodyLength {
+    if upgrade::is_wanted(request) {
+        return BodyLength::Unknown;
+    }
+    let length = request.body().size_hint().exact();
+    length.map_or(BodyLength::Unknown, BodyLength::Known)
+}
+
+async fn answer(
+    site: &Site,
+    mut request: Request<Incoming>,
+    client: &Client,
+) -> Response<GatewayBody> {
+    let upgrade = upgrade::is_wanted(&request).then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
-    let asked = (parts.method.clone(), parts.uri.clone());
     let state = Arc::clone(&client.ends.state);
+    let running = state.begin();
+    let id = request_id::settle(&mut parts.headers, client.is_trusted());
+    let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id);
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), &site.limits);
     let has_odd_framing = methods::has_odd_framing(&parts.headers);
-    let result = if let Some(own) = own_answer(&mut parts, client) {
-        Ok(own.map(Either::Right))
+    let result = if let Some(response) = own_answer(&mut parts, client, entry.id()) {
+        Ok(own(response))
     } else {
-        let forwarded = forward(site, &mut parts, body, client, &mut entry).await;
-        forwarded.map(|response| response.map(Either::Left))
+        forward(site, &mut parts, body, client, upgrade, &mut entry).await
     };
     let mut response = result.unwrap_or_else(|refusal| {
         let by_browser = answer::wants_html(&parts.headers);
-        refusal.response(by_browser).map(Either::Right)
+        own(refusal.response(by_browser, entry.id()))
     });
     answer::pass_reason_on(&mut response);
     entry.status(response.status());
@@ -179,7 +220,9 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
         state.distrust();
     }
     let is_last = number >= site.limits.requests_per_connection || state.is_distrusted();
-    if is_last && parts.version <= Version::HTTP_11 {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // The connection is no longer HTTP's.
+    } else if is_last && parts.version <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     } else if is_last {
@@ -193,20 +236,28 @@ async fn answer(site: &Site, request: Request<Incoming>, client: &Client) -> Res
             .entry(name)
             .or_insert_with(|| hsts.clone());
     }
-    response.map(|body| Logged::new(body, entry, asked))
+    response.map(|body| Sent::new(body, entry, running))
 }
 
 /// What is answered without looking at the maps.
-fn own_answer(parts: &mut request::Parts, client: &Client) -> Option<Response<Full<Bytes>>> {
+fn own_answer(
+    parts: &mut request::Parts,
+    client: &Client,
+    id: &str,
+) -> Option<Response<Full<Bytes>>> {
     if client.ends.state.is_distrusted() {
         let text = "a request with trailers came before this one; use another connection";
-        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false));
+        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
     }
     if let (Some(port), None) = (client.ends.options.redirect, &client.ends.tls) {
         return Some(methods::to_https(parts, port).unwrap_or_else(|| {
             let text = "the request has no Host header";
-            Refusal::new(StatusCode::BAD_REQUEST, text).response(false)
+            Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id)
         }));
+    }
+    if methods::expects_more(&parts.headers) {
+        let text = "nothing but 100-continue can be expected";
+        return Some(Refusal::new(StatusCode::EXPECTATION_FAILED, text).response(false, id));
     }
     methods::max_forwards(parts)
 }
@@ -216,19 +267,44 @@ async fn forward(
     parts: &mut request::Parts,
     body: Upload<Incoming>,
     client: &Client,
+    upgrade: Option<OnUpgrade>,
     entry: &mut Entry,
-) -> Result<Response<Buffered>, Refusal> {
+) -> Result<Response<Answer>, Refusal> {
     let waits = parts.headers.contains_key(header::EXPECT);
     let mut outgoing = outgoing(site, parts, body, client, entry)?;
-    // Who waits to be told to go on is told so when a container wants the body.
     let settings = outgoing.mapping.settings();
+    let host = parts.headers.get(HOST);
+    let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let (mapping, maps) = (outgoing.mapping, outgoing.maps);
+    let map_back = |headers: &mut HeaderMap| {
+        reverse::headers(headers, mapping, maps, host.as_deref());
+        settings.response_headers.apply(headers);
+    };
+    if let (Some(upgrade), false) = (upgrade, mapping.upgrades().is_empty()) {
+        entry.waiting();
+        let wanted = upgrade::Wanted {
+            parts,
+            origin: &outgoing.origin,
+            host: outgoing.host.as_ref(),
+            mapping,
+            idle: site.limits.upgrade_idle_timeout,
+            state: &client.ends.state,
+        };
+        let mut response = upgrade::forward(wanted, upgrade, entry).await?;
+        map_back(response.headers_mut());
+        return Ok(response.map(|body| Either::Right(Either::Right(body))));
+    }
+    // Who waits to be told to go on is told so when a container wants the body.
     if !waits {
         let most = settings.request_buffer;
         let most = most.unwrap_or(site.limits.request_buffer);
         let held = outgoing.body.hold(most, &site.budget).await;
-        held.map_err(|error| Refusal::of_upload(&error))?;
+        held.map_err(|error| {
+            entry.failed(&answer::chain(&error));
+            Refusal::of_upload(&error)
+        })?;
     }
-    let (parts, mapping) = (&*parts, outgoing.mapping);
+    entry.waiting();
     let sent = mapping
         .balancer()
         .send_parts(parts, &outgoing.facts, outgoing.body);
@@ -241,34 +317,33 @@ async fn forward(
                     route: served.route,
                     member: Some(served.member),
                     attempts: served.failed.len().saturating_add(1),
+                    phases: served.phases,
                 }
             });
-            let host = parts.headers.get(HOST);
-            let host = host.and_then(|host| host.to_str().ok());
-            reverse::headers(response.headers_mut(), mapping, outgoing.maps, host);
-            settings.response_headers.apply(response.headers_mut());
+            map_back(response.headers_mut());
             let (head, body) = response.into_parts();
             let most = settings.response_buffer;
             let most = most.unwrap_or(site.limits.response_buffer);
             let body = Buffered::new(body, most, &site.budget).await;
             let body = body.map_err(|error| {
-                let uri = outgoing.uri.as_ref().unwrap_or(&parts.uri);
-                let map = Some(mapping.path());
-                failures::tell(&parts.method, uri, map, &answer::chain(&error));
+                let why = answer::chain(&error);
+                failures::tell(entry, Some(mapping.path()), &why);
+                entry.failed(&why);
                 Refusal::broken_off()
             })?;
-            Ok(Response::from_parts(head, body))
+            Ok(Response::from_parts(head, Either::Left(body)))
         }
         Err(error) => {
-            let (method, uri) = (&parts.method, outgoing.uri.as_ref().unwrap_or(&parts.uri));
-            let map = Some(mapping.path());
-            failures::tell(method, uri, map, &answer::chain(&error));
+            let why = answer::chain(&error);
+            failures::tell(entry, Some(mapping.path()), &why);
+            entry.failed(&why);
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
             entry.served(|| Served {
                 route: None,
                 member: last,
                 attempts: attempts.len(),
+                phases: Phases::default(),
             });
             Err(Refusal::of(&error))
         }
@@ -280,8 +355,8 @@ struct Outgoing<'a> {
     body: Upload<Incoming>,
     mapping: &'a Mapping,
     maps: &'a Maps,
-    /// As the client has asked, if that is another one.
-    uri: Option<Uri>,
+    origin: Origin,
+    host: Option<HeaderValue>,
     facts: Arc<RequestFacts>,
 }
 
@@ -335,8 +410,9 @@ fn outgoing<'a>(
         body,
         mapping,
         maps,
-        uri,
         facts: settings.facts(facts),
+        origin,
+        host,
     })
 }
 

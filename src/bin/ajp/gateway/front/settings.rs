@@ -10,6 +10,10 @@ use std::sync::Arc;
 pub(crate) struct Settings {
     /// How a member is chosen, and when another one is tried.
     pub(crate) options: Option<SendOptions>,
+    /// These three are in `options` as well.
+    pub(crate) stateless: bool,
+    pub(crate) member: Option<String>,
+    pub(crate) domain: Option<String>,
     pub(crate) timeouts: Option<RequestTimeouts>,
     /// Whether requests may be sent twice, whatever their method.
     pub(crate) idempotent: Option<Idempotent>,

@@ -102,6 +102,7 @@ pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receive
         Arc::new(Traffic::default()),
         stopping,
         service,
+        |_, _| {},
     )
     .await;
 }

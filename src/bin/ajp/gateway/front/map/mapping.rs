@@ -6,8 +6,10 @@ use crate::paths::{
 };
 use ajp::balancer::Balancer;
 use ajp::proxy::PathMap;
+use http::uri::Authority;
 use regex::Regex;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A pattern and what becomes of the paths that fit it.
@@ -59,7 +61,11 @@ pub(crate) struct Mapping {
     location: bool,
     cookie_path: bool,
     settings: Arc<Settings>,
+    upgrades: Arc<Upgrades>,
 }
+
+/// The HTTP addresses of members that take upgrades, by their names.
+pub(crate) type Upgrades = HashMap<String, Authority>;
 
 /// How a path of the site becomes one at the members.
 #[derive(Debug, Clone)]
@@ -112,6 +118,7 @@ impl Mapping {
             location: true,
             cookie_path: true,
             settings: Arc::default(),
+            upgrades: Arc::default(),
         })
     }
 
@@ -125,6 +132,17 @@ impl Mapping {
     pub(crate) fn cookie_path(mut self, on: bool) -> Self {
         self.cookie_path = on;
         self
+    }
+
+    /// Where members take upgrades.
+    pub(crate) fn with_upgrades(mut self, upgrades: Arc<Upgrades>) -> Self {
+        self.upgrades = upgrades;
+        self
+    }
+
+    /// Where members take upgrades.
+    pub(crate) fn upgrades(&self) -> &Upgrades {
+        &self.upgrades
     }
 
     /// What is different for its requests.

@@ -21,7 +21,7 @@ mod tests;
 
 pub(crate) use crate::paths::Pattern;
 pub(crate) use hosts::{HostName, Sites};
-pub(crate) use mapping::{Action, Mapping, Rule};
+pub(crate) use mapping::{Action, Mapping, Rule, Upgrades};
 
 use crate::paths::{is_plain, normalised, readings};
 use std::borrow::Cow;

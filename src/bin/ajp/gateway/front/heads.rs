@@ -1,0 +1,429 @@
+//! The heads of HTTP/1 requests as they come, before hyper reads them.
+//!
+//! Browsers percent-encode what a URI cannot hold, other programs do not. httpd, nginx and Tomcat
+//! (with `relaxedQueryChars`) take such targets, hyper answers an empty 400. The rule here: in
+//! the target of a request `"`, `<`, `>`, `^`, a backtick and every byte from 0x80 are
+//! percent-encoded, which is what the client should have done; the application reads the same.
+//! All other bytes that a URI cannot hold, such as control characters, are refused as before.
+//!
+//! For that, hyper is given one head at a time, and of a body with `Content-Length` not more than
+//! its bytes. Where a chunked body ends only hyper knows: from there on the bytes of the
+//! connection pass as they come, and a target that is no URI is refused.
+//!
+//! What hyper did not take for a request is left behind for the log.
+
+use super::connection::{BodyLength, State};
+use bytes::{Buf, BytesMut};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Of a request line so much is kept for the log.
+const MOST_OF_A_LINE: usize = 2048;
+
+/// What hyper is given next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The head of a request.
+    Head,
+    /// A whole head was given; what follows is known when the request has been seen.
+    Request,
+    /// So many bytes of a body.
+    Body(u64),
+    /// Whatever comes.
+    Anything,
+}
+
+/// A stream to a client whose request heads are looked at.
+#[derive(Debug)]
+pub(crate) struct Heads<S> {
+    stream: S,
+    state: Arc<State>,
+    next: Next,
+    /// Bytes of a head: more is for hyper to refuse.
+    most: usize,
+    /// What hyper gets before all else.
+    ready: BytesMut,
+    /// What came after it.
+    pending: BytesMut,
+    /// So much of `pending` has been searched for the end of a head.
+    searched: usize,
+    /// The last request line, or its beginning.
+    line: Vec<u8>,
+    /// hyper was given a head that it has not taken for a request.
+    unseen: bool,
+}
+
+impl<S> Heads<S> {
+    pub(crate) fn new(stream: S, state: Arc<State>, most: usize) -> Self {
+        Self {
+            stream,
+            state,
+            next: Next::Head,
+            most,
+            ready: BytesMut::new(),
+            pending: BytesMut::new(),
+            searched: 0,
+            line: Vec::new(),
+            unseen: false,
+        }
+    }
+
+    /// Looks what has become of the request whose head was given.
+    fn settle(&mut self) {
+        if self.next != Next::Request {
+            return;
+        }
+        self.next = match self.state.take_body_length() {
+            Some(BodyLength::Known(0)) => Next::Head,
+            Some(BodyLength::Known(length)) => Next::Body(length),
+            Some(BodyLength::Unknown) => Next::Anything,
+            None => {
+                // hyper wants more although it has a whole head: it knows better.
+                self.unseen = true;
+                Next::Anything
+            }
+        };
+    }
+
+    /// Makes of `pending` what is `ready` for hyper, as far as it can be told yet.
+    fn prepare(&mut self) {
+        match self.next {
+            Next::Head => match end_of_head(&self.pending, self.searched) {
+                Some(end) => {
+                    let head = self.pending.split_to(end);
+                    keep_line(&mut self.line, &head);
+                    self.ready = encoded(head);
+                    self.next = Next::Request;
+                    self.searched = 0;
+                }
+                None if self.pending.len() > self.most => self.pass_on(),
+                None => self.searched = self.pending.len(),
+            },
+            Next::Body(left) => {
+                let most = usize::try_from(left).unwrap_or(usize::MAX);
+                let count = most.min(self.pending.len());
+                self.ready = self.pending.split_to(count);
+                let left = left.saturating_sub(count as u64);
+                self.next = if left == 0 {
+                    Next::Head
+                } else {
+                    Next::Body(left)
+                };
+            }
+            Next::Request | Next::Anything => self.ready = self.pending.split(),
+        }
+    }
+
+    /// From here on nothing is looked at.
+    fn pass_on(&mut self) {
+        if !self.pending.is_empty() {
+            keep_line(&mut self.line, &self.pending);
+            self.unseen = true;
+        }
+        self.next = Next::Anything;
+        self.ready = self.pending.split();
+    }
+
+    /// What has just been read straight to hyper, from `start` on: whether it may stay there.
+    fn may_stay(&mut self, read: &[u8]) -> bool {
+        match self.next {
+            Next::Anything | Next::Request => true,
+            Next::Body(left) if read.len() as u64 <= left => {
+                let left = left.saturating_sub(read.len() as u64);
+                self.next = if left == 0 {
+                    Next::Head
+                } else {
+                    Next::Body(left)
+                };
+                true
+            }
+            Next::Head if end_of_head(read, 0) == Some(read.len()) => {
+                keep_line(&mut self.line, read);
+                let is_plain = !request_line(read).iter().any(|b| is_special(*b));
+                if is_plain {
+                    self.next = Next::Request;
+                }
+                is_plain
+            }
+            Next::Body(_) | Next::Head => false,
+        }
+    }
+}
+
+fn keep_line(line: &mut Vec<u8>, head: &[u8]) {
+    let first = request_line(head);
+    line.clear();
+    line.extend_from_slice(first.get(..MOST_OF_A_LINE).unwrap_or(first));
+}
+
+/// Where the head in front of these bytes ends: behind its first empty line. Empty lines before
+/// the request line are a part of it (RFC 9112, section 2.2).
+fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
+    let from = start.max(searched.saturating_sub(2));
+    let rest = bytes.get(from..)?;
+    for (at, _) in rest.iter().enumerate().filter(|(_, b)| **b == b'\n') {
+        let after = match rest.get(at.checked_add(1)?..)? {
+            [b'\n', ..] => 2,
+            [b'\r', b'\n', ..] => 3,
+            _ => continue,
+        };
+        return from.checked_add(at)?.checked_add(after);
+    }
+    None
+}
+
+/// The first line with something in it, without its end.
+fn request_line(head: &[u8]) -> &[u8] {
+    let mut lines = head.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+/// Whether a byte cannot stand in a URI and is one all the same to those who send it.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | 0x80..)
+}
+
+/// The head with what is special in its target percent-encoded.
+fn encoded(head: BytesMut) -> BytesMut {
+    let line = request_line(&head);
+    if !line.iter().any(|b| is_special(*b)) {
+        return head;
+    }
+    let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'));
+    let start = start.unwrap_or_default();
+    let blanks = (
+        line.iter().position(|b| *b == b' '),
+        line.iter().rposition(|b| *b == b' '),
+    );
+    let (Some(first), Some(last)) = blanks else {
+        return head;
+    };
+    let (first, last) = (start.saturating_add(first), start.saturating_add(last));
+    let mut out = BytesMut::with_capacity(head.len().saturating_add(64));
+    for (at, byte) in head.iter().enumerate() {
+        if first < at && at < last && is_special(*byte) {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            out.extend_from_slice(&[*byte]);
+        }
+    }
+    out
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if !this.ready.is_empty() {
+                let count = this.ready.len().min(buf.remaining());
+                buf.put_slice(this.ready.get(..count).unwrap_or_default());
+                this.ready.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+            this.settle();
+            if !this.pending.is_empty() {
+                this.prepare();
+                if !this.ready.is_empty() {
+                    continue;
+                }
+            }
+            let start = buf.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let read = buf.filled().get(start..).unwrap_or_default();
+            if read.is_empty() {
+                // The client has ended in the middle of a head: hyper says so.
+                this.pass_on();
+                if this.ready.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            if this.pending.is_empty() && this.may_stay(read) {
+                return Poll::Ready(Ok(()));
+            }
+            this.pending.extend_from_slice(read);
+            buf.set_filled(start);
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S> Drop for Heads<S> {
+    fn drop(&mut self) {
+        let has_part_of_a_head = self.next == Next::Head && !self.pending.is_empty();
+        if has_part_of_a_head {
+            keep_line(&mut self.line, &self.pending);
+        }
+        let is_unseen = self.next == Next::Request && self.state.take_body_length().is_none();
+        if has_part_of_a_head || is_unseen || self.unseen {
+            let line = ajp::mapping::text(&self.line).into_owned();
+            self.state.leave_line(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    fn pair() -> (DuplexStream, Heads<DuplexStream>, Arc<State>) {
+        let (client, server) = duplex(10_000);
+        let state = Arc::new(State::default());
+        let heads = Heads::new(server, Arc::clone(&state), 1000);
+        (client, heads, state)
+    }
+
+    async fn next(heads: &mut Heads<DuplexStream>) -> String {
+        let mut buffer = vec![0; 5000];
+        let count = heads.read(&mut buffer).await.unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    #[test]
+    fn ends_of_heads() {
+        for (bytes, end) in [
+            ("GET / HTTP/1.1\r\n\r\n", Some(18)),
+            ("GET / HTTP/1.1\r\n\r\nGET", Some(18)),
+            ("GET / HTTP/1.1\n\nx", Some(16)),
+            ("GET / HTTP/1.1\n\r\nx", Some(17)),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", Some(22)),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r", None),
+            ("\r\n\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of_head(bytes.as_bytes(), 0), end, "{bytes:?}");
+            // However it came.
+            let mut searched = 0;
+            let found = (0..=bytes.len()).find_map(|length| {
+                let found = end_of_head(&bytes.as_bytes()[..length], searched);
+                searched = length;
+                found
+            });
+            assert_eq!(found, end, "{bytes:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn only_the_target_is_encoded() {
+        for (head, expected) in [
+            (
+                &b"GET /a?b=<c>\xe4\" HTTP/1.1\r\nX: <\xe4>\r\n\r\n"[..],
+                &b"GET /a?b=%3Cc%3E%E4%22 HTTP/1.1\r\nX: <\xe4>\r\n\r\n"[..],
+            ),
+            (
+                b"\r\nGET /^`x HTTP/1.1\r\n\r\n",
+                b"\r\nGET /%5E%60x HTTP/1.1\r\n\r\n",
+            ),
+            (b"G<T /a HTTP/1.1\r\n\r\n", b"G<T /a HTTP/1.1\r\n\r\n"),
+            (b"GET<\r\n\r\n", b"GET<\r\n\r\n"),
+            (
+                b"GET /plain HTTP/1.1\r\nX: <\r\n\r\n",
+                b"GET /plain HTTP/1.1\r\nX: <\r\n\r\n",
+            ),
+        ] {
+            assert_eq!(encoded(BytesMut::from(head)), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_head_at_a_time_and_no_more_of_a_body_than_its_length() {
+        let (mut client, mut heads, state) = pair();
+        let post = "POST /b?<x HTTP/1.1\r\nContent-Length: 5\r\n\r\n";
+        let all = format!("GET /a HTTP/1.1\r\n\r\n{post}<bodyGET /c?> HTTP/1.1\r\n\r\n");
+        // In pieces of every size.
+        for size in [1, 2, 7, 30, 1000] {
+            for piece in all.as_bytes().chunks(size) {
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(next(&mut heads).await, "GET /a HTTP/1.1\r\n\r\n");
+            state.saw_request(BodyLength::Known(0));
+            assert_eq!(next(&mut heads).await, post.replace('<', "%3C"));
+            state.saw_request(BodyLength::Known(5));
+            let mut body = String::new();
+            while body.len() < 5 {
+                body += &next(&mut heads).await;
+            }
+            assert_eq!(body, "<body", "in pieces of {size}");
+            assert_eq!(next(&mut heads).await, "GET /c?%3E HTTP/1.1\r\n\r\n");
+            state.saw_request(BodyLength::Known(0));
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_chunked_body_bytes_pass_as_they_come() {
+        let (mut client, mut heads, state) = pair();
+        client.write_all(b"POST /a HTTP/1.1\r\n\r\n").await.unwrap();
+        next(&mut heads).await;
+        state.saw_request(BodyLength::Unknown);
+        let rest = "0\r\n\r\nGET /<> HTTP/1.1\r\n\r\n";
+        client.write_all(rest.as_bytes()).await.unwrap();
+        assert_eq!(next(&mut heads).await, rest);
+    }
+
+    #[tokio::test]
+    async fn what_was_no_request_is_left_for_the_log() {
+        for (sent, seen, line) in [
+            ("GET /a HTTP/1.1\r\nHo", false, Some("GET /a HTTP/1.1")),
+            ("GET /a HTTP/9\r\n\r\n", false, Some("GET /a HTTP/9")),
+            ("GET /a HTTP/1.1\r\n\r\n", true, None),
+            ("", false, None),
+        ] {
+            let (mut client, mut heads, state) = pair();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let read = tokio::time::timeout(std::time::Duration::from_millis(20), next(&mut heads));
+            let _ = read.await;
+            if seen {
+                state.saw_request(BodyLength::Known(0));
+            }
+            drop(heads);
+            assert_eq!(state.take_line().as_deref(), line, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_for_hyper_to_refuse() {
+        let (mut client, mut heads, _state) = pair();
+        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(2000));
+        client.write_all(long.as_bytes()).await.unwrap();
+        assert_eq!(next(&mut heads).await, long);
+    }
+}

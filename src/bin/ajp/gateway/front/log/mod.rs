@@ -1,0 +1,308 @@
+//! The access log: one record for each request, however it ends, and for what comes over a
+//! connection without becoming a request.
+//!
+//! - [`record`]: what is noted of a request, in both formats.
+//! - [`sent`]: the body of an answer, whose end completes the record.
+//! - [`text`]: what may stand in a log: no session, no password, no line break.
+//!
+//! The combined format has, after what httpd's has, who answered, the time in milliseconds, the
+//! request's id and where the time went; then how it ended if it did not end well:
+//!
+//! ```text
+//! 192.0.2.10 - - [06/Nov/2026:08:49:37 +0000] "GET /cart HTTP/1.1" 200 2326 "-" "curl/8.5.0" route=jvm1 member=ajp://127.0.0.1:8009 attempts=1 ms=12 id=0a..f1 upload=0 queue=0 connect=- first=10 body=1
+//! ```
+
+mod record;
+mod sent;
+pub(super) mod text;
+
+pub(super) use record::{Entry, Served};
+pub(super) use sent::Sent;
+
+use http::request;
+use record::{Asked, Refused};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Lines that may wait for the disk; more are dropped.
+const MOST_WAITING: usize = 10_000;
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LogFormat {
+    /// httpd's, with more at its end.
+    #[default]
+    Combined,
+    /// An object on each line.
+    Json,
+}
+
+/// Where requests are noted. Cloning gives another handle; [`none`](Self::none) is one that
+/// notes nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AccessLog(Option<Sink>);
+
+/// The way to the writer.
+#[derive(Debug, Clone)]
+struct Sink {
+    notes: SyncSender<Note>,
+    format: LogFormat,
+}
+
+impl Sink {
+    fn write(&self, line: String) {
+        if let Err(TrySendError::Full(_)) = self.notes.try_send(Note::Line(line)) {
+            LOST.note();
+        }
+    }
+}
+
+/// Writes the lines, in a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    notes: SyncSender<Note>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Note {
+    /// With its line break.
+    Line(String),
+    /// The file may have been renamed.
+    Reopen,
+    End,
+}
+
+impl AccessLog {
+    /// No log.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// A log at this path; `-` is standard output.
+    pub(crate) fn open(path: &Path, format: LogFormat) -> io::Result<(Self, Writer)> {
+        let out = open(path)?;
+        let path = path.to_owned();
+        let (sender, notes) = sync_channel(MOST_WAITING);
+        let thread = std::thread::Builder::new().name("access log".into());
+        let thread = thread.spawn(move || write(&notes, &path, BufWriter::new(out)))?;
+        let writer = Writer {
+            notes: sender.clone(),
+            thread,
+        };
+        let sink = Sink {
+            notes: sender,
+            format,
+        };
+        Ok((Self(Some(sink)), writer))
+    }
+
+    /// Begins the entry of a request.
+    pub(super) fn entry(&self, head: &request::Parts, client: IpAddr, id: String) -> Entry {
+        Entry::new(self.0.clone(), head, Asked::new(head, client, id))
+    }
+
+    /// Notes what came over a connection and was no request: the line that it began with, the
+    /// status that it was answered with, or would have been, and why.
+    pub(super) fn refused(&self, client: IpAddr, line: &str, status: u16, why: &str) {
+        if let Some(sink) = &self.0 {
+            let refused = Refused {
+                client,
+                line,
+                status,
+                why,
+            };
+            sink.write(refused.line(sink.format));
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    Ok(if path == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        Box::new(File::options().append(true).create(true).open(path)?)
+    })
+}
+
+impl Writer {
+    /// Goes on in the file that has the name now, after what was noted before.
+    pub(crate) fn reopen(&self) {
+        // Fails when the writer has panicked, which was reported.
+        let _ = self.notes.send(Note::Reopen);
+    }
+
+    /// Ends when all is written that was noted before.
+    pub(crate) fn finish(self) {
+        // Fails when the writer has panicked, which was reported.
+        let _ = self.notes.send(Note::End);
+        let _ = self.thread.join();
+    }
+}
+
+fn write(notes: &Receiver<Note>, path: &Path, mut out: BufWriter<Box<dyn Write + Send>>) {
+    let mut failed = false;
+    // Told once for each time that the disk fills up.
+    let mut told = |result: io::Result<()>| match result {
+        Ok(()) => failed = false,
+        Err(error) if !failed => {
+            tracing::error!("access log: {error}");
+            failed = true;
+        }
+        Err(_) => {}
+    };
+    while let Ok(first) = notes.recv() {
+        let mut result = Ok(());
+        for note in std::iter::once(first).chain(notes.try_iter()) {
+            match note {
+                Note::Line(line) => {
+                    result = result.and_then(|()| out.write_all(line.as_bytes()));
+                }
+                Note::Reopen => {
+                    result = result.and_then(|()| out.flush());
+                    match open(path) {
+                        Ok(file) => out = BufWriter::new(file),
+                        // Better in the old file than nowhere.
+                        Err(error) => result = result.and(Err(error)),
+                    }
+                }
+                Note::End => {
+                    told(result.and_then(|()| out.flush()));
+                    return;
+                }
+            }
+        }
+        told(result.and_then(|()| out.flush()));
+    }
+}
+
+/// Lines that were dropped; said once in a while.
+struct Lost(Mutex<Option<Instant>>);
+
+static LOST: Lost = Lost(Mutex::new(None));
+
+impl Lost {
+    fn note(&self) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed().as_secs() >= 10) {
+            *last = Some(Instant::now());
+            tracing::error!("access log: the disk is too slow, lines are lost");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ajp::client::Phases;
+    use http::{Request, StatusCode};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    /// The lines of a log in this format.
+    fn logged(format: LogFormat, write: impl FnOnce(&AccessLog)) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (log, writer) = AccessLog::open(file.path(), format).unwrap();
+        write(&log);
+        writer.finish();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// A request that was answered with 404, one whose client had gone, and none.
+    fn three(log: &AccessLog) {
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let request = Request::get("/a;jsessionid=1.a?b=c")
+            .header("host", "shop.example")
+            .header("user-agent", "x\" 200 \u{e4}")
+            .header("referer", "http://a/\\")
+            .body(())
+            .unwrap();
+        let (head, ()) = request.into_parts();
+        let mut entry = log.entry(&head, client, "0a1b".to_owned());
+        entry.waiting();
+        let mut phases = Phases::default();
+        phases.connect = Some(Duration::from_millis(7));
+        let served = Served {
+            route: Some("jvm1".into()),
+            member: Some("ajp://127.0.0.1:8009".into()),
+            attempts: 2,
+            phases,
+        };
+        entry.status(StatusCode::NOT_FOUND);
+        entry.served(|| served);
+        entry.sent(5);
+        drop(entry);
+        let mut gone = log.entry(&head, client, "0a1c".to_owned());
+        gone.waiting();
+        drop(gone);
+        log.refused(client, "GET /\u{7} HTTP/9", 400, "invalid version");
+    }
+
+    #[test]
+    fn a_line_for_each_request_however_it_ends() {
+        let lines = logged(LogFormat::Combined, three);
+        assert_eq!(lines.len(), 3);
+        let starts = "] \"GET /a;jsessionid=*?b=c HTTP/1.1\" 404 5 \"http://a/\\\\\" \"x\\\" 200 \u{e4}\" \
+            route=jvm1 member=ajp://127.0.0.1:8009 attempts=2 ms=";
+        assert!(lines[0].starts_with("192.0.2.1 - - ["), "{}", lines[0]);
+        assert!(lines[0].contains(starts), "{}", lines[0]);
+        let ends = " id=0a1b upload=0 queue=0 connect=7 first=- body=0";
+        assert!(lines[0].ends_with(ends), "{}", lines[0]);
+        assert!(lines[1].contains("\" 499 - \""), "{}", lines[1]);
+        assert!(
+            lines[1].ends_with(" end=aborted stage=waiting"),
+            "{}",
+            lines[1]
+        );
+        let refused = "] \"GET /\\x07 HTTP/9\" 400 - \"-\" \"-\" route=- member=- attempts=0 ms=0 \
+            id=- upload=- queue=- connect=- first=- body=- end=refused why=\"invalid version\"";
+        assert!(lines[2].ends_with(refused), "{}", lines[2]);
+    }
+
+    #[test]
+    fn the_same_as_json() {
+        let lines = logged(LogFormat::Json, three);
+        let records: Vec<Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [answered, gone, refused] = &records[..] else {
+            panic!("{lines:?}");
+        };
+        for (key, value) in [
+            ("client", json!("192.0.2.1")),
+            ("method", json!("GET")),
+            ("target", json!("/a;jsessionid=*?b=c")),
+            ("protocol", json!("HTTP/1.1")),
+            ("status", json!(404)),
+            ("bytes", json!(5)),
+            ("host", json!("shop.example")),
+            ("member", json!("ajp://127.0.0.1:8009")),
+            ("attempts", json!(2)),
+            ("request_id", json!("0a1b")),
+            ("connect_ms", json!(7)),
+            ("first_packet_ms", Value::Null),
+            ("end", json!("answered")),
+        ] {
+            assert_eq!(answered[key], value, "{key}");
+        }
+        assert_eq!(
+            (&gone["end"], &gone["stage"]),
+            (&json!("aborted"), &json!("waiting"))
+        );
+        assert_eq!(
+            (&refused["end"], &refused["method"]),
+            (&json!("refused"), &Value::Null)
+        );
+        assert_eq!(refused["target"], "GET /\u{7} HTTP/9");
+        let time = answered["time"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    }
+}

@@ -1,0 +1,472 @@
+//! What is noted of one request.
+
+use super::text::{clf_time, escaped, iso_time, masked};
+use super::{LogFormat, Sink};
+use ajp::client::Phases;
+use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
+use http::{Method, StatusCode, Uri, Version, request};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The status of a request whose client has gone before it was answered, as nginx notes it.
+const CLIENT_HAS_GONE: u16 = 499;
+
+/// What was asked for, by whom.
+#[derive(Debug, Clone)]
+pub(in crate::gateway::front) struct Asked {
+    pub(in crate::gateway::front) method: Method,
+    pub(in crate::gateway::front) uri: Uri,
+    version: Version,
+    pub(in crate::gateway::front) client: Option<IpAddr>,
+    pub(in crate::gateway::front) id: String,
+}
+
+impl Asked {
+    pub(super) fn new(head: &request::Parts, client: IpAddr, id: String) -> Self {
+        Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            client: Some(client),
+            id,
+        }
+    }
+}
+
+/// Who answered.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::gateway::front) struct Served {
+    pub(in crate::gateway::front) route: Option<Arc<str>>,
+    pub(in crate::gateway::front) member: Option<Arc<str>>,
+    pub(in crate::gateway::front) attempts: usize,
+    /// Where the time went at the member.
+    pub(in crate::gateway::front) phases: Phases,
+}
+
+/// How far a request has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::gateway::front) enum Stage {
+    /// Its body is read from the client.
+    Upload,
+    /// A member is asked.
+    Waiting,
+    /// The answer goes to the client.
+    Answer,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    /// All of the answer was given to the client's connection.
+    Answered,
+    /// The container broke off in the middle of the answer.
+    Cut,
+    /// The client has gone, or did not take all of the answer.
+    Aborted,
+    /// It was no request.
+    Refused,
+}
+
+/// The entry of one request, written when it is dropped.
+#[derive(Debug, Default)]
+pub(in crate::gateway::front) struct Entry(Option<Box<Fields>>);
+
+#[derive(Debug)]
+struct Fields {
+    sink: Option<Sink>,
+    asked: Asked,
+    at: SystemTime,
+    started: Instant,
+    host: String,
+    referer: String,
+    agent: String,
+    status: Option<StatusCode>,
+    sent: u64,
+    served: Served,
+    stage: Stage,
+    /// When the body had been read as far as it is read ahead.
+    uploaded: Option<Instant>,
+    /// When the head of the answer was there.
+    answered: Option<Instant>,
+    end: End,
+    why: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn new(sink: Option<Sink>, head: &request::Parts, asked: Asked) -> Self {
+        let is_noted = sink.is_some();
+        let header = |name: &HeaderName| {
+            let value = head.headers.get(name).filter(|_| is_noted);
+            value.map_or_else(String::new, |value| {
+                ajp::mapping::text(value.as_bytes()).into_owned()
+            })
+        };
+        Self(Some(Box::new(Fields {
+            sink,
+            asked,
+            at: SystemTime::now(),
+            started: Instant::now(),
+            host: header(&HOST),
+            referer: header(&REFERER),
+            agent: header(&USER_AGENT),
+            status: None,
+            sent: 0,
+            served: Served::default(),
+            stage: Stage::Upload,
+            uploaded: None,
+            answered: None,
+            end: End::Answered,
+            why: None,
+        })))
+    }
+
+    /// What was asked for.
+    pub(in crate::gateway::front) fn asked(&self) -> Option<&Asked> {
+        self.0.as_ref().map(|fields| &fields.asked)
+    }
+
+    /// The id of the request.
+    pub(in crate::gateway::front) fn id(&self) -> &str {
+        self.asked().map_or("", |asked| &asked.id)
+    }
+
+    fn with(&mut self, change: impl FnOnce(&mut Fields)) {
+        if let Some(fields) = &mut self.0 {
+            change(fields);
+        }
+    }
+
+    /// The head of the answer is there.
+    pub(in crate::gateway::front) fn status(&mut self, status: StatusCode) {
+        self.with(|fields| {
+            fields.status = Some(status);
+            fields.stage = Stage::Answer;
+            fields.answered.get_or_insert_with(Instant::now);
+        });
+    }
+
+    /// A member is asked from here on.
+    pub(in crate::gateway::front) fn waiting(&mut self) {
+        self.with(|fields| {
+            fields.stage = Stage::Waiting;
+            fields.uploaded = Some(Instant::now());
+        });
+    }
+
+    /// Who answered, or was asked last.
+    pub(in crate::gateway::front) fn served(&mut self, served: impl FnOnce() -> Served) {
+        self.with(|fields| fields.served = served());
+    }
+
+    /// The client as it turned out to be.
+    pub(in crate::gateway::front) fn client(&mut self, client: Option<IpAddr>) {
+        self.with(|fields| fields.asked.client = client);
+    }
+
+    /// So many bytes of the answer went to the client.
+    pub(in crate::gateway::front) fn sent(&mut self, bytes: usize) {
+        self.with(|fields| fields.sent = fields.sent.saturating_add(bytes as u64));
+    }
+
+    /// Why it was not answered by a container.
+    pub(in crate::gateway::front) fn failed(&mut self, why: &str) {
+        self.with(|fields| fields.why = Some(why.to_owned()));
+    }
+
+    /// The container broke off in the middle of the answer.
+    pub(in crate::gateway::front) fn cut(&mut self, why: &str) {
+        self.with(|fields| {
+            fields.end = End::Cut;
+            fields.why = Some(why.to_owned());
+        });
+    }
+
+    /// The client did not take all of the answer.
+    pub(in crate::gateway::front) fn aborted(&mut self) {
+        self.with(|fields| fields.end = End::Aborted);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(mut fields) = self.0.take() else {
+            return;
+        };
+        if fields.status.is_none() {
+            fields.end = End::Aborted;
+        }
+        if let Some(sink) = fields.sink.take() {
+            sink.write(fields.record().line(sink.format));
+        }
+    }
+}
+
+impl Fields {
+    fn record(&self) -> Record<'_> {
+        let asked = &self.asked;
+        let since = |from: Option<Instant>, to: Option<Instant>| {
+            let (from, to) = (from?, to?);
+            Some(millis(to.saturating_duration_since(from)))
+        };
+        let now = Some(Instant::now());
+        let phases = &self.served.phases;
+        let is_served = self.served.member.is_some() && self.answered.is_some();
+        let query = asked.uri.query();
+        let target = match asked.uri.authority() {
+            Some(_) => asked.uri.to_string(),
+            None => match query {
+                Some(query) => format!("{}?{query}", asked.uri.path()),
+                None => asked.uri.path().to_owned(),
+            },
+        };
+        Record {
+            time: self.at,
+            client: asked.client,
+            line: Line::Request {
+                method: asked.method.as_str(),
+                target: masked(&target).into_owned(),
+                protocol: format!("{:?}", asked.version),
+            },
+            status: self
+                .status
+                .map_or(CLIENT_HAS_GONE, |status| status.as_u16()),
+            bytes: self.sent,
+            host: &self.host,
+            referer: masked(&self.referer).into_owned(),
+            agent: &self.agent,
+            route: self.served.route.as_deref(),
+            member: self.served.member.as_deref(),
+            attempts: self.served.attempts,
+            id: &asked.id,
+            ms: millis(self.started.elapsed()),
+            upload: since(Some(self.started), self.uploaded),
+            queue: is_served.then(|| millis(phases.acquire)),
+            connect: phases.connect.map(millis),
+            first: phases.first_packet.map(millis),
+            body: since(self.answered, now),
+            end: self.end,
+            stage: self.stage,
+            why: self.why.as_deref(),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What came over a connection and was no request.
+pub(super) struct Refused<'a> {
+    pub(super) client: IpAddr,
+    pub(super) line: &'a str,
+    pub(super) status: u16,
+    pub(super) why: &'a str,
+}
+
+impl Refused<'_> {
+    pub(super) fn line(&self, format: LogFormat) -> String {
+        let record = Record {
+            time: SystemTime::now(),
+            client: Some(self.client),
+            line: Line::Raw(masked(self.line).into_owned()),
+            status: self.status,
+            bytes: 0,
+            host: "",
+            referer: String::new(),
+            agent: "",
+            route: None,
+            member: None,
+            attempts: 0,
+            id: "",
+            ms: 0,
+            upload: None,
+            queue: None,
+            connect: None,
+            first: None,
+            body: None,
+            end: End::Refused,
+            stage: Stage::Upload,
+            why: Some(self.why),
+        };
+        record.line(format)
+    }
+}
+
+/// A record as it is written. Times are in milliseconds.
+struct Record<'a> {
+    time: SystemTime,
+    client: Option<IpAddr>,
+    line: Line<'a>,
+    status: u16,
+    bytes: u64,
+    host: &'a str,
+    referer: String,
+    agent: &'a str,
+    route: Option<&'a str>,
+    member: Option<&'a str>,
+    attempts: usize,
+    id: &'a str,
+    ms: u64,
+    upload: Option<u64>,
+    queue: Option<u64>,
+    connect: Option<u64>,
+    first: Option<u64>,
+    body: Option<u64>,
+    end: End,
+    stage: Stage,
+    why: Option<&'a str>,
+}
+
+/// The request line.
+enum Line<'a> {
+    Request {
+        method: &'a str,
+        target: String,
+        protocol: String,
+    },
+    /// As it came.
+    Raw(String),
+}
+
+/// The same with names, for programs.
+#[derive(Serialize)]
+struct Json<'a> {
+    time: String,
+    client: Option<String>,
+    method: Option<&'a str>,
+    target: &'a str,
+    protocol: Option<&'a str>,
+    status: u16,
+    bytes: u64,
+    host: Option<&'a str>,
+    referer: Option<&'a str>,
+    user_agent: Option<&'a str>,
+    route: Option<&'a str>,
+    member: Option<&'a str>,
+    attempts: usize,
+    request_id: Option<&'a str>,
+    ms: u64,
+    upload_ms: Option<u64>,
+    queue_ms: Option<u64>,
+    connect_ms: Option<u64>,
+    first_packet_ms: Option<u64>,
+    body_ms: Option<u64>,
+    end: End,
+    stage: Stage,
+    why: Option<&'a str>,
+}
+
+impl Record<'_> {
+    /// The record with its line break.
+    fn line(&self, format: LogFormat) -> String {
+        match format {
+            LogFormat::Combined => self.combined(),
+            LogFormat::Json => self.json(),
+        }
+    }
+
+    fn combined(&self) -> String {
+        let or_dash = |text: &str| match text {
+            "" => "-".to_owned(),
+            text => escaped(text),
+        };
+        let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
+        let client = self.client.map(|client| client.to_canonical().to_string());
+        let request = match &self.line {
+            Line::Raw(line) => line.clone(),
+            Line::Request {
+                method,
+                target,
+                protocol,
+            } => format!("{method} {target} {protocol}"),
+        };
+        let mut line = format!(
+            "{} - - [{}] \"{}\" {} {} \"{}\" \"{}\" route={} member={} attempts={} ms={} id={} \
+             upload={} queue={} connect={} first={} body={}",
+            client.as_deref().unwrap_or("-"),
+            clf_time(self.time),
+            or_dash(&request),
+            self.status,
+            number(Some(self.bytes).filter(|bytes| *bytes > 0)),
+            or_dash(&self.referer),
+            or_dash(self.agent),
+            or_dash(self.route.unwrap_or_default()),
+            or_dash(self.member.unwrap_or_default()),
+            self.attempts,
+            self.ms,
+            or_dash(self.id),
+            number(self.upload),
+            number(self.queue),
+            number(self.connect),
+            number(self.first),
+            number(self.body),
+        );
+        let end = match (self.end, self.stage) {
+            (End::Answered, _) => "",
+            (End::Cut, _) => " end=cut",
+            (End::Aborted, Stage::Upload) => " end=aborted stage=upload",
+            (End::Aborted, Stage::Waiting) => " end=aborted stage=waiting",
+            (End::Aborted, Stage::Answer) => " end=aborted stage=answer",
+            (End::Refused, _) => " end=refused",
+        };
+        line.push_str(end);
+        if let Some(why) = self.why {
+            // Writing to a string cannot fail.
+            let _ = write!(line, " why=\"{}\"", escaped(why));
+        }
+        line.push('\n');
+        line
+    }
+
+    fn json(&self) -> String {
+        let some = |text: &'_ str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let (host, referer, agent, id) = (
+            some(self.host),
+            some(&self.referer),
+            some(self.agent),
+            some(self.id),
+        );
+        let (method, target, protocol) = match &self.line {
+            Line::Raw(line) => (None, line, None),
+            Line::Request {
+                method,
+                target,
+                protocol,
+            } => (Some(*method), target, Some(protocol.as_str())),
+        };
+        let json = Json {
+            time: iso_time(self.time),
+            client: self.client.map(|client| client.to_canonical().to_string()),
+            method,
+            target,
+            protocol,
+            status: self.status,
+            bytes: self.bytes,
+            host: host.as_deref(),
+            referer: referer.as_deref(),
+            user_agent: agent.as_deref(),
+            route: self.route,
+            member: self.member,
+            attempts: self.attempts,
+            request_id: id.as_deref(),
+            ms: self.ms,
+            upload_ms: self.upload,
+            queue_ms: self.queue,
+            connect_ms: self.connect,
+            first_packet_ms: self.first,
+            body_ms: self.body,
+            end: self.end,
+            stage: self.stage,
+            why: self.why,
+        };
+        // Texts and numbers can always be written.
+        let mut line = serde_json::to_string(&json).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}

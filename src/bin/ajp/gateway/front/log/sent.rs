@@ -1,0 +1,81 @@
+//! The body of an answer on its way to the client.
+
+use super::record::Entry;
+use crate::gateway::front::connection::Running;
+use crate::gateway::front::{answer, failures};
+use bytes::Bytes;
+use http::Method;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// A response body whose end completes the entry of its request.
+#[derive(Debug)]
+pub(in crate::gateway::front) struct Sent<B: Body> {
+    body: B,
+    entry: Entry,
+    ended: bool,
+    /// The request counts as running as long as its answer is sent.
+    _running: Running,
+}
+
+impl<B: Body> Sent<B> {
+    /// Notes what of this body was sent.
+    pub(in crate::gateway::front) fn new(body: B, entry: Entry, running: Running) -> Self {
+        let is_head = entry
+            .asked()
+            .is_some_and(|asked| asked.method == Method::HEAD);
+        Self {
+            // The body of an answer to HEAD is never asked for.
+            ended: is_head,
+            body,
+            entry,
+            _running: running,
+        }
+    }
+}
+
+impl<B: Body> Drop for Sent<B> {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.entry.aborted();
+        }
+    }
+}
+
+impl<B> Body for Sent<B>
+where
+    B: Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.entry.sent(bytes);
+            }
+            Some(Err(error)) => {
+                self.ended = true;
+                let why = answer::chain(&**error);
+                failures::tell(&self.entry, None, &why);
+                self.entry.cut(&why);
+            }
+            None => self.ended = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,193 @@
+//! WebSocket through the gateway: to the HTTP address of the member that a request belongs to.
+
+use crate::raw::soon;
+use crate::support::gateway::Gateway;
+use crate::support::ports;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Reads the head of a message.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = soon("a head", stream.read_u8()).await;
+        let Ok(byte) = byte else { break };
+        head.push(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// An HTTP server of this name that agrees to every upgrade but that of `/no`, tells what it was
+/// asked, and then says back what it hears.
+async fn server(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let asked = head(&mut stream).await;
+                if asked.starts_with("GET /app/no ") {
+                    let no = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+                    stream.write_all(no.as_bytes()).await.unwrap();
+                    return;
+                }
+                let yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+                stream.write_all(yes.as_bytes()).await.unwrap();
+                let told = format!("{name} {asked}");
+                let told = [
+                    &u32::try_from(told.len()).unwrap().to_be_bytes(),
+                    told.as_bytes(),
+                ]
+                .concat();
+                stream.write_all(&told).await.unwrap();
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    });
+    address
+}
+
+/// A gateway to two members of which nobody listens at the AJP addresses.
+async fn gateway(upgrades: [Option<SocketAddr>; 2], keys: &str) -> Gateway {
+    let mut text = format!(
+        "access_log = \"access\"\n{keys}\n[manager]\n[[balancer]]\nname = \"b\"\nsticky = \"SID\"\n"
+    );
+    for (upgrade, route) in upgrades.iter().zip(["one", "two"]) {
+        let ajp = ports::free_addr();
+        text += &format!("[[balancer.member]]\nurl = \"ajp://{ajp}\"\nroute = \"{route}\"\n");
+        if let Some(http) = upgrade {
+            text += &format!("upgrade = \"http://{http}\"\n");
+        }
+    }
+    text += "[[map]]\npath = \"/\"\nto = \"balancer://b/app\"\n";
+    Gateway::start(&text).await
+}
+
+/// Asks for WebSocket: the connection, and the head of the answer.
+async fn ask(gateway: &Gateway, path: &str, more: &str) -> (TcpStream, String) {
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade, X-Hop\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nX-Hop: 1\r\nX-Forwarded-For: 192.0.2.1\r\n{more}\r\n"
+    );
+    http.write_all(request.as_bytes()).await.unwrap();
+    let answer = head(&mut http).await;
+    (http, answer)
+}
+
+/// What the server says that it was asked.
+async fn told(http: &mut TcpStream) -> String {
+    let length = soon("a length", http.read_u32()).await.unwrap();
+    let mut told = vec![0; usize::try_from(length).unwrap()];
+    http.read_exact(&mut told).await.unwrap();
+    String::from_utf8(told).unwrap()
+}
+
+#[tokio::test]
+async fn it_goes_to_the_member_of_the_session_and_back() {
+    let (one, two) = (server("one").await, server("two").await);
+    let gateway = gateway([Some(one), Some(two)], "").await;
+    for route in ["one", "two", "two", "one"] {
+        let cookie = format!("Cookie: SID=1.{route}\r\n");
+        let (mut http, answer) = ask(&gateway, "/chat?x=1", &cookie).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let lower = answer.to_lowercase();
+        assert!(lower.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        assert!(
+            lower.contains("\r\nsec-websocket-accept: x\r\n"),
+            "{answer}"
+        );
+        let asked = told(&mut http).await.to_lowercase();
+        assert!(
+            asked.starts_with(&format!("{route} get /app/chat?x=1 http/1.1\r\n")),
+            "{asked}"
+        );
+        for line in [
+            "host: shop.example",
+            "sec-websocket-key: k",
+            "upgrade: websocket",
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-proto: http",
+        ] {
+            assert!(
+                asked.contains(&format!("\r\n{line}\r\n")),
+                "{line}: {asked}"
+            );
+        }
+        assert!(
+            !asked.contains("x-hop") && !asked.contains("192.0.2.1"),
+            "{asked}"
+        );
+        // Bytes that look like the head of a request are none any more.
+        for said in ["GET /<> HTTP/1.1\r\n\r\n", "\n\n", "more"] {
+            http.write_all(said.as_bytes()).await.unwrap();
+            let mut heard = vec![0; said.len()];
+            soon("the echo", http.read_exact(&mut heard)).await.unwrap();
+            assert_eq!(heard, said.as_bytes());
+        }
+        assert_eq!(gateway.member(route).await["busy"], 1);
+        http.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        soon("the end", http.read_to_end(&mut rest)).await.unwrap();
+        gateway
+            .wait_until("free", |status| {
+                let members = status["balancers"][0]["members"].as_array().unwrap();
+                members.iter().all(|member| member["busy"] == 0)
+            })
+            .await;
+    }
+    let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+    assert_eq!(lines.matches(" 101 ").count(), 4, "{lines}");
+    assert_eq!(lines.matches("route=two").count(), 2, "{lines}");
+}
+
+#[tokio::test]
+async fn who_has_no_address_or_no_life_is_passed_over() {
+    let two = server("two").await;
+    let dead = ports::free_addr();
+    for first in [None, Some(dead)] {
+        let gateway = gateway([first, Some(two)], "").await;
+        let (mut http, answer) = ask(&gateway, "/chat", "Cookie: SID=1.one\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{first:?}: {answer}");
+        assert!(told(&mut http).await.starts_with("two "));
+        // What a server refuses is passed on.
+        let (mut http, answer) = ask(&gateway, "/no", "").await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        let mut body = [0; 2];
+        soon("a body", http.read_exact(&mut body)).await.unwrap();
+        assert_eq!(&body, b"no");
+    }
+    let nobody = gateway([Some(dead), None], "").await;
+    let (_, answer) = ask(&nobody, "/chat", "").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn silence_ends_it_and_a_stop_lets_it_go_on() {
+    let one = server("one").await;
+    let silent = gateway([Some(one), None], "[limits]\nupgrade_idle_timeout = \"1s\"").await;
+    let (mut http, _) = ask(&silent, "/chat", "").await;
+    told(&mut http).await;
+    let start = Instant::now();
+    let mut rest = Vec::new();
+    let _ = soon("the end", http.read_to_end(&mut rest)).await;
+    assert!(start.elapsed() > Duration::from_millis(900));
+    assert!(start.elapsed() < Duration::from_secs(4));
+
+    let mut stopping = gateway([Some(one), None], "").await;
+    let (mut http, _) = ask(&stopping, "/chat", "").await;
+    told(&mut http).await;
+    stopping.signal("TERM");
+    stopping.wait_for_log("gateway: draining").await;
+    http.write_all(b"still here").await.unwrap();
+    let mut heard = [0; 10];
+    soon("the echo", http.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(&heard, b"still here");
+    drop(http);
+    stopping.wait_for_log("gateway: done").await;
+}
