@@ -182,7 +182,7 @@ async fn limits_in_time_and_size() {
 async fn what_is_buffered() {
     let early = Backend::start(config(), |_, mut conn: Conn| async move {
         conn.request().await.unwrap();
-        conn.write(&response("at once", 1)).await;
+        conn.write(&response("at once", 0)).await;
         conn.silent().await;
     })
     .await;

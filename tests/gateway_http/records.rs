@@ -132,7 +132,7 @@ async fn each_request_has_one_however_it_ends() {
         assert_eq!(record["status"], status, "{sent}: {record}");
         assert_eq!(record["end"], end, "{sent}: {record}");
         let said = record["why"].as_str().unwrap_or_default();
-        assert!(said.contains(why), "{sent}: {record}");
+        assert!(said.contains(why), "{record}\nof {sent}");
     }
     let all = records(&gateway, seen).await;
     assert_eq!(all[0]["target"], "/x?a=%3Cb%3E");

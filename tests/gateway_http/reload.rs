@@ -245,7 +245,7 @@ fn a_configuration_is_checked_before() {
     assert_eq!(check(right, "--print-config"), (Some(0), right.to_owned()));
     let (code, said) = check("[[map]]\npath = \"/\"\nto = \"nowhere\"\n", "--check");
     assert_eq!(code, Some(2));
-    assert!(said.contains("gateway.toml:3: to: "), "{said}");
+    assert!(said.contains("gateway.toml:3:6: to: "), "{said}");
     let missing = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificates = [{ certificate = \"/no/such.pem\", key = \"x\" }] }\n";
     let (code, said) = check(missing, "--check");
     assert_eq!(code, Some(2));
