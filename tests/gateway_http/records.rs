@@ -83,7 +83,7 @@ async fn each_request_has_one_however_it_ends() {
             format!("GET /a b HTTP/1.1\r\n{close}\r\n"),
             400,
             "refused",
-            "URI",
+            "invalid HTTP version",
         ),
         ("BAD\r\n\r\n".to_owned(), 400, "refused", "invalid HTTP"),
         (

@@ -32,7 +32,7 @@ pub(super) fn balancer(
     }
     let health = table.health.as_ref().map(|table| health(table, faults));
     let cluster = cluster(table);
-    let fixed = format!("{cluster:?} {:?}", table.health);
+    let fixed = format!("{cluster:?} {}", fixed(table.health.as_ref()));
     let config = BalancerConfig::new(name)
         .with_failover(failover(table))
         .with_cluster(cluster)
@@ -65,6 +65,28 @@ pub(super) fn balancer(
         faults.take(added.map_err(|error| Fault::at(table.url.span(), error.to_string())));
     }
     Some(plan)
+}
+
+/// The health checks, which cannot be changed while they run, as text: wherever in the file.
+fn fixed(table: Option<&tables::Health>) -> String {
+    let Some(health) = table else {
+        return String::new();
+    };
+    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|text| text.get_ref().clone());
+    let headers = health.headers.as_ref().map(Spanned::get_ref);
+    let statuses = health
+        .status
+        .as_ref()
+        .map(|range| range.get_ref().0.clone());
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {headers:?} {statuses:?}",
+        health.check.get_ref(),
+        (time(health.interval.as_ref()), time(health.limit.as_ref())),
+        health.rise.map(Whole::number),
+        health.fall.map(Whole::number),
+        (text(&health.path), text(&health.body)),
+        text(&health.method),
+    )
 }
 
 fn member(table: &tables::Member) -> Member {

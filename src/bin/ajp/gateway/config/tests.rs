@@ -86,7 +86,7 @@ fn the_example_is_what_it_says() {
 #[test]
 fn every_key_of_the_example_exists() {
     let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "s3cr3t\n").unwrap();
+    std::fs::write(secret.path(), "s3cr3t that is long enough for a token\n").unwrap();
     let is_key = |line: &str| {
         let word = line.split(' ').next().unwrap_or_default();
         line.contains(" = ") && !word.is_empty() && !word.contains(':')
@@ -106,7 +106,10 @@ fn every_key_of_the_example_exists() {
         })
         .flat_map(|line| [line, "\n"])
         .collect();
-    let text = text.replace("/etc/ajp.secret", secret.path().to_str().unwrap());
+    let path = secret.path().to_str().unwrap();
+    let text = ["/etc/ajp.secret", "/etc/jvm1.secret", "/etc/ajp/token"]
+        .iter()
+        .fold(text, |text, file| text.replace(file, path));
     assert!(keys >= 114, "{keys} keys in {text}");
     let config = read(&text).unwrap();
     assert_eq!(config.max_body, Some(10_000_000));
