@@ -31,8 +31,21 @@ pub(crate) fn floor(name: &'static str, server: Server) -> Front {
 }
 
 pub(crate) async fn gateway(backend: &Backend, kind: Kind) -> Front {
+    // As this program was built: a run of `--profile dev` only tries out the bench.
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--locked", "--features", "gateway"]);
+    build.args([
+        "build",
+        "--locked",
+        "--features",
+        "gateway",
+        "--profile",
+        profile,
+    ]);
     assert!(
         build.status().unwrap().success(),
         "the gateway was not built"

@@ -120,9 +120,122 @@ fn what_was_closed_is_not_opened() {
         assert!(toml.contains("path = \"/app\""), "{forced:?}");
         assert!(forced.text().contains("# "), "{forced:?}");
     }
+    // Whatever else keeps somebody out.
+    for (lines, why) in [
+        (
+            "RewriteCond %{REMOTE_ADDR} !^10\\.\nRewriteRule ^/app/admin - [F]",
+            "refuses what",
+        ),
+        ("RewriteRule !^/app/public - [F]", "refuses what"),
+        ("RewriteRule ^/app/(?!public) - [F]", "refuses what"),
+        ("ProxyPassMatch ^/app/(?!public) !", "look-around"),
+        ("ProxyPass /app/a//b !", "empty segment"),
+        (
+            "<Location /app>\n<Limit PUT>\nRequire all denied\n</Limit>\n</Location>",
+            "methods",
+        ),
+        (
+            "<Location /app>\nSSLVerifyClient require\n</Location>",
+            "for a path",
+        ),
+        (
+            "<Location /app>\nSSLRequireSSL\n</Location>",
+            "at all listeners",
+        ),
+        (
+            "<LocationMatch \"(?=x)\">\nRequire all denied\n</LocationMatch>",
+            "look-around",
+        ),
+    ] {
+        let conf = format!("{lines}\nProxyPass /app ajp://127.0.0.1:8009/app\n");
+        let conf = file(&dir, "closed.conf", &conf);
+        let done = ajp(&["import", "--httpd", &conf]);
+        assert_eq!((done.code, done.text()), (1, ""), "{lines}: {done:?}");
+        assert_says(&done, &["would be open: ", why]);
+    }
     let granted = "ProxyPass /app ajp://127.0.0.1:8009/app\n<Location /app>\n\
                    Require all granted\n</Location>\n\
                    <Directory /srv>\nRequire all denied\n</Directory>\n";
     let conf = file(&dir, "granted.conf", granted);
     assert_eq!(ajp(&["import", "--httpd", &conf]).code, 0);
+}
+
+/// A virtual host that asks for certificates must not be served without, whatever it is
+/// asked by.
+#[test]
+fn certificates_are_asked_for_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = |port: u16, name: &str, lines: &str| {
+        format!(
+            "<VirtualHost *:{port}>\nServerName {name}\n{lines}\n\
+             ProxyPass /{name} ajp://127.0.0.1:8009/{name}\n</VirtualHost>\n"
+        )
+    };
+    let tls = "SSLEngine on\nSSLCertificateFile /etc/site.pem\nSSLCACertificateFile /etc/ca.pem\n";
+    let required = format!("{tls}SSLVerifyClient require");
+    let import = |conf: &str| ajp(&["import", "--httpd", &file(&dir, "tls.conf", conf)]);
+    for (conf, why) in [
+        (
+            site(443, "one", &required) + &site(80, "two", ""),
+            "clients show no certificate",
+        ),
+        (
+            site(443, "one", &required) + &site(443, "two", tls),
+            "asks all of them alike",
+        ),
+    ] {
+        let done = import(&conf);
+        assert_eq!((done.code, done.text()), (1, ""), "{done:?}");
+        assert_says(&done, &["would be open: ", why]);
+    }
+    let done = import(&site(443, "one", &required));
+    assert_eq!(done.code, 0, "{done:?}");
+    let lines = [
+        "    { certificate = \"/etc/site.pem\", key = \"/etc/site.pem\" },",
+        "client_ca = \"/etc/ca.pem\"",
+        "client_certificate = \"required\"",
+    ];
+    assert_has_lines(&done, &lines);
+    assert!(!done.text().contains("\nlisten = "), "{}", done.text());
+}
+
+/// Whoever reads the TOML finds what is missing where it would stand.
+#[test]
+fn what_is_not_taken_over_stands_at_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = file(
+        &dir,
+        "places.conf",
+        "ErrorLog /var/log/site\nAddOutputFilter DEFLATE html\n\
+         <VirtualHost *:80>\nServerName one.example\nAlias /icons /srv/icons\n\
+         ProxyPass /a ajp://127.0.0.1:8009/a\nSetEnvIf Host x AJP_HOST=1\n</VirtualHost>\n\
+         <VirtualHost *:80>\nServerName two.example\nProxyPass /b ajp://127.0.0.1:8009/b nonsense=1\n\
+         ExpiresActive On\n</VirtualHost>\n",
+    );
+    let done = ajp(&["import", "--httpd", &conf]);
+    let mut places = Vec::new();
+    let mut table = "top";
+    for line in done.text().lines().rev() {
+        match line.strip_prefix("# ") {
+            None if line.contains('=') && !line.starts_with("to =") => table = line,
+            None => {}
+            Some(comment) => {
+                let (_, comment) = comment.split_once("places.conf:").unwrap();
+                places.push((comment.split(' ').next().unwrap(), table));
+            }
+        }
+    }
+    places.reverse();
+    assert_eq!(
+        places,
+        [
+            ("2:", "listen = \"127.0.0.1:8080\""),
+            ("5:", "hosts = [\"one.example\"]"),
+            ("7:", "path = \"/a\""),
+            ("11:", "path = \"/b\""),
+            ("12:", "path = \"/b\""),
+        ],
+        "{}",
+        done.text()
+    );
 }

@@ -450,6 +450,11 @@ impl Plan {
 }
 
 impl Balancer {
+    /// Whether it was made for a URL that a path leads to.
+    pub(super) fn is_direct(&self) -> bool {
+        self.source.starts_with(DIRECT)
+    }
+
     /// What the file with the secret of a member is called.
     pub(super) fn secret_name(&self, member: usize) -> String {
         format!("{}-{}", self.name, member.saturating_add(1))

@@ -330,7 +330,7 @@ impl Plan {
                     .iter()
                     .find(|known| known.source == map.balancer)?;
                 let one = match &known.members[..] {
-                    [one] if known.source.starts_with("ajp://") => one.url.clone(),
+                    [one] if known.is_direct() => one.url.clone(),
                     _ => format!("balancer://{}", known.source),
                 };
                 Some(plain(&format!("{one}{}", map.target)))

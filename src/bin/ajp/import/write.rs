@@ -335,10 +335,13 @@ impl Balancer {
                 "secret_file",
                 secret.map(|_| file(&self.secret_name(index))),
             );
-            entries.push(Entry {
-                places: vec![member.place.clone()],
-                text,
-            });
+            // Of a URL that a path leads to, the map is the place.
+            let places = if self.is_direct() {
+                Vec::new()
+            } else {
+                vec![member.place.clone()]
+            };
+            entries.push(Entry { places, text });
         }
         entries
     }
