@@ -65,6 +65,9 @@ struct Args {
     /// What clients do; may be repeated [default: http]
     #[arg(long, value_enum)]
     kind: Vec<Kind>,
+    /// This program in place of the one that is built
+    #[arg(long)]
+    gateway: Option<std::path::PathBuf>,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -158,7 +161,7 @@ async fn compare_all(args: &Args, backend: &Backend) {
 
 async fn compare(args: &Args, backend: &Backend, kind: Kind) {
     let mut fronts = vec![
-        gateway(backend, kind).await,
+        gateway(args.gateway.as_deref(), backend, kind).await,
         mod_proxy_ajp(backend, kind).await,
         mod_jk(backend, kind).await,
         nginx("nginx (HTTP)", backend, "", kind).await,

@@ -8,6 +8,7 @@ use crate::support::httpd_conf::MODULES;
 use crate::support::ports;
 use crate::{Backend, THREADS, WORKERS};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -30,31 +31,28 @@ pub(crate) fn floor(name: &'static str, server: Server) -> Front {
     }
 }
 
-pub(crate) async fn gateway(backend: &Backend, kind: Kind) -> Front {
-    // As this program was built: a run of `--profile dev` only tries out the bench.
+/// The program that cargo builds for this one, as this one was built: a run of `--profile dev`
+/// only tries out the bench.
+fn built() -> PathBuf {
     let profile = if cfg!(debug_assertions) {
         "dev"
     } else {
         "release"
     };
     let mut build = Command::new(env!("CARGO"));
-    build.args([
-        "build",
-        "--locked",
-        "--features",
-        "gateway",
-        "--profile",
-        profile,
-    ]);
-    assert!(
-        build.status().unwrap().success(),
-        "the gateway was not built"
-    );
+    build.args(["build", "--locked", "--features", "gateway"]);
+    build.args(["--profile", profile]);
+    let status = build.status().unwrap();
+    assert!(status.success(), "the gateway was not built");
+    // Beside this program's `deps`, wherever cargo builds.
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().parent().unwrap().join("ajp")
+}
+
+pub(crate) async fn gateway(program: Option<&Path>, backend: &Backend, kind: Kind) -> Front {
+    let program = program.map_or_else(built, Path::to_owned);
     let dir = tempfile::tempdir().unwrap();
     let addr = ports::free_addr();
-    // Beside this program's `deps`, wherever cargo builds.
-    let program = std::env::current_exe().unwrap();
-    let release = program.parent().and_then(|deps| deps.parent()).unwrap();
     let mut config = format!(
         "[limits]\nrequests_per_connection = 1000000000\n[[balancer]]\nname = \"lab\"\n\
          [[balancer.member]]\nurl = \"ajp://{}\"\n[[map]]\npath = \"/\"\n\
@@ -72,7 +70,7 @@ pub(crate) async fn gateway(backend: &Backend, kind: Kind) -> Front {
     }
     let file = dir.path().join("gateway.toml");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(release.join("ajp"));
+    let mut command = Command::new(program);
     command.arg("gateway").arg("--config").arg(&file);
     if let Some(secret) = &backend.secret {
         let file = dir.path().join("secret");
