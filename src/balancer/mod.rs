@@ -48,7 +48,7 @@ mod run;
 #[cfg(feature = "serde")]
 mod seconds;
 mod select;
-mod shared;
+pub(crate) mod shared;
 mod slot;
 mod snapshot;
 mod sticky;

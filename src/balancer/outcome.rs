@@ -106,7 +106,7 @@ impl Cluster {
     }
 
     /// A number that changes whenever the member does something for a request: see
-    /// [`CheckOutcome::Late`].
+    /// [`CheckOutcome::Late`](super::CheckOutcome::Late).
     #[must_use]
     pub fn signs_of_life(&self, id: MemberId) -> u64 {
         self.roster.get(id).map_or(0, Slot::signs_of_life)

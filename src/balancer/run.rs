@@ -96,7 +96,7 @@ async fn check_again_and_again(
     loop {
         let started = Instant::now();
         check_once(balancer, id, backend, health).await;
-        let pause = health.interval - tenth.mul_f64(random.f64());
+        let pause = health.interval.saturating_sub(tenth.mul_f64(random.f64()));
         match started.checked_add(pause) {
             Some(next) => sleep_until(next).await,
             // An interval beyond what the clock can express never comes round.

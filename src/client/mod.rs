@@ -23,6 +23,7 @@ mod address;
 mod cause;
 mod config;
 mod connection;
+mod counters;
 mod cping;
 mod error;
 mod exchange;

@@ -3,13 +3,14 @@
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::connection::Connection;
+use super::counters::Counters;
 use super::error::{ClientError, ErrorKind};
 use super::idle::{Closing, IdleList};
 use super::limits::LimitReached;
 use super::observer::{ConnectionReport, PoolId};
 use super::permits::Permits;
 use super::secrets::{SecretChoice, Secrets};
-use super::stats::{Counters, PoolStats};
+use super::stats::PoolStats;
 use super::transport::Connect;
 use super::watchdog::Watchdog;
 use crate::net::PeerState;

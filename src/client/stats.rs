@@ -1,18 +1,15 @@
-//! Counting: a few relaxed atomics, and a snapshot of them.
+//! The numbers of a pool, as they are shown.
 
 use super::cause::CloseCause;
-use super::connection::Connection;
 use super::error::ErrorKind;
 use super::mismatch::Mismatch;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
-const KINDS: usize = ErrorKind::ALL.len();
-const CAUSES: usize = CloseCause::ALL.len();
-const MISMATCHES: usize = Mismatch::ALL.len();
+pub(super) const KINDS: usize = ErrorKind::ALL.len();
+pub(super) const CAUSES: usize = CloseCause::ALL.len();
+pub(super) const MISMATCHES: usize = Mismatch::ALL.len();
 
 /// Numbers of a [`Pool`](super::Pool): those of this moment and those since it was made.
 ///
@@ -69,9 +66,9 @@ pub struct PoolStats {
     pub secret_in_use: Option<usize>,
     /// How often the container took another one of the secrets than before.
     pub secret_changes: u64,
-    closed_by: [u64; CAUSES],
-    failed_with: [u64; KINDS],
-    mismatched: [u64; MISMATCHES],
+    pub(super) closed_by: [u64; CAUSES],
+    pub(super) failed_with: [u64; KINDS],
+    pub(super) mismatched: [u64; MISMATCHES],
 }
 
 /// Limits that ran out since the pool was made: those of [`Timeouts`](super::Timeouts).
@@ -160,201 +157,5 @@ impl<K: fmt::Debug, I: Iterator<Item = (K, u64)> + Clone> fmt::Debug for Counted
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.0.clone().filter(|(_, count)| *count > 0);
         f.debug_map().entries(parts).finish()
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Counters {
-    created: AtomicU64,
-    reused: AtomicU64,
-    completed: AtomicU64,
-    closed_by: [AtomicU64; CAUSES],
-    failed_with: [AtomicU64; KINDS],
-    mismatched: [AtomicU64; MISMATCHES],
-    last_mismatch: Mutex<Option<(Mismatch, Instant)>>,
-    secret_changes: AtomicU64,
-    /// Not in `failed_with`, because another connection was taken.
-    probe_timeouts: AtomicU64,
-    /// In ns; 0 before the first.
-    cping_last: AtomicU64,
-    cping_average: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    largest_in: AtomicUsize,
-    largest_out: AtomicUsize,
-}
-
-impl Counters {
-    pub(super) fn new() -> Self {
-        Self {
-            created: AtomicU64::new(0),
-            reused: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
-            closed_by: std::array::from_fn(|_| AtomicU64::new(0)),
-            failed_with: std::array::from_fn(|_| AtomicU64::new(0)),
-            mismatched: std::array::from_fn(|_| AtomicU64::new(0)),
-            last_mismatch: Mutex::default(),
-            secret_changes: AtomicU64::new(0),
-            probe_timeouts: AtomicU64::new(0),
-            cping_last: AtomicU64::new(0),
-            cping_average: AtomicU64::new(0),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
-            largest_in: AtomicUsize::new(0),
-            largest_out: AtomicUsize::new(0),
-        }
-    }
-
-    pub(super) fn created(&self) {
-        self.created.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn reused(&self) {
-        self.reused.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn completed(&self) {
-        self.completed.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn closed(&self, cause: CloseCause) {
-        if let Some(count) = self.closed_by.get(cause as usize) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
-
-    pub(super) fn failed(&self, kind: ErrorKind) {
-        if let Some(count) = self.failed_with.get(kind as usize) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
-
-    pub(super) fn mismatched(&self, mismatch: Mismatch) {
-        if let Some(count) = self.mismatched.get(mismatch as usize) {
-            count.fetch_add(1, Relaxed);
-        }
-        let mut last = self.lock_last_mismatch();
-        *last = Some((mismatch, Instant::now()));
-    }
-
-    /// What was refused has been taken with another secret: both sides agree again.
-    pub(super) fn refusal_settled(&self) {
-        self.lock_last_mismatch()
-            .take_if(|(mismatch, _)| *mismatch == Mismatch::Refused);
-    }
-
-    pub(super) fn secret_changed(&self) {
-        self.secret_changes.fetch_add(1, Relaxed);
-    }
-
-    fn lock_last_mismatch(&self) -> MutexGuard<'_, Option<(Mismatch, Instant)>> {
-        // No code that can panic runs under this lock.
-        self.last_mismatch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn probe_timed_out(&self) {
-        self.probe_timeouts.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn cping(&self, round_trip: Duration) {
-        let new = u64::try_from(round_trip.as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        self.cping_last.store(new, Relaxed);
-        // Two at a time may lose one of them, which an average survives.
-        let old = self.cping_average.load(Relaxed);
-        let average = match old {
-            0 => new,
-            old => (old - old / 8 + new / 8).max(1),
-        };
-        self.cping_average.store(average, Relaxed);
-    }
-
-    /// Counts what went over a connection since the last time.
-    pub(super) fn traffic(&self, connection: &mut Connection) {
-        let (received, sent) = connection.io.traffic();
-        let before = std::mem::replace(&mut connection.counted, (received, sent));
-        add(&self.bytes_in, received - before.0);
-        add(&self.bytes_out, sent - before.1);
-        raise(&self.largest_in, connection.largest.0);
-        raise(&self.largest_out, connection.largest.1);
-    }
-
-    /// All but what others know: `max_connections`, `in_use`, `idle`, `waiting`,
-    /// `keep_alive_learned` and `secret_in_use`.
-    pub(super) fn snapshot(&self, name: Arc<str>) -> PoolStats {
-        let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
-        let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
-        let last = *self.lock_last_mismatch();
-        let sum = |counts: &[u64]| counts.iter().sum();
-        let nanos = |n: u64| (n > 0).then(|| Duration::from_nanos(n));
-        let mut stats = PoolStats {
-            name,
-            max_connections: 0,
-            in_use: 0,
-            idle: 0,
-            waiting: 0,
-            created: self.created.load(Relaxed),
-            reused: self.reused.load(Relaxed),
-            closed: sum(&closed_by),
-            completed: self.completed.load(Relaxed),
-            failed: sum(&failed_with),
-            timeouts: TimeoutCounts {
-                acquire: 0,
-                connect: 0,
-                cping: 0,
-                write: 0,
-                request_body: 0,
-                response_read: 0,
-                response_head: 0,
-                between_packets: 0,
-                request: 0,
-            },
-            cping_last: nanos(self.cping_last.load(Relaxed)),
-            cping_average: nanos(self.cping_average.load(Relaxed)),
-            bytes_in: self.bytes_in.load(Relaxed),
-            bytes_out: self.bytes_out.load(Relaxed),
-            largest_in: self.largest_in.load(Relaxed),
-            largest_out: self.largest_out.load(Relaxed),
-            keep_alive_learned: None,
-            last_mismatch: last.map(|(mismatch, at)| (mismatch, at.elapsed())),
-            secret_in_use: None,
-            secret_changes: self.secret_changes.load(Relaxed),
-            closed_by,
-            failed_with,
-            mismatched: self.mismatched.each_ref().map(|count| count.load(Relaxed)),
-        };
-        let probes = self.probe_timeouts.load(Relaxed);
-        let both = |one, other| {
-            let (one, other) = (stats.failed_with(one), stats.failed_with(other));
-            one + other
-        };
-        stats.timeouts = TimeoutCounts {
-            acquire: stats.failed_with(ErrorKind::AcquireTimeout),
-            connect: both(ErrorKind::ConnectTimeout, ErrorKind::ConnectCutShort),
-            cping: both(ErrorKind::CPingTimeout, ErrorKind::CPingCutShort) + probes,
-            write: stats.failed_with(ErrorKind::WriteTimeout),
-            request_body: stats.failed_with(ErrorKind::RequestBodyTimeout),
-            response_read: stats.failed_with(ErrorKind::ResponseReadTimeout),
-            response_head: stats.failed_with(ErrorKind::ResponseHeadTimeout),
-            between_packets: stats.failed_with(ErrorKind::BetweenPacketsTimeout),
-            request: stats.failed_with(ErrorKind::RequestTimeout),
-        };
-        stats
-    }
-}
-
-fn add(sum: &AtomicU64, n: u64) {
-    if n > 0 {
-        sum.fetch_add(n, Relaxed);
-    }
-}
-
-/// Writes only when there is something new: most packets are no record.
-fn raise(record: &AtomicUsize, n: usize) {
-    if record.load(Relaxed) < n {
-        record.fetch_max(n, Relaxed);
     }
 }

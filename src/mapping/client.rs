@@ -24,7 +24,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// A container believes what it is told about the HTTP client of a request, such as its address.
 /// So every request needs [`RequestFacts`], in its extensions or as an argument of
 /// [`send_parts`](Self::send_parts); a request without is refused with
-/// [`ErrorKind::MissingFacts`].
+/// [`ErrorKind::MissingFacts`](crate::client::ErrorKind::MissingFacts).
 ///
 /// It is a `tower_service::Service<http::Request<B>>`.
 ///
@@ -81,11 +81,11 @@ impl Client {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// [`RequestFacts`] and [`RequestTimeouts`] are taken from the request's extensions. Trailers of
+    /// [`RequestFacts`] and [`RequestTimeouts`](crate::client::RequestTimeouts) are taken from the request's extensions. Trailers of
     /// the request body are left out, as AJP has none (RFC 9110 section 6.5.1 allows it). The
     /// request body is only polled when the container waits for data; an announced length is
     /// enforced. A connection that turns out stale before the request is written is replaced once
-    /// by a fresh one; after that only idempotent requests ([`Idempotent`], or else the method) of
+    /// by a fresh one; after that only idempotent requests ([`Idempotent`](crate::client::Idempotent), or else the method) of
     /// which no body was taken are sent again (protocol chapter
     /// [exchange](crate::docs::protocol::exchange#sending-a-request-again)).
     ///

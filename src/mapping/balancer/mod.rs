@@ -1,6 +1,7 @@
 //! HTTP requests over a balancer.
 
 mod check;
+mod delivery;
 mod error;
 mod options;
 mod response_body;
