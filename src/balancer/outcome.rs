@@ -2,7 +2,7 @@
 
 mod checks;
 mod eject;
-mod learn;
+mod finding;
 mod spare;
 
 use super::Flags;
@@ -12,7 +12,7 @@ use super::events::MemberChange;
 use super::member::MemberId;
 use super::request::{Affinity, Choice, RequestOutcome};
 use super::slot::Slot;
-use learn::{Failure, Finding};
+use finding::{Failure, Finding};
 use std::time::Instant;
 
 impl Cluster {
@@ -31,7 +31,7 @@ impl Cluster {
             self.totals.moved_session();
         }
         let is_bad = |status| outlier.is_some_and(|outlier| outlier.is_bad(status));
-        let finding = slot.learn(choice, outcome, max_timeouts, is_bad, now);
+        let finding = slot.count_outcome(choice, outcome, max_timeouts, is_bad, now);
         let Finding { mut failure, bad } = finding;
         let trial = slot.circuit.is_trial(choice.serial);
         if trial && bad == Some(true) && slot.circuit.is_strict() && failure.is_none() {

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 /// The first checks of a balancer's members are spread over so much time at most.
 const LONGEST_HEAD_START: Duration = Duration::from_secs(1);
 
-/// The task that attends to one member.
-struct Attendant {
+/// The task of one member, and whether it checks its health.
+struct MemberTask {
     task: AbortHandle,
     checks: bool,
 }
@@ -34,22 +34,22 @@ impl Balancer {
     /// Dropping the future ends all of this. It needs a tokio runtime with time.
     pub async fn run(&self) {
         let mut tasks = JoinSet::new();
-        let mut attendants: BTreeMap<MemberId, Attendant> = BTreeMap::new();
+        let mut running: BTreeMap<MemberId, MemberTask> = BTreeMap::new();
         loop {
             // Made before the members are looked at: no change is missed in between.
             let changed = self.shared.changed.notified();
-            let members = self.members_to_attend();
-            attendants.retain(|id, attendant| {
+            let members = self.members_and_checks();
+            running.retain(|id, member| {
                 let wanted = members.iter().find(|(known, ..)| known == id);
-                let stays = wanted.is_some_and(|(.., checks)| *checks == attendant.checks);
+                let stays = wanted.is_some_and(|(.., checks)| *checks == member.checks);
                 if !stays {
-                    attendant.task.abort();
+                    member.task.abort();
                 }
                 stays
             });
             for (id, backend, checks) in members {
-                attendants.entry(id).or_insert_with(|| Attendant {
-                    task: tasks.spawn(attend(self.clone(), id, backend, checks)),
+                running.entry(id).or_insert_with(|| MemberTask {
+                    task: tasks.spawn(look_after(self.clone(), id, backend, checks)),
                     checks,
                 });
             }
@@ -60,21 +60,21 @@ impl Balancer {
     }
 
     /// All members, and whether health checks are for them.
-    fn members_to_attend(&self) -> Vec<(MemberId, Arc<Backend>, bool)> {
+    fn members_and_checks(&self) -> Vec<(MemberId, Arc<Backend>, bool)> {
         let has_checks = self.shared.health.is_some();
         self.shared.with(|state, _| {
             let backends = state.backends.iter();
-            let attend = backends.map(|(id, backend)| {
+            let members = backends.map(|(id, backend)| {
                 let stopped = backend.member.flags.contains(Flags::STOPPED);
                 (*id, Arc::clone(backend), has_checks && !stopped)
             });
-            attend.collect()
+            members.collect()
         })
     }
 }
 
 /// Looks after one member until the task is ended.
-async fn attend(balancer: Balancer, id: MemberId, backend: Arc<Backend>, checks: bool) {
+async fn look_after(balancer: Balancer, id: MemberId, backend: Arc<Backend>, checks: bool) {
     let checking = async {
         match balancer.shared.health.clone() {
             Some(health) if checks => check_again_and_again(&balancer, id, &backend, &health).await,

@@ -10,7 +10,7 @@ use std::io;
 pub(super) fn is_cause_of(error: &io::Error) -> bool {
     let mut error = error;
     loop {
-        if is_lack(error) {
+        if is_exhaustion(error) {
             return true;
         }
         let inner = error.get_ref().map(|inner| inner as &dyn StdError);
@@ -33,7 +33,7 @@ fn first_io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Err
     None
 }
 
-fn is_lack(error: &io::Error) -> bool {
+fn is_exhaustion(error: &io::Error) -> bool {
     match error.kind() {
         // EADDRNOTAVAIL: no local port is left, or the source address is not ours.
         // ENOSPC: the kernel lets this user watch no more sockets (epoll).
@@ -43,19 +43,19 @@ fn is_lack(error: &io::Error) -> bool {
         // The standard library has no name for the others.
         _ => error
             .raw_os_error()
-            .is_some_and(|code| LACK.contains(&code)),
+            .is_some_and(|code| EXHAUSTED.contains(&code)),
     }
 }
 
 #[cfg(unix)]
-const LACK: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+const EXHAUSTED: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
 
 /// `WSAEMFILE` and `WSAENOBUFS`.
 #[cfg(windows)]
-const LACK: [i32; 2] = [10_024, 10_055];
+const EXHAUSTED: [i32; 2] = [10_024, 10_055];
 
 #[cfg(not(any(unix, windows)))]
-const LACK: [i32; 0] = [];
+const EXHAUSTED: [i32; 0] = [];
 
 #[cfg(test)]
 mod tests {

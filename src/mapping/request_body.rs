@@ -56,13 +56,13 @@ enum Reading {
     /// It waits.
     Waiting,
     /// It has waited, and was given something.
-    Fed,
+    DataGiven,
 }
 
 impl Reading {
-    fn fed(&mut self) {
+    fn data_given(&mut self) {
         if *self == Self::Waiting {
-            *self = Self::Fed;
+            *self = Self::DataGiven;
         }
     }
 }
@@ -215,7 +215,9 @@ impl Feed {
             _ if Arc::strong_count(&self.0) == 1 => Demand::None,
             Reading::NotYet => Demand::None,
             Reading::Waiting => Demand::Waiting,
-            Reading::Fed => Demand::Behind(slot.more.len() + usize::from(slot.data.is_some())),
+            Reading::DataGiven => {
+                Demand::Behind(slot.more.len() + usize::from(slot.data.is_some()))
+            }
         }
     }
 
@@ -229,7 +231,7 @@ impl Feed {
             BodyEvent::StrayEmpty => return,
         }
         slot.ended |= complete;
-        slot.reading.fed();
+        slot.reading.data_given();
         let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {
@@ -244,7 +246,7 @@ impl Feed {
             // The first reason is the real one.
             slot.error.get_or_insert(error);
         }
-        slot.reading.fed();
+        slot.reading.data_given();
         let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {

@@ -5,7 +5,7 @@
 //! sum from the one chosen, so that the scores of those that take part have a constant sum:
 //! that of their weights.
 
-use super::lineup::{Lineup, One};
+use super::lineup::{Entrant, Lineup};
 
 /// Smooth weighted round robin.
 pub(super) fn by_requests(lineup: &mut Lineup<'_>) -> usize {
@@ -20,7 +20,7 @@ pub(super) fn by_busyness(lineup: &mut Lineup<'_>) -> usize {
     let total = pay(lineup);
     // During a slow start a member counts as busier than it is; otherwise this is the plain
     // number.
-    let load = |one: &One<'_>, other: &One<'_>| {
+    let load = |one: &Entrant<'_>, other: &Entrant<'_>| {
         let busy = u64::from(one.busy()) + 1;
         busy * u64::from(other.ramp())
     };

@@ -5,7 +5,7 @@
 //!
 //! The score is what a member has moved for its weight.
 
-use super::lineup::{Lineup, One};
+use super::lineup::{Entrant, Lineup};
 
 /// Parts of a byte, for whole numbers that are exact enough.
 const PARTS: i128 = 1 << 16;
@@ -57,7 +57,7 @@ fn total(sent: u64, received: u64) -> u64 {
     sent.saturating_add(received)
 }
 
-fn level(one: &One<'_>, average: u64) -> i64 {
+fn level(one: &Entrant<'_>, average: u64) -> i64 {
     one.score()
         .saturating_add(running(one.busy(), average, one.weight()))
 }

@@ -4,7 +4,7 @@
 //! the highest serves (weighted rendezvous hashing). When a member goes, only its own keys
 //! move, and they spread over all others; when it comes back they return.
 
-use super::lineup::{Lineup, One};
+use super::lineup::{Entrant, Lineup};
 use crate::balancer::cookie::Pairs;
 use crate::balancer::request::RequestInfo;
 use http::header::{COOKIE, HeaderName};
@@ -94,7 +94,7 @@ pub(super) fn by_hash(lineup: &Lineup<'_>, key: u64) -> usize {
     }
     // With this request it has at most its share of all that are in flight, and a little
     // more; at least one member always has less than that.
-    let has_room = |one: &One<'_>| {
+    let has_room = |one: &Entrant<'_>| {
         let share = busy
             .saturating_mul(one.weight().into())
             .saturating_mul(MOST_LOAD)
@@ -114,7 +114,7 @@ pub(super) fn by_hash(lineup: &Lineup<'_>, key: u64) -> usize {
 }
 
 /// A member's number for a key: the larger its weight, the more often it is the highest.
-fn number(one: &One<'_>, key: u64) -> f64 {
+fn number(one: &Entrant<'_>, key: u64) -> f64 {
     let mixed = mix(key ^ one.slot.name_hash);
     // From 0 to 1, never either: 53 bits are all that the type holds.
     #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]

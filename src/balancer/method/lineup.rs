@@ -28,17 +28,17 @@ impl<'a> Lineup<'a> {
         }
     }
 
-    pub(in crate::balancer) fn get(&self, index: usize) -> Option<One<'_>> {
+    pub(in crate::balancer) fn get(&self, index: usize) -> Option<Entrant<'_>> {
         let slot = self.slots.get(*self.order.get(index)?)?;
-        Some(One {
+        Some(Entrant {
             slot,
             now: self.now,
         })
     }
 
-    pub(in crate::balancer) fn iter(&self) -> impl Iterator<Item = One<'_>> {
+    pub(in crate::balancer) fn iter(&self) -> impl Iterator<Item = Entrant<'_>> {
         let slots = self.order.iter().filter_map(|&at| self.slots.get(at));
-        slots.map(|slot| One {
+        slots.map(|slot| Entrant {
             slot,
             now: self.now,
         })
@@ -97,8 +97,8 @@ impl<'a> Lineup<'a> {
     }
 
     /// The first member that no other is better than.
-    pub(super) fn best(&self, better: impl Fn(&One<'_>, &One<'_>) -> bool) -> usize {
-        let mut best: Option<(usize, One<'_>)> = None;
+    pub(super) fn best(&self, better: impl Fn(&Entrant<'_>, &Entrant<'_>) -> bool) -> usize {
+        let mut best: Option<(usize, Entrant<'_>)> = None;
         for (index, one) in self.iter().enumerate() {
             if best.is_none_or(|(_, best)| better(&one, &best)) {
                 best = Some((index, one));
@@ -131,7 +131,7 @@ impl<'a> Lineup<'a> {
     pub(super) fn better_of_two(
         &self,
         random: &mut fastrand::Rng,
-        better: impl Fn(&One<'_>, &One<'_>) -> bool,
+        better: impl Fn(&Entrant<'_>, &Entrant<'_>) -> bool,
     ) -> usize {
         let first = self.draw(random, None).unwrap_or(0);
         let second = self.draw(random, Some(first));
@@ -145,12 +145,12 @@ impl<'a> Lineup<'a> {
 
 /// One member of a [`Lineup`].
 #[derive(Clone, Copy)]
-pub(in crate::balancer) struct One<'a> {
+pub(in crate::balancer) struct Entrant<'a> {
     pub(in crate::balancer) slot: &'a Slot,
     now: Instant,
 }
 
-impl One<'_> {
+impl Entrant<'_> {
     /// In hundredths, less during a slow start.
     pub(in crate::balancer) fn weight(&self) -> u32 {
         self.slot.weight(self.now)

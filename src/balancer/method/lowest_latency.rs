@@ -1,7 +1,7 @@
 //! The quicker of two members drawn by weight.
 
 use super::least_outstanding::is_idler;
-use super::lineup::{Lineup, One};
+use super::lineup::{Entrant, Lineup};
 
 /// Costs that differ by less are the same: the noise between equal members must not
 /// override their weights.
@@ -17,8 +17,8 @@ pub(super) fn lowest_latency(lineup: &Lineup<'_>, random: &mut fastrand::Rng) ->
 }
 
 /// Whether the first is clearly the better one.
-fn is_quicker(one: &One<'_>, other: &One<'_>) -> bool {
-    let cost = |of: &One<'_>| {
+fn is_quicker(one: &Entrant<'_>, other: &Entrant<'_>) -> bool {
+    let cost = |of: &Entrant<'_>| {
         let queue = f64::from(of.busy()) / f64::from(of.weight()) * 100.0 + 1.0;
         of.latency().map(|latency| latency * queue)
     };

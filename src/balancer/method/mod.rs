@@ -148,7 +148,7 @@ impl Candidate {
 
     /// Copies of all members of a lineup.
     pub(super) fn all(lineup: &Lineup<'_>) -> Vec<Self> {
-        let copy = |one: lineup::One<'_>| Self {
+        let copy = |one: lineup::Entrant<'_>| Self {
             id: one.slot.id,
             member: Arc::clone(&one.slot.settings),
             weight: one.weight(),

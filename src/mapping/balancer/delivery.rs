@@ -195,13 +195,13 @@ impl<'a> Delivery<'a> {
     {
         self.attempts_left = self.attempts_left.saturating_sub(1);
         if !pick.is_up().await {
-            self.note(&pick, Failure::Unreachable);
+            self.record_failure(&pick, Failure::Unreachable);
             return Attempted::TryAnother;
         }
         let body = original.copy(pick.choice());
         let source = FactsSource::Given(self.facts_for(&pick));
         match send_with(pick.pool(), self.parts, source, body).await {
-            Ok(response) => self.judge(response, pick, original.is_at_hand()),
+            Ok(response) => self.answered(response, pick, original.is_at_hand()),
             Err(error) => self.failed(error, pick, original.is_at_hand()).await,
         }
     }
@@ -223,7 +223,7 @@ impl<'a> Delivery<'a> {
         } else {
             pick.failed(&error).await;
         }
-        self.note(&pick, Failure::Exchange(error.kind()));
+        self.record_failure(&pick, Failure::Exchange(error.kind()));
         let stays = no_place && self.stays_at(&pick);
         if error.kind() == ErrorKind::AcquireTimeout {
             self.waiting = Waiting::NoMore;
@@ -239,7 +239,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// A member answered.
-    fn judge(
+    fn answered(
         &mut self,
         response: Response<client::ResponseBody>,
         mut pick: Pick,
@@ -256,9 +256,9 @@ impl<'a> Delivery<'a> {
         let again = other && repeat::after_answer(self.idempotent, at_hand) && self.balancer.pay();
         let failed = self.attempts.clone();
         if again {
-            self.note(&pick, Failure::Status(status));
+            self.record_failure(&pick, Failure::Status(status));
         }
-        let response = self.signed(response, pick, failed);
+        let response = self.to_caller(response, pick, failed);
         if again {
             // The first such response is as good as any other.
             self.held.get_or_insert(response);
@@ -280,7 +280,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// The response as it goes to the caller.
-    fn signed(
+    fn to_caller(
         &self,
         mut response: Response<client::ResponseBody>,
         pick: Pick,
@@ -306,8 +306,8 @@ impl<'a> Delivery<'a> {
         response.map(|body| BalancedBody::new(body, pick, failed))
     }
 
-    /// It was tried in vain.
-    fn note(&mut self, pick: &Pick, failure: Failure) {
+    /// This member did not serve it.
+    fn record_failure(&mut self, pick: &Pick, failure: Failure) {
         self.tried.push(pick.id());
         let (member, _) = pick.names();
         self.attempts.push(Attempt { member, failure });

@@ -22,7 +22,7 @@ pub(super) struct Finding {
 
 impl Slot {
     /// Counts an outcome. What it says of the member.
-    pub(super) fn learn(
+    pub(super) fn count_outcome(
         &mut self,
         choice: &Choice,
         outcome: RequestOutcome<'_>,
