@@ -49,14 +49,24 @@ impl Class {
     /// The first byte that the class does not allow, with its index.
     #[inline]
     pub(crate) fn first_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
-        // Whether all of it is fine at first sight.
-        let all = match self {
+        if self.is_usual(bytes) {
+            return None;
+        }
+        match self {
+            Self::Token if bytes.iter().all(|&b| is_token(b)) => None,
+            _ => self.find_bad(bytes),
+        }
+    }
+
+    /// Whether a string holds nothing but what is usual in its class, all of which is allowed. A
+    /// string that is not usual may be right nevertheless.
+    #[inline]
+    pub(crate) fn is_usual(self, bytes: &[u8]) -> bool {
+        match self {
             // Nearly all names are letters and `-`.
-            Self::Token => {
-                holds(bytes, self, |word| {
-                    not_plain(word) | not_letter_or_dash(word)
-                }) || bytes.iter().all(|&b| is_token(b))
-            }
+            Self::Token => holds(bytes, self, |word| {
+                not_plain(word) | not_letter_or_dash(word)
+            }),
             Self::Value => holds(bytes, self, not_plain),
             Self::Query => holds(bytes, self, |word| {
                 not_plain(word) | is_byte(word, b' ') | is_byte(word, b'#')
@@ -70,8 +80,7 @@ impl Class {
             Self::DecodedPath | Self::LenientQuery | Self::Pem => {
                 bytes.iter().fold(true, |ok, &b| ok & self.allows(b))
             }
-        };
-        if all { None } else { self.find_bad(bytes) }
+        }
     }
 
     #[cold]
@@ -123,12 +132,10 @@ const fn is_byte(word: u64, byte: u8) -> u64 {
 }
 
 /// Sets the high bit of a byte that is not in 0x21..=0x7E if there is one, and perhaps of
-/// others: a byte from 0x80 may disturb its neighbour, but is marked itself.
+/// others: such a byte may carry into its neighbour, but is marked itself.
 #[inline]
 const fn not_visible(word: u64) -> u64 {
-    let from_21 = word.wrapping_add(all(0x80 - 0x21));
-    let above_7e = word.wrapping_add(all(0x7f - 0x7e));
-    !from_21 | above_7e | word
+    word.wrapping_sub(all(0x21)) | word.wrapping_add(all(1)) | word
 }
 
 /// Sets the high bit of bytes in 0x20..=0x7F that are neither letters nor `-`.
@@ -145,9 +152,7 @@ const fn not_letter_or_dash(word: u64) -> u64 {
 /// As [`not_visible`], of a byte that is not in 0x20..=0x7E.
 #[inline]
 const fn not_plain(word: u64) -> u64 {
-    let from_20 = word.wrapping_add(all(0x80 - 0x20));
-    let above_7e = word.wrapping_add(all(0x7f - 0x7e));
-    !from_20 | above_7e | word
+    word.wrapping_sub(all(0x20)) | word.wrapping_add(all(1)) | word
 }
 
 const fn is_value(b: u8) -> bool {

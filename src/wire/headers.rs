@@ -39,6 +39,35 @@ pub(crate) fn header_value<'a>(
     r.classed(Field::HeaderValue(nth(index)), Class::Value)
 }
 
+/// What follows a header that is written as nearly all are: with a code, or with a name of
+/// letters and `-`, and with a value of printable ASCII. It says nothing about a body.
+///
+/// `None` says nothing about the header: it has to be read with [`header_name`] and
+/// [`header_value`], which know everything that is allowed and where an error is. What this
+/// passes over they accept.
+#[inline(always)]
+pub(crate) fn after_usual_header(rest: &[u8], codes: usize, content_length: u8) -> Option<&[u8]> {
+    let rest = match *rest {
+        [0xa0, code, ref rest @ ..] => {
+            let is_usual = code != 0 && usize::from(code) <= codes && code != content_length;
+            is_usual.then_some(rest)?
+        }
+        [0, len, ref rest @ ..] => {
+            let (name, rest) = rest.split_at_checked(usize::from(len))?;
+            let is_usual = len != 0 && Class::Token.is_usual(name) && !may_be_length_header(name);
+            is_usual.then_some(rest)?.strip_prefix(&[0])?
+        }
+        _ => return None,
+    };
+    let (&len, rest) = rest.split_first_chunk::<2>()?;
+    // The null string is longer than any payload.
+    let (value, rest) = rest.split_at_checked(u16::from_be_bytes(len).into())?;
+    if !Class::Value.is_usual(value) {
+        return None;
+    }
+    rest.strip_prefix(&[0])
+}
+
 /// Which header, for an error. Loops count in 32 bits: a register that is kept on the stack
 /// is written and read faster so.
 fn nth(index: u32) -> u16 {
@@ -97,6 +126,9 @@ pub(super) fn check_headers(
     let r = &mut own;
     let mut framing = BodyFraming::Absent;
     for index in 0..u32::from(count) {
+        if r.skip(|rest| after_usual_header(rest, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE)) {
+            continue;
+        }
         let name_at = r.position();
         let (code, name) = header_name(r, index, REQUEST_HEADERS.len())?;
         // Before the value, so that the name need not be kept while it is read.

@@ -124,6 +124,18 @@ impl<'a> Reader<'a> {
         self.bytes(field).map(u16::from_be_bytes)
     }
 
+    /// Goes to where `after` says that something ends which stands here, if it does.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, after: impl FnOnce(&'a [u8]) -> Option<&'a [u8]>) -> bool {
+        match after(self.rest) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// A code of two bytes of which the first is `high`, if it stands here.
     #[inline(always)]
     pub(crate) fn code_if(&mut self, high: u8) -> Option<u8> {

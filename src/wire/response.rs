@@ -4,7 +4,9 @@
 use super::class::Class;
 use super::code::{RESPONSE_HEADERS, response_header_code, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
-use super::headers::{Headers, header_count, header_name, header_value, parse_content_length};
+use super::headers::{
+    Headers, after_usual_header, header_count, header_name, header_value, parse_content_length,
+};
 use super::limits::PacketSize;
 use super::packet::{Direction, HEADER_LEN};
 use super::reader::{Reader, Span, check_payload_len};
@@ -14,6 +16,9 @@ use super::writer::PacketWriter;
 use bytes::{Bytes, BytesMut};
 
 pub(crate) const SEND_HEADERS: u8 = 4;
+
+/// `content-length` in a response.
+const CONTENT_LENGTH_CODE: u8 = 0x03;
 
 /// One checked Send Headers: a view over a single payload.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,11 +54,17 @@ impl Parts {
         let headers_at = r.position_u16();
         let mut content_length = None;
         for index in 0..u32::from(num_headers) {
+            if r.skip(|rest| after_usual_header(rest, RESPONSE_HEADERS.len(), CONTENT_LENGTH_CODE))
+            {
+                continue;
+            }
             let name_at = r.position();
             let (code, name) = header_name(r, index, RESPONSE_HEADERS.len())?;
             let value_at = r.position();
             let value = header_value(r, index)?.unwrap_or_default();
-            if code == 0x03 || (code == 0 && name.eq_ignore_ascii_case(b"content-length")) {
+            if code == CONTENT_LENGTH_CODE
+                || (code == 0 && name.eq_ignore_ascii_case(b"content-length"))
+            {
                 let Some(length) = parse_content_length(value) else {
                     return Err(r.error_at(value_at, Field::ContentLength, Rule::NotANumber));
                 };
