@@ -11,6 +11,7 @@
 pub(crate) mod balancer;
 #[cfg(feature = "client")]
 pub(crate) mod client;
+mod common_names;
 pub(crate) mod names;
 mod reason_phrase;
 #[cfg(feature = "client")]

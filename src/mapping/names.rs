@@ -1,6 +1,7 @@
 //! Header names: ready-made `HeaderName`s for the codes, and the hop-by-hop ones.
 
-use crate::wire::{request_headers, response_headers};
+use super::common_names::common_name;
+use crate::wire::{Header, request_headers, response_headers};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Ready-made names in code order.
@@ -10,16 +11,27 @@ macro_rules! header_names {
     };
 }
 
-/// The name of a request header code.
-pub(super) fn request_name(code: u8) -> Option<HeaderName> {
+/// The name of a header of a request.
+#[inline]
+pub(super) fn request_name(header: &Header<'_>) -> Option<HeaderName> {
     static NAMES: [HeaderName; 14] = request_headers!(header_names!);
-    NAMES.get(usize::from(code).checked_sub(1)?).cloned()
+    name(header, &NAMES)
 }
 
-/// The name of a response header code.
-pub(super) fn response_name(code: u8) -> Option<HeaderName> {
+/// The name of a header of a response.
+#[inline]
+pub(super) fn response_name(header: &Header<'_>) -> Option<HeaderName> {
     static NAMES: [HeaderName; 11] = response_headers!(header_names!);
-    NAMES.get(usize::from(code).checked_sub(1)?).cloned()
+    name(header, &NAMES)
+}
+
+/// `None` is for what a view never hands out: it has checked that a name is a token.
+#[inline]
+fn name(header: &Header<'_>, coded: &'static [HeaderName]) -> Option<HeaderName> {
+    match header.code {
+        Some(code) => coded.get(usize::from(code).checked_sub(1)?).cloned(),
+        None => common_name(header.name).or_else(|| HeaderName::from_bytes(header.name).ok()),
+    }
 }
 
 /// What is to be done with a header of a message that is written.

@@ -1,8 +1,8 @@
 //! What a web server claims about a request, beyond what HTTP says.
 
-use super::text::{as_str, text};
+use super::text::text;
 use super::tls_facts::TlsFacts;
-use crate::wire::Attribute;
+use crate::wire::{Attribute, Span};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -30,30 +30,48 @@ use std::net::{IpAddr, SocketAddr};
 /// They are never told to another container when the request is passed on:
 /// [`RequestFacts::from_trusted_claims`](../client/struct.RequestFacts.html#method.from_trusted_claims)
 /// makes facts of what is trusted.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct RequestClaims {
-    pub(super) remote_addr: Option<Bytes>,
-    pub(super) remote_host: Option<Bytes>,
+    /// The packet, of which most claims are parts: a packet is counted once and not once for
+    /// each of them.
+    pub(super) packet: Bytes,
+    pub(super) remote_addr: Span,
+    pub(super) remote_host: Span,
     pub(super) remote_port: Option<u16>,
-    pub(super) local_addr: Option<Bytes>,
-    pub(super) server_name: Option<Bytes>,
+    pub(super) local_addr: Span,
+    pub(super) server_name: Span,
     pub(super) server_port: Option<u16>,
     pub(super) is_tls: bool,
     pub(super) tls: Option<Box<TlsFacts>>,
-    pub(super) remote_user: Option<Bytes>,
-    pub(super) auth_type: Option<Bytes>,
+    pub(super) remote_user: Span,
+    pub(super) auth_type: Span,
     /// Whether user and kind of authentication are to be believed.
     pub(super) trust_user: bool,
-    pub(super) route: Option<Bytes>,
-    pub(super) activation: Option<Bytes>,
-    pub(super) attributes: Vec<(Bytes, Bytes)>,
+    pub(super) route: Span,
+    pub(super) activation: Span,
+    pub(super) attributes: Vec<(Span, Span)>,
 }
 
 impl RequestClaims {
+    fn part(&self, span: Span) -> Option<&[u8]> {
+        span.get(&self.packet)
+    }
+
+    /// A part that holds nothing but ASCII, as was checked when the packet was read.
+    fn ascii(&self, span: Span) -> Option<&str> {
+        std::str::from_utf8(self.part(span)?).ok()
+    }
+
+    /// A handle to a part, which keeps the packet.
+    #[cfg(feature = "client")]
+    pub(super) fn shared(&self, span: Span) -> Option<Bytes> {
+        Some(self.packet.slice_ref(self.part(span)?))
+    }
+
     /// The address of the HTTP client as text, without port.
     #[must_use]
     pub fn remote_addr(&self) -> Option<&str> {
-        as_str(self.remote_addr.as_ref())
+        self.ascii(self.remote_addr)
     }
 
     /// The address of the HTTP client, if it is an IP address.
@@ -73,7 +91,7 @@ impl RequestClaims {
     /// The name of the HTTP client, if the web server looked it up.
     #[must_use]
     pub fn remote_host(&self) -> Option<&str> {
-        as_str(self.remote_host.as_ref())
+        self.ascii(self.remote_host)
     }
 
     /// The TCP port of the HTTP client (`AJP_REMOTE_PORT`).
@@ -85,13 +103,13 @@ impl RequestClaims {
     /// The address of the web server that the HTTP client connected to (`AJP_LOCAL_ADDR`).
     #[must_use]
     pub fn local_addr(&self) -> Option<&str> {
-        as_str(self.local_addr.as_ref())
+        self.ascii(self.local_addr)
     }
 
     /// The virtual host as the web server sees it. The `Host` header is in the headers.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
-        as_str(self.server_name.as_ref())
+        self.ascii(self.server_name)
     }
 
     /// The port of the virtual host; `None` when the web server does not know it.
@@ -125,7 +143,7 @@ impl RequestClaims {
     /// [codes](crate::docs::protocol::codes#attributes)).
     #[must_use]
     pub fn claimed_user(&self) -> Option<Cow<'_, str>> {
-        self.remote_user.as_deref().map(text)
+        self.part(self.remote_user).map(text)
     }
 
     /// How the web server authenticated the user, such as `Basic`. `None` unless the server was
@@ -139,37 +157,69 @@ impl RequestClaims {
     /// trusted.
     #[must_use]
     pub fn claimed_auth_type(&self) -> Option<Cow<'_, str>> {
-        self.auth_type.as_deref().map(text)
+        self.part(self.auth_type).map(text)
     }
 
     /// The route part of the session id, as the web server's balancer saw it.
     #[must_use]
     pub fn route(&self) -> Option<Cow<'_, str>> {
-        self.route.as_deref().map(text)
+        self.part(self.route).map(text)
     }
 
     /// The state that the web server's balancer gives this container: `ACT`, `DIS` or `STP`
     /// (`JK_LB_ACTIVATION`).
     #[must_use]
     pub fn activation(&self) -> Option<Cow<'_, str>> {
-        self.activation.as_deref().map(text)
+        self.part(self.activation).map(text)
     }
 
     /// Further request attributes that the server accepts
     /// ([`AttributePolicy`](crate::server::AttributePolicy)), name and value, in wire order.
-    pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.attributes
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+    pub fn attributes(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + DoubleEndedIterator {
+        self.attributes.iter().map(|&(name, value)| {
+            let part = |span| self.part(span).unwrap_or_default();
+            (part(name), part(value))
+        })
     }
 
     /// The value of a further request attribute, the last one if the name is repeated.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
-        let (_, value) = self.attributes.iter().rfind(|(known, _)| known == name)?;
+        let mut all = self.attributes();
+        let (_, value) = all.rfind(|(known, _)| *known == name.as_bytes())?;
         Some(text(value))
     }
 }
+
+/// Two are the same if they say the same, wherever in a packet that stands.
+impl PartialEq for RequestClaims {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |claims: &Self| {
+            let parts = [
+                claims.remote_addr,
+                claims.remote_host,
+                claims.local_addr,
+                claims.server_name,
+                claims.remote_user,
+                claims.auth_type,
+                claims.route,
+                claims.activation,
+            ];
+            let numbers = (claims.remote_port, claims.server_port);
+            (parts, numbers, claims.is_tls, claims.trust_user)
+        };
+        let ((a, a_numbers, a_tls, a_trust), (b, b_numbers, b_tls, b_trust)) =
+            (said(self), said(other));
+        a.map(|span| self.part(span)) == b.map(|span| other.part(span))
+            && (a_numbers, a_tls, a_trust) == (b_numbers, b_tls, b_trust)
+            && self.tls == other.tls
+            && self.attributes().eq(other.attributes())
+    }
+}
+
+impl Eq for RequestClaims {}
 
 impl fmt::Debug for RequestClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,11 @@ use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
-use crate::wire::{Attribute, AttributeCode, ForwardRequest, request_attribute};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use crate::wire::{
+    Attribute, AttributeCode, ForwardRequest, Span, parse_content_length, request_attribute,
+};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Request, Version};
 
 /// Builds an `http::Request` with [`RequestClaims`] in its extensions.
@@ -44,13 +47,8 @@ fn headers(request: &ForwardRequest) -> HeaderMap {
     let headers = request.headers();
     let mut map = HeaderMap::with_capacity(headers.len());
     for header in headers {
-        let name = match header.code.and_then(request_name) {
-            Some(name) => name,
-            None => match HeaderName::from_bytes(header.name) {
-                Ok(name) => name,
-                // The view has checked that it is a token.
-                Err(_) => continue,
-            },
+        let Some(name) = request_name(&header) else {
+            continue;
         };
         if let Ok(value) = HeaderValue::from_maybe_shared(request.slice_ref(header.value)) {
             map.append(name, value);
@@ -60,57 +58,62 @@ fn headers(request: &ForwardRequest) -> HeaderMap {
 }
 
 fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
+    let packet = request.payload();
     // What is present but empty says nothing: the accessors leave it out.
-    let bytes = |part: Option<&[u8]>| part.map(|part| request.slice_ref(part));
+    let span = |part: Option<&[u8]>| part.map_or(Span::NULL, |part| Span::of(part, packet));
     let mut claims = RequestClaims {
-        remote_addr: bytes(request.remote_addr()),
-        remote_host: bytes(request.remote_host()),
-        server_name: bytes(request.server_name()),
+        packet: packet.clone(),
+        remote_addr: span(request.remote_addr()),
+        remote_host: span(request.remote_host()),
+        server_name: span(request.server_name()),
         // Two values that senders use for "unknown" (protocol chapter "codes").
         server_port: Some(request.server_port()).filter(|port| !matches!(port, 0 | 0xffff)),
         is_tls: request.is_ssl(),
         trust_user: config.trust_remote_user,
         ..RequestClaims::default()
     };
-    let mut tls = TlsFacts::default();
     for attribute in request.attributes() {
+        let value = attribute.value();
         match attribute {
             Attribute::Coded { code, .. } => match code {
-                AttributeCode::RemoteUser => claims.remote_user = bytes(attribute.value()),
-                AttributeCode::AuthType => claims.auth_type = bytes(attribute.value()),
-                AttributeCode::Route => claims.route = bytes(attribute.value()),
-                AttributeCode::SslCert => tls.certificate = bytes(attribute.value()),
-                AttributeCode::SslCipher => tls.cipher = bytes(attribute.value()),
-                AttributeCode::SslSession => tls.session_id = bytes(attribute.value()),
+                AttributeCode::RemoteUser => claims.remote_user = span(value),
+                AttributeCode::AuthType => claims.auth_type = span(value),
+                AttributeCode::Route => claims.route = span(value),
+                AttributeCode::SslCert => tls(&mut claims).certificate = shared(request, value),
+                AttributeCode::SslCipher => tls(&mut claims).cipher = shared(request, value),
+                AttributeCode::SslSession => tls(&mut claims).session_id = shared(request, value),
                 _ => {}
             },
-            Attribute::SslKeySize(bits) => tls.key_size = Some(bits),
+            Attribute::SslKeySize(bits) => tls(&mut claims).key_size = Some(bits),
             Attribute::Named { name, .. } => {
-                let Some(value) = attribute.value() else {
-                    continue;
-                };
-                if config.attributes.action(name) != AttributeAction::Accept {
+                if value.is_none() || config.attributes.action(name) != AttributeAction::Accept {
                     continue;
                 }
                 match name {
                     request_attribute::REMOTE_PORT => {
-                        claims.remote_port = std::str::from_utf8(value)
-                            .ok()
-                            .and_then(|port| port.parse().ok());
+                        claims.remote_port = value
+                            .and_then(parse_content_length)
+                            .and_then(|port| port.try_into().ok());
                     }
-                    request_attribute::LOCAL_ADDR => claims.local_addr = bytes(Some(value)),
-                    request_attribute::SSL_PROTOCOL => tls.protocol = bytes(Some(value)),
-                    request_attribute::ACTIVATION => claims.activation = bytes(Some(value)),
-                    name => {
-                        let (name, value) = (request.slice_ref(name), request.slice_ref(value));
-                        claims.attributes.push((name, value));
+                    request_attribute::LOCAL_ADDR => claims.local_addr = span(value),
+                    request_attribute::SSL_PROTOCOL => {
+                        tls(&mut claims).protocol = shared(request, value);
                     }
+                    request_attribute::ACTIVATION => claims.activation = span(value),
+                    name => claims.attributes.push((span(Some(name)), span(value))),
                 }
             }
         }
     }
-    if tls != TlsFacts::default() {
-        claims.tls = Some(Box::new(tls));
-    }
+    // Attributes that say nothing make no facts.
+    claims.tls = claims.tls.filter(|tls| **tls != TlsFacts::default());
     claims
+}
+
+fn tls(claims: &mut RequestClaims) -> &mut TlsFacts {
+    claims.tls.get_or_insert_default()
+}
+
+fn shared(request: &ForwardRequest, part: Option<&[u8]>) -> Option<Bytes> {
+    part.map(|part| request.slice_ref(part))
 }

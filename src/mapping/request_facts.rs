@@ -172,18 +172,17 @@ impl RequestFacts {
     #[cfg(feature = "server")]
     #[must_use]
     pub fn from_trusted_claims(claims: &crate::server::RequestClaims) -> Option<Self> {
-        let remote_addr = claims.remote_addr.clone()?;
-        let user = claims.remote_user.as_ref().filter(|_| claims.trust_user);
-        let auth_type = claims.auth_type.as_ref().filter(|_| claims.trust_user);
+        let remote_addr = claims.shared(claims.remote_addr)?;
+        let trusted = |span| claims.shared(span).filter(|_| claims.trust_user);
         Some(Self {
-            remote_host: claims.remote_host.clone(),
+            remote_host: claims.shared(claims.remote_host),
             remote_port: claims.remote_port,
-            local_addr: claims.local_addr.clone(),
-            server_name: claims.server_name.clone(),
+            local_addr: claims.shared(claims.local_addr),
+            server_name: claims.shared(claims.server_name),
             server_port: claims.server_port,
             tls: claims.tls.clone(),
-            remote_user: user.cloned(),
-            auth_type: auth_type.cloned(),
+            remote_user: trusted(claims.remote_user),
+            auth_type: trusted(claims.auth_type),
             ..Self::with_remote_addr(remote_addr, Some(claims.is_tls))
         })
     }

@@ -3,7 +3,7 @@
 use super::ReasonPhrase;
 use super::names::{is_hop_by_hop, is_nominated, response_name};
 use crate::wire::SendHeaders;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
 /// Builds an `http::Response`. Hop-by-hop headers are left out, and so is the length of a
@@ -21,13 +21,8 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     let mut map = HeaderMap::with_capacity(headers.len());
     let mut nominates = false;
     for header in headers {
-        let name = match header.code.and_then(response_name) {
-            Some(name) => name,
-            None => match HeaderName::from_bytes(header.name) {
-                Ok(name) => name,
-                // The view has checked that it is a token.
-                Err(_) => continue,
-            },
+        let Some(name) = response_name(&header) else {
+            continue;
         };
         if is_hop_by_hop(&name) && name != header::CONNECTION {
             continue;

@@ -45,7 +45,7 @@ pub(super) fn encode_query(query: &str) -> Vec<u8> {
 mod from_ajp {
     use super::{PATH, QUERY, percent_encode};
     use crate::wire::ForwardRequest;
-    use bytes::{BufMut, Bytes, BytesMut};
+    use bytes::Bytes;
     use http::uri::{PathAndQuery, Uri};
     use std::fmt;
 
@@ -132,12 +132,11 @@ mod from_ajp {
     }
 
     fn join(path: &[u8], query: &[u8]) -> Bytes {
-        let len = path.len() + query.len() + 1;
-        let mut whole = BytesMut::with_capacity(len);
-        whole.put_slice(path);
-        whole.put_u8(b'?');
-        whole.put_slice(query);
-        whole.freeze()
+        let mut whole = Vec::with_capacity(path.len() + query.len() + 1);
+        whole.extend_from_slice(path);
+        whole.push(b'?');
+        whole.extend_from_slice(query);
+        whole.into()
     }
 }
 

@@ -14,6 +14,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The text of a field that holds nothing but ASCII, as was checked when it was read or set.
+#[cfg(feature = "client")]
 pub(super) fn as_str(field: Option<&Bytes>) -> Option<&str> {
     std::str::from_utf8(field?).ok()
 }

@@ -63,10 +63,7 @@ impl Class {
     #[inline]
     pub(crate) fn is_usual(self, bytes: &[u8]) -> bool {
         match self {
-            // Nearly all names are letters and `-`.
-            Self::Token => holds(bytes, self, |word| {
-                not_plain(word) | not_letter_or_dash(word)
-            }),
+            Self::Token => is_usual_token(bytes),
             Self::Value => holds(bytes, self, not_plain),
             Self::Query => holds(bytes, self, |word| {
                 not_plain(word) | is_byte(word, b' ') | is_byte(word, b'#')
@@ -92,6 +89,23 @@ impl Class {
             .find(|&(_, &b)| !self.allows(b))
             .map(|(i, &b)| (i, b))
     }
+}
+
+/// Whether a token consists of letters and `-`, as nearly all do, and is no longer than 32 bytes.
+/// Words overlap rather than be cut short.
+#[inline]
+fn is_usual_token(token: &[u8]) -> bool {
+    let marks = |word: &[u8; 8]| not_letter_or_dash(u64::from_ne_bytes(*word));
+    let (Some(first), Some(last)) = (token.first_chunk::<8>(), token.last_chunk::<8>()) else {
+        return holds(token, Class::Token, not_letter_or_dash);
+    };
+    let mut found = marks(first) | marks(last);
+    if let (Some(start), Some(end)) = (token.first_chunk::<16>(), token.last_chunk::<16>()) {
+        if let (Some(second), Some(third)) = (start.last_chunk(), end.first_chunk()) {
+            found |= marks(second) | marks(third);
+        }
+    }
+    found & HIGH == 0 && token.len() <= 32
 }
 
 /// Whether `marks` sets no high bit in the words of a string; it may set one too many. Words overlap at its end; a
@@ -138,15 +152,13 @@ const fn not_visible(word: u64) -> u64 {
     word.wrapping_sub(all(0x21)) | word.wrapping_add(all(1)) | word
 }
 
-/// Sets the high bit of bytes in 0x20..=0x7F that are neither letters nor `-`.
+/// As [`not_visible`], of a byte that is neither a letter nor `-`.
 #[inline]
 const fn not_letter_or_dash(word: u64) -> u64 {
-    // 0x20 makes letters lower case and keeps `-`.
     let lower = word | all(0x20);
-    let from_a = lower.wrapping_add(all(0x80 - b'a'));
-    let above_z = lower.wrapping_add(all(0x7f - b'z'));
-    let not_dash = (lower ^ all(b'-')).wrapping_add(all(0x7f));
-    (!from_a | above_z) & not_dash
+    let not_letter = lower.wrapping_sub(all(b'a')) | lower.wrapping_add(all(0x7f - b'z'));
+    let not_dash = (word ^ all(b'-')).wrapping_add(all(0x7f));
+    (not_letter & not_dash) | word
 }
 
 /// As [`not_visible`], of a byte that is not in 0x20..=0x7E.

@@ -67,6 +67,8 @@ pub use limits::{BodyFraming, DecodeOptions, PacketSize};
 pub use message::{FromWebServer, ToContainer, ToWebServer};
 pub use other_protocol::OtherProtocol;
 pub use packet::{Direction, HEADER_LEN, split_packet};
+#[cfg(feature = "server")]
+pub(crate) use reader::Span;
 pub(crate) use request::FORWARD_REQUEST;
 pub use request::ForwardRequest;
 pub use request_writer::{ForwardRequestWriter, RequestLine};

@@ -23,6 +23,16 @@ pub(crate) struct Span {
 impl Span {
     pub(crate) const NULL: Self = Self { start: 0, len: 0 };
 
+    /// Where a part of a payload lies; [`NULL`](Self::NULL) if it is from elsewhere.
+    #[inline]
+    pub(crate) fn of(part: &[u8], payload: &[u8]) -> Self {
+        let start = offset_in(payload, part).and_then(|start| u16::try_from(start).ok());
+        match (start, u16::try_from(part.len())) {
+            (Some(start), Ok(len)) => Self { start, len },
+            _ => Self::NULL,
+        }
+    }
+
     pub(crate) fn get(self, payload: &[u8]) -> Option<&[u8]> {
         if self.start == 0 {
             return None;
@@ -30,6 +40,14 @@ impl Span {
         let start = usize::from(self.start);
         payload.get(start..start + usize::from(self.len))
     }
+}
+
+/// Where in a payload a part of it lies, if it does.
+#[inline]
+pub(crate) fn offset_in(payload: &[u8], part: &[u8]) -> Option<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(payload.as_ptr().addr());
+    let is_part = part.len() <= payload.len().checked_sub(start)?;
+    is_part.then_some(start)
 }
 
 #[derive(Debug, Clone, Copy)]

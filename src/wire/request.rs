@@ -8,7 +8,7 @@ use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
 use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions, PacketSize};
 use super::packet::HEADER_LEN;
-use super::reader::{Reader, Span, check_payload_len};
+use super::reader::{Reader, Span, check_payload_len, offset_in};
 use super::request_writer::{ForwardRequestWriter, RequestLine};
 use bytes::{Bytes, BytesMut};
 
@@ -332,6 +332,7 @@ impl ForwardRequest {
     /// A counted handle to a part that an accessor returned. It keeps the **whole**
     /// payload (up to 64 KiB) alive. Bytes from elsewhere are copied.
     #[must_use]
+    #[inline]
     pub fn slice_ref(&self, part: &[u8]) -> Bytes {
         slice_ref(&self.payload, part)
     }
@@ -344,13 +345,11 @@ pub(super) fn filled(value: Option<&[u8]>) -> Option<&[u8]> {
 }
 
 /// `Bytes::slice_ref` that copies instead of panicking when `part` is from elsewhere.
+#[inline]
 pub(crate) fn slice_ref(payload: &Bytes, part: &[u8]) -> Bytes {
-    let whole = payload.as_ptr_range();
-    let part_range = part.as_ptr_range();
-    if part_range.start >= whole.start && part_range.end <= whole.end {
-        payload.slice_ref(part)
-    } else {
-        Bytes::copy_from_slice(part)
+    match offset_in(payload, part) {
+        Some(start) => payload.slice(start..start.wrapping_add(part.len())),
+        None => Bytes::copy_from_slice(part),
     }
 }
 

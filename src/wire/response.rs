@@ -172,6 +172,7 @@ impl SendHeaders {
     /// A counted handle to a part that an accessor returned. It keeps the **whole**
     /// payload alive. Bytes from elsewhere are copied.
     #[must_use]
+    #[inline]
     pub fn slice_ref(&self, part: &[u8]) -> Bytes {
         slice_ref(&self.payload, part)
     }

@@ -3,6 +3,11 @@
 //!
 //! Lengths are those of slices and sums of a few of them, which do not overflow.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what is left of the window stays in registers only when nothing takes its address"
+)]
+
 use super::class::Class;
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
 use super::limits::PacketSize;
@@ -125,7 +130,7 @@ impl<'b> PacketWriter<'b> {
             return Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte)));
         }
         let room = self.room(field, value.len().wrapping_add(3))?;
-        write_string(room, len_bytes(value), value);
+        put_string(room, value);
         Ok(())
     }
 
@@ -153,29 +158,45 @@ impl<'b> PacketWriter<'b> {
         &mut self,
         headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
     ) -> Result<usize, EncodeError> {
+        let mut headers = headers;
         let mut count = 0usize;
-        for (code, name, value) in headers {
-            let field = || Field::Header(ShortName::new(name.as_bytes()));
-            let value_len = len_bytes(value);
-            if let Some(code) = code {
-                let room = self.room(field, value.len().wrapping_add(5))?;
-                if let Some((to, rest)) = room.split_first_chunk_mut() {
-                    *to = [0xa0, code];
-                    write_string(rest, value_len, value);
-                }
-            } else {
-                let name_len = name_len(name.as_bytes())?;
-                let both = name.len().wrapping_add(value.len());
-                let room = self.room(field, both.wrapping_add(6))?;
-                let end_of_name = name.len().wrapping_add(3);
-                if let Some((to, rest)) = room.split_at_mut_checked(end_of_name) {
-                    write_string(to, [0, name_len], name.as_bytes());
-                    write_string(rest, value_len, value);
-                }
+        loop {
+            // What is left of the window stays in registers while headers fit.
+            let mut room = self.buffer.get_mut(self.at..).unwrap_or_default();
+            let (whole, mut unfit) = (room.len(), None);
+            let mut left = whole;
+            for header in headers.by_ref() {
+                let Some(rest) = put_header(room, header) else {
+                    unfit = Some(header);
+                    break;
+                };
+                left = rest.len();
+                room = rest;
+                count = count.wrapping_add(1);
             }
+            self.at = self.at.wrapping_add(whole.wrapping_sub(left));
+            let Some(header) = unfit else {
+                return Ok(count);
+            };
+            self.unfit_header(header)?;
             count = count.wrapping_add(1);
         }
-        Ok(count)
+    }
+
+    /// A header that is too long for what is left of the window, or for any packet.
+    #[cold]
+    #[inline(never)]
+    fn unfit_header(&mut self, header: (Option<u8>, &str, &[u8])) -> Result<(), EncodeError> {
+        let (code, name, value) = header;
+        let name_len = match code {
+            Some(_) => 2,
+            None => usize::from(name_len(name.as_bytes())?).wrapping_add(3),
+        };
+        let all = name_len.wrapping_add(value.len()).wrapping_add(3);
+        let field = || Field::Header(ShortName::new(name.as_bytes()));
+        let room = self.room(field, all)?;
+        put_header(room, header);
+        Ok(())
     }
 
     /// Overwrites bytes at an offset from the start of the packet.
@@ -200,26 +221,40 @@ impl<'b> PacketWriter<'b> {
     }
 }
 
-/// A string with its length before and a NUL behind, into room that is as long.
-#[inline]
-fn write_string(room: &mut [u8], len: [u8; 2], value: &[u8]) {
-    let Some((to, rest)) = room.split_first_chunk_mut() else {
-        return;
-    };
-    *to = len;
-    if let Some((end, to)) = rest.split_last_mut() {
-        *end = 0;
-        to.copy_from_slice(value);
-    }
+/// A string with its length before and a NUL behind, at the start of `room`; what is left of
+/// that. `None` if it does not fit. Packets are at most 65536 bytes, so no length that fits is
+/// that of the null string.
+#[inline(always)]
+fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut [u8]> {
+    let len = u16::try_from(value.len()).ok()?;
+    let (to, rest) = room.split_at_mut_checked(usize::from(len).wrapping_add(3))?;
+    let (prefix, to) = to.split_first_chunk_mut()?;
+    *prefix = len.to_be_bytes();
+    let (end, to) = to.split_last_mut()?;
+    *end = 0;
+    to.copy_from_slice(value);
+    Some(rest)
 }
 
-/// The length of what fits a packet; packets are at most 65536 bytes, so it is below 0xffff.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "asked only where there is room for the string"
-)]
-fn len_bytes(value: &[u8]) -> [u8; 2] {
-    (value.len() as u16).to_be_bytes()
+/// A header at the start of `room`, and what is left of that. `None` if it does not fit, or its
+/// name is too long.
+#[inline(always)]
+fn put_header<'r>(
+    room: &'r mut [u8],
+    (code, name, value): (Option<u8>, &str, &[u8]),
+) -> Option<&'r mut [u8]> {
+    let room = if let Some(code) = code {
+        let (to, rest) = room.split_first_chunk_mut()?;
+        *to = [0xa0, code];
+        rest
+    } else {
+        // See `name_len`.
+        if !(1..=255).contains(&name.len()) {
+            return None;
+        }
+        put_string(room, name.as_bytes())?
+    };
+    put_string(room, value)
 }
 
 /// The length of a header name that is spelled out.
