@@ -73,7 +73,11 @@ macro_rules! kind {
 }
 
 /// The kind of a name in a request.
-#[inline]
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "asked for every header, by a loop that then knows the kind without looking again"
+)]
 pub(super) fn request_kind(name: &str) -> Kind {
     match request_headers!(kind! name) {
         Kind::Spelled if name == "expect" => Kind::Expect,

@@ -131,27 +131,25 @@ pub(super) fn write_request(
         is_ssl: is_tls,
     };
     let secret = facts.secret.as_ref().or(secret);
-    let rest = |mut writer: ForwardRequestWriter<'_, '_>| {
-        // However many `Host` headers there are, and whatever `Connection` names.
-        if let Some(host) = authority {
-            writer.header(b"host", host)?;
-        }
-        write_headers(&mut writer, headers, authority.is_some())?;
-        write_own_headers(&mut writer, facts)?;
-        writer.announce(framing)?;
-        write_attributes(&mut writer, parts, container, is_tls, secret)?;
-        writer.finish()
+    let encoded;
+    let first = ForwardRequestWriter::new(buffer, size, &line);
+    let mut writer = if first.as_ref().is_err_and(is_not_ascii) {
+        drop(first);
+        encoded = target::encode_path(path);
+        let req_uri = &encoded;
+        ForwardRequestWriter::new(buffer, size, &RequestLine { req_uri, ..line })?
+    } else {
+        first?
     };
-    let error = match ForwardRequestWriter::new(buffer, size, &line) {
-        Ok(writer) => return rest(writer),
-        Err(error) => error,
-    };
-    if !is_not_ascii(&error) {
-        return Err(error);
+    // However many `Host` headers there are, and whatever `Connection` names.
+    if let Some(host) = authority {
+        writer.header(b"host", host)?;
     }
-    let req_uri = &target::encode_path(path);
-    let line = RequestLine { req_uri, ..line };
-    rest(ForwardRequestWriter::new(buffer, size, &line)?)
+    write_headers(&mut writer, headers, authority.is_some())?;
+    write_own_headers(&mut writer, facts)?;
+    writer.announce(framing)?;
+    write_attributes(&mut writer, parts, container, is_tls, secret)?;
+    writer.finish()
 }
 
 /// Writes the headers of the request. Hardly any request has a `Connection` header that names

@@ -4,6 +4,10 @@
 //! only a scan that was not satisfied looks for the first bad byte, exactly.
 
 #![allow(clippy::needless_bitwise_bool, reason = "branch-free scans vectorise")]
+#![allow(
+    clippy::inline_always,
+    reason = "the class is known where a string is checked, and most strings are short"
+)]
 
 /// Which bytes a string may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,7 @@ impl Class {
     /// The first byte that the class does not allow, with its index.
     #[inline]
     pub(crate) fn first_bad(self, bytes: &[u8]) -> Option<(usize, u8)> {
-        if self.is_usual(bytes) {
+        if self.all_usual(bytes) {
             return None;
         }
         match self {
@@ -58,12 +62,19 @@ impl Class {
         }
     }
 
+    /// [`is_usual`](Self::is_usual) where the class is not known.
+    #[inline(never)]
+    fn all_usual(self, bytes: &[u8]) -> bool {
+        self.is_usual(bytes)
+    }
+
     /// Whether a string holds nothing but what is usual in its class, all of which is allowed. A
     /// string that is not usual may be right nevertheless.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_usual(self, bytes: &[u8]) -> bool {
         match self {
-            Self::Token => is_usual_token(bytes),
+            // Nearly all names are letters and `-`.
+            Self::Token => holds(bytes, self, not_letter_or_dash),
             Self::Value => holds(bytes, self, not_plain),
             Self::Query => holds(bytes, self, |word| {
                 not_plain(word) | is_byte(word, b' ') | is_byte(word, b'#')
@@ -91,28 +102,12 @@ impl Class {
     }
 }
 
-/// Whether a token consists of letters and `-`, as nearly all do, and is no longer than 32 bytes.
-/// Words overlap rather than be cut short.
-#[inline]
-fn is_usual_token(token: &[u8]) -> bool {
-    let marks = |word: &[u8; 8]| not_letter_or_dash(u64::from_ne_bytes(*word));
-    let (Some(first), Some(last)) = (token.first_chunk::<8>(), token.last_chunk::<8>()) else {
-        return holds(token, Class::Token, not_letter_or_dash);
-    };
-    let mut found = marks(first) | marks(last);
-    if let (Some(start), Some(end)) = (token.first_chunk::<16>(), token.last_chunk::<16>()) {
-        if let (Some(second), Some(third)) = (start.last_chunk(), end.first_chunk()) {
-            found |= marks(second) | marks(third);
-        }
-    }
-    found & HIGH == 0 && token.len() <= 32
-}
-
-/// Whether `marks` sets no high bit in the words of a string; it may set one too many. Words overlap at its end; a
-/// string shorter than one is looked at byte by byte.
-#[inline]
+/// Whether `marks` sets no high bit in the words of a string; it may set one too many. Words
+/// overlap at its end; a string shorter than one is looked at in halves, or byte by byte.
+#[inline(always)]
 fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
+    let word = |bytes: &[u8; 8]| marks(u64::from_ne_bytes(*bytes));
+    let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else {
         return match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
             (Some(first), Some(last)) => {
                 let halves = [u32::from_ne_bytes(*first), u32::from_ne_bytes(*last)];
@@ -122,7 +117,24 @@ fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
             _ => bytes.iter().all(|&b| class.allows(b)),
         };
     };
-    let mut found = marks(u64::from_ne_bytes(*last));
+    let ends = word(first) | word(last);
+    let (Some(start), Some(end)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) else {
+        return ends & HIGH == 0;
+    };
+    let (Some(second), Some(third)) = (start.last_chunk(), end.first_chunk()) else {
+        return false;
+    };
+    let found = ends | word(second) | word(third);
+    if bytes.len() <= 32 {
+        return found & HIGH == 0;
+    }
+    found & HIGH == 0 && long_holds(bytes, marks)
+}
+
+/// As [`holds`], of the whole words of a long string, whose last bytes were looked at.
+#[inline(never)]
+fn long_holds(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
+    let mut found = 0;
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         found |= marks(u64::from_ne_bytes(*word));

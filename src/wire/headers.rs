@@ -261,3 +261,76 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 impl ExactSizeIterator for Headers<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is passed over in one look, reading field by field accepts with the same end, and
+    /// finds that it says nothing about a body.
+    #[test]
+    fn a_usual_header_is_one_that_reading_accepts() {
+        let names: [&[u8]; 12] = [
+            b"\xa0\x01",
+            b"\xa0\x08",
+            b"\xa0\x0e",
+            b"\xa0\x0f",
+            b"\xa0\x00",
+            b"\x00\x09sec-ch-ua\0",
+            b"\x00\x0econtent-length\0",
+            b"\x00\x0eContent-Secret\0",
+            b"\x00\x11Transfer-Encoding\0",
+            b"\x00\x02TE\0",
+            b"\x00\x00\0",
+            b"\xff\xff",
+        ];
+        let values: [&[u8]; 8] = [
+            b"\x00\x00\0",
+            b"\x00\x011\0",
+            b"\x00\x05hello\0",
+            b"\x00\x09a\tb \xe9 cd\0",
+            b"\x00\x22a value that is longer than 32 byte\0",
+            b"\x00\x05hel\x01o\0",
+            b"\xff\xff",
+            b"\xa0\x01",
+        ];
+        let (mut usual, mut looked_at) = (0, 0);
+        for (name, value) in names
+            .iter()
+            .flat_map(|name| values.map(|value| (name, value)))
+        {
+            let whole = [name, value, b"rest".as_slice()].concat();
+            let header = name.len() + value.len();
+            // Every byte of the structure and of the strings takes a few other values.
+            let changes = (0..header).flat_map(|at| {
+                [
+                    0u8, 1, 9, 0x0d, 0x20, 0x2d, 0x41, 0x5f, 0x7f, 0x80, 0xa0, 0xff,
+                ]
+                .map(|b| (at, b))
+            });
+            for (at, byte) in changes.chain([(0, whole[0])]) {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                // Also cut short.
+                for end in 0..=bytes.len() {
+                    let payload = &bytes[..end];
+                    let after =
+                        after_usual_header(payload, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE);
+                    looked_at += 1;
+                    let Some(after) = after else { continue };
+                    usual += 1;
+                    let mut r = Reader::new(payload);
+                    let (code, name) = header_name(&mut r, 0, REQUEST_HEADERS.len()).unwrap();
+                    let value = header_value(&mut r, 0).unwrap().unwrap();
+                    assert_eq!(r.rest(), after, "{payload:x?}");
+                    let framing = BodyFraming::Absent.after(code, name, value);
+                    assert_eq!(framing.ok(), Some(BodyFraming::Absent), "{payload:x?}");
+                }
+            }
+        }
+        assert!(
+            usual > 10_000 && looked_at > 10 * usual,
+            "{usual} of {looked_at}"
+        );
+    }
+}

@@ -9,7 +9,9 @@ use super::limits::{BodyFraming, PacketSize};
 use super::names::request_attribute;
 use super::packet::Direction;
 use super::request::FORWARD_REQUEST;
-use super::writer::{PacketWriter, name_len};
+use super::writer::{
+    PacketWriter, check, name_len, nullable_len, put_bytes, put_nullable, put_string,
+};
 use bytes::BytesMut;
 
 /// The fixed fields of a Forward Request, in wire order.
@@ -78,8 +80,6 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         size: PacketSize,
         line: &RequestLine<'a>,
     ) -> Result<Self, EncodeError> {
-        let mut packet = PacketWriter::new(buffer, Direction::ToContainer, size);
-        packet.u8(|| Field::MessageCode, FORWARD_REQUEST)?;
         let code = method_code(line.method);
         let stored_method = if code.is_some() {
             None
@@ -89,21 +89,31 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         if line.method.is_empty() {
             return Err(EncodeError::new(Field::Method, EncodeRule::Empty));
         }
-        packet.u8(|| Field::Method, code.unwrap_or(0xff))?;
-        packet.string(|| Field::Protocol, line.protocol, Class::Visible)?;
         match line.req_uri {
             [b'/', ..] | [b'*'] => {}
             [] => return Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
             _ => return Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
         }
-        packet.string(|| Field::ReqUri, line.req_uri, Class::Path)?;
-        packet.nullable(|| Field::RemoteAddr, line.remote_addr, Class::Visible)?;
-        packet.nullable(|| Field::RemoteHost, line.remote_host, Class::Visible)?;
-        packet.nullable(|| Field::ServerName, line.server_name, Class::Visible)?;
-        packet.u16(|| Field::ServerPort, line.server_port)?;
-        packet.u8(|| Field::IsSsl, line.is_ssl.into())?;
-        let count_at = packet.len();
-        packet.u16(|| Field::NumHeaders, 0)?;
+        check(|| Field::Protocol, Some(line.protocol), Class::Visible)?;
+        check(|| Field::ReqUri, Some(line.req_uri), Class::Path)?;
+        check(|| Field::RemoteAddr, line.remote_addr, Class::Visible)?;
+        check(|| Field::RemoteHost, line.remote_host, Class::Visible)?;
+        check(|| Field::ServerName, line.server_name, Class::Visible)?;
+        let mut packet = PacketWriter::new(buffer, Direction::ToContainer, size);
+        let code = code.unwrap_or(0xff);
+        if !packet.put(|room| put_line(room, code, line)) {
+            packet.make_room(&[
+                (Field::Method, 2),
+                (Field::Protocol, nullable_len(Some(line.protocol))),
+                (Field::ReqUri, nullable_len(Some(line.req_uri))),
+                (Field::RemoteAddr, nullable_len(line.remote_addr)),
+                (Field::RemoteHost, nullable_len(line.remote_host)),
+                (Field::ServerName, nullable_len(line.server_name)),
+                (Field::NumHeaders, 5),
+            ])?;
+            packet.put(|room| put_line(room, code, line));
+        }
+        let count_at = packet.len().wrapping_sub(2);
         Ok(Self {
             packet,
             stored_method,
@@ -166,7 +176,9 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         let mut digits = [0u8; 20];
         let (code, name, value) = match framing {
             BodyFraming::Chunked => (None, "transfer-encoding", &b"chunked"[..]),
-            BodyFraming::Absent => (Some(CONTENT_LENGTH_CODE), "content-length", &b"0"[..]),
+            BodyFraming::Absent | BodyFraming::Length(0) => {
+                (Some(CONTENT_LENGTH_CODE), "content-length", &b"0"[..])
+            }
             // More than any container can count.
             BodyFraming::Length(n) if i64::try_from(n).is_err() => {
                 let field = Field::ContentLength;
@@ -273,8 +285,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                     AttributeCode::QueryString => Class::Query,
                     _ => Class::Value,
                 };
-                self.packet.u8(|| field, code.code())?;
-                self.packet.nullable(|| field, value, class)
+                self.packet.coded(|| field, code.code(), value, class)
             }
             Attribute::SslKeySize(bits) => {
                 self.packet.u8(|| field, code.code())?;
@@ -312,6 +323,24 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         self.packet.finish();
         Ok(self.framing)
     }
+}
+
+/// The fixed fields at the start of `room`, with a number of headers that is to be overwritten;
+/// what is left of that. `None` if they do not fit.
+#[inline]
+fn put_line<'r>(
+    room: &'r mut [u8],
+    method_code: u8,
+    line: &RequestLine<'_>,
+) -> Option<&'r mut [u8]> {
+    let room = put_bytes(room, [FORWARD_REQUEST, method_code])?;
+    let room = put_string(room, line.protocol)?;
+    let room = put_string(room, line.req_uri)?;
+    let room = put_nullable(room, line.remote_addr)?;
+    let room = put_nullable(room, line.remote_host)?;
+    let room = put_nullable(room, line.server_name)?;
+    let [high, low] = line.server_port.to_be_bytes();
+    put_bytes(room, [high, low, line.is_ssl.into(), 0, 0])
 }
 
 /// What the headers say about the body with one of the two length headers more.

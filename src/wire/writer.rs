@@ -51,31 +51,43 @@ impl<'b> PacketWriter<'b> {
         self.at = self.at.min(self.start.wrapping_add(len));
     }
 
-    /// Room for so many bytes more, which hold anything.
-    #[inline]
-    fn room(
+    /// Writes into what is left of the window; whether it fitted. `write` returns what is left
+    /// then.
+    #[inline(always)]
+    pub(crate) fn put(
         &mut self,
-        field: impl FnOnce() -> Field,
-        bytes: usize,
-    ) -> Result<&mut [u8], EncodeError> {
-        let (from, to) = (self.at, self.at.wrapping_add(bytes));
-        if to > self.buffer.len() {
-            self.grow(field, to)?;
-        }
-        self.at = to;
-        Ok(self.buffer.get_mut(from..to).unwrap_or_default())
+        write: impl for<'r> FnOnce(&'r mut [u8]) -> Option<&'r mut [u8]>,
+    ) -> bool {
+        let room = self.buffer.get_mut(self.at..).unwrap_or_default();
+        let whole = room.len();
+        let Some(rest) = write(room) else {
+            return false;
+        };
+        let written = whole.wrapping_sub(rest.len());
+        self.at = self.at.wrapping_add(written);
+        true
     }
 
-    /// Makes the window larger, up to the size of a packet.
+    /// Makes the window large enough for so many bytes of each field more. What comes next is
+    /// likely to need more still, so it doubles, up to the size of a packet.
+    ///
+    /// # Errors
+    /// [`EncodeError`] naming the first field that no packet of this size can hold.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, field: impl FnOnce() -> Field, needed: usize) -> Result<(), EncodeError> {
-        if needed > self.limit {
-            return Err(self.too_large(field(), needed));
+    pub(crate) fn make_room(&mut self, fields: &[(Field, usize)]) -> Result<(), EncodeError> {
+        let mut end = self.at;
+        for &(field, len) in fields {
+            end = end.wrapping_add(len);
+            if end > self.limit {
+                return Err(self.too_large(field, end));
+            }
         }
         let double = self.buffer.len().wrapping_sub(self.start).wrapping_mul(2);
-        let window = needed.max(self.start.wrapping_add(double));
-        self.buffer.resize(window.min(self.limit), 0);
+        let window = end.max(self.start.wrapping_add(double));
+        if window > self.buffer.len() {
+            self.buffer.resize(window.min(self.limit), 0);
+        }
         Ok(())
     }
 
@@ -96,7 +108,10 @@ impl<'b> PacketWriter<'b> {
         field: impl FnOnce() -> Field,
         bytes: [u8; N],
     ) -> Result<(), EncodeError> {
-        self.room(field, N)?.copy_from_slice(&bytes);
+        if !self.put(|room| put_bytes(room, bytes)) {
+            self.make_room(&[(field(), N)])?;
+            self.put(|room| put_bytes(room, bytes));
+        }
         Ok(())
     }
 
@@ -126,25 +141,41 @@ impl<'b> PacketWriter<'b> {
         value: &[u8],
         class: Class,
     ) -> Result<(), EncodeError> {
-        if let Some((_, byte)) = class.first_bad(value) {
-            return Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte)));
-        }
-        let room = self.room(field, value.len().wrapping_add(3))?;
-        put_string(room, value);
-        Ok(())
+        self.nullable(field, Some(value), class)
     }
 
     /// A string, or the null string.
+    #[inline]
     pub(crate) fn nullable(
         &mut self,
         field: impl Fn() -> Field,
         value: Option<&[u8]>,
         class: Class,
     ) -> Result<(), EncodeError> {
-        match value {
-            Some(value) => self.string(field, value, class),
-            None => self.u16(field, 0xffff),
+        check(&field, value, class)?;
+        if !self.put(|room| put_nullable(room, value)) {
+            self.make_room(&[(field(), nullable_len(value))])?;
+            self.put(|room| put_nullable(room, value));
         }
+        Ok(())
+    }
+
+    /// A byte that says what follows, and a string or the null string.
+    #[inline]
+    pub(crate) fn coded(
+        &mut self,
+        field: impl Fn() -> Field,
+        code: u8,
+        value: Option<&[u8]>,
+        class: Class,
+    ) -> Result<(), EncodeError> {
+        check(&field, value, class)?;
+        if !self.put(|room| put_nullable(put_bytes(room, [code])?, value)) {
+            let len = nullable_len(value).wrapping_add(1);
+            self.make_room(&[(field(), len)])?;
+            self.put(|room| put_nullable(put_bytes(room, [code])?, value));
+        }
+        Ok(())
     }
 
     /// Headers whose names and values are known to hold only what they may, each with the
@@ -193,9 +224,9 @@ impl<'b> PacketWriter<'b> {
             None => usize::from(name_len(name.as_bytes())?).wrapping_add(3),
         };
         let all = name_len.wrapping_add(value.len()).wrapping_add(3);
-        let field = || Field::Header(ShortName::new(name.as_bytes()));
-        let room = self.room(field, all)?;
-        put_header(room, header);
+        let field = Field::Header(ShortName::new(name.as_bytes()));
+        self.make_room(&[(field, all)])?;
+        self.put(|room| put_header(room, header));
         Ok(())
     }
 
@@ -221,11 +252,46 @@ impl<'b> PacketWriter<'b> {
     }
 }
 
+/// Refuses a byte that a string may not hold.
+#[inline]
+pub(crate) fn check(
+    field: impl FnOnce() -> Field,
+    value: Option<&[u8]>,
+    class: Class,
+) -> Result<(), EncodeError> {
+    match value.and_then(|value| class.first_bad(value)) {
+        None => Ok(()),
+        Some((_, byte)) => Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte))),
+    }
+}
+
+/// How much of a packet a string takes, or the null string.
+pub(crate) fn nullable_len(value: Option<&[u8]>) -> usize {
+    value.map_or(2, |value| value.len().wrapping_add(3))
+}
+
+/// A few bytes at the start of `room`; what is left of that. `None` if they do not fit.
+#[inline(always)]
+pub(crate) fn put_bytes<const N: usize>(room: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
+    let (to, rest) = room.split_first_chunk_mut()?;
+    *to = bytes;
+    Some(rest)
+}
+
+/// As [`put_string`], or the null string.
+#[inline(always)]
+pub(crate) fn put_nullable<'r>(room: &'r mut [u8], value: Option<&[u8]>) -> Option<&'r mut [u8]> {
+    match value {
+        Some(value) => put_string(room, value),
+        None => put_bytes(room, [0xff, 0xff]),
+    }
+}
+
 /// A string with its length before and a NUL behind, at the start of `room`; what is left of
 /// that. `None` if it does not fit. Packets are at most 65536 bytes, so no length that fits is
 /// that of the null string.
 #[inline(always)]
-fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut [u8]> {
+pub(crate) fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut [u8]> {
     let len = u16::try_from(value.len()).ok()?;
     let (to, rest) = room.split_at_mut_checked(usize::from(len).wrapping_add(3))?;
     let (prefix, to) = to.split_first_chunk_mut()?;
@@ -244,9 +310,7 @@ fn put_header<'r>(
     (code, name, value): (Option<u8>, &str, &[u8]),
 ) -> Option<&'r mut [u8]> {
     let room = if let Some(code) = code {
-        let (to, rest) = room.split_first_chunk_mut()?;
-        *to = [0xa0, code];
-        rest
+        put_bytes(room, [0xa0, code])?
     } else {
         // See `name_len`.
         if !(1..=255).contains(&name.len()) {
@@ -279,9 +343,12 @@ pub(crate) fn write_payload(
     payload: &[u8],
 ) -> Result<(), EncodeError> {
     let mut packet = PacketWriter::new(buffer, direction, size);
-    packet
-        .room(|| Field::End, payload.len())?
-        .copy_from_slice(payload);
+    packet.make_room(&[(Field::End, payload.len())])?;
+    packet.put(|room| {
+        let (to, rest) = room.split_at_mut_checked(payload.len())?;
+        to.copy_from_slice(payload);
+        Some(rest)
+    });
     packet.finish();
     Ok(())
 }
