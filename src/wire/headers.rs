@@ -329,7 +329,7 @@ mod tests {
             }
         }
         assert!(
-            usual > 10_000 && looked_at > 10 * usual,
+            usual > 1_000 && looked_at > 100 * usual,
             "{usual} of {looked_at}"
         );
     }
