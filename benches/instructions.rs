@@ -91,6 +91,17 @@ fn pieces() -> Vec<(&'static str, Piece)> {
             drop(black_box(work::request_from_httparse(&head)));
         }),
     ));
+    let payload = work::response_payload();
+    all.push((
+        "http/response_from_ajp",
+        Box::new(move || drop(black_box(work::response_from_ajp(payload.clone())))),
+    ));
+    let head = work::http1_response_head();
+    let head = work::placed(&head).swap_remove(0);
+    all.push((
+        "http/response_from_httparse",
+        Box::new(move || drop(black_box(work::response_from_httparse(&head)))),
+    ));
     all
 }
 

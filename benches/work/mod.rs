@@ -2,14 +2,14 @@
 //! piece of HTTP/1.1 it is compared with. The request is a browser's, 15 headers.
 
 use ajp::client::RequestFacts;
-use ajp::mapping::{request_parts, write_forward_request};
+use ajp::mapping::{request_parts, write_forward_request, write_send_headers};
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, ForwardRequest, ForwardRequestWriter, PacketSize,
-    RequestLine, ToWebServer, write_body_chunk,
+    RequestLine, SendHeaders, ToWebServer, write_body_chunk,
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, request, response};
 
 const HEADERS: [(&str, &str); 15] = [
     ("host", "www.shop.example"),
@@ -185,6 +185,69 @@ pub(crate) fn encode_http1_proxy(buffer: &mut BytesMut, parts: &request::Parts) 
         }
     }
     buffer.extend_from_slice(b"\r\n");
+}
+
+/// The head of an application's page.
+const RESPONSE_HEADERS: [(&str, &str); 8] = [
+    ("content-type", "text/html;charset=UTF-8"),
+    ("cache-control", "private, no-cache"),
+    (
+        "set-cookie",
+        "JSESSIONID=0123456789ABCDEF0123456789ABCDEF.jvm1; Path=/app; HttpOnly",
+    ),
+    ("content-language", "de-DE"),
+    ("date", "Sun, 13 Sep 2020 12:26:40 GMT"),
+    ("etag", "W/\"13-1600000000000\""),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("x-content-type-options", "nosniff"),
+];
+
+pub(crate) fn response_parts() -> response::Parts {
+    let mut response = Response::builder();
+    for (name, value) in RESPONSE_HEADERS {
+        response = response.header(name, value);
+    }
+    response.body(()).unwrap().into_parts().0
+}
+
+/// The payload of that head as a container would send it.
+pub(crate) fn response_payload() -> Bytes {
+    let mut packet = BytesMut::new();
+    let (size, length) = (PacketSize::DEFAULT, Some(13));
+    write_send_headers(&mut packet, size, &response_parts(), false, length).unwrap();
+    packet.freeze().slice(4..)
+}
+
+pub(crate) fn http1_response_head() -> Vec<u8> {
+    let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+    for (name, value) in RESPONSE_HEADERS {
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"content-length: 13\r\n\r\n");
+    head
+}
+
+pub(crate) fn response_from_ajp(payload: Bytes) -> Response<()> {
+    let head = SendHeaders::parse(payload).unwrap();
+    ajp::mapping::response_parts(&head)
+}
+
+pub(crate) fn response_from_httparse(head: &Bytes) -> Response<()> {
+    let mut headers = [httparse::EMPTY_HEADER; 100];
+    let mut parsed = httparse::Response::new(&mut headers);
+    parsed.parse(head).unwrap();
+    let mut response = Response::new(());
+    *response.status_mut() = parsed.code.unwrap().try_into().unwrap();
+    let mut map = HeaderMap::with_capacity(parsed.headers.len());
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).unwrap();
+        map.append(
+            name,
+            HeaderValue::from_maybe_shared(head.slice_ref(header.value)).unwrap(),
+        );
+    }
+    *response.headers_mut() = map;
+    response
 }
 
 /// The payload of a full Send Body Chunk.
