@@ -434,3 +434,64 @@ fn tls_facts(line: &str) -> (serde_json::Value, Option<String>) {
     }
     (all, session.as_str().map(str::to_owned))
 }
+
+/// The text frames of the protocol's client are masked (RFC 6455, section 5.3).
+fn text_frame(text: &str) -> Vec<u8> {
+    let mask = [1_u8, 2, 3, 4];
+    let length = u8::try_from(text.len()).unwrap();
+    let mut frame = vec![0x81, 0x80 | length];
+    frame.extend(mask);
+    frame.extend(text.bytes().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+    frame
+}
+
+#[tokio::test]
+async fn websocket_goes_to_the_http_port_and_all_else_over_ajp() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let tomcat = Tomcat::builder().talk().start().await;
+    let gateway = Gateway::start_with(
+        &[("secret", SECRET)],
+        &format!(
+            "[manager]\n[[balancer]]\nname = \"tomcat\"\nsecret_file = \"secret\"\n\
+             [[balancer.member]]\nurl = \"ajp://{}\"\nupgrade = \"http://{}\"\n\
+             [[map]]\npath = \"/live\"\nto = \"balancer://tomcat/app\"\n",
+            tomcat.ajp_addr(),
+            tomcat.http_addr()
+        ),
+    )
+    .await;
+    assert_eq!(gateway.client().get("/live/hello").await.status, 200);
+    let mut http = tokio::net::TcpStream::connect(gateway.http).await.unwrap();
+    // The key of RFC 6455, section 1.3, and what is made of it.
+    let ask = "GET /live/talk HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    http.write_all(ask.as_bytes()).await.unwrap();
+    let limit = Duration::from_secs(10);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = tokio::time::timeout(limit, http.read_u8()).await;
+        head.push(read.unwrap().unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    let accept = "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=";
+    assert!(head.contains(accept), "{head}");
+    for text in ["hello", "once more"] {
+        http.write_all(&text_frame(text)).await.unwrap();
+        let mut start = [0; 2];
+        tokio::time::timeout(limit, http.read_exact(&mut start))
+            .await
+            .unwrap()
+            .unwrap();
+        let mut heard = vec![0; usize::from(start[1])];
+        http.read_exact(&mut heard).await.unwrap();
+        assert_eq!(start[0], 0x81);
+        assert_eq!(
+            String::from_utf8(heard).unwrap(),
+            format!("you said {text}")
+        );
+    }
+    let status = gateway.status().await;
+    assert_eq!(status["balancers"][0]["members"][0]["busy"], 1, "{status}");
+}

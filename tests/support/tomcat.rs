@@ -159,6 +159,12 @@ impl TomcatBuilder {
         self
     }
 
+    /// Serves `Talk.java`, a WebSocket, at `/app/talk`, and `/app/hello` beside it.
+    pub fn talk(mut self) -> Self {
+        self.settings.app = App::Talk;
+        self
+    }
+
     /// Serves `Cart.java` at `/cart`, whose sessions the nodes of a cluster share.
     pub fn cart(mut self, replication: Replication) -> Self {
         self.settings.app = App::Cart;

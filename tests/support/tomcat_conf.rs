@@ -37,6 +37,8 @@ pub enum App {
     Facts,
     /// `Cart.java`, at `/cart`.
     Cart,
+    /// `Talk.java`, a WebSocket at `/app/talk`.
+    Talk,
 }
 
 impl App {
@@ -46,6 +48,7 @@ impl App {
             Self::Lab => ("/app", None),
             Self::Facts => ("", Some("facts.xml")),
             Self::Cart => ("/cart", Some("cart.xml")),
+            Self::Talk => ("/app", Some("talk.xml")),
         }
     }
 }

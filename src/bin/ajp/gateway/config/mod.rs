@@ -244,4 +244,6 @@ impl Manager {
 }
 
 #[cfg(test)]
+mod library_settings;
+#[cfg(test)]
 mod tests;

@@ -63,159 +63,44 @@ mod tests {
         String::from_utf8(map[name].as_bytes().to_vec()).unwrap()
     }
 
+    /// The rules themselves are tested with [`ReverseMap`]; here, that every header and every
+    /// map of the same balancer is a part of it.
     #[test]
-    fn locations() {
+    fn every_header_is_mapped_by_all_maps_of_its_balancer() {
         let maps = maps(&["/cart cart/app", "/cart/img cart/static", "/pay pay/app"]);
-        for (value, expected) in [
-            ("/app", "/cart"),
-            ("/app/", "/cart/"),
-            ("/app/a?b=/app#c", "/cart/a?b=/app#c"),
-            ("/app;jsessionid=1.a", "/cart;jsessionid=1.a"),
-            ("/app?x", "/cart?x"),
-            ("/static/logo", "/cart/img/logo"),
+        for (name, value, expected) in [
+            ("location", "/app/x", "/cart/x"),
+            ("location", "/static/logo", "/cart/img/logo"),
             (
+                "location",
                 "http://shop.example:8080/app/x",
                 "http://shop.example:8080/cart/x",
             ),
-            (
-                "HTTP://SHOP.example:8080/app",
-                "HTTP://SHOP.example:8080/cart",
-            ),
-            ("//shop.example:8080/app/x", "/cart/x"),
-            // Not ours.
-            ("/application", "/application"),
-            ("/other/x", "/other/x"),
-            ("/", "/"),
-            ("x/y", "x/y"),
-            ("../app", "../app"),
-            ("?x=/app", "?x=/app"),
-            ("", ""),
-            ("http://shop.example/app/x", "http://shop.example/app/x"),
-            (
-                "http://other.example:8080/app",
-                "http://other.example:8080/app",
-            ),
-            (
-                "http://shop.example:8080.evil/app",
-                "http://shop.example:8080.evil/app",
-            ),
-            (
-                "http://shop.example:8080@evil/app",
-                "http://shop.example:8080@evil/app",
-            ),
-            ("ftp://shop.example:8080/app", "ftp://shop.example:8080/app"),
-            ("mailto:app", "mailto:app"),
-            ("/app/\u{e4}", "/cart/\u{e4}"),
+            ("content-location", "/app/x", "/cart/x"),
+            ("refresh", "1; url=/app/x", "1; url=/cart/x"),
+            ("set-cookie", "a=1; Path=/app", "a=1; Path=/cart"),
+            ("x-other", "/app/x", "/app/x"),
         ] {
-            for name in ["location", "content-location"] {
-                assert_eq!(
-                    back(&maps, "/cart", name, value),
-                    expected,
-                    "{name} {value}"
-                );
-            }
+            assert_eq!(
+                back(&maps, "/cart", name, value),
+                expected,
+                "{name} {value}"
+            );
         }
-        assert_eq!(back(&maps, "/pay", "location", "/app/x"), "/pay/x");
+        // Another balancer's paths mean something else.
         assert_eq!(back(&maps, "/pay", "location", "/static/x"), "/static/x");
     }
 
     #[test]
-    fn roots() {
-        let maps = maps(&["/cart cart/", "/ root/site"]);
-        assert_eq!(back(&maps, "/cart", "location", "/x"), "/cart/x");
-        assert_eq!(back(&maps, "/cart", "location", "/"), "/cart/");
+    fn switched_off() {
+        let maps = maps(&["/cart cart/app -location", "/pay pay/app -cookie"]);
+        assert_eq!(back(&maps, "/cart", "location", "/app/x"), "/app/x");
+        let cookie = "a=1; Path=/app";
         assert_eq!(
-            back(&maps, "/cart", "set-cookie", "a=1; Path=/"),
+            back(&maps, "/cart", "set-cookie", cookie),
             "a=1; Path=/cart"
         );
-        assert_eq!(back(&maps, "/", "location", "/site/x"), "/x");
-        for (value, expected) in [
-            ("/site//evil.example/x", "/evil.example/x"),
-            (
-                "http://shop.example:8080/site//evil.example/",
-                "http://shop.example:8080/evil.example/",
-            ),
-            ("/site/\\evil.example/x", "/evil.example/x"),
-        ] {
-            assert_eq!(back(&maps, "/", "location", value), expected);
-            assert_eq!(back(&maps, "/", "content-location", value), expected);
-            let refresh = back(&maps, "/", "refresh", &format!("1; url={value}"));
-            assert_eq!(refresh, format!("1; url={expected}"));
-        }
-        assert_eq!(back(&maps, "/", "location", "/site"), "/");
-        assert_eq!(
-            back(&maps, "/", "set-cookie", "a=1; Path=/site"),
-            "a=1; Path=/"
-        );
-    }
-
-    #[test]
-    fn refreshes() {
-        let maps = maps(&["/cart cart/app"]);
-        for (value, expected) in [
-            ("5; url=/app/x", "5; url=/cart/x"),
-            ("5;URL='/app/x'", "5; url='/cart/x'"),
-            (
-                "0, url=\"http://shop.example:8080/app\"",
-                "0; url=\"http://shop.example:8080/cart\"",
-            ),
-            ("5", "5"),
-            ("5; url=/other", "5; url=/other"),
-            ("5; foo=/app", "5; foo=/app"),
-            ("5; url", "5; url"),
-        ] {
-            assert_eq!(back(&maps, "/cart", "refresh", value), expected);
-        }
-    }
-
-    #[test]
-    fn cookies() {
-        let maps = maps(&["/cart cart/app", "/pay pay/app"]);
-        for (value, expected) in [
-            ("a=1; Path=/app; HttpOnly", "a=1; Path=/cart; HttpOnly"),
-            ("a=1;path=/app/x;Secure", "a=1;path=/cart/x;Secure"),
-            ("a=1; Path=\"/app\"", "a=1; Path=/cart"),
-            ("a=1; PATH = /app ", "a=1; PATH =/cart"),
-            ("a=/app; Path=/", "a=/app; Path=/"),
-            ("a=1; Path=/application", "a=1; Path=/application"),
-            ("Path=/app", "Path=/app"),
-            ("a=1", "a=1"),
-            ("__Host-a=1; Path=/app", "__Host-a=1; Path=/app"),
-        ] {
-            assert_eq!(back(&maps, "/cart", "set-cookie", value), expected);
-        }
-    }
-
-    #[test]
-    fn every_value_of_a_repeated_header() {
-        let maps = maps(&["/cart cart/app"]);
-        let mut map = HeaderMap::new();
-        for path in ["/app", "/", "/app/x"] {
-            let cookie = HeaderValue::try_from(format!("a=1; Path={path}")).unwrap();
-            map.append(header::SET_COOKIE, cookie);
-        }
-        headers(&mut map, maps.iter().next().unwrap(), &maps, None);
-        let values: Vec<_> = map.get_all(header::SET_COOKIE).iter().collect();
-        assert_eq!(
-            values,
-            ["a=1; Path=/cart", "a=1; Path=/", "a=1; Path=/cart/x"]
-        );
-    }
-
-    #[test]
-    fn switched_off() {
-        let maps = maps(&["/a b/app -location", "/c d/app -cookie"]);
-        for (by, name, value) in [
-            ("/a", "location", "/app/x"),
-            ("/a", "refresh", "1; url=/app"),
-            ("/c", "set-cookie", "a=1; Path=/app"),
-        ] {
-            assert_eq!(back(&maps, by, name, value), value);
-        }
-        assert_eq!(
-            back(&maps, "/a", "set-cookie", "a=1; Path=/app"),
-            "a=1; Path=/a"
-        );
-        assert_eq!(back(&maps, "/c", "location", "/app"), "/c");
+        assert_eq!(back(&maps, "/pay", "set-cookie", cookie), cookie);
+        assert_eq!(back(&maps, "/pay", "location", "/app/x"), "/pay/x");
     }
 }
