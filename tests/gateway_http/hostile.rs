@@ -202,7 +202,7 @@ async fn nothing_is_smuggled() {
         (
             "an expectation that is none",
             "GET /a HTTP/1.1\r\nHost: a\r\nExpect: the-unexpected\r\n\r\n".into(),
-            &[200],
+            &[417],
         ),
     ] {
         let (answered, text) = statuses(gateway.http, request.as_bytes()).await;
