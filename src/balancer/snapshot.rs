@@ -174,6 +174,11 @@ pub struct PoolSnapshot {
     pub in_use: usize,
     /// Connections waiting for one.
     pub idle: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Which of several secrets the container takes: see
+    /// [`PoolStats::secret_in_use`](crate::client::PoolStats::secret_in_use).
+    pub secret_in_use: Option<usize>,
     /// Connections opened so far.
     pub created: u64,
     /// Exchanges that took an idle connection.
@@ -189,6 +194,8 @@ impl From<&Pool> for PoolSnapshot {
             max: stats.max_connections,
             in_use: stats.in_use,
             idle: stats.idle,
+            waiting: stats.waiting,
+            secret_in_use: stats.secret_in_use,
             created: stats.created,
             reused: stats.reused,
             closed: stats.closed,

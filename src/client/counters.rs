@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A mismatch that goes on is told once, until it was not seen for this long.
+const NEWS: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct Counters {
     created: AtomicU64,
@@ -76,12 +79,18 @@ impl Counters {
         }
     }
 
-    pub(super) fn mismatched(&self, mismatch: Mismatch) {
+    /// Whether that is news: it was another one that was told of last, or long ago.
+    pub(super) fn mismatched(&self, mismatch: Mismatch) -> bool {
         if let Some(count) = self.mismatched.get(mismatch as usize) {
             count.fetch_add(1, Relaxed);
         }
+        let now = Instant::now();
         let mut last = self.lock_last_mismatch();
-        *last = Some((mismatch, Instant::now()));
+        let same = last.is_some_and(|(known, at)| {
+            known == mismatch && now.saturating_duration_since(at) < NEWS
+        });
+        *last = Some((mismatch, now));
+        !same
     }
 
     /// What was refused has been taken with another secret: both sides agree again.

@@ -145,6 +145,12 @@ impl Pool {
         self.shared().secrets.set(&secrets);
     }
 
+    /// The secrets that are sent, as they were set last.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.shared().secrets.all()
+    }
+
     /// What a request is to be sent with.
     pub(crate) fn choose_secret(&self) -> SecretChoice {
         self.shared().secrets.choose()

@@ -54,6 +54,10 @@ impl Secrets {
         };
     }
 
+    pub(super) fn all(&self) -> Vec<Secret> {
+        self.held().all.to_vec()
+    }
+
     /// What a request is to be sent with.
     pub(crate) fn choose(&self) -> SecretChoice {
         let held = self.held();
@@ -159,7 +163,7 @@ mod tests {
         assert_eq!(secrets.current(), Some(2));
         // Of a request that was sent before.
         assert!(!secrets.taken(&first));
-        secrets.set(&[newer.clone()]);
+        secrets.set(std::slice::from_ref(&newer));
         assert_eq!(secrets.current(), None);
         let choice = secrets.choose();
         assert_eq!(

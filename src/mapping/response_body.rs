@@ -8,6 +8,7 @@ use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +18,11 @@ use std::time::Duration;
 /// How long a response of which all has come waits for End Response.
 const HOLD: Duration = Duration::from_millis(50);
 
-/// Bytes of a container's own words about a refusal.
-const FEW_WORDS: usize = 100;
+/// How long it is waited whether a 403 is the container's own.
+const HOLD_REFUSAL: Duration = Duration::from_secs(1);
+
+/// Most bytes of a container's page about a refusal, which may be one of the operator's.
+const MOST_OF_A_REFUSAL: usize = 64 * 1024;
 
 /// The body of a response from a container.
 ///
@@ -51,8 +55,9 @@ struct State {
 enum Stage {
     /// More of the head or of the data is to come.
     Receiving,
-    /// As [`Receiving`](Self::Receiving), behind this data.
-    Held(Bytes),
+    /// As [`Receiving`](Self::Receiving), behind this data, which came while it was waited
+    /// whether the container refuses the request.
+    Held(VecDeque<Bytes>),
     /// All data has come, End Response has not. The last data is held back meanwhile, unless
     /// it was to be flushed: HTTP writers stop asking once Content-Length is reached, and the
     /// end comes right behind, though not always in the same read.
@@ -74,9 +79,10 @@ impl ResponseBody {
         }))
     }
 
-    /// Takes back what was sent of the request body, if that is possible.
-    pub(super) fn rewind(&mut self) -> bool {
-        unlocked(&mut self.0.upload).rewind()
+    /// Takes back what was sent of the request body; nothing if that is not possible.
+    pub(super) fn rewind(&mut self) -> Option<Upload> {
+        let upload = unlocked(&mut self.0.upload);
+        upload.rewind().then(|| std::mem::take(upload))
     }
 
     /// How long the phases of the exchange took so far. Those of the exchange itself, from
@@ -101,7 +107,7 @@ impl ResponseBody {
     }
 
     /// Waits until it is known whether a 403 is the container's refusal: until its end, if
-    /// that comes soon and with no more than a few words before it.
+    /// that comes soon. What comes before is held back.
     pub(super) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         self.0.in_hand(|state| state.poll_refusal(cx))
     }
@@ -178,70 +184,48 @@ impl State {
     }
 
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        loop {
-            match &self.stage {
-                Stage::Receiving => {
-                    let event = match self.poll_event(cx) {
-                        Poll::Ready(event) => event,
-                        Poll::Pending => {
-                            if !self.hold.is_set() {
-                                self.hold.set(Some(HOLD));
-                            }
-                            ready!(self.hold.poll(cx));
-                            return Poll::Ready(false);
-                        }
-                    };
-                    match event {
-                        // Containers say a few words at most; what is longer is a page.
-                        Ok(ClientEvent::Data(data)) => {
-                            let is_short = data.len() <= FEW_WORDS;
-                            self.stage = Stage::Complete(Some(data));
-                            if !is_short || self.exchange.response_left() != Some(0) {
-                                self.stage = self.held_back();
-                                return Poll::Ready(false);
-                            }
-                        }
-                        Ok(ClientEvent::End) => {
-                            self.stage = Stage::Done;
-                            return Poll::Ready(self.exchange.is_refusal());
-                        }
-                        Ok(_) => {}
-                        Err(error) => {
-                            self.stage = Stage::Failed(error);
-                            return Poll::Ready(false);
-                        }
+        if let Stage::Receiving = self.stage {
+            self.stage = Stage::Held(VecDeque::new());
+        }
+        while !self.exchange.is_ended() {
+            let Stage::Held(held) = &self.stage else {
+                break;
+            };
+            let len: usize = held.iter().map(Bytes::len).sum();
+            if len > MOST_OF_A_REFUSAL {
+                return Poll::Ready(false);
+            }
+            match self.poll_event(cx) {
+                Poll::Ready(Ok(ClientEvent::Data(data))) => {
+                    if let Stage::Held(held) = &mut self.stage {
+                        held.push_back(data);
                     }
                 }
-                Stage::Complete(_) => {
-                    if let Err(error) = ready!(self.poll_release(cx)) {
-                        self.stage = Stage::Failed(error);
+                Poll::Ready(Ok(_)) => {}
+                // Whoever reads on is told the same.
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => {
+                    if !self.hold.is_set() {
+                        self.hold.set(Some(HOLD_REFUSAL));
                     }
-                    return Poll::Ready(self.exchange.is_refusal());
+                    ready!(self.hold.poll(cx));
+                    return Poll::Ready(false);
                 }
-                Stage::Held(_) | Stage::Failed(_) => return Poll::Ready(false),
-                Stage::Done => return Poll::Ready(self.exchange.is_refusal()),
             }
         }
-    }
-
-    /// The data that was taken while it was waited for a refusal is the first of the body.
-    fn held_back(&mut self) -> Stage {
-        match std::mem::replace(&mut self.stage, Stage::Receiving) {
-            Stage::Complete(Some(data)) if self.exchange.response_left() != Some(0) => {
-                Stage::Held(data)
-            }
-            other => other,
-        }
+        Poll::Ready(self.exchange.is_refusal())
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         loop {
             match &mut self.stage {
-                Stage::Held(data) => {
-                    let data = std::mem::take(data);
-                    self.stage = Stage::Receiving;
-                    return Poll::Ready(Some(Ok(data)));
-                }
+                Stage::Held(held) => match held.pop_front() {
+                    Some(data) => return Poll::Ready(Some(Ok(data))),
+                    None if self.exchange.response_left() == Some(0) => {
+                        self.stage = Stage::Complete(None);
+                    }
+                    None => self.stage = Stage::Receiving,
+                },
                 Stage::Receiving => match ready!(self.poll_event(cx)) {
                     Ok(ClientEvent::Data(data)) if self.exchange.response_left() != Some(0) => {
                         return Poll::Ready(Some(Ok(data)));
@@ -343,7 +327,8 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         let state = &*self.0;
         let held = match &state.stage {
-            Stage::Complete(Some(data)) | Stage::Held(data) => data.len() as u64,
+            Stage::Complete(Some(data)) => data.len() as u64,
+            Stage::Held(held) => held.iter().map(|data| data.len() as u64).sum(),
             Stage::Complete(None) | Stage::Done => return SizeHint::with_exact(0),
             Stage::Receiving | Stage::Failed(_) => 0,
         };

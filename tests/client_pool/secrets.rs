@@ -15,8 +15,10 @@ use tokio::io::AsyncReadExt;
 /// How a container says no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// An empty 403, and the end: Tomcat.
+    /// An empty 403, and the end.
     Tomcat,
+    /// With a page, in two parts: Tomcat with its own pages.
+    Page,
     /// As Tomcat, the head with a length.
     Length,
     /// A few words too: this crate's server.
@@ -84,6 +86,13 @@ impl Site {
                     &END_RESPONSE_CLOSE,
                 ]
                 .concat(),
+                Style::Page => {
+                    let page = "HTTP Status 403 - Forbidden ".repeat(20);
+                    let length = (2 * page.len()).to_string();
+                    let head = head(403, &[("content-length", &length)]);
+                    let part = chunk(page.as_bytes());
+                    [&head[..], &part, &part, &END_RESPONSE_CLOSE].concat()
+                }
                 Style::Words => refusal(403, "secret missing or wrong"),
             };
             end.write(&answer).await;
@@ -133,7 +142,7 @@ fn sent(parts: &[(&str, usize)]) -> Vec<(String, usize)> {
 
 #[tokio::test(start_paused = true)]
 async fn any_method_is_sent_again_with_the_other_one() {
-    for style in [Style::Tomcat, Style::Length, Style::Words] {
+    for style in [Style::Tomcat, Style::Length, Style::Page, Style::Words] {
         let (site, container) = Site::start(OLD, style);
         let client = container.client(both());
         let well = (200, Bytes::from("well"));
@@ -186,15 +195,20 @@ async fn where_none_is_taken_the_refusal_is_the_answer() {
     assert_eq!(one.pool().stats().secret_in_use, None);
 }
 
-/// The application has seen such a request: it is not sent again.
+/// The application has seen such a request. Where the connection is closed it looks like a
+/// refusal: the other secret is tried, with which the container never lets it through, and the
+/// answer is the application's.
 #[tokio::test(start_paused = true)]
 async fn an_application_s_own_403_is_an_answer() {
     let (site, container) = Site::start(NEW, Style::Tomcat);
     let client = container.client(both());
-    for (path, length) in [("/forbidden", 25), ("/closing", 260)] {
+    for (path, length, seen) in [
+        ("/forbidden", 25, &[(NEW, 0)][..]),
+        ("/closing", 260, &[(NEW, 0), (OLD, 0)]),
+    ] {
         let (status, body) = send(&client, Method::GET, path, "").await;
         assert_eq!((status, body.len()), (403, length), "{path}: {body:?}");
-        assert_eq!(site.seen(), sent(&[(NEW, 0)]), "{path}");
+        assert_eq!(site.seen(), sent(seen), "{path}");
     }
     assert_eq!(client.pool().stats().secret_in_use, Some(0));
 }

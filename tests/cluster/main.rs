@@ -13,6 +13,7 @@
 )]
 #![cfg(all(feature = "balancer", feature = "server"))]
 
+mod deploy;
 mod drain;
 mod front;
 mod load;

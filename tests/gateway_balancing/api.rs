@@ -120,9 +120,9 @@ async fn members_are_added_changed_and_removed() {
         state["routes"],
         json!([{ "hosts": [], "path": "/", "to": "balancer://b/app" }])
     );
-    for (path, key) in [("/recover", "recovered"), ("/drain", "phase")] {
-        let path = format!("/balancers/b/members/a{path}");
-        let answer = ask(&gateway, "POST", &path, Value::Null).await;
+    for (end, key) in [("/recover", "recovered"), ("/drain", "phase")] {
+        let target = format!("/balancers/b/members/a{end}");
+        let answer = ask(&gateway, "POST", &target, Value::Null).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert!(answer.json()[key].is_string(), "{}", answer.text());
     }
@@ -136,6 +136,7 @@ async fn members_are_added_changed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn errors_say_what_to_do_and_change_nothing() {
     let members = member(URL, "a", "status = \"+H\"");
     let gateway = start(&site("", &members), "").await;

@@ -15,8 +15,10 @@ mod balancing;
 mod container;
 mod drain;
 mod failures;
+mod health;
 mod manager;
 mod mapping;
+mod metrics;
 mod page;
 mod state;
 #[path = "../support/mod.rs"]

@@ -122,10 +122,10 @@ async fn page_json_and_metrics_say_the_same() {
         let idle = metric("ajp_pool_connections", ",state=\"idle\"");
         assert_eq!(Some(idle), pool["idle"].as_f64());
         let latency = &member["latency"];
-        let median = metric("ajp_member_latency_seconds", ",quantile=\"0.5\"");
+        let median = metric("ajp_member_latency_seconds", ",percentile=\"50\"");
         assert_eq!(Some(median), latency["p50"].as_f64());
         assert_eq!(
-            Some(metric("ajp_member_latency_seconds_count", "")),
+            Some(metric("ajp_member_timed_answers_total", "")),
             latency["count"].as_f64()
         );
         sum += member["elected"].as_u64().unwrap();
@@ -150,16 +150,18 @@ fn parse_metrics(text: &str) -> BTreeMap<String, f64> {
         match words[..] {
             ["#", "HELP", name, _] => assert!(helped.insert(name), "{name} twice"),
             ["#", "TYPE", name, kind] => {
-                assert!(["counter", "gauge", "summary"].contains(&kind), "{kind}");
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{kind}");
                 assert!(helped.contains(name) && kinds.insert(name, kind).is_none());
                 family = name;
             }
             _ => {
                 let (labelled, value) = line.rsplit_once(' ').unwrap();
-                let (name, labels) = labelled.split_once('{').unwrap();
+                let (name, labels) = labelled.split_once('{').unwrap_or((labelled, "}"));
                 let labels = labels.strip_suffix('}').unwrap();
                 let base = match kinds[family] {
-                    "summary" => name.trim_end_matches("_sum").trim_end_matches("_count"),
+                    "histogram" => ["_sum", "_count", "_bucket"]
+                        .into_iter()
+                        .fold(name, |name, end| name.trim_end_matches(end)),
                     "counter" => {
                         assert!(name.ends_with("_total"), "{name}");
                         name
@@ -171,7 +173,7 @@ fn parse_metrics(text: &str) -> BTreeMap<String, f64> {
                     name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
                     "{name}"
                 );
-                for label in labels.split("\",") {
+                for label in labels.split("\",").filter(|label| !label.is_empty()) {
                     let (name, value) = label.split_once("=\"").unwrap();
                     assert!(name.bytes().all(|b| b.is_ascii_lowercase()), "{name}");
                     assert!(!value.trim_end_matches('"').contains('"'), "{line}");

@@ -95,6 +95,15 @@ impl Tomcat {
         self.child.terminate(STOP_LIMIT);
     }
 
+    /// Wants another secret from its next start on.
+    pub fn set_secret(&mut self, secret: &str) {
+        let ajp = &mut self.settings.ajp;
+        ajp.insert("secret".to_owned(), secret.to_owned());
+        let base = self.base.path();
+        self.settings
+            .write(base, self.ajp, self.http, webapp::dir());
+    }
+
     /// Starts it again on the same ports, after shutting it down if it still runs.
     pub async fn restart(&mut self) {
         self.stop();

@@ -127,7 +127,11 @@ impl DrainArgs {
         });
         let mut state = done(manager.ask(Method::POST, &path, Some(&wish)).await?)?;
         // By its name: what it is called by may be gone with it.
-        let name = state["member"].as_str().unwrap_or(member).to_owned();
+        let name = state
+            .get("member")
+            .and_then(Value::as_str)
+            .unwrap_or(member)
+            .to_owned();
         let path = format!(
             "/api/v1/balancers/{}/members/{}/drain",
             coded(balancer),
@@ -145,8 +149,11 @@ impl DrainArgs {
     ) -> Result<Exit, Failure> {
         let mut told = None;
         loop {
-            let phase = state["phase"].as_str().unwrap_or("taken_back");
-            let waited = seconds(&state["waited"]);
+            let phase = state
+                .get("phase")
+                .and_then(Value::as_str)
+                .unwrap_or("taken_back");
+            let waited = seconds(state, "waited");
             match phase {
                 "draining" => {}
                 "drained" => {
@@ -205,33 +212,34 @@ fn done((status, value): (StatusCode, Value)) -> Result<Value, Failure> {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Secret,
         _ => Exit::Status,
     };
-    let text = value["error"]["text"]
-        .as_str()
+    let text = value
+        .pointer("/error/text")
+        .and_then(Value::as_str)
         .unwrap_or("the gateway says no more");
     Err(Failure::new(exit, format!("{}: {text}", status.as_u16())))
 }
 
 fn progress(state: &Value) -> String {
-    let busy = state["busy"].as_u64().unwrap_or(0);
+    let busy = state.get("busy").and_then(Value::as_u64).unwrap_or(0);
     let requests = match busy {
         1 => "1 request runs".to_owned(),
         busy => format!("{busy} requests run"),
     };
-    let left = seconds(&state["sessions_over_in"]);
-    let sessions = match state["last_session_ago"].as_f64() {
+    let left = seconds(state, "sessions_over_in");
+    let sessions = match state.get("last_session_ago").and_then(Value::as_f64) {
         _ if left.is_zero() => "no session is waited for".to_owned(),
         None => format!("no session was seen; all are over in {}", span(left)),
         Some(_) => format!(
             "a session was seen {} ago; all are over in {} if none is seen again",
-            span(seconds(&state["last_session_ago"])),
+            span(seconds(state, "last_session_ago")),
             span(left)
         ),
     };
     format!("{requests}, {sessions}")
 }
 
-fn seconds(value: &Value) -> Duration {
-    let seconds = value.as_f64().unwrap_or(0.0);
+fn seconds(state: &Value, key: &str) -> Duration {
+    let seconds = state.get(key).and_then(Value::as_f64).unwrap_or(0.0);
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 

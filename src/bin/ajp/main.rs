@@ -7,6 +7,7 @@
 //! - `exit`: exit codes and failures.
 //! - `ui`: terminal, colours, output that may be closed.
 //! - `target`, `values`, `peer`: arguments.
+//! - `probe`: requests that find out how a container takes them.
 //! - `watch`: connections that tell what goes over them.
 //! - `config`: files of web servers and containers.
 //! - `paths`: patterns of paths, and how servers read a path.
@@ -76,6 +77,11 @@ mod paths;
 mod peer;
 #[cfg(feature = "cli")]
 mod ping;
+#[cfg_attr(
+    not(all(feature = "cli", feature = "gateway")),
+    allow(dead_code, reason = "other commands use the rest")
+)]
+mod probe;
 #[cfg(feature = "cli")]
 mod record;
 #[cfg(feature = "cli")]
@@ -98,7 +104,10 @@ mod ui;
     allow(dead_code, reason = "other commands use the rest")
 )]
 mod values;
-#[cfg(feature = "cli")]
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "other commands use the rest")
+)]
 mod watch;
 
 #[cfg(feature = "cli")]

@@ -129,14 +129,15 @@ impl Exchange {
         });
     }
 
-    /// Counts what tells of settings that differ, and says it.
+    /// Counts what tells of settings that differ, and says it where that is news.
     fn note_mismatch(&self, mismatch: Option<Mismatch>) {
         let Some(mismatch) = mismatch else {
             return;
         };
         let shared = &self.lease.shared;
-        shared.counters.mismatched(mismatch);
-        event!(WARN, pool = shared.id.name(), peer = &*shared.peer, %mismatch, "settings seem to differ from the AJP container's");
+        if shared.counters.mismatched(mismatch) {
+            event!(WARN, pool = shared.id.name(), peer = &*shared.peer, %mismatch, "settings seem to differ from the AJP container's");
+        }
     }
 
     /// Bytes received and sent since the exchange began.

@@ -94,6 +94,7 @@ pub(super) async fn exchange(
     if may_change {
         upload.keep_first();
     }
+    let mut refusal = None;
     loop {
         let reused = lease.is_reused();
         let started = start(lease, parts, facts, framing, upload, &secret);
@@ -101,21 +102,33 @@ pub(super) async fn exchange(
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
         let error = match (result, &head) {
-            (Ok(()), Some(head)) => {
-                if may_change {
-                    let is_refusal =
-                        head.status() == 403 && poll_fn(|cx| body.poll_refusal(cx)).await;
-                    if !is_refusal {
-                        pool.secret_taken(&secret);
-                    } else if secret.advance() && body.rewind() {
-                        // The container looks at the secret before anything else, so this
-                        // does no harm whatever the method is.
-                        (*upload, _) = body.into_parts();
-                        lease = Box::pin(pool.acquire_with(timeouts)).await?;
-                        continue;
-                    }
+            (Ok(()), Some(packet)) => {
+                let response = response_parts(packet);
+                if !may_change {
+                    return Ok(response.map(|()| body));
                 }
-                return Ok(response_parts(head).map(|()| body));
+                let is_refusal =
+                    packet.status() == 403 && poll_fn(|cx| body.poll_refusal(cx)).await;
+                if !is_refusal {
+                    pool.secret_taken(&secret);
+                    return Ok(response.map(|()| body));
+                }
+                // The container looks at the secret before anything else, so to send the
+                // request again does no harm whatever its method is.
+                let rest = if secret.advance() {
+                    body.rewind()
+                } else {
+                    None
+                };
+                // An application that answers so itself is the first one that did.
+                let answer = refusal.take().unwrap_or_else(|| response.map(|()| body));
+                let Some(rest) = rest else {
+                    return Ok(answer);
+                };
+                refusal = Some(answer);
+                *upload = rest;
+                lease = Box::pin(pool.acquire_with(timeouts)).await?;
+                continue;
             }
             (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
             (Err(error), _) => error,

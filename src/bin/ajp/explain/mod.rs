@@ -2,14 +2,12 @@
 //!
 //! - `addresses`: a host with several.
 //! - `raw`: what the port says to a few bytes of AJP, HTTP and TLS.
-//! - `ask`: requests, and how the container took them.
 //! - `refusal`: the three causes of 403.
 //! - `size`: the packet size of the container.
 //! - `verdict`: what all of it comes to, in words.
 //! - `report`: the text.
 
 mod addresses;
-mod ask;
 mod raw;
 mod refusal;
 mod report;
@@ -19,13 +17,13 @@ mod verdict;
 use crate::exit::{EXCHANGE, Exit, Failure, chain, codes};
 use crate::guess;
 use crate::peer::{FactsArgs, SecretArgs};
+use crate::probe::{Answer, Question};
 use crate::target::Target;
 use crate::ui;
 use crate::values::{self, Header, millis};
 use ajp::Secret;
 use ajp::client::{ErrorKind, PoolConfig, Timeouts};
 use ajp::wire::PacketSize;
-use ask::{Answer, Question};
 use clap::Args;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use raw::Reply;
@@ -276,7 +274,8 @@ impl ExplainArgs {
             .with_response_head(self.timeout)
             .with_between_packets(self.timeout);
         Question {
-            target: &self.target,
+            address: &self.target.address,
+            path: &self.target.path,
             method: &self.method,
             headers,
             config: PoolConfig::default()

@@ -1,9 +1,9 @@
 //! The three causes of 403: the secret, a request attribute, the application.
 
-use super::ask::Question;
 use super::report::{Report, Verdict};
 use super::{ExplainArgs, shown, verdict};
 use crate::exit::{Failure, chain};
+use crate::probe::Question;
 use ajp::Secret;
 use ajp::client::RequestFacts;
 

@@ -1,15 +1,11 @@
 //! The packet size of the container, which AJP does not negotiate.
 
-use super::ask::{Answer, Question};
 use super::report::{Report, Verdict};
 use super::{ExplainArgs, verdict};
 use crate::exit::Failure;
+use crate::probe::{Answer, HeadSize, Question, head_size};
 use ajp::Secret;
-use ajp::client::RequestFacts;
 use ajp::wire::PacketSize;
-
-/// Sizes are told in multiples of this, as web servers round them.
-const STEP: u32 = 1024;
 
 /// Whether the first answer or its request already tell of different sizes.
 pub(super) fn of_answer(answer: Answer, size: PacketSize) -> Option<Verdict> {
@@ -32,49 +28,15 @@ impl ExplainArgs {
     ) -> Result<Option<Verdict>, Failure> {
         let facts = self.facts.facts()?;
         let size = self.packet_size;
-        if taken(question, &facts, secret, size).await? {
-            report.step("size", format!("a head of {} bytes is taken", size.bytes()));
-            return Ok(None);
-        }
-        report.step(
-            "size",
-            format!("a head of {} bytes is not taken", size.bytes()),
-        );
-        let mut good: u32 = 0;
-        let mut bad = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
-        while bad.saturating_sub(good) > STEP {
-            let middle = good.midpoint(bad).next_multiple_of(STEP);
-            let middle = if middle >= bad {
-                bad.saturating_sub(STEP)
-            } else {
-                middle
-            };
-            let Some(tried) = PacketSize::new(middle) else {
-                break;
-            };
-            if taken(question, &facts, secret, tried).await? {
-                good = middle;
-            } else {
-                bad = middle;
-            }
-        }
-        Ok(Some(verdict::size(good, size)))
+        let found = head_size(question, &facts, secret, size).await;
+        let how = match found {
+            HeadSize::Whole => "taken",
+            HeadSize::UpTo(_) => "not taken",
+        };
+        report.step("size", format!("a head of {} bytes is {how}", size.bytes()));
+        Ok(match found {
+            HeadSize::Whole => None,
+            HeadSize::UpTo(good) => Some(verdict::size(good, size)),
+        })
     }
-}
-
-/// Whether a head of this size is answered as one of the smallest size.
-async fn taken(
-    question: &Question<'_>,
-    facts: &RequestFacts,
-    secret: Option<&Secret>,
-    size: PacketSize,
-) -> Result<bool, Failure> {
-    let padding = question.padding(facts, secret, size);
-    let Ok(Some(padding)) = padding else {
-        return Ok(true);
-    };
-    let answer = question.ask(facts.clone(), secret, padding).await;
-    // Containers refuse a packet that is too long with a status of their own and close, or
-    // just close.
-    Ok(answer.is_ok_and(|answer| !answer.closes))
 }

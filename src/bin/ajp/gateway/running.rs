@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::embedded::Embedded;
 use super::front::{
-    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Site, Traffic,
+    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Requests, Site, Traffic,
 };
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
@@ -11,6 +11,7 @@ use super::manager::Farm;
 use super::{GatewayArgs, manager};
 use ajp::balancer::Balancer;
 use sd_notify::NotifyState;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -100,6 +101,7 @@ struct Running {
     config: Config,
     embedded: Option<Embedded>,
     current: Arc<Current>,
+    requests: Arc<Requests>,
     budget: Arc<Budget>,
     listeners: Listeners,
     farm: Arc<Farm>,
@@ -107,6 +109,37 @@ struct Running {
     checks: Vec<(Balancer, JoinHandle<()>)>,
     log: Log,
     manager: Option<JoinHandle<()>>,
+    health: Option<Health>,
+}
+
+/// The listener that tells whether the gateway is ready: it ends last.
+struct Health {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Health {
+    async fn start(
+        listen: SocketAddr,
+        farm: &Arc<Farm>,
+        draining: &watch::Receiver<bool>,
+    ) -> Result<Self, String> {
+        let bound = Bound::at(&ListenAddress::Tcp(listen)).await?;
+        let address = bound.address().map_err(|error| error.to_string())?;
+        println!("gateway: health http://{address}/ready");
+        let (stop, stopping) = watch::channel(false);
+        let answers = manager::health(bound, Arc::clone(farm), draining.clone(), stopping);
+        Ok(Self {
+            stop,
+            task: tokio::spawn(answers),
+        })
+    }
+
+    async fn end(self) {
+        self.stop.send_replace(true);
+        // A panic has been reported.
+        let _ = self.task.await;
+    }
 }
 
 /// The access log, and where it is.
@@ -153,9 +186,12 @@ impl Running {
         let mut log = Log::default();
         log.open(config.access_log.as_ref(), config.log_format)?;
         let budget = Budget::new(config.limits.buffer_memory);
-        let current = Arc::new(Current::new(site(&config, &log, &budget)?));
+        let farm = Arc::new(Farm::start(&config));
+        let requests = Arc::new(Requests::default());
+        let first = site(&config, &log, &budget, &requests)?;
+        let current = Arc::new(Current::new(first));
         let traffic = Arc::new(Traffic::default());
-        let mut listeners = Listeners::new(Arc::clone(&current), traffic);
+        let mut listeners = Listeners::new(Arc::clone(&current), Arc::clone(&traffic));
         listeners.apply(&config).await?;
         let bound = match &config.manager {
             None => None,
@@ -168,13 +204,21 @@ impl Running {
                 println!("gateway: also {}", url(scheme, address));
             }
         }
-        let farm = Arc::new(Farm::start(&config));
+        let health = match config
+            .manager
+            .as_ref()
+            .and_then(|manager| manager.health_listen)
+        {
+            None => None,
+            Some(listen) => Some(Health::start(listen, &farm, stopping).await?),
+        };
         let manager = match bound {
             None => None,
             Some(bound) => {
                 let address = bound.address().map_err(|error| error.to_string())?;
                 println!("gateway: manager http://{address}{}", manager::PATH);
-                let manager = manager::Manager::new(Arc::clone(&farm))?;
+                let manager =
+                    manager::Manager::new(Arc::clone(&farm), traffic, Arc::clone(&requests))?;
                 Some(tokio::spawn(manager::run(bound, manager, stopping.clone())))
             }
         };
@@ -183,6 +227,8 @@ impl Running {
             config,
             embedded,
             current,
+            requests,
+            health,
             budget,
             listeners,
             farm,
@@ -242,8 +288,9 @@ impl Running {
             .open(config.access_log.as_ref(), config.log_format)?;
         self.listeners.apply(&config).await?;
         let changes = config.adopt(&self.config);
-        self.current.set(site(&config, &self.log, &self.budget)?);
         self.farm.set(&config);
+        let site = site(&config, &self.log, &self.budget, &self.requests)?;
+        self.current.set(site);
         self.config = config;
         self.check();
         Ok(changes)
@@ -268,11 +315,22 @@ impl Running {
         for writer in self.log.writers {
             writer.finish();
         }
+        if let Some(health) = self.health {
+            health.end().await;
+        }
     }
 }
 
-fn site(config: &Config, log: &Log, budget: &Arc<Budget>) -> Result<Site, String> {
+fn site(
+    config: &Config,
+    log: &Log,
+    budget: &Arc<Budget>,
+    requests: &Requests,
+) -> Result<Site, String> {
+    let names = config.site_names();
+    let counts = names.iter().map(|name| requests.of(name));
     Ok(Site {
+        counts: (counts.collect(), requests.of("none")),
         sites: config.sites()?,
         max_body: config.max_body,
         forwarded: config.forwarded(),

@@ -41,7 +41,7 @@ impl BalancerSettings {
             attempts: failover.max_attempts(),
             fail_on_status: statuses
                 .map(|(status, action)| match action {
-                    OnStatus::TryOther => -i32::from(*status),
+                    OnStatus::TryOther => i32::from(*status).wrapping_neg(),
                     _ => i32::from(*status),
                 })
                 .collect(),
@@ -84,10 +84,10 @@ impl BalancerSettings {
 
     fn new_sticky(&self, balancer: &Balancer) -> Result<Option<Sticky>, String> {
         let Some(names) = &self.sticky else {
-            return match self.nofailover {
-                true => Err("nofailover: true needs sticky".into()),
-                false => Ok(None),
-            };
+            if self.nofailover {
+                return Err("nofailover: true needs sticky".into());
+            }
+            return Ok(None);
         };
         let before = balancer.sticky();
         let same = before.filter(|before| before.names() == *names);
@@ -107,24 +107,19 @@ impl BalancerSettings {
         }
         let mut statuses = Vec::new();
         for number in &self.fail_on_status {
-            match u16::try_from(number.unsigned_abs()) {
-                Ok(status @ 400..=599) => {
-                    let before_status =
-                        before.statuses().iter().find(|(known, _)| *known == status);
-                    let action = match before_status {
-                        _ if *number < 0 => OnStatus::TryOther,
-                        Some((_, OnStatus::Fail)) => OnStatus::Fail,
-                        _ => OnStatus::FailAndTryOther,
-                    };
-                    statuses.push((status, action));
-                }
-                _ => {
-                    let text = "statuses from 400 to 599, or negative to try another member only";
-                    return Err(format!(
-                        "fail_on_status: {number} is not allowed; allowed are {text}"
-                    ));
-                }
-            }
+            let Ok(status @ 400..=599) = u16::try_from(number.unsigned_abs()) else {
+                let text = "statuses from 400 to 599, or negative to try another member only";
+                return Err(format!(
+                    "fail_on_status: {number} is not allowed; allowed are {text}"
+                ));
+            };
+            let mut known = before.statuses().iter();
+            let action = match known.find(|(known, _)| *known == status) {
+                _ if *number < 0 => OnStatus::TryOther,
+                Some((_, OnStatus::Fail)) => OnStatus::Fail,
+                _ => OnStatus::FailAndTryOther,
+            };
+            statuses.push((status, action));
         }
         let after = before.clone().with_max_attempts(self.attempts);
         Ok(after.with_statuses(statuses))

@@ -22,7 +22,6 @@ use body::{RequestBody, Source};
 use clap::Args;
 use http::{HeaderValue, Method, Request, Response, header};
 use output::Output;
-pub(crate) use output::next_data;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -98,7 +98,7 @@ pub(crate) async fn discard(mut body: ResponseBody) -> Result<(), ClientError> {
 }
 
 /// The next part of a body.
-pub(crate) async fn next_data(body: &mut ResponseBody) -> Option<Result<Bytes, ClientError>> {
+async fn next_data(body: &mut ResponseBody) -> Option<Result<Bytes, ClientError>> {
     loop {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await? {
             // AJP has no trailers.

@@ -28,6 +28,7 @@ use ajp::proxy::{ForwardedRules, Precedence};
 use ajp::server::Networks;
 use ajp::wire::PacketSize;
 use error::{Fault, Faults};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -149,6 +150,26 @@ impl Config {
             rule.use_balancers(&balancers);
         }
         changes
+    }
+
+    /// The names of the sites, in the order of [`sites`](Self::sites).
+    pub(crate) fn site_names(&self) -> Vec<String> {
+        let own = (!self.maps.is_empty()).then(|| "default".to_owned());
+        let named = self.named_sites.iter().map(|site| {
+            let name = site.hosts.first();
+            name.map_or_else(|| "default".to_owned(), ToString::to_string)
+        });
+        own.into_iter().chain(named).collect()
+    }
+
+    /// The request attributes that the maps to a balancer add, by name.
+    pub(crate) fn attributes_for(&self, balancer: &str) -> Vec<String> {
+        let named = self.named_sites.iter().flat_map(|site| &site.maps);
+        let mappings = self.maps.iter().chain(named).filter_map(Rule::mapping);
+        let mappings = mappings.filter(|mapping| mapping.balancer().name() == balancer);
+        let attributes = mappings.flat_map(|mapping| &mapping.settings().attributes);
+        let unique: BTreeSet<&String> = attributes.map(|(name, _)| name).collect();
+        unique.into_iter().cloned().collect()
     }
 
     /// Where each part of the site leads, for readers.

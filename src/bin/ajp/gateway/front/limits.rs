@@ -137,7 +137,6 @@ pub(crate) enum Crowded {
 
 impl Connections {
     /// Open connections.
-    #[cfg(test)]
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod buffer;
 mod connection;
+mod counts;
 mod failures;
 mod heads;
 mod limits;
@@ -23,6 +24,7 @@ mod upgrade;
 mod upload;
 
 pub(crate) use answer::wants_html;
+pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
 pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
 pub(crate) use log::{AccessLog, LogFormat, Writer as LogWriter};
@@ -36,6 +38,7 @@ use answer::Refusal;
 use buffer::Buffered;
 use bytes::Bytes;
 use connection::BodyLength;
+use counts::{CountedBody, Running};
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
@@ -67,6 +70,8 @@ fn own(response: Response<Full<Bytes>>) -> Response<Answer> {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) sites: Sites,
+    /// The numbers of each site, in the order of their being added, and of what is of none.
+    pub(crate) counts: (Vec<Arc<SiteCounts>>, Arc<SiteCounts>),
     /// Largest request body in bytes.
     pub(crate) max_body: Option<u64>,
     /// Whose word about clients is taken.
@@ -75,6 +80,15 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     /// Memory for all buffers.
     pub(crate) budget: Arc<Budget>,
+}
+
+impl Site {
+    /// The numbers of the site that a request is of.
+    fn counts_of<B>(&self, request: &Request<B>) -> Arc<SiteCounts> {
+        let (sites, none) = &self.counts;
+        let site = self.sites.index(host_of(request.uri(), request.headers()));
+        Arc::clone(site.and_then(|site| sites.get(site)).unwrap_or(none))
+    }
 }
 
 /// The site as it is now. A request that has begun keeps the one that it found.
@@ -175,7 +189,10 @@ pub(crate) async fn run(
             }
             async move {
                 let site = here.0.get();
-                Ok::<_, Infallible>(answer(&site, request, &here.1).await)
+                let running = Running::begin(site.counts_of(&request));
+                let response = answer(&site, request, &here.1).await;
+                running.answered(response.status());
+                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, running)))
             }
         })
     };
@@ -428,9 +445,13 @@ fn host_fault(error: InvalidHost) -> &'static str {
 /// The host that the client asks for, which in an absolute target outdoes the header
 /// (RFC 9112 section 3.2.2).
 fn asked_host(parts: &request::Parts) -> Option<&str> {
-    match parts.uri.authority() {
+    host_of(&parts.uri, &parts.headers)
+}
+
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => parts.headers.get(HOST)?.to_str().ok(),
+        None => headers.get(HOST)?.to_str().ok(),
     }
 }
 

@@ -12,7 +12,7 @@ use ajp::Secret;
 use ajp::balancer::MemberSnapshot;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -76,7 +76,7 @@ fn check_token(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), Refusa
     };
     let given = headers
         .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes());
+        .map(HeaderValue::as_bytes);
     let given = given.and_then(|value| value.split_at_checked(b"Bearer ".len()));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
     let unauthorised = |text| Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
@@ -167,6 +167,18 @@ impl Manager {
             object.insert("settings".into(), settings);
             let pool = balancer.pool(name).map(|pool| pool_numbers(&pool.stats()));
             object.insert("pool".into(), pool.unwrap_or_default());
+            let verdict = self.verdicts.of(balancer.name(), name);
+            let verdict = verdict.and_then(|verdict| {
+                let cause = verdict.cause.as_ref()?;
+                let named = member.route.as_deref().unwrap_or(name);
+                Some(json!({
+                    "kind": cause.label(),
+                    "cause": cause.of(named),
+                    "advice": cause.advice(),
+                    "ago": verdict.age().as_secs_f64(),
+                }))
+            });
+            object.insert("verdict".into(), verdict.unwrap_or_default());
             let drain = self.drains.state(balancer.name(), name, Some(member));
             object.insert("drain".into(), drain);
             let store = self.farm.store();

@@ -53,17 +53,17 @@ pub(super) fn change(
     let Some(name) = wish.balancer else {
         return Err(bad("balancer", "must be named"));
     };
-    let managed = view
+    let entry = view
         .balancer(name)
         .ok_or_else(|| missing("balancer", name))?;
     match wish.member {
-        None => wish.apply_to_balancer(&manager.farm, author, managed)?,
+        None => wish.apply_to_balancer(&manager.farm, author, entry)?,
         Some(member) => {
-            let members = managed.balancer.members();
+            let members = entry.balancer.members();
             let known = members.iter().find(|known| known.name() == member);
             let known = known.ok_or_else(|| missing("member", member))?;
             let flags = known.current_flags();
-            wish.apply_to_member(&manager.farm, author, managed, member, flags)?;
+            wish.apply_to_member(&manager.farm, author, entry, member, flags)?;
         }
     }
     Ok(match wish.refresh {

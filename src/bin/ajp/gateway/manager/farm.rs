@@ -20,6 +20,8 @@ pub(crate) struct Managed {
     pub(crate) pools: PoolConfig,
     pub(crate) tcp: TcpOptions,
     pub(crate) settings: BalancerSettings,
+    /// The request attributes that its members are told by settings of maps.
+    pub(crate) attributes: Vec<String>,
     /// The members by their names.
     pub(crate) members: BTreeMap<String, Object>,
 }
@@ -118,6 +120,7 @@ impl View {
             pools: plan.pools().clone(),
             tcp: plan.tcp(),
             settings: plan.settings(),
+            attributes: config.attributes_for(plan.name()),
             members: plan.members().collect(),
         });
         let manager = config.manager.as_ref();

@@ -8,16 +8,19 @@ mod edit;
 mod farm;
 mod format;
 mod guard;
+mod health;
 mod markup;
 mod metrics;
 mod page;
 mod pool_numbers;
 mod refusal;
 mod state;
+mod verdicts;
 
 pub(crate) use farm::{Farm, Route};
+pub(crate) use health::run as health;
 
-use crate::gateway::front::{self, Bound, Ends, Options, Traffic};
+use crate::gateway::front::{self, Bound, Ends, Options, Requests, Traffic};
 use ajp::balancer::BalancerSnapshot;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, header};
@@ -31,6 +34,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
+use verdicts::Verdicts;
 
 /// The page.
 pub(crate) const PATH: &str = "/balancer-manager";
@@ -47,6 +51,10 @@ pub(crate) struct Manager {
     /// In every form, so that no page of another site can send one.
     nonce: String,
     drains: Drains,
+    verdicts: Arc<Verdicts>,
+    /// What the listeners and the sites count.
+    traffic: Arc<Traffic>,
+    requests: Arc<Requests>,
     started: Instant,
 }
 
@@ -55,11 +63,18 @@ impl Manager {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub(crate) fn new(farm: Arc<Farm>) -> Result<Self, String> {
+    pub(crate) fn new(
+        farm: Arc<Farm>,
+        traffic: Arc<Traffic>,
+        requests: Arc<Requests>,
+    ) -> Result<Self, String> {
         Ok(Self {
             farm,
             nonce: guard::nonce()?,
             drains: Drains::default(),
+            verdicts: Arc::default(),
+            traffic,
+            requests,
             started: Instant::now(),
         })
     }
@@ -67,6 +82,32 @@ impl Manager {
     /// The nonce, if forms may change something.
     fn nonce(&self) -> Option<&str> {
         self.farm.view().access.forms.then_some(&*self.nonce)
+    }
+
+    /// Everything that is counted, at this moment.
+    fn numbers(&self) -> metrics::Numbers {
+        let view = self.farm.view();
+        let balancers = view.balancers.iter().map(|managed| {
+            let snapshot = managed.balancer.snapshot();
+            let of = |name: &str| metrics::OfMember {
+                pool: managed.balancer.pool(name).map(|pool| pool.stats()),
+                verdict: self.verdicts.of(&snapshot.name, name),
+            };
+            metrics::Measured {
+                members: snapshot
+                    .members
+                    .iter()
+                    .map(|member| of(&member.name))
+                    .collect(),
+                balancer: snapshot,
+            }
+        });
+        metrics::Numbers {
+            uptime: self.started.elapsed().as_secs_f64(),
+            balancers: balancers.collect(),
+            traffic: Arc::clone(&self.traffic),
+            sites: self.requests.all(),
+        }
     }
 
     fn snapshots(&self) -> Vec<BalancerSnapshot> {
@@ -81,6 +122,9 @@ impl Manager {
 /// Serves the manager until `stopping` turns true.
 pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receiver<bool>) {
     let manager = Arc::new(manager);
+    let verdicts = Arc::clone(&manager.verdicts);
+    let looking = verdicts.run(Arc::clone(&manager.farm), stopping.clone());
+    let looking = tokio::spawn(looking);
     let router = Router::new()
         .route("/", get(|| async { Redirect::to(PATH) }))
         .route(PATH, get(show).post(alter))
@@ -105,6 +149,8 @@ pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receive
         |_, _| {},
     )
     .await;
+    // A panic has been reported.
+    let _ = looking.await;
 }
 
 type Shared = State<Arc<Manager>>;
@@ -137,9 +183,17 @@ async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
 }
 
-async fn metrics(State(manager): Shared) -> impl IntoResponse {
-    let text = metrics::text(&manager.snapshots());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
+async fn metrics(State(manager): Shared, headers: HeaderMap) -> impl IntoResponse {
+    let numbers = manager.numbers();
+    let accepted = headers.get(header::ACCEPT);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    let (kind, text) = match accepted {
+        Some(kinds) if kinds.contains("application/openmetrics-text") => {
+            (metrics::OPEN_METRICS, numbers.open_metrics())
+        }
+        _ => (metrics::TEXT, numbers.text()),
+    };
+    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 async fn alter(

@@ -110,9 +110,9 @@ impl Store {
 
     /// The keys of a member that were changed.
     pub(super) fn changed(&self, balancer: &str, member: &str) -> Vec<String> {
-        let changes = self.kept.balancers.get(balancer);
-        let changed = changes.and_then(|changes| changes.members.get(member));
-        changed.map_or(Vec::new(), |changed| changed.keys().cloned().collect())
+        let all = self.kept.balancers.get(balancer);
+        let keys = all.and_then(|all| all.members.get(member));
+        keys.map_or(Vec::new(), |keys| keys.keys().cloned().collect())
     }
 
     /// Where a member is that an operator has added.
@@ -158,11 +158,11 @@ impl Store {
         if let Some(added) = changes.added.get_mut(name) {
             added.member = is;
         } else if let Some(was) = configured {
-            let changed = differences(was, &is);
-            if changed.is_empty() {
+            let differing = differences(was, &is);
+            if differing.is_empty() {
                 changes.members.remove(name);
             } else {
-                changes.members.insert(name.to_owned(), changed);
+                changes.members.insert(name.to_owned(), differing);
             }
         }
     }
@@ -281,11 +281,10 @@ impl Changes {
                 // They may have been read again.
                 pool.set_secrets(managed.pools.secrets().to_vec());
             }
-            let is_there = pool.is_some();
-            match is_there
-                .then_some(Ok(()))
-                .unwrap_or_else(|| added.add(managed))
-            {
+            if pool.is_some() {
+                return true;
+            }
+            match added.add(managed) {
                 Ok(()) => true,
                 Err(error) => {
                     notes.push(format!("{name}/{member}: cannot be added again: {error}"));

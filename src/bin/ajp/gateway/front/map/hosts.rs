@@ -93,6 +93,14 @@ impl Sites {
 
     /// The maps of the site of this name: the name itself, the longest wildcard, the default.
     pub(crate) fn find(&self, host: Option<&str>) -> Option<&Maps> {
+        self.maps.get(self.index(host)?)
+    }
+
+    /// The place of that site, in the order in which they were added.
+    pub(crate) fn index(&self, host: Option<&str>) -> Option<usize> {
+        if self.exact.is_empty() && self.wildcards.is_empty() {
+            return self.default;
+        }
         let named = host.and_then(|host| {
             let name = normal(host);
             let wildcard = || {
@@ -105,7 +113,7 @@ impl Sites {
             };
             self.exact.get(&name).copied().or_else(wildcard)
         });
-        self.maps.get(named.or(self.default)?)
+        named.or(self.default)
     }
 }
 

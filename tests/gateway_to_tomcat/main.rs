@@ -2,10 +2,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "in a test a panic is the report"
 )]
 
+#[path = "../cases/mod.rs"]
 mod cases;
+mod rotation;
+#[path = "../support/mod.rs"]
 mod support;
 
 use ajp::Secret;

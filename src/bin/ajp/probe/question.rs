@@ -1,19 +1,17 @@
 //! Requests, and how the container took them.
 
-use crate::request::next_data;
 use crate::watch::Watch;
 use ajp::Secret;
-use ajp::client::RequestFacts;
+use ajp::client::{Address, RequestFacts};
 use ajp::client::{Client, ClientError, Pool, PoolConfig};
 use ajp::dump::{Content, Record};
 use ajp::mapping::write_forward_request;
 use ajp::wire::{BodyFraming, Direction, EncodeError, PacketSize, ToContainer, ToWebServer};
 use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::target::Target;
 
 /// Most of a response body to read.
 const ENOUGH: u64 = 1 << 20;
@@ -22,26 +20,28 @@ const ENOUGH: u64 = 1 << 20;
 const PADDING: HeaderName = HeaderName::from_static("x-ajp-explain");
 
 /// One kind of request, sent as often as it takes.
-pub(super) struct Question<'a> {
-    pub(super) target: &'a Target,
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a http::HeaderMap,
+pub(crate) struct Question<'a> {
+    pub(crate) address: &'a Address,
+    /// With query.
+    pub(crate) path: &'a str,
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a http::HeaderMap,
     /// Reads packets of any size, so that too large ones are seen and told.
-    pub(super) config: PoolConfig,
+    pub(crate) config: PoolConfig,
     /// Whether a packet of ColdFusion's dialect came.
-    pub(super) is_coldfusion: AtomicBool,
+    pub(crate) is_coldfusion: AtomicBool,
 }
 
 /// How the container took a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// It closes the connection after it.
-    pub(super) closes: bool,
+    pub(crate) closes: bool,
     /// The longest packet that came.
-    pub(super) longest: u64,
+    pub(crate) longest: u64,
     /// The length of the Forward Request.
-    pub(super) head: u64,
+    pub(crate) head: u64,
 }
 
 /// Type of a packet that Adobe's containers send and AJP/1.3 does not have.
@@ -49,14 +49,14 @@ const COLDFUSION: u8 = 0x0f;
 
 impl Answer {
     /// 403 as containers refuse a secret or an attribute.
-    pub(super) fn is_refusal(self) -> bool {
+    pub(crate) fn is_refusal(self) -> bool {
         self.status == 403 && self.closes
     }
 }
 
 impl Question<'_> {
     /// Sends it over a connection of its own.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         facts: RequestFacts,
         secret: Option<&Secret>,
@@ -71,7 +71,7 @@ impl Question<'_> {
             );
         });
         let config = self.config.clone().with_secret(secret.cloned());
-        let pool = Pool::new(watch.connector(self.target.address.clone()), config);
+        let pool = Pool::new(watch.connector(self.address.clone()), config);
         let mut request = self.request(padding);
         request.extensions_mut().insert(facts);
         let response = Client::for_own_requests(pool).send(request).await;
@@ -82,8 +82,9 @@ impl Question<'_> {
         let status = response.status().as_u16();
         let mut body = response.into_body();
         let mut len = 0u64;
-        while let Some(data) = next_data(&mut body).await {
-            len = len.saturating_add(data?.len() as u64);
+        while let Some(frame) = body.frame().await {
+            let data = frame?.into_data().unwrap_or_default();
+            len = len.saturating_add(data.len() as u64);
             if len > ENOUGH {
                 break;
             }
@@ -94,7 +95,7 @@ impl Question<'_> {
 
     /// How much padding makes the Forward Request `size` bytes long; `None` when it is longer
     /// without.
-    pub(super) fn padding(
+    pub(crate) fn padding(
         &self,
         facts: &RequestFacts,
         secret: Option<&Secret>,
@@ -118,7 +119,7 @@ impl Question<'_> {
         let mut request = Request::new(String::new());
         *request.method_mut() = self.method.clone();
         // Checked when the arguments were.
-        *request.uri_mut() = self.target.path.parse().unwrap_or_default();
+        *request.uri_mut() = self.path.parse().unwrap_or_default();
         *request.headers_mut() = self.headers.clone();
         if padding > 0 {
             let value = HeaderValue::try_from("a".repeat(padding));
