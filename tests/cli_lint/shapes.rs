@@ -312,3 +312,111 @@ fn secrets_and_sites_of_the_gateway() {
         [("AJP109".to_owned(), "old".to_owned(), 1)]
     );
 }
+
+#[test]
+fn settings_of_maps_and_pools_of_the_gateway() {
+    let toml = "\
+        [[balancer]]\n\
+        name = \"app\"\n\
+        max_connections = 100\n\
+        secret_file = \"elsewhere\"\n\
+        [balancer.pool]\n\
+        learn_keep_alive = false\n\
+        cping = \"never\"\n\
+        idle_timeout = \"60s\"\n\
+        [[balancer.member]]\n\
+        url = \"ajp://[::1]:8009\"\n\
+        [[map]]\n\
+        path = \"/app\"\n\
+        to = \"balancer://app/app\"\n\
+        attributes = { TENANT = \"shop\", AJP_REMOTE_PORT = \"1\" }\n\
+        [[map]]\n\
+        path = \"/files\"\n\
+        to = \"ajp://[::1]:8009/files\"\n";
+    let xml = TOMCAT.replace(
+        "secret=\"k41f\"",
+        "secret=\"k41f\" keepAliveTimeout=\"20000\"",
+    );
+    shape(
+        &[("gateway.toml", toml), ("server.xml", &xml)],
+        &[
+            ("AJP401", "gateway.toml", 8),
+            ("AJP601", "gateway.toml", 14),
+            ("AJP101", "gateway.toml", 17),
+        ],
+    );
+    let toml = toml
+        .replace("learn_keep_alive = false\ncping = \"never\"\n", "")
+        .replace(
+            "to = \"ajp://[::1]:8009/files\"",
+            "to = \"balancer://app/files\"",
+        );
+    let xml = xml.replace(
+        "keepAliveTimeout",
+        "allowedRequestAttributesPattern=\"TENANT\" keepAliveTimeout",
+    );
+    shape(&[("gateway.toml", &toml), ("server.xml", &xml)], &[]);
+}
+
+/// As Debian lays it out: what is enabled is included, and ports and names are variables.
+#[test]
+fn a_farm_in_many_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("sites-enabled")).unwrap();
+    for jvm in ["jvm1", "jvm2"] {
+        std::fs::create_dir(dir.path().join(jvm)).unwrap();
+    }
+    let apache = "\
+        ServerRoot \"ROOT\"\n\
+        Define node1 10.0.0.1\n\
+        Define node2 10.0.0.2\n\
+        Include ports.conf\n\
+        IncludeOptional sites-enabled/*.conf\n\
+        IncludeOptional conf-enabled/*.conf\n";
+    let shop = "\
+        <VirtualHost *:443>\n\
+        ServerName shop.example\n\
+        <Proxy balancer://shop>\n\
+        BalancerMember ajp://${node1}:8009 route=jvm1 secret=k41f ping=1 ttl=15\n\
+        BalancerMember ajp://${node2}:8009 route=jvm2 secret=k41f ping=1 ttl=15\n\
+        ProxySet stickysession=JSESSIONID|jsessionid\n\
+        </Proxy>\n\
+        ProxyPass /static !\n\
+        ProxyPass /shop balancer://shop/shop\n\
+        <IfDefine Old>\n\
+        ProxyPass /old ajp://${node1}:8009/old\n\
+        </IfDefine>\n\
+        </VirtualHost>\n";
+    let tomcat = |route: &str, address: &str, secret: &str| {
+        format!(
+            "<Server>\n<Service name=\"Catalina\">\n\
+             <Connector protocol=\"AJP/1.3\" address=\"{address}\" port=\"${{ajp.port}}\" secret=\"{secret}\" keepAliveTimeout=\"20000\"/>\n\
+             <Engine name=\"Catalina\" defaultHost=\"localhost\" jvmRoute=\"{route}\"/>\n</Service>\n</Server>\n"
+        )
+    };
+    let apache = apache.replace("ROOT", dir.path().to_str().unwrap());
+    let second = tomcat("jvm2", "10.0.0.2", "old");
+    let (first, port) = (tomcat("jvm1", "10.0.0.1", "k41f"), "ajp.port=8009\n");
+    let paths = write(
+        &dir,
+        &[
+            ("apache2.conf", &apache),
+            ("ports.conf", "Listen 443\n"),
+            ("sites-enabled/shop.conf", shop),
+            ("jvm1/server.xml", &first),
+            ("jvm1/catalina.properties", port),
+            ("jvm2/server.xml", &second),
+            ("jvm2/catalina.properties", port),
+        ],
+    );
+    let given = [&paths[0], &paths[3], &paths[5]];
+    let wrong = ("AJP102".to_owned(), "shop.conf".to_owned(), 5);
+    assert_eq!(findings(&given, &[]), [wrong]);
+    let second = second.replace("\"old\"", "\"k41f\"");
+    write(&dir, &[("jvm2/server.xml", &second)]);
+    assert_eq!(findings(&given, &[]), []);
+    // What a switch of the command line brings in is looked at with it.
+    let old = findings(&given, &["--define", "Old"]);
+    let codes: Vec<_> = old.iter().map(|(code, ..)| &**code).collect();
+    assert!(codes.contains(&"AJP101"), "{old:?}");
+}

@@ -56,6 +56,8 @@ pub(super) struct Link {
     pub(super) is_probed: bool,
     /// What sessions of this container end in.
     pub(super) route: Option<At<String>>,
+    /// Names of request attributes that are set for this way, where they are written with it.
+    pub(super) attributes: Vec<At<String>>,
     /// All settings by their names in lower case.
     pub(super) settings: BTreeMap<String, At<String>>,
     /// The virtual host, if the way was written for one.

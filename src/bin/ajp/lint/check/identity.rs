@@ -221,8 +221,11 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 
 /// Names of attributes that a front sends with requests of a way, beside the well-known ones.
 fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
+    let is_unknown = |name: &At<String>| !is_well_known(&name.value) && !name.value.is_empty();
+    let own = link.attributes.iter().filter(|name| is_unknown(name));
+    let own: Vec<At<String>> = own.cloned().collect();
     let Some(tree) = &findings.farm.httpd else {
-        return Vec::new();
+        return own;
     };
     let paths = paths(findings, link);
     let of_site = |item: &Item| {
@@ -276,9 +279,7 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
                 .into_iter()
                 .collect()
         });
-    names
-        .filter(|name| !is_well_known(&name.value) && !name.value.is_empty())
-        .collect()
+    own.into_iter().chain(names.filter(is_unknown)).collect()
 }
 
 fn attribute(findings: &mut Findings<'_>, kind: Kind, connector: &Connector, name: &At<String>) {

@@ -243,7 +243,10 @@ fn closes_first(
                 "set worker.{}.connection_pool_timeout={less} and ping_mode=A",
                 link.name
             ),
-            _ => format!("set ttl={less} smax=0 ping=1"),
+            Front::ProxyAjp => format!("set ttl={less} smax=0 ping=1"),
+            Front::Gateway => {
+                format!("take learn_keep_alive out, or set idle_timeout = \"{less}s\"")
+            }
         })
         .see(&theirs.place, "the container's limit");
 }

@@ -4,6 +4,7 @@
 use super::{authority, is_readable_by_all};
 use crate::config::{Place, Text};
 use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target};
+use crate::values::duration;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) fn read(path: &Path, text: &Text, farm: &mut Farm) {
 }
 
 /// Secrets as files hold them, and where the files are named.
+#[derive(Clone)]
 struct Secrets {
     first: At<String>,
     others: Vec<String>,
@@ -78,9 +80,21 @@ impl Reader<'_> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.to_string(),
+            DeValue::Boolean(switch) => switch.to_string(),
             _ => return None,
         };
         Some(At::new(text, &place(self.text, value.span().start)))
+    }
+
+    fn table_of<'a>(&self, table: Table<'a>, name: &str) -> Option<Table<'a>> {
+        let value = table.table.get(name)?;
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Table {
+                table,
+                offset: value.span().start,
+            }),
+            _ => None,
+        }
     }
 
     fn number(&self, table: Table<'_>, name: &str) -> Option<At<u64>> {
@@ -127,48 +141,76 @@ impl Reader<'_> {
         }
     }
 
+    /// A way to the URL under a key, with the settings of the balancer's table.
+    fn link(
+        &self,
+        of: Table<'_>,
+        key: &str,
+        balancer: Table<'_>,
+        secrets: Option<Secrets>,
+    ) -> Option<Link> {
+        let url = self.text_of(of, key)?;
+        let (host, port) = if let Some(socket) = url.value.strip_prefix("unix:") {
+            (socket.to_owned(), None)
+        } else {
+            let rest = url.value.strip_prefix("ajp://").unwrap_or(&url.value);
+            let (host, port) = authority(rest.split('/').next().unwrap_or(rest))?;
+            (host, Some(port))
+        };
+        let size = self.number(balancer, "packet_size");
+        let pool = self.table_of(balancer, "pool");
+        let of_pool = |name: &str| pool.and_then(|pool| self.text_of(pool, name));
+        let time = |name: &str| {
+            let time = of_pool(name)?;
+            Some(At::new(duration(&time.value).ok()?, &time.place))
+        };
+        // It learns when the container closes, and closes first, unless it is told not to.
+        let learns = of_pool("learn_keep_alive").is_none_or(|learns| learns.value != "false");
+        let idle = if learns {
+            Some(At::new(Duration::ZERO, &url.place))
+        } else {
+            time("container_keep_alive").or_else(|| time("idle_timeout"))
+        };
+        let (secret, other_secrets) = match secrets {
+            Some(secrets) => (Some(secrets.first), secrets.others),
+            None => (None, Vec::new()),
+        };
+        Some(Link {
+            front: Front::Gateway,
+            name: url.value,
+            place: url.place,
+            host,
+            port,
+            secret,
+            other_secrets,
+            packet_size: size.as_ref().map_or(8192, |size| size.value),
+            packet_place: size.map(|size| size.place),
+            max: self.number(balancer, "max_connections"),
+            idle,
+            is_probed: of_pool("cping").is_none_or(|mode| mode.value != "never"),
+            route: None,
+            attributes: Vec::new(),
+            settings: BTreeMap::new(),
+            site: None,
+        })
+    }
+
     fn balancer(&self, table: Table<'_>, farm: &mut Farm) {
         let at = place(self.text, table.offset);
         let name = self
             .text_of(table, "name")
             .map_or_else(String::new, |name| name.value);
         let secrets = self.secrets(table, farm);
-        let size = self.number(table, "packet_size");
         let mut members = Vec::new();
         for member in tables(table.table, "member") {
-            let Some(url) = self.text_of(member, "url") else {
+            let own = self.secrets(member, farm);
+            let Some(mut link) = self.link(member, "url", table, own.or_else(|| secrets.clone()))
+            else {
                 continue;
             };
-            let (host, port) = if let Some(socket) = url.value.strip_prefix("unix:") {
-                (socket.to_owned(), None)
-            } else {
-                let rest = url.value.strip_prefix("ajp://").unwrap_or(&url.value);
-                match authority(rest.trim_end_matches('/')) {
-                    Some((host, port)) => (host, Some(port)),
-                    None => continue,
-                }
-            };
-            let own = self.secrets(member, farm);
-            let secrets = own.as_ref().or(secrets.as_ref());
+            link.route = self.text_of(member, "route");
             members.push(farm.links.len());
-            farm.links.push(Link {
-                front: Front::Gateway,
-                name: url.value,
-                place: url.place,
-                host,
-                port,
-                secret: secrets.map(|secrets| secrets.first.clone()),
-                other_secrets: secrets.map_or_else(Vec::new, |secrets| secrets.others.clone()),
-                packet_size: size.as_ref().map_or(8192, |size| size.value),
-                packet_place: size.as_ref().map(|size| size.place.clone()),
-                max: self.number(table, "max_connections"),
-                // It learns when the container closes, and closes first.
-                idle: Some(At::new(Duration::ZERO, &at)),
-                is_probed: true,
-                route: self.text_of(member, "route"),
-                settings: BTreeMap::new(),
-                site: None,
-            });
+            farm.links.push(link);
         }
         farm.groups.push(Group {
             front: Front::Gateway,
@@ -180,21 +222,53 @@ impl Reader<'_> {
         });
     }
 
+    /// Names of the attributes that a map sets.
+    fn attributes(&self, table: Table<'_>) -> Vec<At<String>> {
+        let Some(set) = self.table_of(table, "attributes") else {
+            return Vec::new();
+        };
+        let names = set.table.keys();
+        let names = names.map(|name| {
+            let at = place(self.text, name.span().start);
+            At::new(name.get_ref().to_string(), &at)
+        });
+        names.collect()
+    }
+
     fn map(&self, table: Table<'_>, farm: &mut Farm) {
         let (Some(path), Some(to)) = (self.text_of(table, "path"), self.text_of(table, "to"))
         else {
             return;
         };
-        let Some(rest) = to.value.strip_prefix("balancer://") else {
+        let attributes = self.attributes(table);
+        let (target, rest) = if let Some(rest) = to.value.strip_prefix("balancer://") {
+            let name = rest.split('/').next().unwrap_or(rest).to_owned();
+            let groups = farm.groups.iter().filter(|group| group.name == name);
+            let members: Vec<usize> = groups.flat_map(|group| group.members.clone()).collect();
+            for member in members {
+                if let Some(link) = farm.links.get_mut(member) {
+                    link.attributes.extend(attributes.clone());
+                }
+            }
+            (Target::Named(name), rest)
+        } else if let Some(rest) = to.value.strip_prefix("ajp://") {
+            // A container without a balancer has the settings of the command line alone.
+            let Some(mut link) = self.link(table, "to", table, None) else {
+                return;
+            };
+            link.attributes = attributes;
+            farm.links.push(link);
+            (Target::Link(farm.links.len().saturating_sub(1)), rest)
+        } else {
             return;
         };
-        let (name, inner) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let inner = rest.find('/').and_then(|slash| rest.get(slash..));
         farm.maps.push(Map {
             front: Front::Gateway,
             place: path.place,
             path: path.value,
-            target: Target::Named(name.to_owned()),
-            inner: inner.to_owned(),
+            target,
+            inner: inner.unwrap_or_default().to_owned(),
             site: None,
             is_in_order: false,
         });

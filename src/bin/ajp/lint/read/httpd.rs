@@ -145,6 +145,7 @@ impl Reader<'_> {
             port,
             secret: None,
             other_secrets: Vec::new(),
+            attributes: Vec::new(),
             packet_size: 8192,
             packet_place: None,
             max: None,

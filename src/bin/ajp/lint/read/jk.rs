@@ -247,6 +247,7 @@ fn link(
         },
         secret,
         other_secrets: Vec::new(),
+        attributes: Vec::new(),
         packet_size: size.as_ref().map_or(8192, |size| packet_size(size.value)),
         packet_place: size.map(|size| size.place),
         max: number("connection_pool_size"),
