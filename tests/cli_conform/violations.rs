@@ -132,6 +132,7 @@ fn out_of_step() -> Script {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn each_check_of_a_container_sees_its_violation() {
     let pong = || always(CPONG.to_vec());
     let nothing = Vec::new;
@@ -307,7 +308,7 @@ struct Asked {
 
 fn asked(stream: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 65536];
+    let mut piece = vec![0; 65536];
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {

@@ -465,6 +465,7 @@ impl Farm {
     }
 
     /// Whether each case shows its symptom.
+    #[allow(clippy::too_many_lines, reason = "one symptom after the other")]
     async fn symptoms(&self) -> Vec<(&'static str, bool)> {
         let mut seen = Vec::new();
         for (code, status) in [

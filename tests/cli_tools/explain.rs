@@ -110,6 +110,7 @@ fn at(
 }
 
 /// A secret that is wrong or missing.
+#[allow(clippy::unnecessary_wraps, reason = "what a script is")]
 fn guarded(request: &[u8]) -> Option<Vec<u8>> {
     let is_right = holds(request, "right-one");
     Some(if is_right {
@@ -330,8 +331,8 @@ fn cases(secret: &str, wrong: &str, open: &str, idle: &str) -> Vec<Case> {
         case(
             "attributes",
             requests(|request| {
-                let refused = holds(request, "ONE") && holds(request, "TWO");
-                Some(if refused {
+                let both_are_there = holds(request, "ONE") && holds(request, "TWO");
+                Some(if both_are_there {
                     status(403, false)
                 } else {
                     OK.to_vec()

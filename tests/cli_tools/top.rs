@@ -198,8 +198,8 @@ async fn the_screen_shows_what_the_manager_tells() {
         })
     };
     terminal.wait("as the manager's JSON", agrees).await;
-    let once = ajp(&["top", "--once", &url]);
-    let plain: Vec<String> = once
+    let printed = ajp(&["top", "--once", &url]);
+    let plain: Vec<String> = printed
         .ok()
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

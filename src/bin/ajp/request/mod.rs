@@ -137,7 +137,7 @@ impl RequestArgs {
         );
         let client = Client::for_own_requests(pool);
         let request = self.request(default).await?;
-        let failed = |error| explained(&watch, error);
+        let failed = |error: ClientError| explained(&watch, &error);
         let response = client.send(request).await;
         let head = Phases::at_head(&watch);
         let response = response.map_err(failed)?;
@@ -231,7 +231,7 @@ fn is_last(record: &Record) -> bool {
 }
 
 /// An error, with what the peer seems to be if it is no container.
-fn explained(watch: &Watch, error: ClientError) -> Failure {
+fn explained(watch: &Watch, error: &ClientError) -> Failure {
     let hint = match error.kind() {
         ErrorKind::Protocol | ErrorKind::Closed | ErrorKind::Read => {
             guess::hint(&watch.first_bytes())
@@ -242,8 +242,8 @@ fn explained(watch: &Watch, error: ClientError) -> Failure {
         _ => None,
     };
     let exit = match hint {
-        Some(_) if exit_of(&error) == Exit::Broken => Exit::Protocol,
-        _ => exit_of(&error),
+        Some(_) if exit_of(error) == Exit::Broken => Exit::Protocol,
+        _ => exit_of(error),
     };
-    Failure::exchange(exit, &error, hint.as_deref())
+    Failure::exchange(exit, error, hint.as_deref())
 }

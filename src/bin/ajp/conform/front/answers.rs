@@ -36,7 +36,7 @@ impl FrontServer<'_> {
             return Ok(skipped("nothing was forwarded"));
         };
         let mut connection = FromWebServer::new(stream, self.limit);
-        if !matches!(connection.request().await, Ok(_)) {
+        if connection.request().await.is_err() {
             return Ok(skipped("no request came"));
         }
         let mut out = head(200, &[(b"Content-Type", b"text/event-stream")]);

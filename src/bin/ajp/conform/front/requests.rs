@@ -267,7 +267,7 @@ impl FrontServer<'_> {
             });
         };
         let got = connection.request().await;
-        if matches!(got, Ok(_)) {
+        if got.is_ok() {
             connection.answer(200, &[], b"", false).await;
         } else {
             drop(connection);
@@ -278,10 +278,10 @@ impl FrontServer<'_> {
             Err(NoPacket::Broken(error)) => {
                 wrong(format!("a packet that is too long is sent: {error}"))
             }
-            Err(NoPacket::Closed) | Err(NoPacket::TimedOut) if (400..500).contains(&status) => {
+            Err(NoPacket::Closed | NoPacket::TimedOut) if (400..500).contains(&status) => {
                 holds(format!("status {status}"))
             }
-            Err(NoPacket::Closed) | Err(NoPacket::TimedOut) => differs(format!("status {status}")),
+            Err(NoPacket::Closed | NoPacket::TimedOut) => differs(format!("status {status}")),
         })
     }
 

@@ -69,6 +69,18 @@ fn tables<'a>(table: &'a DeTable<'a>, name: &str) -> Vec<Table<'a>> {
     tables.collect()
 }
 
+/// The table under a key.
+fn table_of<'a>(table: Table<'a>, name: &str) -> Option<Table<'a>> {
+    let value = table.table.get(name)?;
+    match value.get_ref() {
+        DeValue::Table(table) => Some(Table {
+            table,
+            offset: value.span().start,
+        }),
+        _ => None,
+    }
+}
+
 fn place(text: &Text, offset: usize) -> Place {
     let before = text.text.get(..offset).unwrap_or(&text.text);
     text.place(before.matches('\n').count().saturating_add(1))
@@ -84,17 +96,6 @@ impl Reader<'_> {
             _ => return None,
         };
         Some(At::new(text, &place(self.text, value.span().start)))
-    }
-
-    fn table_of<'a>(&self, table: Table<'a>, name: &str) -> Option<Table<'a>> {
-        let value = table.table.get(name)?;
-        match value.get_ref() {
-            DeValue::Table(table) => Some(Table {
-                table,
-                offset: value.span().start,
-            }),
-            _ => None,
-        }
     }
 
     fn number(&self, table: Table<'_>, name: &str) -> Option<At<u64>> {
@@ -158,7 +159,7 @@ impl Reader<'_> {
             (host, Some(port))
         };
         let size = self.number(balancer, "packet_size");
-        let pool = self.table_of(balancer, "pool");
+        let pool = table_of(balancer, "pool");
         let of_pool = |name: &str| pool.and_then(|pool| self.text_of(pool, name));
         let time = |name: &str| {
             let time = of_pool(name)?;
@@ -224,7 +225,7 @@ impl Reader<'_> {
 
     /// Names of the attributes that a map sets.
     fn attributes(&self, table: Table<'_>) -> Vec<At<String>> {
-        let Some(set) = self.table_of(table, "attributes") else {
+        let Some(set) = table_of(table, "attributes") else {
             return Vec::new();
         };
         let names = set.table.keys();
