@@ -11,6 +11,7 @@
     reason = "a benchmark of our own data"
 )]
 
+#[allow(dead_code, reason = "the counts use the rest")]
 mod work;
 
 use ajp::client::RequestFacts;

@@ -9,8 +9,10 @@ command -v valgrind >/dev/null || {
   echo "benches/instructions.sh: needs valgrind (Debian: apt-get install valgrind)" >&2
   exit 1
 }
-program=$(cargo bench --locked --bench instructions --no-run --message-format=json 2>/dev/null |
-  grep -o '"executable":"[^"]*instructions[^"]*"' | cut -d'"' -f4)
+# In a package of its own, which is built in a moment.
+cargo build --quiet --locked --release --bin instructions \
+  --manifest-path benches/counts/Cargo.toml --target-dir target/counts
+program=target/counts/release/instructions
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 

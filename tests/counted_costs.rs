@@ -167,6 +167,8 @@ fn build() -> PathBuf {
                 "build",
                 "--locked",
                 "--release",
+                "--bin",
+                "ajp-counts",
                 "--quiet",
                 "--manifest-path",
             ])

@@ -1,6 +1,11 @@
 //! Headers of Forward Request and Send Headers: reading them once with all checks, and
 //! again lazily.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a header stays in registers only where it is taken apart at once"
+)]
+
 use super::class::Class;
 use super::code::{REQUEST_HEADERS, by_code};
 use super::error::{DecodeError, Field, Rule};
@@ -241,7 +246,8 @@ impl<'a> Headers<'a> {
 impl<'a> Iterator for Headers<'a> {
     type Item = Header<'a>;
 
-    #[inline]
+    // The loops over it are few, and what it returns is large.
+    #[inline(always)]
     fn next(&mut self) -> Option<Header<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (&[high, low], after) = self.rest.split_first_chunk::<2>()?;
