@@ -297,8 +297,8 @@ fn table(tools: &str, counted: &BTreeMap<String, Costs>) -> String {
 }
 
 fn read(text: &str) -> (&str, BTreeMap<String, Costs>) {
-    let comments = text.lines().filter_map(|line| line.strip_prefix("# "));
-    let tools = comments.last().unwrap();
+    let mut comments = text.lines().filter_map(|line| line.strip_prefix("# "));
+    let tools = comments.next_back().unwrap();
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     let costs = rows.map(|row| {
         let mut columns = row.split_whitespace();

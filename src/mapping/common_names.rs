@@ -11,8 +11,8 @@ type Key = [u64; 5];
 /// few other bytes of a token that it changes become none of those.
 const LOWER: u64 = u64::from_ne_bytes([0x20; 8]);
 
-const fn word(bytes: &[u8; 8]) -> u64 {
-    u64::from_ne_bytes(*bytes) | LOWER
+const fn word(bytes: [u8; 8]) -> u64 {
+    u64::from_ne_bytes(bytes) | LOWER
 }
 
 /// `None` for names shorter than 4 bytes or longer than 32.
@@ -24,11 +24,11 @@ const fn key(name: &[u8]) -> Option<Key> {
         let ([.., second], [third, ..]) = (halves(start), halves(end));
         key = [key[0], first, second, third, last];
     } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        key = [key[0], word(first), word(last), 0, 0];
+        key = [key[0], word(*first), word(*last), 0, 0];
     } else if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) =
         (name.first_chunk(), name.last_chunk())
     {
-        key = [key[0], word(&[a, b, c, d, e, f, g, h]), 0, 0, 0];
+        key = [key[0], word([a, b, c, d, e, f, g, h]), 0, 0, 0];
     } else {
         return None;
     }
@@ -36,11 +36,10 @@ const fn key(name: &[u8]) -> Option<Key> {
 }
 
 const fn halves(bytes: &[u8; 16]) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
-    [
-        word(&[a, b, c, d, e, f, g, h]),
-        word(&[i, j, k, l, m, n, o, p]),
-    ]
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => [word(*first), word(*last)],
+        _ => [0, 0],
+    }
 }
 
 macro_rules! common_names {
