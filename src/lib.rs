@@ -6,13 +6,29 @@
 //!
 //! # Which part is for whom
 //!
-//! | you write | take | feature |
-//! |---|---|---|
-//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `retry` |
-//! | a proxy to several containers | `balancer::Balancer` | `balancer` |
-//! | an application or container | `server::serve` with any tower service | `server` |
-//! | a relay or test tool | [`wire`] and [`proto`] | none |
-//! | a tool that shows recorded packets | [`dump`] | none |
+//! | you write | take | feature | code |
+//! |---|---|---|---|
+//! | a proxy or gateway | `client::Client` over a `client::Pool` | `client`, `retry` | [a client](#a-client) |
+//! | a proxy to several containers | `balancer::Balancer` | `balancer` | [several containers](#several-containers) |
+//! | an application or container | `server::serve` with any tower service | `server` | [a server](#a-server) |
+//! | a relay or test tool | [`wire`] and [`proto`] | none | [the codec alone](#the-codec-alone) |
+//! | a tool that shows recorded packets | [`dump`] | none | [`dump`] |
+//!
+//! # The codec alone
+//!
+//! ```
+//! use ajp::wire::{CPING, CPONG, ContainerCodec, FromWebServer, PacketSize, ToContainer, ToWebServer};
+//! use bytes::BytesMut;
+//!
+//! let mut codec = ContainerCodec::new(PacketSize::DEFAULT);
+//! let mut received = BytesMut::from(&CPING[..]);
+//! let packet = codec.decode_packet(&mut received)?;
+//! assert_eq!(packet, Some(FromWebServer::Message(ToContainer::CPing)));
+//! let mut answer = BytesMut::new();
+//! codec.encode_packet(ToWebServer::CPong, &mut answer)?;
+//! assert_eq!(answer, CPONG[..]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Layers
 //!
