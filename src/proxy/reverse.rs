@@ -60,7 +60,8 @@ impl PathMap {
             ""
         };
         let path = format!("{}{slash}{rest}", self.site);
-        Some(on_site(&path).into_owned())
+        // Browsers would read two slashes where a tab is between them.
+        Some(on_site(&plain(&path)).into_owned())
     }
 }
 

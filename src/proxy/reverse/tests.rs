@@ -140,6 +140,15 @@ fn ports_that_follow_from_the_scheme() {
 }
 
 #[test]
+fn a_tab_hides_no_second_slash() {
+    let map = PathMap::new("/", "/");
+    assert_eq!(
+        map.to_site("/\t/evil.example").as_deref(),
+        Some("/evil.example")
+    );
+}
+
+#[test]
 fn roots() {
     let to_root = ReverseMap::new(PathMap::new("/cart", "/"));
     assert_eq!(back(&to_root, "location", "/x"), "/cart/x");
