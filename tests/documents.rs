@@ -132,7 +132,7 @@ fn every_chapter_is_a_module_and_every_default_is_right() {
             chapters.insert(name);
         }
     }
-    assert_eq!(chapters.len(), 14);
+    assert_eq!(chapters.len(), 15);
     let (index, first) = (
         read("src/docs/protocol/mod.rs"),
         read("src/docs/protocol/overview.md"),
