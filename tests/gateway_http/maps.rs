@@ -6,6 +6,7 @@ use crate::raw::soon;
 use crate::support::gateway::Gateway;
 use crate::wire::{END, exchange};
 use ajp::wire::Attribute;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,10 +18,18 @@ async fn gateway(members: [&Backend; 2], maps: &[(&str, &str)]) -> Gateway {
         "[[balancer]]\nname = \"b\"\nsticky = \"SID\"\nfail_on_status = [500]\n".to_owned();
     for (member, route) in members.iter().zip(["one", "two"]) {
         let url = member.url();
-        text += &format!("[[balancer.member]]\nurl = \"{url}\"\nroute = \"{route}\"\n");
+        write!(
+            text,
+            "[[balancer.member]]\nurl = \"{url}\"\nroute = \"{route}\"\n"
+        )
+        .unwrap();
     }
     for (path, keys) in [("/", "")].iter().chain(maps) {
-        text += &format!("[[map]]\npath = \"{path}\"\nto = \"balancer://b{path}\"\n{keys}\n");
+        write!(
+            text,
+            "[[map]]\npath = \"{path}\"\nto = \"balancer://b{path}\"\n{keys}\n"
+        )
+        .unwrap();
     }
     Gateway::start(&text).await
 }
@@ -49,16 +58,18 @@ async fn named(name: &'static str) -> Backend {
             for attribute in request.attributes() {
                 if let Attribute::Named { name, value } = attribute {
                     let value = value.unwrap_or_default();
-                    told += &format!(
+                    write!(
+                        told,
                         " {}={}",
                         String::from_utf8_lossy(name),
                         String::from_utf8_lossy(value)
-                    );
+                    )
+                    .unwrap();
                 }
             }
             for header in request.headers() {
-                let text = String::from_utf8_lossy(&header.value).into_owned();
-                told += &format!(" {}:{text}", String::from_utf8_lossy(&header.name));
+                let text = String::from_utf8_lossy(header.value).into_owned();
+                write!(told, " {}:{text}", String::from_utf8_lossy(header.name)).unwrap();
             }
             let length = told.len().to_string();
             let headers = [

@@ -3,6 +3,7 @@
 use crate::raw::soon;
 use crate::support::gateway::Gateway;
 use crate::support::ports;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,9 +60,13 @@ async fn gateway(upgrades: [Option<SocketAddr>; 2], keys: &str) -> Gateway {
     );
     for (upgrade, route) in upgrades.iter().zip(["one", "two"]) {
         let ajp = ports::free_addr();
-        text += &format!("[[balancer.member]]\nurl = \"ajp://{ajp}\"\nroute = \"{route}\"\n");
+        write!(
+            text,
+            "[[balancer.member]]\nurl = \"ajp://{ajp}\"\nroute = \"{route}\"\n"
+        )
+        .unwrap();
         if let Some(http) = upgrade {
-            text += &format!("upgrade = \"http://{http}\"\n");
+            writeln!(text, "upgrade = \"http://{http}\"").unwrap();
         }
     }
     text += "[[map]]\npath = \"/\"\nto = \"balancer://b/app\"\n";

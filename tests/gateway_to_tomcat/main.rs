@@ -488,13 +488,10 @@ async fn websocket_goes_to_the_http_port_and_all_else_over_ajp() {
             .await
             .unwrap()
             .unwrap();
-        let mut heard = vec![0; usize::from(start[1])];
-        http.read_exact(&mut heard).await.unwrap();
+        let mut said = vec![0; usize::from(start[1])];
+        http.read_exact(&mut said).await.unwrap();
         assert_eq!(start[0], 0x81);
-        assert_eq!(
-            String::from_utf8(heard).unwrap(),
-            format!("you said {text}")
-        );
+        assert_eq!(String::from_utf8(said).unwrap(), format!("you said {text}"));
     }
     let status = gateway.status().await;
     assert_eq!(status["balancers"][0]["members"][0]["busy"], 1, "{status}");

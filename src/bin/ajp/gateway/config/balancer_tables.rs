@@ -207,6 +207,7 @@ pub(crate) struct Failover {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Recovery {
+    #[allow(clippy::struct_field_names, reason = "the library's name")]
     pub(crate) forced_recovery: Option<bool>,
     pub(crate) slow_start: Option<Text<Duration>>,
     pub(crate) max_timeouts: Option<Whole<1, 1_000_000>>,

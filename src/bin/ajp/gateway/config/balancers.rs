@@ -17,12 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
-/// The balancer with its members; nothing where too much is wrong with it.
-pub(super) fn balancer(
-    table: &tables::Balancer,
-    defaults: &Defaults,
-    faults: &mut Faults,
-) -> Option<Plan> {
+/// The balancer with its members, as far as nothing is wrong with them.
+pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &mut Faults) -> Plan {
     let name = table.name.get_ref();
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if name.is_empty() || !name.bytes().all(is_plain) {
@@ -64,7 +60,7 @@ pub(super) fn balancer(
         let added = plan.add(member(table), &address, &pools);
         faults.take(added.map_err(|error| Fault::at(table.url.span(), error.to_string())));
     }
-    Some(plan)
+    plan
 }
 
 /// The health checks, which cannot be changed while they run, as text: wherever in the file.
@@ -121,6 +117,8 @@ fn time(value: Option<&Text<Duration>>) -> Option<Duration> {
     value.map(|Text(time)| *time)
 }
 
+/// The limit that is written here, if any is; `None` in it is no limit.
+#[allow(clippy::option_option, reason = "absent is not the same as no limit")]
 fn limit(value: Option<&Text<Limit>>) -> Option<Option<Duration>> {
     value.map(|Text(Limit(limit))| *limit)
 }

@@ -23,7 +23,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
             faults.add(Fault::at(table.name.span(), text));
             continue;
         }
-        plans.extend(balancers::balancer(table, defaults, faults));
+        plans.push(balancers::balancer(table, defaults, faults));
     }
     let maps = maps::rules(&file.map, &mut plans, defaults, faults);
     let mut named_sites = Vec::new();
@@ -58,7 +58,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
             .collect(),
         forwarded_first: file.forwarded == file::Forwarded::Forwarded,
         header_underscores: file.header_underscores,
-        manager: file.manager.and_then(|table| manager(table, faults)),
+        manager: file.manager.map(|table| manager(table, faults)),
         balancers: plans,
         maps,
         order: order(file.order),
@@ -128,7 +128,7 @@ fn same_names(file: &File, faults: &mut Faults) {
 }
 
 /// The manager, on loopback unless told otherwise.
-pub(crate) fn manager(table: file::Manager, faults: &mut Faults) -> Option<Manager> {
+pub(crate) fn manager(table: file::Manager, faults: &mut Faults) -> Manager {
     let (listen, span) = match table.listen {
         Some(listen) => (listen.get_ref().0, listen.span()),
         None => (MANAGER, 0..0),
@@ -149,14 +149,14 @@ pub(crate) fn manager(table: file::Manager, faults: &mut Faults) -> Option<Manag
     }
     let token = table.token_file.as_ref();
     let token = token.and_then(|path| faults.take(token_of(path)));
-    Some(Manager {
+    Manager {
         listen,
         changes: changes.is_some_and(|changes| *changes.get_ref()),
         token,
         state_file: table.state_file,
         health_listen: table.health_listen.map(|Text(address)| address),
         hosts: table.hosts,
-    })
+    }
 }
 
 /// Shorter ones can be guessed.

@@ -260,7 +260,7 @@ impl Manager {
         let file = flags::manager(listen, changes);
         let mut faults = Faults::default();
         let manager = lower::manager(file, &mut faults);
-        faults.settle_flags(manager)
+        faults.settle_flags(Some(manager))
     }
 }
 

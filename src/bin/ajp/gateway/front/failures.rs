@@ -32,7 +32,7 @@ pub(super) fn tell(entry: &Entry, map: Option<&str>, reason: &str) {
     match more {
         0 => tracing::error!("{client} {id} {method} {path}{map}: {reason}"),
         more => {
-            tracing::error!("{client} {id} {method} {path}{map}: {reason} (and {more} more since)")
+            tracing::error!("{client} {id} {method} {path}{map}: {reason} (and {more} more since)");
         }
     }
 }

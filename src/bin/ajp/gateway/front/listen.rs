@@ -345,15 +345,12 @@ async fn serve_one<F, R, S, B>(
         stop,
     );
     if let Err(error) = served.await {
-        match no_request(&error, state.take_line()) {
-            Some(what) => {
-                tracing::info!("{client}: the request was refused: {}", what.why);
-                refused(client, what);
-            }
-            None => {
-                let text = super::answer::chain(&error);
-                tracing::debug!("{client}: the connection broke: {text}");
-            }
+        if let Some(what) = no_request(&error, state.take_line()) {
+            tracing::info!("{client}: the request was refused: {}", what.why);
+            refused(client, what);
+        } else {
+            let text = super::answer::chain(&error);
+            tracing::debug!("{client}: the connection broke: {text}");
         }
     }
     if let Some(tunnel) = state.take_tunnel() {
