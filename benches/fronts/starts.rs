@@ -62,11 +62,9 @@ pub(crate) async fn gateway(program: Option<&Path>, backend: &Backend, kind: Kin
     if kind.is_tls() {
         let made = &backend.certificates;
         let (certificate, key) = (made.pem("server"), made.key("server"));
-        config += &format!(
-            "[listener.tls]\ncertificates = [{{ certificate = \"{}\", key = \"{}\" }}]\n",
-            certificate.display(),
-            key.display()
-        );
+        let (certificate, key) = (certificate.display(), key.display());
+        let pair = format!("{{ certificate = \"{certificate}\", key = \"{key}\" }}");
+        config.extend(["[listener.tls]\ncertificates = [", &pair, "]\n"]);
     }
     let file = dir.path().join("gateway.toml");
     std::fs::write(&file, config).unwrap();

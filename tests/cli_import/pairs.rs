@@ -176,12 +176,12 @@ struct Lab {
 impl Lab {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let made = Certificates::create(&dir.path().join("tls"));
+        let tls = Certificates::create(&dir.path().join("tls"));
         // httpd runs as another user.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), mode).unwrap();
         let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(made.pem("ca")).unwrap();
+        let ca = CertificateDer::from_pem_file(tls.pem("ca")).unwrap();
         roots.add(ca).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots);
         let mut members = BTreeMap::new();

@@ -68,8 +68,7 @@ impl Glob {
             }
         };
         match (self, other) {
-            (Self::Other(_), _) => Some(self.clone()),
-            (_, Self::Other(_)) => Some(self.clone()),
+            (Self::Other(_), _) | (_, Self::Other(_)) => Some(self.clone()),
             (Self::Exact(path), with) | (with, Self::Exact(path)) => {
                 with.has(path).then(|| Self::Exact(path.clone()))
             }

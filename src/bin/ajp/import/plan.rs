@@ -199,6 +199,10 @@ pub(super) struct Member {
 
 /// `[[map]]`
 #[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "two of the gateway's keys, and two facts of httpd's file"
+)]
 pub(super) struct Map {
     pub(super) place: String,
     pub(super) path: String,

@@ -16,7 +16,6 @@ impl Plan {
             }
         }
         match &sites[..] {
-            [] => sites,
             [(place, names)] if names.is_empty() || self.is_first_of_address(place) => Vec::new(),
             _ => sites,
         }
@@ -60,19 +59,19 @@ impl Plan {
             }
             return;
         }
-        let places: Vec<String> = sites.into_iter().map(|(place, _)| place).collect();
-        if places.is_empty() {
+        let named: Vec<String> = sites.into_iter().map(|(place, _)| place).collect();
+        if named.is_empty() {
             return;
         }
         // Virtual hosts have what the server has, and that comes first.
-        let of_server: Vec<Map> = self
+        let inherited: Vec<Map> = self
             .maps
             .iter()
             .filter(|map| map.site.is_none())
             .cloned()
             .collect();
-        for place in places.iter().rev() {
-            let copies = of_server.iter().cloned().map(|map| Map {
+        for place in named.iter().rev() {
+            let copies = inherited.iter().cloned().map(|map| Map {
                 site: Some(place.clone()),
                 ..map
             });

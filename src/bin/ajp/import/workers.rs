@@ -257,8 +257,7 @@ fn remarks(name: &str, worker: &Worker, plan: &mut Plan) {
             "fail_on_status" if statuses(value).len() != value.split([',', ' ']).count() => {
                 plan.lost(place, text("only statuses from 400 to 599 are taken over"));
             }
-            "fail_on_status" => {}
-            "domain" => {}
+            "fail_on_status" | "domain" => {}
             "mount" => {
                 for pattern in value.split_whitespace() {
                     mount(pattern, name, place, None, plan);

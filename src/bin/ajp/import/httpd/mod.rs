@@ -258,7 +258,7 @@ impl Reader {
             }
             ("jkmount", [worker]) => match self.location() {
                 Some(Location::Path(path)) => {
-                    workers::mount(path, worker, place, self.site(), plan)
+                    workers::mount(path, worker, place, self.site(), plan);
                 }
                 _ => plan.lost(place, "JkMount without a path; map the one that it means"),
             },
