@@ -82,11 +82,9 @@ impl Plan {
 
     fn odd_names(&self) -> Vec<(String, String)> {
         let of = |host: &VirtualHost| {
-            let names = host.odd_names.iter();
-            let named: Vec<_> = names
-                .map(|name| (host.place.clone(), name.clone()))
-                .collect();
-            named
+            let odd = host.odd_names.iter();
+            odd.map(|name| (host.place.clone(), name.clone()))
+                .collect::<Vec<_>>()
         };
         self.virtual_hosts.iter().flat_map(of).collect()
     }
