@@ -1,4 +1,5 @@
-//! AJP in tower: tracing, a time limit for all of it, retries with a budget, a balancer.
+//! AJP in tower: tracing, a time limit for all of it, retries with a budget, a balancer, and a
+//! second request where the first answer is late.
 //!
 //! ```text
 //! cargo run --example tower_stack -- ajp://127.0.0.1:8009 ajp://127.0.0.1:8010
@@ -6,16 +7,27 @@
 //!
 //! Without arguments there are two containers, one of its own and one that is not there.
 
-use ajp::balancer::{Balancer, BalancerConfig, ClusterConfig, Failover, Member, RetryBudget};
+use ajp::balancer::{
+    Balancer, BalancerConfig, ClusterConfig, Failover, Idempotent, Member, RetryBudget,
+};
 use ajp::client::{Address, Client, Pool, PoolConfig, ReplayBody, RetryPolicy, Timeouts};
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use std::error::Error;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tower::hedge::{self, Hedge};
 use tower::{Service, ServiceBuilder, ServiceExt};
+
+/// What is late is known from the requests of the time before. A minute suits a real program.
+const HEDGE_WINDOW: Duration = Duration::from_secs(2);
+
+/// How long the container of this program takes when it is slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -77,6 +89,21 @@ async fn main() -> Result<(), BoxError> {
         let (status, text) = ask(several.clone(), "/").await?;
         println!("several: {status}: {text}");
     }
+
+    // Whoever waits longer than nearly all others did is asked for a second time, and the first
+    // answer counts. That is for requests that may be acted on twice, and for nothing else.
+    let hedged = Hedge::new(balancer.clone(), IdempotentOnly, 10, 0.9, HEDGE_WINDOW);
+    let mut hedged = ServiceBuilder::new()
+        .timeout(Duration::from_secs(30))
+        .service(hedged);
+    for _ in 0..20 {
+        ask(&mut hedged, "/").await?;
+    }
+    tokio::time::sleep(HEDGE_WINDOW + HEDGE_WINDOW / 4).await;
+    let start = Instant::now();
+    let (status, text) = ask(&mut hedged, "/slow-at-first").await?;
+    let quickly = start.elapsed() < SLOW;
+    println!("hedged: {status}: {text} (before the first answer: {quickly})");
     for member in balancer.snapshot().members {
         println!(
             "{}: {} requests, {:?}",
@@ -84,6 +111,21 @@ async fn main() -> Result<(), BoxError> {
         );
     }
     Ok(())
+}
+
+/// Which requests are asked for a second time.
+#[derive(Clone)]
+struct IdempotentOnly;
+
+impl hedge::Policy<Request<Full<Bytes>>> for IdempotentOnly {
+    fn clone_request(&self, request: &Request<Full<Bytes>>) -> Option<Request<Full<Bytes>>> {
+        let may_repeat = Idempotent::of(request.method(), request.extensions());
+        may_repeat.then(|| request.clone())
+    }
+
+    fn can_retry(&self, _: &Request<Full<Bytes>>) -> bool {
+        true
+    }
 }
 
 /// An event for each request.
@@ -113,7 +155,19 @@ where
 async fn container() -> Result<std::net::SocketAddr, BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let app = Router::new().route("/", get(|| async { "Hello, tower!\n" }));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let slow_at_first = get(move || {
+        let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if is_first {
+                tokio::time::sleep(SLOW).await;
+            }
+            "Hello at last!\n"
+        }
+    });
+    let app = Router::new()
+        .route("/", get(|| async { "Hello, tower!\n" }))
+        .route("/slow-at-first", slow_at_first);
     let server = ajp::server::serve(listener, app).trusted_network();
     tokio::spawn(server.into_future());
     Ok(address)

@@ -80,6 +80,8 @@ pub mod dump;
 mod host;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod mapping;
+#[cfg(all(feature = "metrics", any(feature = "client", feature = "server")))]
+pub mod metrics;
 #[cfg(any(feature = "client", feature = "server"))]
 mod net;
 pub mod proto;

@@ -268,7 +268,7 @@ const LAYERS: &[&[&str]] = &[
     &["client", "server"],
     &["balancer", "tls"],
     &["mapping"],
-    &["tower", "proxy"],
+    &["metrics", "tower", "proxy"],
 ];
 
 /// The public modules of the three roles show what layers above them offer for their role.

@@ -87,15 +87,19 @@ fn tower_stack_with_a_member_that_is_not_there() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "one container: 200 OK: Hello, tower!");
     assert_eq!(lines[1..5], ["several: 200 OK: Hello, tower!"; 4]);
+    assert_eq!(
+        lines[5],
+        "hedged: 200 OK: Hello at last! (before the first answer: true)"
+    );
     assert!(
-        lines[5].starts_with("first: ") && lines[5].ends_with(", Ok"),
+        lines[6].starts_with("first: ") && lines[6].ends_with(", Ok"),
         "{text}"
     );
     assert!(
-        lines[6].starts_with("other-0: ") && !lines[6].ends_with(", Ok"),
+        lines[7].starts_with("other-0: ") && !lines[7].ends_with(", Ok"),
         "{text}"
     );
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines.len(), 8);
 }
 
 /// The request as text, with a header that concerns one connection only.
@@ -257,4 +261,32 @@ async fn the_proxy_has_upstreams_of_both_kinds() {
     }
     let answer = visitor.get("/gone/a").await;
     assert_eq!(answer.status, 503);
+}
+
+/// The span of the exchange is part of the visitor's trace.
+#[test]
+fn telemetry_goes_on_with_the_visitors_trace() {
+    let text = output("telemetry", &[]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert!(text.contains(&format!("container: 00-{trace}-")), "{text}");
+    let spans: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("span "))
+        .collect();
+    let named = |name: &str| {
+        let spans = spans.iter().filter(|line| line.contains(name));
+        spans.copied().collect::<Vec<_>>()
+    };
+    let outer = named("\"GET /\"");
+    assert_eq!(outer.len(), 1, "{text}");
+    assert!(
+        outer[0].contains(trace) && outer[0].contains("parent 00f067aa0ba902b7"),
+        "{text}"
+    );
+    let exchange = named("request 8a4e-17");
+    assert_eq!(exchange.len(), 1, "{text}");
+    assert!(
+        exchange[0].contains("\"ajp.exchange\"") && exchange[0].contains(trace),
+        "{text}"
+    );
 }

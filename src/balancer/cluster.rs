@@ -2,6 +2,7 @@
 //! outside, and random numbers from a seed.
 
 use super::Flags;
+use super::adaptive_limit::Load;
 use super::config::ClusterConfig;
 use super::events::{MemberChange, MemberEvent};
 use super::member::{InvalidMember, Member, MemberId};
@@ -281,7 +282,10 @@ impl Cluster {
         } else if !request.has_session() {
             counters.new_sessions = counters.new_sessions.wrapping_add(1);
         }
+        let limiter = slot.limiter.as_mut();
+        let load = limiter.map_or(Load::Usual, |limiter| limiter.enter(slot.busy));
         Ok(Choice {
+            load,
             id: slot.id,
             serial,
             started: now,

@@ -1,5 +1,6 @@
 //! Settings of a cluster.
 
+use super::adaptive_limit::AdaptiveLimit;
 use super::outlier::Outlier;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ pub struct ClusterConfig {
     pub(super) slow_start: Option<Duration>,
     pub(super) max_timeouts: Option<u32>,
     pub(super) outlier: Option<Outlier>,
+    pub(super) adaptive_limit: Option<AdaptiveLimit>,
     pub(super) retry_after: Duration,
     pub(super) panic_threshold: u32,
     pub(super) seed: Option<u64>,
@@ -24,6 +26,7 @@ impl Default for ClusterConfig {
             slow_start: None,
             max_timeouts: None,
             outlier: None,
+            adaptive_limit: None,
             retry_after: Duration::from_secs(1),
             panic_threshold: 50,
             seed: None,
@@ -68,6 +71,15 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_outlier(mut self, outlier: impl Into<Option<Outlier>>) -> Self {
         self.outlier = outlier.into();
+        self
+    }
+
+    /// Whether the number of requests that a member may have at a time follows how long it
+    /// takes to answer, beside [`Member::with_max_requests`](super::Member::with_max_requests).
+    /// Default not.
+    #[must_use]
+    pub fn with_adaptive_limit(mut self, limit: impl Into<Option<AdaptiveLimit>>) -> Self {
+        self.adaptive_limit = limit.into();
         self
     }
 

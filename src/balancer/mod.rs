@@ -22,11 +22,13 @@
 //!
 //! What may not live here: packets, and how requests are written (see [`crate::mapping`]).
 
+mod adaptive_limit;
 mod budget;
 mod circuit;
 mod cluster;
 mod config;
 mod cookie;
+mod discovery;
 mod drain;
 mod events;
 mod failover;
@@ -56,10 +58,12 @@ mod totals;
 mod unavailable;
 mod weight;
 
+pub use adaptive_limit::AdaptiveLimit;
 pub use budget::RetryBudget;
 pub use cluster::Cluster;
 pub use config::ClusterConfig;
 pub use cookie::InvalidSticky;
+pub use discovery::Discovery;
 pub use drain::{Drained, MemberDrain};
 pub use events::{MemberChange, MemberEvent, MemberEvents};
 pub use failover::{Failover, OnStatus};

@@ -143,6 +143,9 @@ impl Cluster {
         if let Some(slot) = self.roster.get_mut(id) {
             slot.timeouts = 0;
             slot.latency.forget();
+            if let Some(limiter) = &mut slot.limiter {
+                limiter.restart();
+            }
         }
         self.spare_too_few(now);
         self.changed(id, MemberChange::Recovered);

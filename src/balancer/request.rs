@@ -1,5 +1,6 @@
 //! What a cluster is told of a request, what it answers, and what it is told afterwards.
 
+use super::adaptive_limit::Load;
 use super::member::MemberId;
 use super::slot::Traffic;
 use super::sticky::Session;
@@ -164,6 +165,8 @@ pub struct Choice {
     /// [`Slot::signs_of_life`](super::slot::Slot::signs_of_life) at that moment.
     pub(super) signs_of_life: u64,
     pub(super) traffic: Arc<Traffic>,
+    /// For [`AdaptiveLimit`](super::AdaptiveLimit).
+    pub(super) load: Load,
 }
 
 impl Choice {
@@ -177,6 +180,12 @@ impl Choice {
     #[must_use]
     pub fn is_trial(&self) -> bool {
         self.trial
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// How it was chosen.

@@ -5,7 +5,8 @@ use super::handle::Balancer;
 use super::health::{CheckError, Health};
 use super::member::MemberId;
 use super::request::CheckOutcome;
-use super::shared::Backend;
+use super::shared::{Backend, State};
+use crate::client::CPingMode;
 use crate::trace::event;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 /// The first checks of a balancer's members are spread over so much time at most.
 const LONGEST_HEAD_START: Duration = Duration::from_secs(1);
 
+/// How often a member under load is asked how long requests wait, if there is an adaptive limit.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The task of one member, and whether it checks its health.
 struct MemberTask {
     task: AbortHandle,
@@ -24,8 +28,9 @@ struct MemberTask {
 
 impl Balancer {
     /// Looks after the members, each in a task of its own: checks them again and again, as
-    /// [`BalancerConfig::with_health`] says, and keeps their pools in order
-    /// ([`Pool::maintain`](crate::client::Pool::maintain)). Never ends: run it in a task beside
+    /// [`BalancerConfig::with_health`] says, keeps their pools in order
+    /// ([`Pool::maintain`](crate::client::Pool::maintain)), and asks those under load how long
+    /// requests wait ([`AdaptiveLimit`](super::AdaptiveLimit)). Never ends: run it in a task beside
     /// the requests.
     ///
     /// [`BalancerConfig::with_health`]: super::BalancerConfig::with_health
@@ -59,6 +64,11 @@ impl Balancer {
         }
     }
 
+    fn has_adaptive_limit(&self) -> bool {
+        self.shared
+            .with(|state, _| state.cluster.config.adaptive_limit.is_some())
+    }
+
     /// All members, and whether health checks are for them.
     fn members_and_checks(&self) -> Vec<(MemberId, Arc<Backend>, bool)> {
         let has_checks = self.shared.health.is_some();
@@ -81,7 +91,33 @@ async fn look_after(balancer: Balancer, id: MemberId, backend: Arc<Backend>, che
             _ => std::future::pending().await,
         }
     };
-    tokio::join!(checking, backend.pool.maintain());
+    let measuring = async {
+        match backend.pool.config().cping() {
+            // A container that does not know it.
+            CPingMode::NEVER => {}
+            _ if balancer.has_adaptive_limit() => measure_load(&balancer, id, &backend).await,
+            _ => {}
+        }
+    };
+    tokio::join!(checking, measuring, backend.pool.maintain());
+}
+
+/// Asks with `CPing` again and again how long a request waits for a thread of the container.
+async fn measure_load(balancer: &Balancer, id: MemberId, backend: &Backend) {
+    let questions = backend.pool.for_questions(1);
+    loop {
+        sleep(LOAD_INTERVAL).await;
+        let is_loaded = |state: &mut State, _| state.cluster.is_under_load(id);
+        if !balancer.shared.with(is_loaded) {
+            continue;
+        }
+        // One that fails says nothing of the load; requests find out what it is.
+        if let Ok(round_trip) = questions.ping().await {
+            balancer
+                .shared
+                .with(|state, now| state.cluster.cping_answered(id, round_trip, now));
+        }
+    }
 }
 
 async fn check_again_and_again(

@@ -1,5 +1,6 @@
 //! One member of a cluster with everything that is known about it.
 
+use super::adaptive_limit::Limiter;
 use super::circuit::{Circuit, Phase};
 use super::config::ClusterConfig;
 use super::latency::Latency;
@@ -113,6 +114,8 @@ pub(super) struct Slot {
     pub(super) traffic: Arc<Traffic>,
     pub(super) latency: Latency,
     pub(super) rate: Rate,
+    /// Off unless configured.
+    pub(super) limiter: Option<Box<Limiter>>,
     /// The method's own number.
     pub(super) score: i64,
     /// The bytes of `traffic` that the score has in it, where the method counts bytes.
@@ -143,6 +146,10 @@ impl Slot {
             traffic: Arc::default(),
             latency: Latency::new(),
             rate: Rate::default(),
+            limiter: config
+                .adaptive_limit
+                .clone()
+                .map(|limit| Box::new(Limiter::new(limit))),
             score: 0,
             scored_bytes: 0,
             round: NO_ROUND,
@@ -185,9 +192,9 @@ impl Slot {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.settings
-            .max_requests
-            .is_some_and(|most| self.busy >= most)
+        let told = self.settings.max_requests;
+        let learned = self.limiter.as_ref().map(|limiter| limiter.places());
+        told.is_some_and(|most| self.busy >= most) || learned.is_some_and(|most| self.busy >= most)
     }
 
     /// Whether health alone keeps nobody out: what an operator has said is not asked.

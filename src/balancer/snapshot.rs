@@ -102,6 +102,8 @@ pub struct MemberSnapshot {
     pub flags: Flags,
     /// Most requests at a time.
     pub max_requests: Option<u32>,
+    /// The [adaptive limit](super::AdaptiveLimit) at this moment, if there is one.
+    pub adaptive_limit: Option<u32>,
     /// Whether it can serve.
     pub state: MemberState,
     /// Whether it goes on serving although it is unhealthy, because [too few
@@ -295,6 +297,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         set: settings.set,
         flags: settings.flags,
         max_requests: settings.max_requests,
+        adaptive_limit: slot.limiter.as_ref().map(|limiter| limiter.places()),
         state,
         spared: matches!(slot.checks.verdict, Verdict::Spared { .. }),
         recovery_in: slot.circuit.due_in(now),

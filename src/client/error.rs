@@ -5,6 +5,7 @@ mod kind;
 pub use kind::{Blame, ErrorKind, Retry};
 
 use super::mismatch::Mismatch;
+use super::request_id::RequestId;
 use crate::proto::{Progress, ProtocolError};
 use crate::wire::{EncodeError, Field};
 use http::StatusCode;
@@ -24,6 +25,7 @@ struct Inner {
     peer: Option<Arc<str>>,
     source: Option<BoxError>,
     mismatch: Option<Mismatch>,
+    request_id: Option<RequestId>,
 }
 
 impl ClientError {
@@ -42,6 +44,7 @@ impl ClientError {
             peer: None,
             source,
             mismatch: None,
+            request_id: None,
         }))
     }
 
@@ -68,6 +71,14 @@ impl ClientError {
         self
     }
 
+    /// It is of this request.
+    pub(crate) fn of_request(mut self, id: Option<&RequestId>) -> Self {
+        if let Some(id) = id {
+            self.0.request_id = Some(id.clone());
+        }
+        self
+    }
+
     /// What the failure tells of settings that differ. Where nothing else is known of its
     /// cause, that is given as the cause.
     pub(crate) fn hinting(mut self, mismatch: Option<Mismatch>) -> Self {
@@ -82,6 +93,12 @@ impl ClientError {
     pub(crate) fn after(mut self, first: Progress) -> Self {
         self.0.progress = self.0.progress.max(first);
         self
+    }
+
+    /// The [`RequestId`] that the request had in its extensions.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.0.request_id.as_ref()
     }
 
     /// What failed.
@@ -203,6 +220,7 @@ impl fmt::Debug for ClientError {
             .field("kind", &self.0.kind)
             .field("progress", &self.0.progress)
             .field("peer", &self.0.peer)
+            .field("request_id", &self.0.request_id)
             .field("source", &self.0.source)
             .finish()
     }

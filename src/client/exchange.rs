@@ -18,6 +18,7 @@ use super::mismatch::Mismatch;
 use super::observer::ExchangeOutcome;
 use super::parking::{Awaits, CallerLimits, Found, Parking};
 use super::phases::Phases;
+use super::request_id::RequestId;
 use super::span::ExchangeSpan;
 use super::waits::{Step, Waits};
 use crate::proto::{ClientEvent, ClientExchange, Progress};
@@ -60,6 +61,7 @@ pub struct Exchange {
     /// Of the response, once its head came.
     status: Option<u16>,
     span: ExchangeSpan,
+    request_id: Option<RequestId>,
 }
 
 /// How far an exchange has got.
@@ -168,8 +170,19 @@ impl Exchange {
             },
             status: None,
             span,
+            request_id: None,
             lease,
         }
+    }
+
+    /// Names the request in what is told of it.
+    #[must_use]
+    pub fn with_request_id(mut self, id: Option<&RequestId>) -> Self {
+        if let Some(id) = id {
+            self.span.name(id);
+            self.request_id = Some(id.clone());
+        }
+        self
     }
 
     /// The lease may have been held for long, and the first poll may be far: what came

@@ -42,6 +42,7 @@ mod permits;
 mod phases;
 mod pool;
 pub(crate) mod repeat;
+mod request_id;
 mod secrets;
 mod shared;
 mod span;
@@ -66,6 +67,7 @@ pub use observer::{ConnectionReport, ExchangeOutcome, ExchangeReport, Observer, 
 pub use phases::Phases;
 pub use pool::Pool;
 pub use repeat::Idempotent;
+pub use request_id::{InvalidRequestId, RequestId};
 pub(crate) use secrets::SecretChoice;
 pub use stats::{PoolStats, TimeoutCounts};
 pub use tcp::Lookup;

@@ -142,7 +142,7 @@ impl PoolId {
         &self.peer
     }
 
-    pub(super) fn shared_name(&self) -> Arc<str> {
+    pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
 }
@@ -169,6 +169,8 @@ pub struct ConnectionReport {
 pub struct ExchangeReport<'a> {
     /// The pool it went over.
     pub pool: &'a PoolId,
+    /// The [`RequestId`](super::RequestId) that the request had in its extensions.
+    pub request_id: Option<&'a str>,
     /// How it ended.
     pub outcome: ExchangeOutcome,
     /// Status of the response, if it came.

@@ -17,6 +17,8 @@ pub struct Phases {
     pub write: Option<Duration>,
     /// From there to the first packet of the container.
     pub first_packet: Option<Duration>,
+    /// From there to the end of the response, the waits for whoever reads it included.
+    pub body: Option<Duration>,
     /// All together, from asking for a connection to the end.
     pub total: Duration,
 }
@@ -72,7 +74,10 @@ impl Stopwatch {
     /// The exchange that began with asking for a connection at `started` is over. `None`
     /// when nobody wants to know.
     pub(super) fn end(&mut self, started: Instant) -> Option<Phases> {
-        self.mark.take()?;
+        let mark = self.mark.take()?;
+        if self.phases.first_packet.is_some() {
+            self.phases.body = Some(mark.elapsed());
+        }
         self.phases.total = started.elapsed();
         Some(self.phases)
     }

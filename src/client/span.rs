@@ -2,6 +2,7 @@
 //! cookies, queries or bodies: there is nothing of them in what is recorded.
 
 use super::observer::{ExchangeReport, PoolId};
+use super::request_id::RequestId;
 #[cfg(feature = "tracing")]
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ impl ExchangeSpan {
             pool = pool.name(),
             peer = pool.peer(),
             reused,
+            request_id = Empty,
             outcome = Empty,
             status = Empty,
             mismatch = Empty,
@@ -35,10 +37,15 @@ impl ExchangeSpan {
             cping_us = Empty,
             write_us = Empty,
             first_packet_us = Empty,
+            body_us = Empty,
             total_us = Empty,
             bytes_in = Empty,
             bytes_out = Empty,
         ))
+    }
+
+    pub(super) fn name(&self, id: &RequestId) {
+        self.0.record("request_id", id.as_str());
     }
 
     /// Whether anybody looks at it.
@@ -71,6 +78,7 @@ impl ExchangeSpan {
         phase("cping_us", phases.cping);
         phase("write_us", phases.write);
         phase("first_packet_us", phases.first_packet);
+        phase("body_us", phases.body);
         phase("total_us", Some(phases.total));
         span.record("bytes_in", report.bytes_in);
         span.record("bytes_out", report.bytes_out);
@@ -87,6 +95,8 @@ impl ExchangeSpan {
     pub(super) fn new(_: &PoolId, _: bool) -> Self {
         Self
     }
+
+    pub(super) fn name(&self, _: &RequestId) {}
 
     pub(super) fn is_on(&self) -> bool {
         false

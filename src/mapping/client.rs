@@ -187,6 +187,7 @@ impl Client {
             };
             sent.map_err(|error| {
                 let body = body.or_else(|| upload.into_unread());
+                let error = error.of_request(parts.extensions.get());
                 SendError::new(error, body.map(|body| Request::from_parts(parts, body)))
             })
         }

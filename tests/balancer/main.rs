@@ -5,17 +5,22 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     missing_docs,
     reason = "tests"
 )]
 #![cfg(all(feature = "balancer", feature = "server"))]
 
+mod discovery;
 mod failover;
 mod farm;
 mod httpd_order;
 mod lab;
 mod management;
 mod methods;
+mod metrics;
+mod overload;
 #[path = "../raw/packets.rs"]
 #[allow(dead_code, reason = "written for other binaries too")]
 mod packets;

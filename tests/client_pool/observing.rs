@@ -79,7 +79,7 @@ impl Observer for Notes {
         let phases = report.phases;
         let phase = |time: Option<Duration>| time.map_or("-".into(), |time| ms(time).to_string());
         self.note(format!(
-            "{} {:?} {:?} {}: {} {} {} {} {} {}; {}/{}",
+            "{} {:?} {:?} {}: {} {} {} {} {} {} {}; {}/{}",
             report.outcome.label(),
             report.status,
             report.progress,
@@ -89,6 +89,7 @@ impl Observer for Notes {
             phase(phases.cping),
             phase(phases.write),
             phase(phases.first_packet),
+            phase(phases.body),
             ms(phases.total),
             report.bytes_in,
             report.bytes_out,
@@ -139,7 +140,9 @@ async fn the_time_of_an_exchange_is_told_phase_by_phase() {
         "shop at memory opened 500".to_owned(),
         "cping 10".to_owned(),
         "acquired 0 false".to_owned(),
-        format!("completed Some(200) Responding false: 0 500 10 0 100 1610; {received}/{sent}"),
+        format!(
+            "completed Some(200) Responding false: 0 500 10 0 100 1000 1610; {received}/{sent}"
+        ),
     ];
     assert_eq!(notes.take(), expected);
 
@@ -154,10 +157,12 @@ async fn the_time_of_an_exchange_is_told_phase_by_phase() {
     held.into_body().collect().await.unwrap();
     waiting.await.unwrap();
     let expected = [
-        format!("completed Some(200) Responding true: 0 - 10 0 100 1110; {received}/{sent}"),
+        format!("completed Some(200) Responding true: 0 - 10 0 100 1000 1110; {received}/{sent}"),
         "cping 10".to_owned(),
         "acquired 1000 true".to_owned(),
-        format!("completed Some(200) Responding true: 1000 - 10 0 100 2110; {received}/{sent}"),
+        format!(
+            "completed Some(200) Responding true: 1000 - 10 0 100 1000 2110; {received}/{sent}"
+        ),
     ];
     assert_eq!(notes.take(), expected);
 
@@ -205,7 +210,7 @@ async fn failures_are_told_once_each() {
         ]
     );
     assert!(told[3].starts_with("closed dropped 1000 x1 "), "{told:?}");
-    assert!(told[4].starts_with("dropped Some(200) Responding false: 0 0 - 0 0 1000; "));
+    assert!(told[4].starts_with("dropped Some(200) Responding false: 0 0 - 0 0 1000 1000; "));
     assert_eq!(told.len(), 5);
 
     // A timeout, and the same error asked for again.
@@ -224,7 +229,7 @@ async fn failures_are_told_once_each() {
     let told = notes.take();
     assert!(told[2].starts_with("closed timeout 2000 x1 0/"), "{told:?}");
     assert!(
-        told[3].starts_with("response_head_timeout None RequestSent false: 0 0 - 0 - 2000; 0/")
+        told[3].starts_with("response_head_timeout None RequestSent false: 0 0 - 0 - - 2000; 0/")
     );
     assert_eq!(told.len(), 4);
 
@@ -494,4 +499,55 @@ async fn settings_that_differ_are_told() {
         ),
         (1, 2, Mismatch::Cut)
     );
+}
+
+/// The name of a request is in the report, and in an error of it, whenever that comes.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_name() {
+    #[derive(Default)]
+    struct Names(std::sync::Mutex<Vec<Option<String>>>);
+    impl Observer for Names {
+        fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+            let name = report.request_id.map(str::to_owned);
+            self.0.lock().unwrap().push(name);
+        }
+    }
+    let names = std::sync::Arc::new(Names::default());
+    let container = Container::new(|_, mut end| async move {
+        while end.request().await.is_some() {
+            // A head, and then nothing.
+            end.write(&head(200, &[])).await;
+            return end.silent().await;
+        }
+    });
+    let timeouts = Timeouts::default()
+        .with_between_packets(SECOND)
+        .with_acquire(SECOND);
+    let config = PoolConfig::default()
+        .with_observer(std::sync::Arc::clone(&names))
+        .with_max_connections(1)
+        .with_timeouts(timeouts);
+    let client = container.client(config);
+    let named = |name: &str| {
+        let mut request = get("page");
+        let name = ajp::client::RequestId::new(name).unwrap();
+        request.extensions_mut().insert(name);
+        request
+    };
+    let response = client.send(named("one")).await.unwrap();
+    let waiting = client.send(named("two")).await.unwrap_err();
+    assert_eq!(waiting.request_id().unwrap().as_str(), "two");
+    let error = response.into_body().collect().await.unwrap_err();
+    assert_eq!(error.request_id().unwrap().as_str(), "one");
+    let mut impossible = named("three");
+    impossible
+        .headers_mut()
+        .insert("transfer-encoding", "gzip".parse().unwrap());
+    let refused = client.send(impossible).await.unwrap_err();
+    assert_eq!(refused.request_id().unwrap().as_str(), "three");
+    drop(client.send(get("page")).await.unwrap());
+    assert_eq!(*names.0.lock().unwrap(), [Some("one".to_owned()), None]);
+    for bad in ["", "two words", "\n", &"x".repeat(129)] {
+        assert!(ajp::client::RequestId::new(bad).is_err(), "{bad:?}");
+    }
 }

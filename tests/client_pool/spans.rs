@@ -88,7 +88,7 @@ async fn a_span_tells_the_phases_and_no_secrets() {
     let span = closed(&all);
     for part in [
         "ajp.exchange{pool=\"memory\" peer=\"memory\" reused=false outcome=\"completed\" status=200 progress=Responding ",
-        " acquire_us=0 connect_us=500000 write_us=0 first_packet_us=100000 total_us=600000 ",
+        " acquire_us=0 connect_us=500000 write_us=0 first_packet_us=100000 body_us=0 total_us=600000 ",
         " bytes_in=",
         " bytes_out=",
     ] {

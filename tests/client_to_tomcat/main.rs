@@ -12,6 +12,8 @@ mod support;
 
 mod crash;
 mod keep_alive;
+#[cfg(feature = "balancer")]
+mod overload;
 mod packet_size;
 mod restart;
 mod threads;

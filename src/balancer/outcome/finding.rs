@@ -35,6 +35,9 @@ impl Slot {
         match outcome {
             RequestOutcome::Answered { status } => {
                 self.count_answer(status, took, now);
+                if status < 500 {
+                    self.limit_by(choice, now);
+                }
                 Finding {
                     failure: None,
                     bad: Some(is_bad(status)),
@@ -55,6 +58,7 @@ impl Slot {
             }
             RequestOutcome::TimedOut(error) => {
                 self.count_timeout(error, took, now);
+                self.limit_by(choice, now);
                 self.timeouts = self.timeouts.saturating_add(1);
                 let too_many = max_timeouts.is_some_and(|most| self.timeouts >= most);
                 Finding {
@@ -68,6 +72,9 @@ impl Slot {
             }
             RequestOutcome::Late(error) => {
                 self.count_timeout(error, took, now);
+                if let Some(limiter) = &mut self.limiter {
+                    limiter.was_late(now);
+                }
                 let does_nothing = self.signs_of_life() == choice.signs_of_life;
                 Finding {
                     failure: (trial || does_nothing).then(|| Failure {
@@ -108,6 +115,13 @@ impl Slot {
                 failure: None,
                 bad: None,
             },
+        }
+    }
+
+    /// How long a request took says how many of them the member can take at a time.
+    fn limit_by(&mut self, choice: &Choice, now: Instant) {
+        if let Some(limiter) = &mut self.limiter {
+            limiter.answered(choice.started, choice.load, now);
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::lease::Lease;
 use super::super::mismatch::Mismatch;
 use super::super::observer::{ExchangeOutcome, ExchangeReport};
 use super::super::parking::Cleared;
+use super::super::request_id::RequestId;
 use super::{Bytecount, Ending, Exchange, Stage, Writing};
 use crate::trace::event;
 use std::io;
@@ -91,7 +92,9 @@ impl Exchange {
     /// Closes the connection and completes an error.
     pub(super) fn fail(&mut self, error: ClientError) -> ClientError {
         let peer = Arc::clone(&self.lease.shared.peer);
-        let error = error.at(self.progress(), &peer);
+        let error = error
+            .at(self.progress(), &peer)
+            .of_request(self.request_id.as_ref());
         if self.outcome().is_some() {
             return error;
         }
@@ -185,6 +188,7 @@ impl Exchange {
         };
         let report = ExchangeReport {
             pool: &self.lease.shared.id,
+            request_id: self.request_id.as_ref().map(RequestId::as_str),
             outcome,
             status: self.status,
             progress: self.progress(),

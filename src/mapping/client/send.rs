@@ -71,8 +71,12 @@ where
 {
     let prepared = prepare(parts.borrow(), &mut Some(body));
     async move {
-        let (framing, mut upload) = prepared?;
-        exchange(pool, parts.borrow(), source, framing, &mut upload).await
+        let parts = parts.borrow();
+        let sent = match prepared {
+            Ok((framing, mut upload)) => exchange(pool, parts, source, framing, &mut upload).await,
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| error.of_request(parts.extensions.get()))
     }
 }
 
@@ -168,6 +172,7 @@ fn start(
     let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret.secret())
     })?;
+    let exchange = exchange.with_request_id(parts.extensions.get());
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }
 

@@ -54,7 +54,12 @@ impl Embedded {
             ..args.defaults()?
         };
         let backend = Backend::from(self.address.clone());
-        let own = Config::of_backends(vec![backend], args.method, args.sticky.clone(), &defaults);
+        let own = Config::of_backends(
+            vec![backend],
+            args.method.clone(),
+            args.sticky.clone(),
+            &defaults,
+        );
         let own = own.map_err(|error| error.to_string())?;
         (config.balancers, config.maps) = (own.balancers, own.maps);
         Ok(())

@@ -172,7 +172,7 @@ impl GatewayArgs {
             None if self.backend.is_empty() => Ok(Config::default()),
             None => Config::of_backends(
                 self.backend.clone(),
-                self.method,
+                self.method.clone(),
                 self.sticky.clone(),
                 &defaults,
             ),

@@ -1,6 +1,6 @@
 //! The program while it runs: from its start over every reload to its end.
 
-use super::config::Config;
+use super::config::{Config, Plan};
 use super::embedded::Embedded;
 use super::front::{
     AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Requests, Site, Traffic,
@@ -240,19 +240,18 @@ impl Running {
         Ok(running)
     }
 
-    /// Runs the health checks of all balancers, and of no others.
+    /// Runs the health checks and discoveries of all balancers, and of no others.
     fn check(&mut self) {
-        let balancers = self.config.balancers();
         let mut before = std::mem::take(&mut self.checks);
-        for balancer in balancers {
+        for plan in &self.config.balancers {
+            let balancer = plan.balancer.clone();
             let known = before
                 .iter()
                 .position(|(known, _)| known.is_same(&balancer));
             let task = if let Some(index) = known {
                 before.swap_remove(index).1
             } else {
-                let balancer = balancer.clone();
-                tokio::spawn(async move { balancer.run().await })
+                tokio::spawn(Plan::run(balancer.clone(), plan.discovery()))
             };
             self.checks.push((balancer, task));
         }

@@ -1,13 +1,13 @@
 //! The tables of a balancer, as [`file`](super::file) has the others.
 
 use super::values::{
-    FailStatus, Limit, MethodName, Packets, Separator, Statuses, Text, Upstream, Whole,
+    FailStatus, HostAndPort, Limit, MethodName, Packets, Separator, Statuses, Text, Upstream, Whole,
 };
 use ajp::balancer::{Flags, Sticky, Weight};
 use ajp::client::{Address, CPingMode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
@@ -38,6 +38,8 @@ pub(crate) struct Balancer {
     pub(crate) failover: Option<Failover>,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) outlier: Option<Outlier>,
+    pub(crate) adaptive_limit: Option<AdaptiveLimit>,
+    pub(crate) discovery: Option<Spanned<Discovery>>,
     pub(crate) health: Option<Health>,
     #[serde(default)]
     pub(crate) member: Vec<Member>,
@@ -226,4 +228,30 @@ pub(crate) struct Outlier {
     pub(crate) eject_for: Option<Text<Duration>>,
     pub(crate) max_out_percent: Option<Whole<0, 100>>,
     pub(crate) peer_deviations: Option<Whole<1, 1_000_000>>,
+}
+
+/// `[balancer.adaptive_limit]`: requests at a time at each member, found out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AdaptiveLimit {
+    pub(crate) initial: Option<Whole<1, 1_000_000>>,
+    pub(crate) least: Option<Whole<1, 1_000_000>>,
+    pub(crate) most: Option<Whole<1, 1_000_000>>,
+    pub(crate) tolerance: Option<Whole<100, 10_000>>,
+    pub(crate) calibration_interval: Option<Text<Duration>>,
+}
+
+/// `[balancer.discovery]`: members that come and go.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Discovery {
+    pub(crate) host: Option<Spanned<Text<HostAndPort>>>,
+    pub(crate) dns: Option<Spanned<Text<HostAndPort>>>,
+    pub(crate) srv: Option<Spanned<String>>,
+    pub(crate) file: Option<Spanned<PathBuf>>,
+    pub(crate) name_servers: Vec<Text<SocketAddr>>,
+    pub(crate) interval: Option<Text<Duration>>,
+    pub(crate) absences: Option<Whole<1, 1000>>,
+    pub(crate) session_timeout: Option<Text<Duration>>,
+    pub(crate) at_most: Option<Text<Duration>>,
 }

@@ -1,14 +1,15 @@
 //! From the tables of a balancer to the balancer.
 
 use super::balancer_tables::{self as tables, CheckKind};
+use super::discovery::Found;
 use super::error::{Fault, Faults};
 use super::timeouts;
-use super::values::{Limit, Packets, Text, Upstream, Whole};
+use super::values::{Limit, MethodName, Packets, Text, Upstream, Whole};
 use super::{Defaults, Plan};
 use ajp::Secret;
 use ajp::balancer::{
-    Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member, OnStatus,
-    Outlier, RetryBudget, RouteCookie, SameSite, Sticky,
+    AdaptiveLimit, Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck,
+    Member, OnStatus, Outlier, RetryBudget, RouteCookie, SameSite, Sticky,
 };
 use ajp::client::{IdleOrder, Observer, PoolConfig, TcpKeepAlive, TcpOptions, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -28,24 +29,29 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
     }
     let health = table.health.as_ref().map(|table| health(table, faults));
     let cluster = cluster(table);
-    let fixed = format!("{cluster:?} {}", fixed(table.health.as_ref()));
+    let found = table.discovery.as_ref();
+    let found = found.and_then(|table| faults.take(Found::read(table)));
+    let fixed = format!("{cluster:?} {} {found:?}", fixed(table.health.as_ref()));
     let config = BalancerConfig::new(name)
         .with_failover(failover(table))
         .with_cluster(cluster)
         .with_health(health.flatten())
         .with_sticky(sticky(table, faults));
     let pools = pool_config(table, defaults, faults);
-    if table.member.is_empty() {
+    if table.member.is_empty() && table.discovery.is_none() {
         let fault = Fault::at(
             table.name.span(),
-            format!("{name:?} has no [[balancer.member]]"),
+            format!("{name:?} has no [[balancer.member]] and no [balancer.discovery]"),
         );
         faults.add(fault.for_want_of("member"));
     }
     let tcp = table.tcp.as_ref().map(tcp).unwrap_or_default();
     let mut plan = Plan::new(Balancer::new(config), fixed, pools.clone(), tcp);
-    if let Some(Text(method)) = table.method {
-        plan.set_method(method.0);
+    if let Some(Text(MethodName(method))) = &table.method {
+        plan.set_method(method);
+    }
+    if let Some(found) = found {
+        plan.set_discovery(found);
     }
     let upgrades = table.member.iter().filter_map(|member| {
         let Text(Upstream(address)) = member.upgrade.as_ref()?;
@@ -133,6 +139,9 @@ fn cluster(table: &tables::Balancer) -> ClusterConfig {
     let config = with(config, table.outlier.as_ref(), |config, table| {
         config.with_outlier(outlier(table))
     });
+    let config = with(config, table.adaptive_limit.as_ref(), |config, table| {
+        config.with_adaptive_limit(adaptive_limit(table))
+    });
     let Some(table) = &table.recovery else {
         return config;
     };
@@ -155,6 +164,27 @@ fn cluster(table: &tables::Balancer) -> ClusterConfig {
     with(config, table.panic_threshold, |config, percent| {
         config.with_panic_threshold(percent.number())
     })
+}
+
+fn adaptive_limit(table: &tables::AdaptiveLimit) -> AdaptiveLimit {
+    let limit = AdaptiveLimit::default();
+    let limit = with(limit, table.initial, |limit, count| {
+        limit.with_initial(count.number())
+    });
+    let limit = with(limit, table.least, |limit, count| {
+        limit.with_least(count.number())
+    });
+    let limit = with(limit, table.most, |limit, count| {
+        limit.with_most(count.number())
+    });
+    let limit = with(limit, table.tolerance, |limit, percent| {
+        limit.with_tolerance(percent.number())
+    });
+    with(
+        limit,
+        time(table.calibration_interval.as_ref()),
+        AdaptiveLimit::with_calibration_interval,
+    )
 }
 
 fn outlier(table: &tables::Outlier) -> Outlier {

@@ -110,6 +110,8 @@ pub(crate) fn file(
         failover: None,
         recovery: None,
         outlier: None,
+        adaptive_limit: None,
+        discovery: None,
         health: None,
         member: backends.into_iter().map(member).collect(),
     };

@@ -2,6 +2,7 @@
 
 mod balancer_tables;
 mod balancers;
+mod discovery;
 mod error;
 mod file;
 mod flags;

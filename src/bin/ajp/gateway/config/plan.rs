@@ -1,10 +1,11 @@
 //! A balancer as the configuration has it, and what becomes of the running one when a later
 //! configuration has it differently.
 
+use super::discovery::Found;
 use crate::gateway::front::Upgrades;
 use crate::gateway::settings::{BalancerSettings, Object, member_object};
 use ajp::Secret;
-use ajp::balancer::{Balancer, InvalidMember, Member};
+use ajp::balancer::{Balancer, Discovery, InvalidMember, Leaving, Member};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub(crate) struct Plan {
     pub(crate) balancer: Balancer,
     /// The method of choosing; none: the one that is the library's own.
-    method: Option<&'static str>,
+    method: Option<String>,
     /// What cannot be changed while it runs, as text.
     fixed: String,
     /// How members are reached that the manager adds.
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     members: Vec<Planned>,
     /// Where members take upgrades.
     pub(super) upgrades: Arc<Upgrades>,
+    /// Where further members are found.
+    discovery: Option<Found>,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,29 @@ impl Plan {
             settings: None,
             members: Vec::new(),
             upgrades: Arc::default(),
+            discovery: None,
         }
+    }
+
+    /// Finds further members there.
+    pub(super) fn set_discovery(&mut self, found: Found) {
+        self.discovery = Some(found);
+    }
+
+    /// All that a balancer does beside its requests: its checks, and members that come and go.
+    pub(crate) async fn run(balancer: Balancer, discovery: Option<(Discovery, Leaving)>) {
+        let following = async {
+            if let Some((discovery, leaving)) = discovery {
+                balancer.follow(discovery, leaving).await;
+            }
+        };
+        tokio::join!(balancer.run(), following);
+    }
+
+    /// Where further members are found, and how those leave that are gone from there.
+    pub(crate) fn discovery(&self) -> Option<(Discovery, Leaving)> {
+        let found = self.discovery.as_ref()?;
+        Some(found.discovery(self.pools.clone()))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -87,8 +112,8 @@ impl Plan {
     }
 
     /// Chooses by this method of the library.
-    pub(super) fn set_method(&mut self, name: &'static str) {
-        self.method = Some(name);
+    pub(super) fn set_method(&mut self, name: &str) {
+        self.method = Some(name.into());
         if let Ok(method) = name.parse() {
             self.balancer.set_method(method);
         }
@@ -123,11 +148,15 @@ impl Plan {
         if self.fixed != before.fixed {
             return None;
         }
+        // Members that were found are reached as was said when they were.
+        if self.discovery.is_some() && self.pools.secrets() != before.pools.secrets() {
+            return None;
+        }
         let running = &before.balancer;
         self.settings = Some(BalancerSettings::of(&self.balancer));
         let mut changes = Vec::new();
         if self.method != before.method {
-            let name = self.method.unwrap_or("byrequests");
+            let name = self.method.as_deref().unwrap_or("byrequests");
             if let Ok(method) = name.parse() {
                 running.set_method(method);
                 changes.push(format!("method {name}"));

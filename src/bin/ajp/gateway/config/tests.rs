@@ -632,3 +632,44 @@ fn sites_that_cannot_be() {
         assert!(error.contains(wanted), "{error}");
     }
 }
+
+/// A balancer without members of its own finds them; the table must name one place.
+#[test]
+fn members_that_are_found() {
+    let of = |table: &str| {
+        read(&format!(
+            "[[balancer]]\nname = \"a\"\nmethod = \"hash:header:x-tenant\"\n\
+             adaptive_limit = {{ most = 50 }}\ndiscovery = {table}\n\
+             [[map]]\npath = \"/\"\nto = \"balancer://a/\"\n"
+        ))
+    };
+    for good in [
+        "{ dns = \"tomcats.internal:8009\", name_servers = [\"127.0.0.1:53\"], absences = 3 }",
+        "{ host = \"localhost:8009\", interval = \"10s\" }",
+        "{ srv = \"_ajp._tcp.app.internal\", session_timeout = \"30m\", at_most = \"1h\" }",
+        "{ file = \"/etc/ajp/members\" }",
+    ] {
+        let config = of(good).unwrap();
+        let plan = &config.balancers[0];
+        assert!(plan.discovery().is_some(), "{good}");
+        assert_eq!(snapshots(&config)[0].method, "hash:header:x-tenant");
+    }
+    for (bad, said) in [
+        ("{ }", "must have one of host, dns, srv and file"),
+        (
+            "{ file = \"/a\", srv = \"b\" }",
+            "must have one of host, dns, srv and file",
+        ),
+        ("{ dns = \"tomcats\" }", "a host name and a port"),
+        ("{ dns = \"tom cats:8009\" }", "a host name and a port"),
+        ("{ srv = \"a b\" }", "is no service"),
+        (
+            "{ file = \"/a\", name_servers = [\"127.0.0.1:53\"] }",
+            "name_servers is for dns and srv only",
+        ),
+        ("{ file = \"/a\", absences = 0 }", "a whole number from 1"),
+    ] {
+        let error = of(bad).unwrap_err();
+        assert!(error.contains(said), "{bad}: {error}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Single values of the configuration: what each may be, and its text form.
 
 use crate::gateway::front::ListenAddress;
-use ajp::balancer::{Method, Sticky};
+use ajp::balancer::{HashBy, Method, Sticky};
 use ajp::client::{Address, CPingMode};
 use ajp::server::Networks;
 use ajp::wire::PacketSize;
@@ -112,18 +112,44 @@ impl Value for Sticky {
     }
 }
 
+/// The name of a host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostAndPort {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Value for HostAndPort {
+    const ALLOWED: &'static str = "a host name and a port, such as \"tomcats.internal:8009\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+        let port = port.parse().ok().filter(|&port| port != 0)?;
+        (!host.is_empty() && host.bytes().all(is_name)).then(|| Self {
+            host: host.into(),
+            port,
+        })
+    }
+}
+
 /// The name of a balancing method, as the library has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MethodName(pub &'static str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MethodName(pub String);
 
 impl Value for MethodName {
     const ALLOWED: &'static str = "one of byrequests, bytraffic, bybusyness, bysessions, \
-        least_outstanding, lowest_latency";
+        least_outstanding, lowest_latency, hash:path, hash:header:NAME, hash:cookie:NAME, \
+        hash:client";
 
     fn read(text: &str) -> Option<Self> {
         let plain = text.replace('_', "");
-        let known = Method::NAMES.into_iter().find(|name| *name == plain);
-        known.map(MethodName)
+        if Method::NAMES.contains(&&*plain) {
+            return Some(Self(plain));
+        }
+        // A key of the caller's own is for programs: nobody sets it here.
+        let by = text.strip_prefix("hash:").filter(|by| *by != "key")?;
+        by.parse::<HashBy>().ok().map(|_| Self(text.into()))
     }
 }
 
@@ -362,9 +388,17 @@ mod tests {
     fn methods_are_known_with_and_without_underscore() {
         for name in MethodName::ALLOWED["one of ".len()..].split(", ") {
             let MethodName(known) = MethodName::read(name).unwrap();
-            assert_eq!(MethodName::read(known), Some(MethodName(known)));
+            assert_eq!(MethodName::read(&known), Some(MethodName(known.clone())));
             assert!(known.parse::<Method>().is_ok());
         }
-        assert_eq!(MethodName::read("heartbeat"), None);
+        for bad in [
+            "heartbeat",
+            "hash",
+            "hash:key",
+            "hash:header:",
+            "hash:colour",
+        ] {
+            assert_eq!(MethodName::read(bad), None, "{bad}");
+        }
     }
 }

@@ -1,0 +1,91 @@
+//! What it costs to choose a member, and what two threads that do so cost each other.
+//!
+//! ```text
+//! cargo bench --bench pick
+//! ```
+//!
+//! `pick/METHOD/N`: a choice among N members, its answer and its end, on a cluster without
+//! lock. `balancer/THREADS/N`: the same on a balancer, whose lock all threads share; the time is
+//! that of one request on one of the threads.
+#![allow(clippy::unwrap_used, reason = "a benchmark of our own data")]
+
+use ajp::balancer::{
+    Balancer, BalancerConfig, Cluster, ClusterConfig, Member, RequestInfo, RequestOutcome,
+};
+use ajp::client::{Address, Pool, PoolConfig};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const SIZES: [usize; 3] = [10, 100, 1000];
+const METHODS: [&str; 4] = ["byrequests", "bybusyness", "leastoutstanding", "hash:path"];
+const OK: RequestOutcome<'static> = RequestOutcome::Answered { status: 200 };
+
+fn member(number: usize) -> Member {
+    Member::new(format!("m{number}")).with_route(format!("r{number}"))
+}
+
+fn cluster(size: usize, method: &str) -> Cluster {
+    let mut cluster = Cluster::new(ClusterConfig::default().with_seed(1));
+    cluster.set_method(method.parse().unwrap());
+    for number in 0..size {
+        cluster.add(member(number), Instant::now()).unwrap();
+    }
+    cluster
+}
+
+fn choices(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pick");
+    for method in METHODS {
+        for size in SIZES {
+            let mut cluster = cluster(size, method);
+            let now = Instant::now();
+            let info = RequestInfo::new().with_path(b"/app/cart");
+            group.bench_function(BenchmarkId::new(method, size), |bench| {
+                bench.iter(|| {
+                    let choice = cluster.pick(black_box(&info), now).unwrap();
+                    cluster.answered(&choice, OK, now);
+                    cluster.ended(&choice);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Requests of one thread, one after the other.
+fn requests(balancer: &Balancer, count: u64) {
+    for _ in 0..count {
+        let mut pick = balancer.pick(black_box(&RequestInfo::new())).unwrap();
+        pick.answered(OK);
+    }
+}
+
+fn threads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("balancer");
+    for size in SIZES {
+        let balancer = Balancer::new(BalancerConfig::new("bench"));
+        for number in 0..size {
+            // Nothing is ever sent to it.
+            let pool = Pool::new(Address::tcp("127.0.0.1", 1), PoolConfig::default());
+            balancer.add(member(number), pool).unwrap();
+        }
+        for threads in [1, 2] {
+            group.bench_function(BenchmarkId::new(threads.to_string(), size), |bench| {
+                bench.iter_custom(|count| -> Duration {
+                    let start = Instant::now();
+                    std::thread::scope(|scope| {
+                        for _ in 0..threads {
+                            scope.spawn(|| requests(&balancer, count));
+                        }
+                    });
+                    start.elapsed()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, choices, threads);
+criterion_main!(benches);

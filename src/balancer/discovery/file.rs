@@ -1,0 +1,134 @@
+//! Members in a file.
+
+use super::Endpoint;
+use crate::client::Address;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// Longer files are none that anybody meant.
+const LONGEST: usize = 1 << 20;
+
+/// A line of a file of members cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub(super) struct InvalidMembers {
+    /// The line, from 1.
+    line: usize,
+    what: String,
+}
+
+/// Reads a file of members, not on a thread of the runtime.
+pub(super) async fn read(path: &Path) -> Result<Vec<Endpoint>, String> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+    let text = read.map_err(|error| error.to_string())?;
+    let text = text.map_err(|error| error.to_string())?;
+    if text.len() > LONGEST {
+        return Err("the file is longer than 1 MiB".into());
+    }
+    parse(&text).map_err(|error| error.to_string())
+}
+
+/// The members in a text.
+pub(super) fn parse(text: &str) -> Result<Vec<Endpoint>, InvalidMembers> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let invalid = |what: String| InvalidMembers {
+            line: index.saturating_add(1),
+            what,
+        };
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        let Some(address) = words.next() else {
+            continue;
+        };
+        let address: Address = value(address).map_err(invalid)?;
+        let mut endpoint = Endpoint::at(address);
+        for word in words {
+            endpoint = setting(endpoint, word).map_err(invalid)?;
+        }
+        let name = endpoint.member.name();
+        if endpoints.iter().any(|known| known.member.name() == name) {
+            return Err(invalid(format!("{name} is there twice")));
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(endpoints)
+}
+
+/// Reads `key=value`.
+fn setting(endpoint: Endpoint, word: &str) -> Result<Endpoint, String> {
+    let Some((key, text)) = word.split_once('=') else {
+        return Err(format!("{word:?} is no setting, such as route=jvm1"));
+    };
+    let Endpoint { address, member } = endpoint;
+    let member = match key {
+        "route" => member.with_route(text),
+        "weight" => member.with_weight(value(text)?),
+        "set" => member.with_set(value(text)?),
+        "status" => member.with_flags(value(text)?),
+        "domain" => member.with_domain(text),
+        "redirect" => member.with_redirect(text),
+        _ => {
+            return Err(format!(
+                "there is no setting {key:?}; there are route, weight, set, status, domain and \
+                 redirect"
+            ));
+        }
+    };
+    Ok(Endpoint { address, member })
+}
+
+fn value<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::Member;
+
+    #[test]
+    fn members_in_a_text() {
+        let text = "# The shop\n\n  ajp://10.0.0.1 route=jvm1 weight=1.5 # big\r\nunix:/run/a status=H set=2 domain=d redirect=jvm1";
+        let found = parse(text).unwrap();
+        let members: Vec<_> = found.into_iter().map(|one| one.member).collect();
+        assert_eq!(
+            members,
+            [
+                Member::new("ajp://10.0.0.1:8009")
+                    .with_route("jvm1")
+                    .with_weight("1.5".parse().unwrap()),
+                Member::new("unix:/run/a")
+                    .with_flags("H".parse().unwrap())
+                    .with_set(2)
+                    .with_domain("d")
+                    .with_redirect("jvm1"),
+            ]
+        );
+        assert_eq!(parse("# nobody\n").unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, error) in [
+            ("http://a", "line 1: \"http://a\": "),
+            ("\najp://a route", "line 2: \"route\" is no setting"),
+            ("ajp://a color=red", "line 1: there is no setting \"color\""),
+            ("ajp://a weight=0", "line 1: \"0\": "),
+            ("ajp://a set=-1", "line 1: \"-1\": "),
+            ("ajp://a status=Q", "line 1: \"Q\": "),
+            (
+                "ajp://a\najp://a:8009",
+                "line 2: ajp://a:8009 is there twice",
+            ),
+        ] {
+            let told = parse(text).unwrap_err().to_string();
+            assert!(told.starts_with(error), "{told}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Where members are found: a name, a service, or a file that is looked at again and again.
+
+#[cfg(feature = "dns")]
+mod dns;
+mod file;
+
+use super::follow::{Discover, Discovered, Discovering};
+use super::member::Member;
+use crate::client::{Address, Pool, PoolConfig};
+use crate::trace::event;
+use std::collections::BTreeMap;
+use std::fmt;
+#[cfg(feature = "dns")]
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tokio::time::{Instant, sleep_until};
+
+/// However long an answer of a name server is good for, it is asked again after this.
+#[cfg(feature = "dns")]
+const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Where nothing was found it is looked again after so many times the usual interval, and this
+/// time at most.
+const AFTER_NOTHING: u32 = 5;
+const LONGEST_AFTER_NOTHING: Duration = Duration::from_secs(5);
+
+/// A built-in [`Discover`]: the members of a [`Balancer`](super::Balancer) that
+/// [follows](super::Balancer::follow) it are those of a host name, of a DNS service, or of a
+/// file. A name with several addresses is several members. Each is named after its address,
+/// such as `ajp://10.0.0.1:8009`.
+///
+/// | | what is looked at | how often |
+/// |---|---|---|
+/// | [`host`](Self::host) | all addresses that the system's resolver knows | every 30 s |
+/// | [`dns`](Self::dns) | the records A and AAAA | when their TTL has passed |
+/// | [`srv`](Self::srv) | the records SRV, and the addresses of their targets | likewise |
+/// | [`file`](Self::file) | the lines of a file | every second |
+///
+/// An answer without members, and none at all, change nothing: what is known goes on serving.
+/// Name servers that know many addresses give some of them at a time, so a member is gone only
+/// when [several answers in a row](Self::with_absences) did not have it.
+///
+/// ```no_run
+/// # async fn example(balancer: ajp::balancer::Balancer) {
+/// use ajp::balancer::{Discovery, Leaving};
+/// let members = Discovery::host("tomcats.internal", 8009);
+/// balancer.follow(members, Leaving::default()).await;
+/// # }
+/// ```
+pub struct Discovery {
+    source: Source,
+    pools: PoolConfig,
+    shape: Arc<dyn Fn(Member) -> Member + Send + Sync>,
+    interval: Duration,
+    absences: u32,
+    /// The members by name, and how many answers in a row did not have them.
+    known: BTreeMap<String, (Endpoint, u32)>,
+    /// When it is looked next; at once if there is no time yet.
+    next_look: Option<Instant>,
+    /// What was said last of answers that could not be used, so that it is said once.
+    complaint: Option<String>,
+}
+
+enum Source {
+    Host {
+        name: String,
+        port: u16,
+    },
+    File(PathBuf),
+    #[cfg(feature = "dns")]
+    Dns(Box<dns::Dns>),
+}
+
+/// A container that was found.
+#[derive(Debug, Clone, PartialEq)]
+struct Endpoint {
+    address: Address,
+    member: Member,
+}
+
+impl Endpoint {
+    fn at(address: Address) -> Self {
+        Self {
+            member: Member::new(address.to_string()),
+            address,
+        }
+    }
+}
+
+/// What one look has shown.
+struct Found {
+    endpoints: Vec<Endpoint>,
+    /// How long it is good for, if that was told.
+    good_for: Option<Duration>,
+}
+
+impl Discovery {
+    /// The addresses of a host name, by the system's resolver. It does not tell how long they
+    /// are good for.
+    pub fn host(name: impl Into<String>, port: u16) -> Self {
+        let name = name.into();
+        Self::new(Source::Host { name, port }, Duration::from_secs(30), 2)
+    }
+
+    /// The addresses of a host name, by the name servers of the system or those
+    /// [told](Self::with_name_servers). `/etc/hosts` is not asked.
+    #[cfg(feature = "dns")]
+    pub fn dns(name: impl Into<String>, port: u16) -> Self {
+        let dns = dns::Dns::addresses(name.into(), port);
+        Self::new(Source::Dns(Box::new(dns)), Duration::from_secs(1), 2)
+    }
+
+    /// The targets of a service, such as `_ajp._tcp.app.internal`, with the ports that they
+    /// have there. Their weights are the weights of the members, and their priorities the
+    /// [sets](Member::with_set). The first part of a target's name is the
+    /// [route](Member::with_route): name the hosts as the `jvmRoute` of their containers, or
+    /// set it by [`with_member`](Self::with_member).
+    #[cfg(feature = "dns")]
+    pub fn srv(service: impl Into<String>) -> Self {
+        let dns = dns::Dns::services(service.into());
+        Self::new(Source::Dns(Box::new(dns)), Duration::from_secs(1), 2)
+    }
+
+    /// The members in a file, one in each line. Behind the address come settings of the
+    /// member, with the values that they have in httpd's and this crate's other texts: `route`,
+    /// `weight`, `set`, `status`, `domain` and `redirect`. What follows a `#` is for readers.
+    ///
+    /// ```text
+    /// # The shop
+    /// ajp://10.0.0.1:8009 route=jvm1 weight=2
+    /// ajp://10.0.0.2:8009 route=jvm2 status=H
+    /// ```
+    ///
+    /// Write a new file beside it and rename that, so that no half of it is read.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::new(Source::File(path.into()), Duration::from_secs(1), 1)
+    }
+
+    fn new(source: Source, interval: Duration, absences: u32) -> Self {
+        Self {
+            source,
+            pools: PoolConfig::default(),
+            shape: Arc::new(|member| member),
+            interval,
+            absences,
+            known: BTreeMap::new(),
+            next_look: None,
+            complaint: None,
+        }
+    }
+
+    /// The settings of the members' pools.
+    #[must_use]
+    pub fn with_pools(mut self, config: PoolConfig) -> Self {
+        self.pools = config;
+        self
+    }
+
+    /// Changes what is configured of each member that was found, such as its route. Its name
+    /// is that of its address.
+    #[must_use]
+    pub fn with_member(mut self, shape: impl Fn(Member) -> Member + Send + Sync + 'static) -> Self {
+        self.shape = Arc::new(shape);
+        self
+    }
+
+    /// The time from one look to the next; where a TTL is known the shortest. At least 10 ms.
+    /// For the defaults see [above](Self).
+    #[must_use]
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        // Not a busy loop.
+        self.interval = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// A member is gone when so many answers in a row did not have it. Default 2, for a file
+    /// 1; at least 1.
+    #[must_use]
+    pub fn with_absences(mut self, count: u32) -> Self {
+        self.absences = count.max(1);
+        self
+    }
+
+    /// The name servers that are asked. Default those of the system. Nothing where no name
+    /// server is asked.
+    #[cfg(feature = "dns")]
+    #[must_use]
+    pub fn with_name_servers(mut self, servers: impl Into<Vec<SocketAddr>>) -> Self {
+        if let Source::Dns(dns) = &mut self.source {
+            dns.set_name_servers(servers.into());
+        }
+        self
+    }
+
+    /// Takes note of the members that were found. Whether the set is another one now.
+    fn merge(&mut self, found: Vec<Endpoint>) -> bool {
+        let mut changed = false;
+        for (_, absent) in self.known.values_mut() {
+            *absent = absent.saturating_add(1);
+        }
+        for mut endpoint in found {
+            let name = endpoint.member.name().to_owned();
+            endpoint.member = (self.shape)(endpoint.member);
+            endpoint.member.name.clone_from(&name);
+            let known = self.known.get(&name);
+            changed |= known.is_none_or(|(known, _)| *known != endpoint);
+            self.known.insert(name, (endpoint, 0));
+        }
+        let before = self.known.len();
+        let most = self.absences;
+        self.known.retain(|_, (_, absent)| *absent < most);
+        changed || self.known.len() != before
+    }
+
+    fn set(&self) -> Vec<Discovered> {
+        let endpoints = self.known.values().map(|(endpoint, _)| endpoint);
+        endpoints
+            .map(|endpoint| Discovered {
+                member: endpoint.member.clone(),
+                pool: Pool::new(endpoint.address.clone(), self.pools.clone()),
+            })
+            .collect()
+    }
+
+    /// Says what is wrong with an answer, once.
+    fn complain(&mut self, complaint: String) {
+        if self.complaint.as_ref() != Some(&complaint) {
+            event!(WARN, source = %self.source, error = %complaint, "AJP members are not found; the known ones stay");
+            self.complaint = Some(complaint);
+        }
+    }
+}
+
+impl Discover for Discovery {
+    fn next_set(&mut self) -> Discovering<'_> {
+        Box::pin(async move {
+            loop {
+                if let Some(next) = self.next_look {
+                    sleep_until(next).await;
+                }
+                let looked = self.source.look().await;
+                let good_for = match &looked {
+                    Ok(found) if !found.endpoints.is_empty() => {
+                        found.good_for.unwrap_or(self.interval)
+                    }
+                    Ok(_) | Err(_) => {
+                        let pause = self.interval.saturating_mul(AFTER_NOTHING);
+                        pause.min(LONGEST_AFTER_NOTHING)
+                    }
+                };
+                self.next_look = Instant::now().checked_add(good_for.max(self.interval));
+                match looked {
+                    Ok(found) if found.endpoints.is_empty() => {
+                        self.complain("there are none".into());
+                    }
+                    Ok(found) => {
+                        self.complaint = None;
+                        if self.merge(found.endpoints) {
+                            return Some(self.set());
+                        }
+                    }
+                    Err(error) => self.complain(error),
+                }
+            }
+        })
+    }
+}
+
+impl Source {
+    async fn look(&mut self) -> Result<Found, String> {
+        match self {
+            Self::Host { name, port } => {
+                let found = lookup_host((name.as_str(), *port)).await;
+                let found = found.map_err(|error| error.to_string())?;
+                Ok(Found {
+                    endpoints: found.map(|at| Endpoint::at(at.into())).collect(),
+                    good_for: None,
+                })
+            }
+            Self::File(path) => Ok(Found {
+                endpoints: file::read(path).await?,
+                good_for: None,
+            }),
+            #[cfg(feature = "dns")]
+            Self::Dns(dns) => dns.look(LONGEST_INTERVAL).await,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host { name, .. } => write!(f, "host {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            #[cfg(feature = "dns")]
+            Self::Dns(dns) => dns.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery")
+            .field("source", &format_args!("{}", self.source))
+            .field("known", &self.known.keys())
+            .finish_non_exhaustive()
+    }
+}

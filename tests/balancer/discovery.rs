@@ -1,0 +1,360 @@
+//! Members by a name server of the test's own and by a file, with containers on addresses of
+//! loopback.
+
+use ajp::balancer::{Balancer, BalancerConfig, Discovery, Flags, Leaving, Member};
+use bytes::Bytes;
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::{A, SRV};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// What the name server says.
+#[derive(Debug, Clone, PartialEq)]
+enum Answer {
+    Addresses(Vec<Ipv4Addr>),
+    /// Priority, weight, port and target of each.
+    Services(Vec<(u16, u16, u16, &'static str)>),
+    Code(ResponseCode),
+}
+
+/// A name server, which says the same of all names but those of `hosts`.
+struct NameServer {
+    address: SocketAddr,
+    answer: Arc<Mutex<Answer>>,
+    queries: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+fn host(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, number)
+}
+
+fn hosts(numbers: &[u8]) -> Answer {
+    Answer::Addresses(numbers.iter().copied().map(host).collect())
+}
+
+impl NameServer {
+    async fn start(ttl: u32, answer: Answer) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let answer = Arc::new(Mutex::new(answer));
+        let queries = Arc::new(AtomicUsize::new(0));
+        let (says, counted) = (Arc::clone(&answer), Arc::clone(&queries));
+        let task = tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                let response = respond(&query, &says.lock().unwrap(), ttl);
+                let _ = socket.send_to(&response.to_vec().unwrap(), from).await;
+            }
+        });
+        Self {
+            address,
+            answer,
+            queries,
+            task,
+        }
+    }
+
+    fn say(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn queries(&self) -> usize {
+        self.queries.load(Ordering::SeqCst)
+    }
+}
+
+fn respond(query: &Message, answer: &Answer, ttl: u32) -> Message {
+    let asked = query.query().unwrap();
+    let mut response = Message::new();
+    response
+        .set_id(query.id())
+        .set_message_type(MessageType::Response)
+        .set_recursion_available(true)
+        .add_query(asked.clone());
+    let name = asked.name();
+    // jvm7.test has the address 127.0.0.7.
+    let text = name.to_ascii();
+    let number = text
+        .strip_prefix("jvm")
+        .and_then(|text| text.split('.').next()?.parse().ok());
+    let data: Vec<RData> = match (answer, asked.query_type(), number) {
+        (Answer::Code(code), ..) => {
+            response.set_response_code(*code);
+            Vec::new()
+        }
+        (_, RecordType::A, Some(number)) => vec![RData::A(A(host(number)))],
+        (Answer::Addresses(all), RecordType::A, None) => {
+            all.iter().map(|&address| RData::A(A(address))).collect()
+        }
+        (Answer::Services(all), RecordType::SRV, None) => {
+            let service = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
+                RData::SRV(SRV::new(
+                    priority,
+                    weight,
+                    port,
+                    Name::from_ascii(target).unwrap(),
+                ))
+            };
+            all.iter().map(service).collect()
+        }
+        _ => Vec::new(),
+    };
+    for data in data {
+        response.add_answer(Record::from_rdata(name.clone(), ttl, data));
+    }
+    response
+}
+
+/// A container that needs 5 ms for a request and answers with its own number.
+struct Container {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn container(number: u8, port: u16) -> Container {
+    let listener = TcpListener::bind((host(number), port)).await.unwrap();
+    let app = tower::service_fn(move |_: Request<ajp::server::RequestBody>| async move {
+        sleep(Duration::from_millis(5)).await;
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(number.to_string()))))
+    });
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        let server = ajp::server::serve(listener, app).trusted_network();
+        server
+            .with_graceful_shutdown(async {
+                let _ = stopped.await;
+            })
+            .await;
+    });
+    Container { stop, task }
+}
+
+impl Container {
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.unwrap();
+    }
+}
+
+/// A port that is free on these addresses.
+async fn free_port(numbers: &[u8]) -> u16 {
+    'again: loop {
+        let first = TcpListener::bind((host(numbers[0]), 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        for &number in &numbers[1..] {
+            if TcpListener::bind((host(number), port)).await.is_err() {
+                continue 'again;
+            }
+        }
+        return port;
+    }
+}
+
+async fn get(balancer: &Balancer) -> String {
+    let request = Request::get("http://app.example/").body(Empty::<Bytes>::new());
+    let response = balancer.send(request.unwrap()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+fn names(balancer: &Balancer) -> Vec<String> {
+    let mut names: Vec<_> = balancer
+        .members()
+        .iter()
+        .map(|m| m.name().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn named(numbers: &[u8], port: u16) -> Vec<String> {
+    let name = |number: &u8| format!("ajp://127.0.0.{number}:{port}");
+    numbers.iter().map(name).collect()
+}
+
+async fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn follow(discovery: Discovery) -> (Balancer, JoinHandle<()>) {
+    let balancer = Balancer::new(BalancerConfig::new("app").with_own_requests(true));
+    let follower = balancer.clone();
+    let discovery = discovery.with_interval(Duration::from_millis(50));
+    let task = tokio::spawn(async move { follower.follow(discovery, Leaving::default()).await });
+    (balancer, task)
+}
+
+/// The records of a name change under load: a container is added and another one drained, and
+/// no request fails. Whatever else the name server says or does not say leaves all as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_changes_under_load() {
+    let port = free_port(&[11, 12, 13]).await;
+    let first = container(11, port).await;
+    let _second = container(12, port).await;
+    let _third = container(13, port).await;
+    let server = NameServer::start(0, hosts(&[11, 12])).await;
+    let discovery = Discovery::dns("tomcats.test", port).with_name_servers([server.address]);
+    let (balancer, _following) = follow(discovery);
+    until("two members", || names(&balancer) == named(&[11, 12], port)).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut visitors = Vec::new();
+    for _ in 0..8 {
+        let (balancer, stop) = (balancer.clone(), Arc::clone(&stop));
+        visitors.push(tokio::spawn(async move {
+            let mut served = Vec::new();
+            while !stop.load(Ordering::SeqCst) {
+                served.push(get(&balancer).await);
+            }
+            served
+        }));
+    }
+    sleep(Duration::from_millis(300)).await;
+    server.say(hosts(&[13, 12]));
+    until("another set", || names(&balancer) == named(&[12, 13], port)).await;
+    // It is gone from the balancer only when it has ended what it was serving.
+    first.stop().await;
+
+    // Nothing that is wrong with the name server empties the farm.
+    for answer in [
+        hosts(&[]),
+        Answer::Code(ResponseCode::NXDomain),
+        Answer::Code(ResponseCode::ServFail),
+        Answer::Code(ResponseCode::Refused),
+    ] {
+        server.say(answer.clone());
+        let asked = server.queries();
+        until("three looks", || server.queries() >= asked + 6).await;
+        assert_eq!(names(&balancer), named(&[12, 13], port), "{answer:?}");
+    }
+    // One that knows many addresses tells some of them at a time.
+    let before = server.queries();
+    let mut told = 0;
+    while server.queries() < before + 20 {
+        server.say(hosts(&[[12], [13]][told % 2]));
+        told += 1;
+        let asked = server.queries();
+        until("a query", || server.queries() > asked).await;
+        assert_eq!(names(&balancer), named(&[12, 13], port));
+        if told > 100 {
+            break;
+        }
+    }
+    server.task.abort();
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(names(&balancer), named(&[12, 13], port), "it is down");
+
+    stop.store(true, Ordering::SeqCst);
+    let mut served = Vec::new();
+    for visitor in visitors {
+        served.extend(visitor.await.unwrap());
+    }
+    for number in ["11", "12", "13"] {
+        let count = served.iter().filter(|one| *one == number).count();
+        assert!(count > 10, "{number}: {count} of {}", served.len());
+    }
+}
+
+#[tokio::test]
+async fn a_service_tells_ports_weights_and_priorities() {
+    let services = Answer::Services(vec![
+        (0, 30, 8009, "jvm1.test."),
+        (0, 10, 8010, "jvm2.test."),
+        (5, 0, 8009, "jvm3.test."),
+        (9, 9, 9, "."),
+    ]);
+    let server = NameServer::start(1, services).await;
+    let discovery = Discovery::srv("_ajp._tcp.app.test")
+        .with_name_servers([server.address])
+        .with_member(|member| member.with_domain("blue"));
+    let (balancer, _following) = follow(discovery);
+    until("three members", || balancer.members().len() == 3).await;
+    let mut members = balancer.members();
+    members.sort_by_key(|member| member.name().to_owned());
+    let member = |name: &str, route: &str, weight: &str, set| {
+        Member::new(name)
+            .with_route(route)
+            .with_weight(weight.parse().unwrap())
+            .with_set(set)
+            .with_domain("blue")
+    };
+    assert_eq!(
+        members,
+        [
+            member("ajp://127.0.0.1:8009", "jvm1", "0.3", 0),
+            member("ajp://127.0.0.2:8010", "jvm2", "0.1", 0),
+            member("ajp://127.0.0.3:8009", "jvm3", "0.01", 5),
+        ]
+    );
+    // An answer is good for its TTL: 1 + 3 * 2 queries a second, and not every 50 ms.
+    let before = server.queries();
+    sleep(Duration::from_millis(1500)).await;
+    let asked = server.queries() - before;
+    assert!((7..=14).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn a_file_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("members");
+    let write = |text: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    };
+    // It may come later than the program.
+    let (balancer, _following) = follow(Discovery::file(&path));
+    write("ajp://127.0.0.1:1 route=a\najp://127.0.0.1:2 route=b # and a comment\n");
+    until("two members", || balancer.members().len() == 2).await;
+    for wrong in ["", "# nobody\n", "ajp://127.0.0.1:1 colour=red\n"] {
+        write(wrong);
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(balancer.members().len(), 2, "{wrong:?}");
+        write("ajp://127.0.0.1:1 route=a\najp://127.0.0.1:2 route=b\n");
+    }
+    let draining = |name: &str| {
+        let members = balancer.members();
+        let member = members.iter().find(|member| member.name() == name)?;
+        Some(member.current_flags() == Flags::DRAINING)
+    };
+    write("ajp://127.0.0.1:2 route=b status=N\n");
+    until("an operator's word", || {
+        draining("ajp://127.0.0.1:2") == Some(true)
+    })
+    .await;
+    until("one is gone", || draining("ajp://127.0.0.1:1").is_none()).await;
+    write("ajp://127.0.0.1:2 route=b\n");
+    until("and taken back", || {
+        draining("ajp://127.0.0.1:2") == Some(false)
+    })
+    .await;
+}
+
+/// The system's resolver: loopback has a name everywhere.
+#[tokio::test]
+async fn a_host_name_of_the_system() {
+    let (balancer, _following) = follow(Discovery::host("localhost", 8009));
+    until("loopback", || {
+        names(&balancer).contains(&"ajp://127.0.0.1:8009".to_owned())
+            || names(&balancer).contains(&"ajp://[::1]:8009".to_owned())
+    })
+    .await;
+}
