@@ -8,7 +8,7 @@ use toml::{Table, Value};
 const API: &str = include_str!("../../../../../tests/fixtures/public_api.txt");
 
 /// Types whose setters are no settings of the gateway.
-const OTHERS: [(&str, &str); 16] = [
+const OTHERS: [(&str, &str); 20] = [
     ("dump::", "prints packets"),
     ("proto::", "the state machines have the limits of the pool"),
     (
@@ -20,7 +20,26 @@ const OTHERS: [(&str, &str); 16] = [
         "balancer::Drain::",
         "an argument of one drain: `ajp drain`, the manager",
     ),
-    ("balancer::Leaving::", "members that leave with a discovery"),
+    (
+        "balancer::Leaving::",
+        "[balancer.discovery] has them by the same names",
+    ),
+    (
+        "balancer::AdaptiveLimit::",
+        "[balancer.adaptive_limit] has them by the same names",
+    ),
+    (
+        "balancer::ClusterConfig::with_adaptive_limit",
+        "the table [balancer.adaptive_limit]",
+    ),
+    (
+        "balancer::Discovery::",
+        "[balancer.discovery] has them by the same names; the pools are the balancer's",
+    ),
+    (
+        "client::Exchange::with_request_id",
+        "one request: the front gives it a name",
+    ),
     (
         "balancer::RequestInfo",
         "one request: the front fills it in",
