@@ -282,9 +282,8 @@ impl Limiter {
                 calibration.let_in = calibration.let_in.saturating_add(1);
                 Load::Calibration
             }
-            Some(_) => Load::Usual,
             None if busy <= 1 || f64::from(busy) <= self.limit / 4.0 => Load::Light,
-            None => Load::Usual,
+            Some(_) | None => Load::Usual,
         }
     }
 

@@ -220,11 +220,11 @@ async fn a_name_changes_under_load() {
     for _ in 0..8 {
         let (balancer, stop) = (balancer.clone(), Arc::clone(&stop));
         visitors.push(tokio::spawn(async move {
-            let mut served = Vec::new();
+            let mut answers = Vec::new();
             while !stop.load(Ordering::SeqCst) {
-                served.push(get(&balancer).await);
+                answers.push(get(&balancer).await);
             }
-            served
+            answers
         }));
     }
     sleep(Duration::from_millis(300)).await;
@@ -263,13 +263,13 @@ async fn a_name_changes_under_load() {
     assert_eq!(names(&balancer), named(&[12, 13], port), "it is down");
 
     stop.store(true, Ordering::SeqCst);
-    let mut served = Vec::new();
+    let mut answers = Vec::new();
     for visitor in visitors {
-        served.extend(visitor.await.unwrap());
+        answers.extend(visitor.await.unwrap());
     }
     for number in ["11", "12", "13"] {
-        let count = served.iter().filter(|one| *one == number).count();
-        assert!(count > 10, "{number}: {count} of {}", served.len());
+        let count = answers.iter().filter(|one| *one == number).count();
+        assert!(count > 10, "{number}: {count} of {}", answers.len());
     }
 }
 

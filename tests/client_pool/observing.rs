@@ -514,10 +514,10 @@ async fn a_request_has_a_name() {
     }
     let names = std::sync::Arc::new(Names::default());
     let container = Container::new(|_, mut end| async move {
-        while end.request().await.is_some() {
+        if end.request().await.is_some() {
             // A head, and then nothing.
             end.write(&head(200, &[])).await;
-            return end.silent().await;
+            end.silent().await;
         }
     });
     let timeouts = Timeouts::default()
@@ -528,18 +528,18 @@ async fn a_request_has_a_name() {
         .with_max_connections(1)
         .with_timeouts(timeouts);
     let client = container.client(config);
-    let named = |name: &str| {
-        let mut request = get("page");
+    let request = |name: &str| {
+        let mut page = get("page");
         let name = ajp::client::RequestId::new(name).unwrap();
-        request.extensions_mut().insert(name);
-        request
+        page.extensions_mut().insert(name);
+        page
     };
-    let response = client.send(named("one")).await.unwrap();
-    let waiting = client.send(named("two")).await.unwrap_err();
+    let response = client.send(request("one")).await.unwrap();
+    let waiting = client.send(request("two")).await.unwrap_err();
     assert_eq!(waiting.request_id().unwrap().as_str(), "two");
     let error = response.into_body().collect().await.unwrap_err();
     assert_eq!(error.request_id().unwrap().as_str(), "one");
-    let mut impossible = named("three");
+    let mut impossible = request("three");
     impossible
         .headers_mut()
         .insert("transfer-encoding", "gzip".parse().unwrap());

@@ -80,7 +80,7 @@ async fn overload_ends_in_early_refusals() {
     served.sort();
     let p99 = served[served.len() * 99 / 100];
     let capacity = f64::from(THREADS * SECONDS) / WORK.as_secs_f64();
-    let goodput = served.len() as f64 / capacity;
+    let goodput = f64::from(u32::try_from(served.len()).unwrap()) / capacity;
     let limit = snapshot.members[0].adaptive_limit.unwrap();
     println!("goodput {goodput:.3}, p99 {p99:?}, unloaded {unloaded:?}, limit {limit}");
     assert!(snapshot.refused_full > refused_at_first, "{snapshot:?}");
