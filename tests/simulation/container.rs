@@ -1,72 +1,21 @@
-//! A container that behaves well, or in every bad way that is known.
+//! A container that is written by hand: it behaves well, or in every bad way that is known.
 
-use super::network::Stream;
-use super::raw::Random;
-use super::raw::backend::Conn;
-use super::raw::packets::{answer_packet, chunk, head};
+use super::ledger::{Ledger, expected_body};
+use super::network::{Incoming, Stream};
+use super::packets::{answer_packet, chunk, head};
+use super::random::Random;
 use ajp::wire::{
-    CPONG, DecodeOptions, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, ForwardRequest, ToContainer,
+    CPONG, DecodeOptions, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, ForwardRequest,
+    PacketSize, RequestBody, ToContainer, get_body_chunk, split_packet,
 };
-use std::collections::HashMap;
+use bytes::{Bytes, BytesMut};
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// How often each request was begun to be served, over all containers.
-#[derive(Default)]
-pub(crate) struct Ledger {
-    served: Mutex<HashMap<String, u32>>,
-    /// The first promise that a container saw broken: a panic in its task would be lost.
-    broken: Mutex<Option<String>>,
-}
-
-impl Ledger {
-    fn note(&self, token: &str) {
-        *self
-            .served
-            .lock()
-            .unwrap()
-            .entry(token.to_owned())
-            .or_default() += 1;
-    }
-
-    fn broke(&self, what: String) {
-        self.broken.lock().unwrap().get_or_insert(what);
-    }
-
-    /// What the web server did wrong, as the containers saw it.
-    pub(crate) fn broken(&self) -> Option<String> {
-        self.broken.lock().unwrap().clone()
-    }
-
-    pub(crate) fn count(&self, token: &str) -> u32 {
-        self.served.lock().unwrap().get(token).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.served
-            .lock()
-            .unwrap()
-            .values()
-            .map(|count| u64::from(*count))
-            .sum()
-    }
-}
-
-/// What the body of the answer to a request must be.
-pub(crate) fn expected_body(token: &str) -> Vec<u8> {
-    let number: usize = token.parse().unwrap();
-    // Of all sizes from nothing to several packets.
-    let len = match number % 5 {
-        0 => 0,
-        1 => number % 100,
-        2 => 8184 + number % 3,
-        3 => number % 30_000,
-        _ => token.len(),
-    };
-    token.bytes().chain(*b";").cycle().take(len).collect()
-}
+/// Most that one body packet carries.
+const BODY_PACKET: u16 = 8186;
 
 /// Ways to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,19 +58,23 @@ const BAD: [Manner; 12] = [
 
 /// Serves what comes in. A sound container does all well; another one does one in
 /// `badness` requests in some other manner.
+///
+/// `asks_ahead` is for how many body packets it may ask before the first of them is there.
 pub(crate) async fn run(
-    mut accepted: UnboundedReceiver<Stream>,
+    mut incoming: Incoming,
     name: String,
     badness: Option<usize>,
+    asks_ahead: u16,
     ledger: Arc<Ledger>,
     seed: u64,
 ) {
     let mut random = Random::new(seed);
-    while let Some(stream) = accepted.recv().await {
+    while let Some(stream) = incoming.next().await {
         let connection = Connection {
             conn: Conn::new(stream),
             name: name.clone(),
             badness,
+            asks_ahead,
             ledger: Arc::clone(&ledger),
             random: Random::new(random.next()),
         };
@@ -129,10 +82,88 @@ pub(crate) async fn run(
     }
 }
 
+/// The bytes of a connection, cut into packets.
+struct Conn {
+    stream: Stream,
+    buffer: BytesMut,
+}
+
+impl Conn {
+    fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// The next payload; `None` when the web server has closed. An error is what it sent that
+    /// is no packet.
+    async fn payload(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            let split = split_packet(
+                &mut self.buffer,
+                Direction::ToContainer,
+                PacketSize::DEFAULT,
+            );
+            if let Some(payload) = split.map_err(|error| error.to_string())? {
+                return Ok(Some(payload));
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Writes; that the web server may be gone is its right.
+    async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// The body of a request, `None` when the web server closes before its end. As many
+    /// packets as `ahead` are asked for at a time, as long as it is known that they come.
+    async fn body(
+        &mut self,
+        request: &ForwardRequest,
+        ahead: u16,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let length = request.framing().length();
+        let mut body = Vec::new();
+        let mut owed = u64::from(request.framing().is_eager());
+        loop {
+            let got = body.len() as u64;
+            if length == Some(got) {
+                return Ok(Some(body));
+            }
+            let most = match length {
+                Some(length) => (length - got).div_ceil(u64::from(BODY_PACKET)),
+                None => 1,
+            };
+            while owed < most.min(u64::from(ahead)) {
+                self.write(&get_body_chunk(BODY_PACKET)).await;
+                owed += 1;
+            }
+            owed -= 1;
+            let Some(payload) = self.payload().await? else {
+                return Ok(None);
+            };
+            let packet = RequestBody::parse(&payload).map_err(|error| error.to_string())?;
+            match packet {
+                RequestBody::Data(data) => body.extend(data),
+                RequestBody::End if length.is_some_and(|length| length > 0) => {
+                    return Err(format!("the body of {length:?} bytes ended after {got}"));
+                }
+                RequestBody::End => return Ok(Some(body)),
+            }
+        }
+    }
+}
+
 struct Connection {
-    conn: Conn<Stream>,
+    conn: Conn,
     name: String,
     badness: Option<usize>,
+    asks_ahead: u16,
     ledger: Arc<Ledger>,
     random: Random,
 }
@@ -140,8 +171,10 @@ struct Connection {
 impl Connection {
     async fn serve(mut self) {
         loop {
-            let Some(payload) = self.conn.payload().await else {
-                return;
+            let payload = match self.conn.payload().await {
+                Ok(Some(payload)) => payload,
+                Ok(None) => return,
+                Err(error) => return self.ledger.broke(error),
             };
             match ToContainer::parse(payload, &DecodeOptions::default()) {
                 Ok(ToContainer::CPing) => {
@@ -193,8 +226,13 @@ impl Connection {
         if manner == Manner::Hangs && self.random.one_in(2) {
             pending::<()>().await;
         }
-        let Some(body) = self.conn.body(request).await else {
-            return false;
+        let body = match self.conn.body(request, self.asks_ahead).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return false,
+            Err(error) => {
+                self.ledger.broke(format!("the body of {token}: {error}"));
+                return false;
+            }
         };
         if !body.iter().all(|byte| *byte == b'u') {
             let text = format!("the body of {token} has bytes of another request");
@@ -208,12 +246,11 @@ impl Connection {
             }
             Manner::CutAnywhere => {
                 let at = self.random.below(whole.len());
-                self.conn.write(&whole[..at]).await;
+                self.begun(&token, &whole[..at]).await;
                 false
             }
             Manner::NoEnd => {
-                self.conn
-                    .write(&whole[..whole.len() - END_RESPONSE_REUSE.len()])
+                self.begun(&token, &whole[..whole.len() - END_RESPONSE_REUSE.len()])
                     .await;
                 false
             }
@@ -234,7 +271,7 @@ impl Connection {
                 let stray = self.answer("777777", false);
                 self.conn.write(&[&whole[..], &stray[..]].concat()).await;
                 // Whatever comes now is answered wrongly.
-                while self.conn.payload().await.is_some() {
+                while let Ok(Some(_)) = self.conn.payload().await {
                     self.conn.write(&stray).await;
                 }
                 false
@@ -254,6 +291,17 @@ impl Connection {
                 let answer = [head(503, &headers), END_RESPONSE_REUSE.to_vec()];
                 self.conn.write(&answer.concat()).await;
                 true
+            }
+        }
+    }
+
+    /// Writes the beginning of an answer, after which the connection is closed.
+    async fn begun(&mut self, token: &str, bytes: &[u8]) {
+        self.conn.write(bytes).await;
+        if let Some(len) = bytes.get(2..4) {
+            let head = 4 + usize::from(u16::from_be_bytes([len[0], len[1]]));
+            if bytes.len() >= head {
+                self.ledger.head_left(token, self.conn.stream.link());
             }
         }
     }
@@ -279,7 +327,7 @@ impl Connection {
     /// Reads what the web server still sends of a body that nobody wants.
     async fn swallow(&mut self, request: &ForwardRequest) -> bool {
         if request.framing().is_eager() {
-            return self.conn.payload().await.is_some();
+            return matches!(self.conn.payload().await, Ok(Some(_)));
         }
         true
     }

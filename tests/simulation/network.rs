@@ -1,15 +1,24 @@
-//! A network of one process: connections that are cut, that freeze, that never open.
+//! A network of one process: connections that are cut, that freeze, that never open, and bytes
+//! that arrive in pieces of any size and in any order of tasks.
 
+use super::random::Random;
 use ajp::client::{Connect, Connecting, Transport};
+use ajp::server::Listener;
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+
+/// What the network takes in before the other side reads it.
+const BUFFER: usize = 16 * 1024;
+/// The largest of the small pieces that bytes arrive in now and then.
+const PIECE: usize = 600;
 
 /// How a host behaves towards those who connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +38,13 @@ enum Fate {
     Cut,
     /// Nothing passes any more, and nobody is told.
     Frozen,
+    /// As [`Frozen`](Self::Frozen), but what is written is taken: the other side is gone, and
+    /// this side's kernel does not know it.
+    HalfOpen,
 }
 
 /// What both ends of a connection share.
-struct Link {
+pub(crate) struct Link {
     fate: Mutex<(Fate, Vec<Waker>)>,
 }
 
@@ -46,19 +58,26 @@ impl Link {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether the connection carries bytes; if not, what the caller gets.
-    fn check(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether nothing has happened to the connection.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.fate.lock().unwrap().0 == Fate::Whole
+    }
+
+    /// Whether the connection carries bytes; if not, what the caller gets. `Ok(false)`: what is
+    /// written is lost.
+    fn check(&self, cx: &Context<'_>, writes: bool) -> Poll<io::Result<bool>> {
         let mut state = self.fate.lock().unwrap();
         match state.0 {
             Fate::Cut => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Fate::HalfOpen if writes => Poll::Ready(Ok(false)),
             fate => {
                 if !state.1.iter().any(|waker| waker.will_wake(cx.waker())) {
                     state.1.push(cx.waker().clone());
                 }
-                if fate == Fate::Frozen {
-                    Poll::Pending
+                if fate == Fate::Whole {
+                    Poll::Ready(Ok(true))
                 } else {
-                    Poll::Ready(Ok(()))
+                    Poll::Pending
                 }
             }
         }
@@ -69,8 +88,34 @@ impl Link {
 pub(crate) struct Stream {
     link: Arc<Link>,
     bytes: DuplexStream,
+    random: Random,
     /// The web server's end counts.
     host: Option<Arc<Host>>,
+}
+
+impl Stream {
+    /// For a look at what has happened to the connection.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
+    /// Lets the tasks that are ready run in another order, now and then.
+    fn hesitates(&mut self, cx: &Context<'_>) -> bool {
+        let hesitates = self.random.one_in(6);
+        if hesitates {
+            cx.waker().wake_by_ref();
+        }
+        hesitates
+    }
+
+    /// How much passes at a time: all, most often.
+    fn piece(&mut self) -> usize {
+        if self.random.one_in(4) {
+            1 + self.random.below(PIECE)
+        } else {
+            usize::MAX
+        }
+    }
 }
 
 impl Drop for Stream {
@@ -81,24 +126,27 @@ impl Drop for Stream {
     }
 }
 
-macro_rules! ready {
-    ($poll:expr) => {
-        match $poll {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
-        }
-    };
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.link.check(cx));
-        Pin::new(&mut self.bytes).poll_read(cx, buf)
+        ready!(self.link.check(cx, false))?;
+        // The web server's end never hesitates: it is asked whether a connection is quiet, as
+        // a kernel is, and a kernel knows.
+        if self.host.is_none() && self.hesitates(cx) {
+            return Poll::Pending;
+        }
+        let most = self.piece().min(buf.remaining());
+        if most > PIECE {
+            return Pin::new(&mut self.bytes).poll_read(cx, buf);
+        }
+        let mut piece = [0; PIECE];
+        let mut part = ReadBuf::new(&mut piece[..most]);
+        let polled = Pin::new(&mut self.bytes).poll_read(cx, &mut part);
+        buf.put_slice(part.filled());
+        polled
     }
 }
 
@@ -108,8 +156,14 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.link.check(cx));
-        Pin::new(&mut self.bytes).poll_write(cx, buf)
+        if !ready!(self.link.check(cx, true))? {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.hesitates(cx) {
+            return Poll::Pending;
+        }
+        let most = self.piece().min(buf.len());
+        Pin::new(&mut self.bytes).poll_write(cx, &buf[..most])
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -125,31 +179,44 @@ impl AsyncWrite for Stream {
 pub(crate) struct Host {
     pub(crate) name: String,
     state: Mutex<(State, Duration)>,
-    accept: mpsc::UnboundedSender<Stream>,
+    /// Since when nothing at all comes back from it.
+    hung: Mutex<Option<Instant>>,
+    accept: Mutex<UnboundedSender<Stream>>,
     links: Mutex<Vec<Weak<Link>>>,
-    /// Connections that the web server has open, and the most it ever had.
+    seeds: AtomicU64,
+    /// Connections that web servers have open, and the most they ever had.
     live: AtomicUsize,
     most: AtomicUsize,
 }
 
 impl Host {
     /// A host that is up, and the connections that come in.
-    pub(crate) fn new(name: &str) -> (Arc<Self>, mpsc::UnboundedReceiver<Stream>) {
-        let (accept, accepted) = mpsc::unbounded_channel();
+    pub(crate) fn new(name: &str, seed: u64) -> (Arc<Self>, Incoming) {
+        let (accept, incoming) = mpsc::unbounded_channel();
         let host = Self {
             name: name.to_owned(),
             state: Mutex::new((State::Up, Duration::from_millis(1))),
-            accept,
+            hung: Mutex::new(None),
+            accept: Mutex::new(accept),
             links: Mutex::default(),
+            seeds: AtomicU64::new(seed),
             live: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
         };
-        (Arc::new(host), accepted)
+        (Arc::new(host), Incoming(incoming))
+    }
+
+    /// Another container listens here, instead of the one before.
+    pub(crate) fn listen(&self) -> Incoming {
+        let (accept, incoming) = mpsc::unbounded_channel();
+        *self.accept.lock().unwrap() = accept;
+        Incoming(incoming)
     }
 
     /// How it behaves from now on, and how long opening a connection takes.
     pub(crate) fn set(&self, state: State, delay: Duration) {
         *self.state.lock().unwrap() = (state, delay);
+        *self.hung.lock().unwrap() = None;
     }
 
     /// All connections are reset, as when the container is killed.
@@ -160,6 +227,23 @@ impl Host {
     /// Nothing passes on the connections that are open, as when a firewall forgets them.
     pub(crate) fn freeze(&self) {
         self.each(Fate::Frozen);
+    }
+
+    /// The machine loses its power: what was open stays open on one side.
+    pub(crate) fn lose_power(&self) {
+        self.each(Fate::HalfOpen);
+    }
+
+    /// Nothing passes any more, neither on old connections nor on new ones.
+    pub(crate) fn hang(&self) {
+        self.set(State::Unreachable, Duration::from_millis(1));
+        self.freeze();
+        *self.hung.lock().unwrap() = Some(Instant::now());
+    }
+
+    /// How long nothing at all has come back from it.
+    pub(crate) fn hung_for(&self) -> Option<Duration> {
+        self.hung.lock().unwrap().map(|since| since.elapsed())
     }
 
     fn each(&self, fate: Fate) {
@@ -176,6 +260,33 @@ impl Host {
     pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
+
+    fn random(&self) -> Random {
+        let seed = self.seeds.fetch_add(0x9E37_79B9, Ordering::Relaxed);
+        Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D))
+    }
+}
+
+/// The connections that come in to a container.
+pub(crate) struct Incoming(UnboundedReceiver<Stream>);
+
+impl Incoming {
+    /// The next one; `None` when another container listens there.
+    pub(crate) async fn next(&mut self) -> Option<Stream> {
+        self.0.recv().await
+    }
+}
+
+impl Listener for Incoming {
+    type Io = Stream;
+    type Peer = ();
+
+    async fn accept(&mut self) -> (Stream, ()) {
+        match self.next().await {
+            Some(stream) => (stream, ()),
+            None => pending().await,
+        }
+    }
 }
 
 /// Opens connections to a host.
@@ -185,34 +296,37 @@ impl Connect for Wire {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async move {
             let host = &self.0;
-            let (state, delay) = *host.state.lock().unwrap();
+            let delay = host.state.lock().unwrap().1;
             tokio::time::sleep(delay).await;
+            let state = host.state.lock().unwrap().0;
             match state {
                 State::Up => {}
                 State::Refusing => return Err(io::ErrorKind::ConnectionRefused.into()),
                 State::Unreachable => pending::<()>().await,
             }
-            let (near, far) = duplex(16 * 1024);
+            let (near, far) = duplex(BUFFER);
             let link = Arc::new(Link {
                 fate: Mutex::new((Fate::Whole, Vec::new())),
             });
+            let far = Stream {
+                link: Arc::clone(&link),
+                bytes: far,
+                random: host.random(),
+                host: None,
+            };
+            if host.accept.lock().unwrap().send(far).is_err() {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             let mut links = host.links.lock().unwrap();
             links.retain(|link| link.strong_count() > 0);
             links.push(Arc::downgrade(&link));
             drop(links);
             let live = host.live.fetch_add(1, Ordering::Relaxed) + 1;
             host.most.fetch_max(live, Ordering::Relaxed);
-            let far = Stream {
-                link: Arc::clone(&link),
-                bytes: far,
-                host: None,
-            };
-            host.accept
-                .send(far)
-                .map_err(|_| io::ErrorKind::ConnectionRefused)?;
             Ok(Transport::new(Stream {
                 link,
                 bytes: near,
+                random: host.random(),
                 host: Some(Arc::clone(host)),
             }))
         })

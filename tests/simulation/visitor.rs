@@ -1,11 +1,11 @@
 //! Visitors of the farm: they send anything, slowly or at once, give up, read slowly or not at
 //! all. What they see is checked.
 
-use super::container::{Ledger, expected_body};
-use super::raw::Random;
-use ajp::balancer::{Balancer, Idempotent};
-use ajp::client::RequestFacts;
-use ajp::client::RequestTimeouts;
+use super::ledger::{Ledger, expected_body};
+use super::random::Random;
+use super::world::READ_LIMIT;
+use ajp::balancer::{Balancer, Error, Idempotent, MemberState, ResponseBody, Served};
+use ajp::client::{ErrorKind, RequestFacts, RequestTimeouts};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -16,22 +16,94 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than any limit of the farm: whoever waits that long waits without end.
 const EVER: Duration = Duration::from_secs(3600);
 
-/// How requests ended, over all visitors.
+/// A body that does not come may be waited for at each of the members.
+const BODY_NEGLECTED: Duration = Duration::from_secs(110);
+
+/// What the visitors are doing, and how their requests ended.
 #[derive(Default)]
-pub(crate) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+pub(crate) struct Tally(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    outcomes: BTreeMap<&'static str, u64>,
+    trace: u64,
+    /// Requests that visitors have in hand.
+    active: usize,
+    /// When those lose their connection whose visitor neither reads nor has a body.
+    neglected: BTreeMap<u64, Instant>,
+    next: u64,
+}
 
 impl Tally {
-    pub(crate) fn count(&self, what: &'static str) {
-        *self.0.lock().unwrap().entry(what).or_default() += 1;
+    fn count(&self, token: &str, what: &'static str) {
+        let mut counts = self.0.lock().unwrap();
+        *counts.outcomes.entry(what).or_default() += 1;
+        let number: u64 = token.parse().unwrap();
+        counts.trace = counts
+            .trace
+            .wrapping_mul(0x0100_0000_01B3)
+            .wrapping_add(number ^ (what.len() as u64) << 32);
     }
 
     pub(crate) fn take(&self) -> BTreeMap<&'static str, u64> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock().unwrap().outcomes)
+    }
+
+    pub(crate) fn trace(&self) -> u64 {
+        self.0.lock().unwrap().trace
+    }
+
+    /// Requests that visitors have in hand.
+    pub(crate) fn active(&self) -> usize {
+        self.0.lock().unwrap().active
+    }
+
+    /// Of these, how many may have a connection.
+    pub(crate) fn in_hand(&self, visitors: usize) -> usize {
+        let counts = self.0.lock().unwrap();
+        assert!(counts.active <= visitors);
+        let now = Instant::now();
+        let lost = counts.neglected.values().filter(|until| **until < now);
+        counts.active - lost.count()
+    }
+
+    fn begin(self: &Arc<Self>) -> Active {
+        self.0.lock().unwrap().active += 1;
+        Active(Arc::clone(self))
+    }
+
+    fn neglect(self: &Arc<Self>, limit: Duration) -> Neglect {
+        let mut counts = self.0.lock().unwrap();
+        counts.next += 1;
+        let number = counts.next;
+        // The watchdog looks once in a while.
+        let until = Instant::now() + limit + Duration::from_secs(3);
+        counts.neglected.insert(number, until);
+        Neglect(Arc::clone(self), number)
+    }
+}
+
+/// A request in the hands of its visitor.
+struct Active(Arc<Tally>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().active -= 1;
+    }
+}
+
+/// A visitor that stays away.
+struct Neglect(Arc<Tally>, u64);
+
+impl Drop for Neglect {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().neglected.remove(&self.1);
     }
 }
 
@@ -72,15 +144,16 @@ impl Visitor {
             let may_repeat = plan
                 .idempotent
                 .unwrap_or_else(|| plan.method.is_idempotent());
-            match limit {
-                Some(limit) => match timeout(limit, self.exchange(plan)).await {
-                    Ok(()) => {}
-                    Err(_) => self.tally.count("given up"),
-                },
-                None => timeout(EVER, self.exchange(plan))
+            let active = self.tally.begin();
+            let ended = match limit {
+                Some(limit) => timeout(limit, self.exchange(plan)).await,
+                None => Ok(timeout(EVER, self.exchange(plan))
                     .await
-                    .unwrap_or_else(|_| panic!("request {token} never ended")),
-            }
+                    .unwrap_or_else(|_| panic!("request {token} never ended"))),
+            };
+            drop(active);
+            let tally = Arc::clone(&self.tally);
+            tally.count(&token, ended.unwrap_or("given up"));
             let acted = self.ledger.count(&token);
             assert!(
                 acted <= 1 || may_repeat,
@@ -88,6 +161,10 @@ impl Visitor {
             );
             let pause = Duration::from_millis(self.random.below(200) as u64);
             sleep(pause).await;
+            for _ in 0..self.random.below(3) {
+                // Others that are ready at the same moment go first.
+                yield_now().await;
+            }
         }
     }
 
@@ -161,34 +238,52 @@ impl Visitor {
             let part = rest.split_to(1 + self.random.below(rest.len()));
             // Now and then longer than the farm waits for a body.
             let pause = if self.random.one_in(60) {
-                90_000
+                600_000
             } else {
                 self.random.below(60)
             };
             parts.push((part, Duration::from_millis(pause as u64)));
         }
-        let parts = stream::unfold(parts.into_iter(), |mut parts| async move {
-            let (part, pause) = parts.next()?;
-            sleep(pause).await;
-            Some((Ok(Frame::data(part)), parts))
-        });
+        let tally = Arc::clone(&self.tally);
+        let parts = stream::unfold(
+            (parts.into_iter(), tally),
+            |(mut parts, tally)| async move {
+                let (part, pause) = parts.next()?;
+                let neglect = (pause > BODY_NEGLECTED).then(|| tally.neglect(BODY_NEGLECTED));
+                sleep(pause).await;
+                drop(neglect);
+                Some((Ok(Frame::data(part)), (parts, tally)))
+            },
+        );
         (StreamBody::new(parts).boxed_unsync(), length)
     }
 
-    async fn exchange(&mut self, plan: Plan) {
+    /// Sends it, and tells how it ended.
+    async fn exchange(&mut self, plan: Plan) -> &'static str {
         let request = self.request(&plan);
         let token = &plan.token;
-        let Ok(response) = self.balancer.send(request).await else {
-            return self.tally.count("error before the head");
+        let home = self.home_in_service();
+        let response = match self.balancer.send(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.check_error(token, &error);
+                return "error before the head";
+            }
         };
-        let (parts, mut body) = response.into_parts();
-        let own = parts
-            .headers
-            .get("x-token")
-            .map(|value| value.to_str().unwrap().to_owned());
-        if parts.status == 200 && own.is_none() {
-            // Only the container that sends two heads leaves it out.
-            return self.tally.count("a head without token");
+        let (parts, body) = response.into_parts();
+        Self::check_home(token, home.as_deref(), &body.served());
+        let text = |name: &str| {
+            let value = parts.headers.get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        let own = text("x-token");
+        if own.is_none() {
+            return match parts.status.as_u16() {
+                // Only the container that sends two heads leaves it out.
+                200 => "a head without token",
+                403 => "refused, the secret was another",
+                _ => "an error of the server",
+            };
         }
         assert_eq!(
             own.as_deref(),
@@ -196,38 +291,100 @@ impl Visitor {
             "the answer of another request"
         );
         if parts.status != 200 {
-            return self.tally.count("an error of the container");
+            return "an error of the container";
         }
+        let member = body.served().member;
+        assert_eq!(
+            text("x-host").as_deref(),
+            member.split('-').next(),
+            "another member answered than was told"
+        );
         if self.random.one_in(20) {
-            return self.tally.count("left after the head");
+            return "left after the head";
         }
+        self.read(plan, body).await
+    }
+
+    async fn read(&mut self, plan: Plan, mut body: ResponseBody) -> &'static str {
+        let token = &plan.token;
         if self.random.one_in(40) {
             // Reads nothing for longer than the farm holds a connection for that.
+            let neglect = self.tally.neglect(READ_LIMIT);
             sleep(Duration::from_secs(300)).await;
+            drop(neglect);
         }
         let expected = if plan.method == Method::HEAD {
             Vec::new()
         } else {
             expected_body(token)
         };
-        let mut got = Vec::new();
+        let mut got = 0;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
-                assert!(
-                    expected.starts_with(&got),
-                    "the body of {token} is not its own"
-                );
-                return self.tally.count("error in the body");
+                return "error in the body";
             };
-            got.extend_from_slice(frame.data_ref().unwrap());
+            let data = frame.into_data().unwrap();
+            let own = expected.get(got..got + data.len());
+            assert!(
+                own.is_some_and(|own| own == data),
+                "the body of {token} is not its own"
+            );
+            got += data.len();
             if plan.reads_slowly {
                 sleep(Duration::from_millis(self.random.below(2_000) as u64)).await;
             }
         }
         assert!(
-            got == expected,
-            "the body of {token} is not its own, or not whole"
+            got == expected.len(),
+            "the body of {token} is not whole: {got} of {}",
+            expected.len()
         );
-        self.tally.count("answered");
+        "answered"
+    }
+
+    /// The route of the visitor's session, if a member serves it at this moment.
+    fn home_in_service(&mut self) -> Option<String> {
+        let route = self.route.clone()?;
+        if !self.random.one_in(2) {
+            return None;
+        }
+        let members = self.balancer.snapshot().members;
+        let mut of_it = members
+            .iter()
+            .filter(|member| member.route.as_ref() == Some(&route));
+        let serves = of_it.all(|member| {
+            // A member that ignores errors, or takes nobody, is no home.
+            member.state == MemberState::Ok && !member.flags.to_string().contains('D')
+        });
+        let exists = members
+            .iter()
+            .any(|member| member.route.as_ref() == Some(&route));
+        (serves && exists).then_some(route)
+    }
+
+    /// A session stays with its member while that serves.
+    fn check_home(token: &str, home: Option<&str>, served: &Served) {
+        let Some(home) = home else { return };
+        let is_home = |name: &str| name.split('-').next() == Some(home);
+        let failed = served.failed.iter().any(|attempt| is_home(&attempt.member));
+        assert!(
+            is_home(&served.member) || failed,
+            "request {token} of a session of {home} was served by {}",
+            served.member
+        );
+    }
+
+    /// What has come is not lost.
+    fn check_error(&self, token: &str, error: &Error) {
+        let closed = error.exchange().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
+            )
+        });
+        assert!(
+            !(closed && self.ledger.count(token) == 1 && self.ledger.head_must_have_come(token)),
+            "the head of the answer to {token} left, and was lost: {error:?}"
+        );
     }
 }
