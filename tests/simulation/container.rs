@@ -5,8 +5,8 @@ use super::network::{Incoming, Stream};
 use super::packets::{answer_packet, chunk, head};
 use super::random::Random;
 use ajp::wire::{
-    CPONG, DecodeOptions, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE, ForwardRequest,
-    PacketSize, RequestBody, ToContainer, get_body_chunk, split_packet,
+    BodyPacket, CPONG, DecodeOptions, Direction, END_RESPONSE_CLOSE, END_RESPONSE_REUSE,
+    ForwardRequest, PacketSize, ToContainer, get_body_chunk, split_packet,
 };
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
@@ -147,13 +147,13 @@ impl Conn {
             let Some(payload) = self.payload().await? else {
                 return Ok(None);
             };
-            let packet = RequestBody::parse(&payload).map_err(|error| error.to_string())?;
+            let packet = BodyPacket::parse(&payload).map_err(|error| error.to_string())?;
             match packet {
-                RequestBody::Data(data) => body.extend(data),
-                RequestBody::End if length.is_some_and(|length| length > 0) => {
+                BodyPacket::Data(data) => body.extend(data),
+                BodyPacket::End if length.is_some_and(|length| length > 0) => {
                     return Err(format!("the body of {length:?} bytes ended after {got}"));
                 }
-                RequestBody::End => return Ok(Some(body)),
+                BodyPacket::End => return Ok(Some(body)),
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::ledger::{Ledger, expected_body};
 use super::random::Random;
 use super::world::READ_LIMIT;
-use ajp::balancer::{Balancer, Error, Idempotent, MemberState, ResponseBody, Served};
+use ajp::balancer::{BalancedBody, Balancer, BalancerError, Idempotent, MemberState, Served};
 use ajp::client::{ErrorKind, RequestFacts, RequestTimeouts};
 use bytes::Bytes;
 use futures_util::stream;
@@ -305,7 +305,7 @@ impl Visitor {
         self.read(plan, body).await
     }
 
-    async fn read(&mut self, plan: Plan, mut body: ResponseBody) -> &'static str {
+    async fn read(&mut self, plan: Plan, mut body: BalancedBody) -> &'static str {
         let token = &plan.token;
         if self.random.one_in(40) {
             // Reads nothing for longer than the farm holds a connection for that.
@@ -375,7 +375,7 @@ impl Visitor {
     }
 
     /// What has come is not lost.
-    fn check_error(&self, token: &str, error: &Error) {
+    fn check_error(&self, token: &str, error: &BalancerError) {
         let closed = error.exchange().is_some_and(|error| {
             matches!(
                 error.kind(),
