@@ -33,6 +33,25 @@ fn main() -> Result<()> {
 
 fn seeds(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
     let mut out = streams(target, conversations);
+    let texts: &[&[u8]] = match target {
+        "site_paths" => &[
+            b"/app/*.jsp\n/app/a%2ejsp;v=1",
+            b"*.jsp\n/a/../b;x/..;y/%2e%2E/c",
+            b"/app\n/app;jsessionid=1.jvm1/x//y/./z",
+            b"~ ^/[a-z]+/x$\n/%25%32%65/%2F/\\",
+            b"= /app/a\n/a%00b",
+        ],
+        "client_claims" => &[
+            b"\x13\x00\x0b1.2.3.4, x\x05\x20for=\"[2001:db8::1]:4711\";proto=https",
+            b"\x11\x00\x0910.0.0.1\x01\x05https\x02\x01a\x03\x02443",
+            b"\x00\x0b\x0akeep-alive\x0e\x20JSESSIONID=1; Path=/app; Domain=x",
+        ],
+        _ => &[],
+    };
+    out.extend(texts.iter().map(|text| text.to_vec()));
+    if target == "captures" {
+        out.extend(captures(conversations));
+    }
     for conversation in conversations {
         match target {
             "client_conversation" => drop(out.insert(as_client(conversation))),
@@ -71,6 +90,61 @@ fn seeds(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
         }
     }
     out
+}
+
+/// Both directions of a recorded connection for `Dump`, and small captures of them.
+fn captures(conversations: &[Conversation]) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    for conversation in conversations {
+        let mut fed = vec![1];
+        let mut file = vec![0];
+        file.extend(0xa1b2_c3d4_u32.to_le_bytes());
+        file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0]);
+        let mut sent = [1_u32; 2];
+        for (to_container, payload) in conversation {
+            if payload.len() > 1000 {
+                continue;
+            }
+            let magic = if *to_container {
+                [0x12, 0x34]
+            } else {
+                [0x41, 0x42]
+            };
+            let len = (payload.len() as u16).to_be_bytes();
+            let packet = [&magic[..], &len, payload].concat();
+            for piece in packet.chunks(128) {
+                fed.push(((piece.len() - 1) as u8) << 1 | u8::from(!to_container));
+                fed.extend(piece);
+            }
+            let side = usize::from(!to_container);
+            let frame = frame(&packet, side, sent);
+            sent[side] += packet.len() as u32;
+            file.extend([0; 8]);
+            file.extend((frame.len() as u32).to_le_bytes());
+            file.extend((frame.len() as u32).to_le_bytes());
+            file.extend(frame);
+        }
+        out.extend([fed, file].into_iter().filter(|seed| seed.len() <= LONGEST));
+    }
+    out
+}
+
+/// Ethernet, IPv4 and TCP around a packet.
+fn frame(packet: &[u8], side: usize, sent: [u32; 2]) -> Vec<u8> {
+    let mut frame = vec![0; 12];
+    frame.extend([8, 0, 0x45, 0]);
+    frame.extend((40 + packet.len() as u16).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+    let (hosts, ports) = ([[10, 0, 0, 1], [10, 0, 0, 2]], [40_000_u16, 8009]);
+    frame.extend(hosts[side]);
+    frame.extend(hosts[1 - side]);
+    frame.extend(ports[side].to_be_bytes());
+    frame.extend(ports[1 - side].to_be_bytes());
+    frame.extend(sent[side].to_be_bytes());
+    frame.extend(sent[1 - side].to_be_bytes());
+    frame.extend([0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0]);
+    frame.extend(packet);
+    frame
 }
 
 /// For the targets that take packets: all of one direction in a row, and headers alone that

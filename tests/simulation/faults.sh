@@ -2,57 +2,57 @@
 # Puts old faults back, one at a time, and tells after how many simulated exchanges each is
 # found. Nothing of the tree is touched: it works on a copy.
 #
-#   tests/simulation/faults.sh [seconds] [faults...]     default: 60 seconds for each, all
+#   tests/simulation/faults.sh [seconds] [numbers...]     default: 60 seconds for each, all
 #
-# A fault is a patch in tests/simulation/faults; name it by the number that it begins with. The
-# copy is built once more for each, so all take some minutes. Fails if one is not found, or if a
-# patch does not apply any more: then write it anew.
+# All of them are in faults.patch, and the environment variable FAULT says which is there: so
+# the copy is built once. Fails if one is not found, or if the patch does not apply any more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+names=(
+  [1]="a GET that its caller forbids to repeat is repeated"
+  [2]="a request that is not idempotent goes on to another member"
+  [3]="the connection of a request that was given up is used again"
+  [4]="a request that is given up keeps its permit"
+  [5]="a pool that is full is blamed on its member"
+  [6]="a health check that hangs holds up those of other members"
+  [7]="a request body that never comes holds a connection for ever"
+  [8]="a response that nobody reads holds a connection for ever"
+  [9]="a session moves when its member is full"
+  [10]="two requests for body packets are taken for one"
+  [11]="the head of an answer is lost when the connection is closed after it"
+  [12]="bytes that nobody has asked for are not looked for before reuse"
+  [13]="the hurry of one request is blamed on the member"
+)
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-faults=("$@")
-if [ ${#faults[@]} -eq 0 ]; then
-  for file in tests/simulation/faults/*.patch; do
-    faults+=("$(basename "$file" .patch)")
-  done
-fi
+numbers=("$@")
+[ $# -gt 0 ] || numbers=("${!names[@]}")
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-mkdir "$copy/tests"
-cp README.md "$copy"
+mkdir "$copy/tests" "$copy/fuzz"
+cp -r README.md src "$copy"
 # Without the programs' own tests and benches, which are not copied.
 awk '/^\[/ { skip = /^\[dev-dependencies\]/ || /^\[\[(bench|test|example)\]\]/ } !skip' \
   Cargo.toml >"$copy/Cargo.toml"
-mkdir "$copy/fuzz"
-cp -r fuzz/Cargo.* fuzz/src fuzz/fuzz_targets fuzz/examples "$copy/fuzz"
+cp -r fuzz/Cargo.* fuzz/models fuzz/src fuzz/fuzz_targets fuzz/examples "$copy/fuzz"
 cp -r tests/simulation tests/raw tests/support "$copy/tests"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/fuzz/target}/faults
+patch --quiet --directory "$copy" -p1 <tests/simulation/faults.patch
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/fuzz/target}
+cd "$copy/fuzz/models"
+simulation=$(cargo test --locked --release -p ajp-models --test simulation --no-run 2>&1 |
+  tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+
 failed=0
-for fault in "${faults[@]}"; do
-  patch=$(ls tests/simulation/faults/"$fault"*.patch)
-  name=$(basename "$patch" .patch)
-  rm -rf "$copy/src"
-  cp -r src "$copy"
-  if ! patch --quiet --directory "$copy" -p1 <"$patch"; then
-    echo "$name: the patch does not apply"
-    failed=1
-    continue
-  fi
-  log=$(
-    cd "$copy/fuzz"
-    cargo test --quiet --locked --release --test simulation --no-run
-    SIMULATION_SECONDS=$seconds RUST_BACKTRACE=0 \
-      cargo test --quiet --locked --release --test simulation fresh_worlds -- --nocapture 2>&1 || true
-  )
+for number in "${numbers[@]}"; do
+  log=$(FAULT=$number SIMULATION_SECONDS=$seconds RUST_BACKTRACE=0 \
+    timeout $((seconds + 120)) "$simulation" fresh_worlds --nocapture 2>&1 || true)
   found=$(grep -m1 '^found after' <<<"$log" || true)
-  if [ -n "$found" ]; then
-    printf '%-42s %s\n' "$name" "${found:0:150}"
-  else
-    printf '%-42s NOT FOUND: %s\n' "$name" "$(grep -m1 'worlds from' <<<"$log" | cut -c1-80)"
+  if [ -z "$found" ]; then
     failed=1
+    found="NOT FOUND: $(grep -m1 'worlds from' <<<"$log" | cut -c1-60)"
   fi
+  printf '%2s %s\n   %s\n' "$number" "${names[number]}" "${found:0:200}"
 done
 exit $failed

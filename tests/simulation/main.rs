@@ -26,12 +26,12 @@
 //! | `SIMULATION_SECONDS` | how long fresh worlds are made, default 20 |
 //! | `SIMULATION_HOURS` | the same in hours |
 //!
-//! The long run is built with optimised code that keeps its assertions, in the workspace
-//! of the fuzz targets; one core does 10 000 to 15 000 exchanges a second:
+//! The long run is built with optimised code that keeps its assertions, in the workspace of the
+//! fuzz targets; one core does 10 000 to 15 000 exchanges a second:
 //!
 //! ```sh
 //! cd fuzz
-//! SIMULATION_HOURS=1 cargo test --release --test simulation fresh_worlds -- --nocapture
+//! SIMULATION_HOURS=1 cargo test --release -p ajp-models --test simulation fresh_worlds -- --nocapture
 //! ```
 //!
 //! A world that fails is made smaller as long as it still fails, and the smallest is printed.

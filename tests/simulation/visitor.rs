@@ -4,7 +4,9 @@
 use super::ledger::{Ledger, expected_body};
 use super::random::Random;
 use super::world::READ_LIMIT;
-use ajp::balancer::{BalancedBody, Balancer, BalancerError, Idempotent, MemberState, Served};
+use ajp::balancer::{
+    Attempt, BalancedBody, Balancer, BalancerError, Failure, Idempotent, MemberState, Served,
+};
 use ajp::client::{ErrorKind, RequestFacts, RequestTimeouts};
 use bytes::Bytes;
 use futures_util::stream;
@@ -38,6 +40,8 @@ struct Counts {
     /// When those lose their connection whose visitor neither reads nor has a body.
     neglected: BTreeMap<u64, Instant>,
     next: u64,
+    /// Until when the clock's last jump excuses what is late.
+    shaken_until: Option<Instant>,
 }
 
 impl Tally {
@@ -71,6 +75,17 @@ impl Tally {
         let now = Instant::now();
         let lost = counts.neglected.values().filter(|until| **until < now);
         counts.active - lost.count()
+    }
+
+    /// The clock has jumped: until this moment everything may be late.
+    pub(crate) fn shake(&self, until: Instant) {
+        self.0.lock().unwrap().shaken_until = Some(until);
+    }
+
+    /// Whether a jump of the clock excuses what has happened since.
+    pub(crate) fn is_shaken(&self, since: Instant) -> bool {
+        let until = self.0.lock().unwrap().shaken_until;
+        until.is_some_and(|until| until >= since)
     }
 
     fn begin(self: &Arc<Self>) -> Active {
@@ -262,16 +277,19 @@ impl Visitor {
     async fn exchange(&mut self, plan: Plan) -> &'static str {
         let request = self.request(&plan);
         let token = &plan.token;
-        let home = self.home_in_service();
+        let (home, start) = (self.home_in_service(), Instant::now());
         let response = match self.balancer.send(request).await {
             Ok(response) => response,
             Err(error) => {
                 self.check_error(token, &error);
+                self.check_sound(token, start, error.attempts());
                 return "error before the head";
             }
         };
         let (parts, body) = response.into_parts();
-        Self::check_home(token, home.as_deref(), &body.served());
+        let served = body.served();
+        Self::check_home(token, home.as_deref(), &served);
+        self.check_sound(token, start, &served.failed);
         let text = |name: &str| {
             let value = parts.headers.get(name)?;
             Some(value.to_str().unwrap().to_owned())
@@ -293,10 +311,9 @@ impl Visitor {
         if parts.status != 200 {
             return "an error of the container";
         }
-        let member = body.served().member;
         assert_eq!(
             text("x-host").as_deref(),
-            member.split('-').next(),
+            served.member.split('-').next(),
             "another member answered than was told"
         );
         if self.random.one_in(20) {
@@ -372,6 +389,31 @@ impl Visitor {
             "request {token} of a session of {home} was served by {}",
             served.member
         );
+    }
+
+    /// The sound member fails at nothing that it must do.
+    fn check_sound(&self, token: &str, start: Instant, attempts: &[Attempt]) {
+        for attempt in attempts.iter().filter(|one| &*one.member == "jvm0") {
+            let failed = match attempt.failure {
+                Failure::Exchange(kind) => matches!(
+                    kind,
+                    ErrorKind::Connect
+                        | ErrorKind::ConnectTimeout
+                        | ErrorKind::Closed
+                        | ErrorKind::Read
+                        | ErrorKind::Write
+                        | ErrorKind::WriteTimeout
+                        | ErrorKind::Protocol
+                        | ErrorKind::ResponseHeadTimeout
+                        | ErrorKind::BetweenPacketsTimeout
+                ),
+                _ => true,
+            };
+            assert!(
+                !failed || self.tally.is_shaken(start),
+                "a member that does all well failed with request {token}: {attempt:?}"
+            );
+        }
     }
 
     /// What has come is not lost.

@@ -110,8 +110,6 @@ struct World {
     set: Set,
     published: Option<watch::Sender<Set>>,
     changed_at: Instant,
-    /// Until when the clock's last jump excuses what is late.
-    shaken_until: Instant,
     happened: BTreeMap<&'static str, u64>,
     later: JoinSet<()>,
 }
@@ -140,7 +138,6 @@ impl World {
             set: Set::new(),
             published: Some(published),
             changed_at: Instant::now(),
-            shaken_until: Instant::now(),
             happened: BTreeMap::new(),
             later: JoinSet::new(),
             random,
@@ -196,6 +193,8 @@ impl World {
         let random = &mut self.random;
         let name = format!("jvm{number}");
         let (host, incoming) = Host::new(&name, random.next());
+        let opening = [1, 5, 80][random.below(3)];
+        host.set(State::Up, Duration::from_millis(opening));
         let badness = (number > 0).then(|| 2 + random.below(10));
         let asks_ahead = [1, 1, 2, 5][random.below(4)];
         let limits = Timeouts::default()
@@ -397,7 +396,7 @@ impl World {
     async fn jump(&mut self) -> &'static str {
         let time = [50, 900, 3_000, 40_000, 400_000][self.random.below(5)];
         advance(Duration::from_millis(time)).await;
-        self.shaken_until = Instant::now() + SHAKEN;
+        self.tally.shake(Instant::now() + SHAKEN);
         "clock jumps"
     }
 
@@ -505,7 +504,7 @@ impl World {
         if let Some(broken) = self.ledger.broken() {
             panic!("{broken}");
         }
-        let shaken = Instant::now() < self.shaken_until;
+        let shaken = self.tally.is_shaken(Instant::now());
         while let Some(event) = self.events.next().now_or_never() {
             let event = event.unwrap();
             let out = matches!(

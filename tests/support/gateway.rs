@@ -73,6 +73,11 @@ impl Gateway {
         Self::run(dir, &["--config", "gateway.toml"], manager.is_some()).await
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Sends it a signal, such as "HUP".
     pub fn signal(&mut self, name: &str) {
         self.child.signal(name);
