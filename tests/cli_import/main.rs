@@ -9,6 +9,7 @@
 mod bad;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod mutated;
 mod pairs;
 mod shapes;
 #[path = "../support/mod.rs"]
