@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use ajp::dump::{Capture, Dump, Event};
+use ajp::dump::Dump;
+use ajp::dump::capture::{Capture, Event};
 use ajp::wire::Direction;
 use ajp_fuzz::input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -37,7 +38,7 @@ fn capture(file: &[u8], switches: u8) {
     let mut events = 0_usize;
     for event in capture {
         events += 1;
-        if let Event::Record(record) = &event {
+        if let Event::Packet { record, .. } = &event {
             let _ = (record.to_string(), record.hex().to_string());
         }
     }

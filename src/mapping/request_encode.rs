@@ -135,7 +135,7 @@ pub(super) fn write_request(
     let first = ForwardRequestWriter::new(buffer, size, &line);
     let mut writer = if first.as_ref().is_err_and(is_not_ascii) {
         drop(first);
-        encoded = target::encode_path(path);
+        encoded = target::encode_non_ascii(path);
         let req_uri = &encoded;
         ForwardRequestWriter::new(buffer, size, &RequestLine { req_uri, ..line })?
     } else {
@@ -252,7 +252,7 @@ fn write_attributes(
         Some(query) if !query.is_ascii() => {
             coded(
                 AttributeCode::QueryString,
-                Some(&target::encode_query(query)),
+                Some(&target::encode_non_ascii(query)),
             )?;
         }
         query => coded(AttributeCode::QueryString, query.map(str::as_bytes))?,

@@ -25,18 +25,12 @@ const PATH: &AsciiSet = &CONTROLS
 /// What is percent-encoded in a query, which ends with the target.
 const QUERY: &AsciiSet = &PATH.remove(b'?');
 
-/// A path with whatever is not ASCII percent-encoded. Containers decode it as bytes.
+/// A path or query with whatever is not ASCII percent-encoded, which containers decode to the
+/// same bytes. All else stays as the caller wrote it, as in a target that is ASCII throughout.
 #[cold]
-pub(super) fn encode_path(path: &str) -> Vec<u8> {
-    percent_encode(path.as_bytes(), PATH)
-        .collect::<String>()
-        .into()
-}
-
-/// A query with whatever is not ASCII percent-encoded.
-#[cold]
-pub(super) fn encode_query(query: &str) -> Vec<u8> {
-    percent_encode(query.as_bytes(), QUERY)
+pub(super) fn encode_non_ascii(text: &str) -> Vec<u8> {
+    // A URI holds no control bytes.
+    percent_encode(text.as_bytes(), CONTROLS)
         .collect::<String>()
         .into()
 }

@@ -110,6 +110,8 @@ struct World {
     set: Set,
     published: Option<watch::Sender<Set>>,
     changed_at: Instant,
+    /// Until when the machines are cut off from the web server, and stay so.
+    cut_off_until: Instant,
     happened: BTreeMap<&'static str, u64>,
     later: JoinSet<()>,
 }
@@ -138,6 +140,7 @@ impl World {
             set: Set::new(),
             published: Some(published),
             changed_at: Instant::now(),
+            cut_off_until: Instant::now(),
             happened: BTreeMap::new(),
             later: JoinSet::new(),
             random,
@@ -305,6 +308,7 @@ impl World {
         };
         let host = &self.machines[number].host;
         let happened = match what {
+            0..=9 if Instant::now() < self.cut_off_until => "cut off",
             0 => {
                 host.set(State::Refusing, delay);
                 "refuses"
@@ -343,6 +347,7 @@ impl World {
                 for machine in &self.machines[1..] {
                     machine.host.hang();
                 }
+                self.cut_off_until = Instant::now() + OUT_AFTER * 2;
                 "partition"
             }
             9 => {
@@ -360,6 +365,7 @@ impl World {
             18 | 19 => self.discover(number),
             20 => self.restart(number),
             21 => self.rotate(number),
+            _ if Instant::now() < self.cut_off_until => "cut off",
             _ => {
                 host.set(State::Up, delay);
                 "is up"

@@ -188,6 +188,15 @@ fn facts_say_whether_it_is_tls_and_not_the_uri() {
     }
 }
 
+/// As it does in a target without other bytes.
+#[test]
+fn what_is_ascii_stays_beside_what_is_not() {
+    let request = Request::get("/{a}\u{e9}?{b}\u{e9}").body(()).unwrap();
+    let request = encode(request, &RequestFacts::own_request(), BodyFraming::Absent);
+    assert_eq!(request.req_uri(), b"/{a}%C3%A9");
+    assert_eq!(request.query_string(), Some(&b"{b}%C3%A9"[..]));
+}
+
 #[test]
 fn absolute_uris_become_origin_form_and_give_the_host() {
     let request = Request::get("https://user@app.example/p%20q?x=\u{e9}")
