@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
-use ajp::proto::{ClientEvent, ClientExchange, ServerExchange};
+use ajp::proto::{ClientEvent, ClientExchange, Progress, ServerExchange};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
     ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, ToWebServer,
@@ -31,6 +31,32 @@ fn a_body_packet_that_is_late_makes_no_connection_reusable() {
         exchange.send_data(5).unwrap_err();
         exchange.send_end().unwrap_err();
         assert!(!exchange.is_reusable());
+    }
+}
+
+/// A relay's machine knows from the request whether its answer has a body.
+#[test]
+fn a_request_of_somebody_else_says_what_its_answer_may_hold() {
+    for (method, expected) in [(&b"GET"[..], Some(5)), (b"HEAD", Some(0))] {
+        let line = RequestLine {
+            method,
+            req_uri: b"/",
+            ..RequestLine::default()
+        };
+        let mut buffer = BytesMut::new();
+        let writer = ForwardRequestWriter::new(&mut buffer, SIZE, &line).unwrap();
+        writer.finish().unwrap();
+        let request = ForwardRequest::parse(buffer.split_off(4).freeze()).unwrap();
+        let mut exchange = ClientExchange::for_request(&request, SIZE);
+        assert_eq!(exchange.progress(), Progress::NotSent);
+        exchange.request_written();
+        assert_eq!(exchange.progress(), Progress::RequestSent);
+        // A status, no reason, and Content-Length 5.
+        let head = b"\x04\x00\xc8\x00\x00\x00\x00\x01\xa0\x03\x00\x015\x00";
+        let head = SendHeaders::parse(Bytes::from_static(head)).unwrap();
+        exchange.receive(ToWebServer::SendHeaders(head)).unwrap();
+        assert_eq!(exchange.response_left(), expected);
+        assert_eq!(exchange.progress(), Progress::Responding);
     }
 }
 

@@ -69,7 +69,7 @@ weight = 2
 [[balancer.member]]
 url = \"ajp://127.0.0.1:9002\"
 route = \"b\"
-flags = \"+H\"
+status = \"+H\"
 
 [[map]]
 path = \"/app/*.jsp\"
