@@ -163,12 +163,24 @@ fn check_import(name: &str, flag: &str, text: &str, seed: u64) {
             continue;
         }
         written += 1;
-        fs::write(target, done.text()).unwrap();
+        fs::write(target, with_maps(done.text())).unwrap();
         let taken = ajp(&["gateway", "--config", target, "--check"]);
         let of = String::from_utf8_lossy(&file);
         assert_eq!(taken.code, 0, "{taken:?}\n{}\nof\n{of}", done.text());
     }
     assert!(written > 0, "nothing was taken over");
+}
+
+/// A file of workers maps nothing, as `ajp import` says: then each balancer gets a map.
+fn with_maps(text: &str) -> String {
+    let mut whole = text.to_owned();
+    if !text.lines().any(|line| line == "[[map]]") {
+        let names = text.lines().filter_map(|line| line.strip_prefix("name = "));
+        for name in names.map(|name| name.trim_matches('"')) {
+            whole += &format!("[[map]]\npath = \"/{name}\"\nto = \"balancer://{name}/\"\n");
+        }
+    }
+    whole
 }
 
 #[test]

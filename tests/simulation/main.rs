@@ -188,16 +188,16 @@ fn time() -> Duration {
 #[test]
 fn known_worlds() {
     let mut exchanges = 0;
-    for seed in 1..=40 {
+    for seed in 1..=12 {
         exchanges += must_hold(seed, exchanges).exchanges;
     }
-    assert!(exchanges > 5_000, "only {exchanges} exchanges");
+    assert!(exchanges > 1_500, "only {exchanges} exchanges");
 }
 
 /// A seed is worth something only if it repeats all that happened.
 #[test]
 fn the_same_seed_gives_the_same_world() {
-    for seed in 1..=12 {
+    for seed in [1, 2, 3] {
         let first = must_hold(seed, 0);
         assert_eq!(first, must_hold(seed, 0), "world {seed}");
     }
