@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is the test's failure")]
 
-use ajp::proto::{ClientEvent, ClientExchange, Progress, ServerExchange};
+use ajp::proto::{ClientEvent, ClientExchange, Progress, ProtocolError, ServerExchange};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
     ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, ToWebServer,
@@ -222,4 +222,36 @@ fn an_absent_length_is_unknown_or_none_as_one_says() {
     let mut exchange = ServerExchange::for_request(&request, SIZE);
     assert!(exchange.is_body_complete());
     assert_eq!(exchange.request_body(), None);
+}
+
+#[test]
+fn a_small_request_for_body_does_not_make_the_next_one_small() {
+    let mut exchange = ClientExchange::new(BodyFraming::Length(10_000), false, SIZE);
+    exchange.send_data(8_186).unwrap();
+    let ask = |requested| ToWebServer::GetBodyChunk { requested };
+    exchange.receive(ask(100)).unwrap();
+    assert_eq!(exchange.credit(), Some(100));
+    exchange.send_data(100).unwrap();
+    exchange.receive(ask(8_186)).unwrap();
+    assert_eq!(exchange.credit(), Some(1_714));
+}
+
+/// What is wrong is told by what came before: an interim head that was meant to be the last, or
+/// no head at all.
+#[test]
+fn an_end_without_a_final_head_says_what_is_missing() {
+    let end = ToWebServer::EndResponse { reuse: true };
+    let mut exchange = ClientExchange::new(BodyFraming::Absent, false, SIZE);
+    let head = Bytes::from_static(&[4, 0, 103, 0, 0, 0, 0, 0]);
+    let head = ToWebServer::SendHeaders(SendHeaders::parse(head).unwrap());
+    assert_eq!(exchange.receive(head), Ok(ClientEvent::Ignored));
+    let missing = Err(ProtocolError::InformationalStatus(103));
+    assert_eq!(exchange.receive(end.clone()), missing);
+    let mut exchange = ClientExchange::new(BodyFraming::Absent, false, SIZE);
+    assert!(!exchange.is_ended());
+    let unexpected = exchange.receive(end).unwrap_err();
+    assert!(
+        matches!(unexpected, ProtocolError::Unexpected { .. }),
+        "{unexpected}"
+    );
 }
