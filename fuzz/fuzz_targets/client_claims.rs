@@ -79,7 +79,8 @@ fuzz_target!(|data: &[u8]| {
     for (name, value) in origin.headers(host.as_ref()) {
         told.append(name, value);
     }
-    let next = ForwardedRules::new().with_trusted_proxies(move |address| address == remote);
+    let next = ForwardedRules::new()
+        .with_trusted_proxies(move |address| address == remote || inside(address));
     let here = Peer::new((remote, 4711).into());
     let again = next.apply(&mut told, &here);
     if origin.client().is_some_and(|client| client != remote) {
