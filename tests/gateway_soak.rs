@@ -29,9 +29,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-const WORKERS: u64 = 12;
+const WORKERS: u32 = 12;
 /// Clients that send half a request, or read nothing.
-const SLOW: u64 = 4;
+const SLOW: u32 = 4;
 /// What memory may be more at the end than after the first third.
 const SLACK: u64 = 24 << 20;
 /// What it may grow by, in KiB a minute, where that can be told.
@@ -68,9 +68,10 @@ fn config(tomcats: &[Tomcat; 2], weight: u32) -> String {
         .to_owned();
     for (tomcat, route) in tomcats.iter().zip(["jvm1", "jvm2"]) {
         let url = tomcat.ajp_addr();
-        text += &format!(
+        let member = format!(
             "[[balancer.member]]\nurl = \"ajp://{url}\"\nroute = \"{route}\"\nweight = {weight}\n"
         );
+        text += &member;
     }
     text + "[[map]]\npath = \"/app\"\nto = \"balancer://farm/app\"\n"
 }
@@ -86,10 +87,10 @@ async fn nothing_grows_and_nobody_gets_what_is_not_his() {
     let sockets_before = sockets(gateway.pid());
     let run = Arc::new(Run::default());
     let mut workers = JoinSet::new();
-    for seed in 1..=WORKERS {
+    for seed in 1..=u64::from(WORKERS) {
         workers.spawn(work(gateway.http, Arc::clone(&run), seed));
     }
-    for seed in 1..=SLOW {
+    for seed in 1..=u64::from(SLOW) {
         workers.spawn(dawdle(gateway.http, Arc::clone(&run), seed));
     }
 
@@ -146,7 +147,7 @@ async fn nothing_grows_and_nobody_gets_what_is_not_his() {
     }
     // What is left are idle connections to both Tomcats, and one to itself at most.
     let left = sockets(gateway.pid());
-    let most = sockets_before + 2 * WORKERS as usize + SLOW as usize;
+    let most = sockets_before + (2 * WORKERS + SLOW) as usize;
     assert!(left <= most, "{left} sockets, {sockets_before} before");
     let log = gateway.stop();
     assert!(!log.contains("panicked"), "{log}");

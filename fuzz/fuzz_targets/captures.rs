@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let switches = input.byte();
     if switches & 1 == 0 {
-        capture(&input.rest(), switches);
+        capture(input.rest(), switches);
     } else {
         dump(input, switches);
     }

@@ -177,7 +177,8 @@ fn with_maps(text: &str) -> String {
     if !text.lines().any(|line| line == "[[map]]") {
         let names = text.lines().filter_map(|line| line.strip_prefix("name = "));
         for name in names.map(|name| name.trim_matches('"')) {
-            whole += &format!("[[map]]\npath = \"/{name}\"\nto = \"balancer://{name}/\"\n");
+            let map = format!("[[map]]\npath = \"/{name}\"\nto = \"balancer://{name}/\"\n");
+            whole += &map;
         }
     }
     whole
