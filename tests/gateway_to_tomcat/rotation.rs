@@ -41,7 +41,7 @@ fn config(nodes: &[&Tomcat], secrets: &str) -> String {
         let (url, route) = (node.ajp_addr(), node.route().unwrap());
         format!("[[balancer.member]]\nurl = \"ajp://{url}\"\nroute = \"{route}\"\n")
     };
-    let members = nodes.iter().map(member).collect::<Vec<_>>().join("");
+    let members = nodes.iter().map(member).collect::<String>();
     format!(
         "[manager]\nchanges = true\n[[balancer]]\nname = \"b\"\nsecret_file = {secrets}\n{members}\
          [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n"
