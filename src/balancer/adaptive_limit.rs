@@ -1,8 +1,6 @@
 //! How many requests a member can take at a time, found out from how long it takes to answer:
 //! a member with more than that answers no more requests, only later.
 
-use super::cluster::Cluster;
-use super::member::MemberId;
 use std::time::{Duration, Instant};
 
 /// Fewer answers than this say nothing about how long a member takes.
@@ -414,34 +412,5 @@ impl Limiter {
         }
         self.calibration = None;
         self.window = Window::NEW;
-    }
-}
-
-impl Cluster {
-    /// A member answered `CPing` after `round_trip`: how long a request waits for a thread of
-    /// it, for [`AdaptiveLimit`].
-    pub fn cping_answered(&mut self, id: MemberId, round_trip: Duration, now: Instant) {
-        let slot = self.roster.get_mut(id);
-        if let Some(limiter) = slot.and_then(|slot| slot.limiter.as_mut()) {
-            limiter.cpong(round_trip, now);
-        }
-    }
-
-    /// How many requests this member may have at this moment, if that is found out by an
-    /// [`AdaptiveLimit`].
-    #[must_use]
-    pub fn adaptive_limit(&self, id: MemberId) -> Option<u32> {
-        let limiter = self.roster.get(id)?.limiter.as_ref()?;
-        Some(limiter.places())
-    }
-
-    /// Whether so many requests run at this member that it is worth while to ask it with `CPing`
-    /// how long they wait.
-    pub(super) fn is_under_load(&self, id: MemberId) -> bool {
-        let slot = self.roster.get(id);
-        slot.is_some_and(|slot| {
-            let limiter = slot.limiter.as_ref();
-            limiter.is_some_and(|limiter| slot.busy > limiter.places() / 4)
-        })
     }
 }

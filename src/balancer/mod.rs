@@ -34,6 +34,7 @@ mod events;
 mod failover;
 mod fault;
 mod flags;
+mod fnv;
 mod follow;
 mod handle;
 mod health;
@@ -55,6 +56,7 @@ mod slot;
 mod snapshot;
 mod sticky;
 mod totals;
+mod traffic;
 mod unavailable;
 mod weight;
 

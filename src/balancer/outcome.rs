@@ -3,6 +3,7 @@
 mod checks;
 mod eject;
 mod finding;
+mod load;
 mod spare;
 
 use super::Flags;

@@ -2,8 +2,8 @@
 
 use super::adaptive_limit::Load;
 use super::member::MemberId;
-use super::slot::Traffic;
 use super::sticky::Session;
+use super::traffic::Traffic;
 use http::HeaderMap;
 use std::net::IpAddr;
 use std::sync::Arc;

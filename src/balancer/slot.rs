@@ -3,40 +3,13 @@
 use super::adaptive_limit::Limiter;
 use super::circuit::{Circuit, Phase};
 use super::config::ClusterConfig;
+use super::fnv::hash;
 use super::latency::Latency;
 use super::member::{Member, MemberId};
-use super::method::hash;
 use super::outlier::Rate;
+use super::traffic::Traffic;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// Body bytes of one member, counted by whoever moves them.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    sent: AtomicU64,
-    received: AtomicU64,
-}
-
-impl Traffic {
-    /// Counts request body bytes on their way to the container.
-    pub(super) fn add_sent(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts response body bytes from the container.
-    pub(super) fn add_received(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-}
 
 /// Counters since the start or the last reset.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 //! What went wrong with an exchange, how far it had got, and whether it may be tried again.
 
-mod kind;
+pub(super) mod kind;
 
 pub use kind::{Blame, ErrorKind, Retry};
 

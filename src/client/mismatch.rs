@@ -1,6 +1,6 @@
 //! What a container does that tells of settings which differ on both sides.
 
-use super::error::ErrorKind;
+use super::error::kind::ErrorKind;
 use crate::wire::PacketSize;
 
 /// How the settings of a pool and of its container seem to differ. AJP has no word for it: the

@@ -93,7 +93,7 @@ impl Front {
                 let member = format!("ajp://{}", node.ajp_addr());
                 let status = if on { "+N" } else { "-N" };
                 let fields = [
-                    ("balancer", "lab"),
+                    ("balancer", "cluster"),
                     ("member", &*member),
                     ("status", status),
                 ];

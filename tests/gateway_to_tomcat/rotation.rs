@@ -139,26 +139,31 @@ async fn a_secret_is_changed_under_load_and_nothing_fails() {
     );
 }
 
-/// One container refuses the secret, one has smaller packets: why is told in the log, on the
-/// page and by a metric, once.
+/// One container refuses the secret, one has smaller packets, one allows no attributes: why is
+/// told in the log, on the page and by a metric, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn verdicts_on_settings_that_differ() {
-    let (refusing, small) = tokio::join!(
+    let (refusing, small, strict) = tokio::join!(
         Tomcat::builder().route("refusing").secret(NEW).start(),
         Tomcat::builder()
             .route("small")
             .secret(OLD)
             .packet_size(9216)
-            .start()
+            .start(),
+        Tomcat::builder().route("strict").secret(OLD).start()
     );
     let members = config(&[&refusing], "\"old\"").replace(
         "to = \"balancer://b/\"",
-        "to = \"balancer://b/\"\n[[map]]\npath = \"/small\"\nto = \"balancer://s/app\"\n",
+        "to = \"balancer://b/\"\n[[map]]\npath = \"/small\"\nto = \"balancer://s/app\"\n\
+         [[map]]\npath = \"/strict\"\nto = \"balancer://t/app\"\nattributes = { TENANT = \"shop\" }\n",
     );
     let other = format!(
         "[[balancer]]\nname = \"s\"\nsecret_file = \"old\"\npacket_size = 65536\n\
-         [[balancer.member]]\nurl = \"ajp://{}\"\nroute = \"small\"\n[[map]]",
-        small.ajp_addr()
+         [[balancer.member]]\nurl = \"ajp://{}\"\nroute = \"small\"\n\
+         [[balancer]]\nname = \"t\"\nsecret_file = \"old\"\n\
+         [[balancer.member]]\nurl = \"ajp://{}\"\nroute = \"strict\"\n[[map]]",
+        small.ajp_addr(),
+        strict.ajp_addr()
     );
     let config = members.replacen("[[map]]", &other, 1);
     let gateway = Gateway::start_with(&[("old", OLD)], &config).await;
@@ -171,12 +176,18 @@ async fn verdicts_on_settings_that_differ() {
         .try_request("GET", "/small/echo", &[("x-token", &*long)], Body::None)
         .await;
     assert!(answer.is_err() || answer.unwrap().status.as_u16() >= 400);
+    assert_eq!(client.get("/strict/echo").await.status, 403);
     let found = [
         ("secret", "refusing refuses our secret", "secret_file here"),
         (
             "packet_size",
             "small's packetSize is 9216, ours 65536",
             "packetSize=\"65536\"",
+        ),
+        (
+            "attribute",
+            "strict does not allow the request attribute TENANT",
+            "allowedRequestAttributesPattern=\"TENANT\"",
         ),
     ];
     for (_, cause, _) in found {

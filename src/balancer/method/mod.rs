@@ -9,7 +9,6 @@ mod lineup;
 mod lowest_latency;
 
 pub use hash::HashBy;
-pub(super) use hash::hash;
 pub(super) use lineup::Lineup;
 
 use super::member::{Member, MemberId};

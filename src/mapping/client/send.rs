@@ -98,7 +98,8 @@ pub(super) async fn exchange(
     if may_change {
         upload.keep_first();
     }
-    let mut refusal = None;
+    // Rare, and large.
+    let mut refusal: Option<Box<Response<ResponseBody>>> = None;
     loop {
         let reused = lease.is_reused();
         let started = start(lease, parts, facts, framing, upload, &secret);
@@ -125,9 +126,11 @@ pub(super) async fn exchange(
                     None
                 };
                 // An application that answers so itself is the first one that did.
-                let answer = refusal.take().unwrap_or_else(|| response.map(|()| body));
+                let answer = refusal
+                    .take()
+                    .unwrap_or_else(|| Box::new(response.map(|()| body)));
                 let Some(rest) = rest else {
-                    return Ok(answer);
+                    return Ok(*answer);
                 };
                 refusal = Some(answer);
                 *upload = rest;

@@ -1,23 +1,8 @@
 //! What is mounted by mod_jk: the longest pattern that fits a path counts, and what is taken
 //! away from a worker is taken away from all of its mounts.
 
-use super::plan::{Kind, Map, Plan, Settings};
+use super::plan::{Kind, Map, Mount, Plan};
 use std::cmp::Reverse;
-
-/// `JkMount`, `JkUnMount`, or a rule of `uriworkermap.properties`.
-#[derive(Debug, Clone)]
-pub(super) struct Mount {
-    pub(super) place: String,
-    /// As it stands there.
-    pub(super) pattern: String,
-    pub(super) worker: String,
-    /// It is taken away.
-    pub(super) is_excluded: bool,
-    pub(super) site: Option<String>,
-    /// It stands in a file of rules, which is for the sites that name it.
-    pub(super) is_of_file: bool,
-    pub(super) settings: Settings,
-}
 
 /// What a pattern stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,23 @@
 //! What was understood of a configuration.
 
-use super::mounts::Mount;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+/// `JkMount`, `JkUnMount`, or a rule of `uriworkermap.properties`.
+#[derive(Debug, Clone)]
+pub(super) struct Mount {
+    pub(super) place: String,
+    /// As it stands there.
+    pub(super) pattern: String,
+    pub(super) worker: String,
+    /// It is taken away.
+    pub(super) is_excluded: bool,
+    pub(super) site: Option<String>,
+    /// It stands in a file of rules, which is for the sites that name it.
+    pub(super) is_of_file: bool,
+    pub(super) settings: Settings,
+}
 
 /// How the source of a balancer begins that a URL leads to.
 const DIRECT: &str = "ajp://";

@@ -1,7 +1,6 @@
 //! mod_jk: `workers.properties` and `uriworkermap.properties`.
 
-use super::mounts::Mount;
-use super::plan::{Balancer, Member, Plan, Pool, Settings};
+use super::plan::{Balancer, Member, Mount, Plan, Pool, Settings};
 use super::values::{self, weight, whole};
 use crate::config::workers::{OtherLine, Property, Worker, Workers, is_on, names};
 use crate::config::{Text, uri_map};
