@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Those that may be, and why they are.
-const ALLOWED: [(&str, &str); 12] = [
+const ALLOWED: [(&str, &str); 13] = [
     ("bytes", "packets and bodies"),
     ("http", "requests and responses"),
     ("http_body", "bodies"),
+    ("metrics", "feature metrics"),
     ("rustls", "feature rustls"),
     ("rustls_pki_types", "feature rustls"),
     ("serde_core", "feature serde"),

@@ -77,13 +77,9 @@ impl Visitor {
             (By::Path, Some(id), Some((path, query))) => format!("{path};jsessionid={id}?{query}"),
             _ => target.to_owned(),
         };
-        let t0 = std::time::Instant::now();
         let answer = self.client.try_request(method, &target, &headers, body);
         let answer = timeout(LIMIT, answer).await.map_err(|_| Wrong::Broken)?;
         let answer = answer.map_err(|_| Wrong::Broken)?;
-        if t0.elapsed() > Duration::from_millis(500) {
-            eprintln!("SLOW {target} {cookie:?} {:?}", t0.elapsed());
-        }
         if answer.status != 200 {
             return Err(Wrong::Status(answer.status.as_u16()));
         }
