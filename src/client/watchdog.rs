@@ -16,7 +16,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-/// The time between two looks is at most this: no limit is overrun by more.
+/// The time between two looks is at most this. A wait counts from the look that sees it to one
+/// that finds it too long, so no limit is overrun by more than two of them. While the process is
+/// stopped nobody looks: who was not yet seen to wait has the whole limit afterwards.
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 /// And at least this.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);

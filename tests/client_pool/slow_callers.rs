@@ -18,7 +18,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 /// The watchdog looks once a second, or eight times within the shortest limit.
 const LATE: Duration = Duration::from_secs(1);
@@ -120,6 +120,28 @@ async fn a_response_that_is_not_read_gives_its_place_back() {
             let after = client.pool().stats();
             assert_eq!((after.failed, after.in_use), (1, 0), "{after:?}");
         }
+    }
+}
+
+/// While the process is stopped nobody can read: a caller that was not yet seen to stay away has its
+/// whole time afterwards, and no more. One that was seen has had it.
+#[tokio::test(start_paused = true)]
+async fn time_in_which_the_process_is_stopped_is_not_the_callers() {
+    let limit = SECOND * 5;
+    for (seen, expected) in [(false, limit), (true, Duration::ZERO)] {
+        let container = container();
+        let timeouts = Timeouts::default().with_response_read(limit);
+        let client = container.client(one_place(timeouts));
+        let held = client.send(get("long")).await.unwrap().into_body();
+        if seen {
+            sleep(SECOND * 2).await;
+        }
+        advance(SECOND * 40).await;
+        assert_eq!(client.pool().stats().in_use, 1, "nobody has looked since");
+        is_about(free_after(&client).await, expected);
+        let stats = client.pool().stats();
+        assert_eq!((stats.in_use, stats.idle, container.open()), (0, 1, 1));
+        drop(held);
     }
 }
 

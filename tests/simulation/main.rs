@@ -16,7 +16,8 @@
 //!   whatever else hangs;
 //! - a session stays with its member while that serves;
 //! - no pool has more connections than it may, and none is in use by nobody: neither a visitor
-//!   that reads nothing nor a body that does not come holds one for longer than agreed;
+//!   that reads nothing nor a body that does not come holds one for longer than agreed, which is
+//!   its limit and 3 s, counted anew when the clock jumps: the pool sees the wait only then;
 //! - every wait ends; and at the end the members are those that the discovery knows, and no
 //!   permit, connection or task is left.
 //!

@@ -24,6 +24,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// Longer than any limit of the farm: whoever waits that long waits without end.
 const EVER: Duration = Duration::from_secs(3600);
 
+/// The watchdog of a pool looks once a second, and counts from the look that sees the wait.
+const WATCHDOG_LATE: Duration = Duration::from_secs(3);
+
 /// A body that does not come may be waited for at each of the members.
 const BODY_NEGLECTED: Duration = Duration::from_secs(110);
 
@@ -37,8 +40,9 @@ struct Counts {
     trace: u64,
     /// Requests that visitors have in hand.
     active: usize,
-    /// When those lose their connection whose visitor neither reads nor has a body.
-    neglected: BTreeMap<u64, Instant>,
+    /// Of those whose visitor neither reads nor has a body: how long they may have a connection
+    /// then, and when they have lost it.
+    neglected: BTreeMap<u64, (Duration, Instant)>,
     next: u64,
     /// Until when the clock's last jump excuses what is late.
     shaken_until: Option<Instant>,
@@ -73,13 +77,21 @@ impl Tally {
         let counts = self.0.lock().unwrap();
         assert!(counts.active <= visitors);
         let now = Instant::now();
-        let lost = counts.neglected.values().filter(|until| **until < now);
+        let lost = counts.neglected.values().filter(|(_, until)| *until < now);
         counts.active - lost.count()
     }
 
-    /// The clock has jumped: until this moment everything may be late.
-    pub(crate) fn shake(&self, until: Instant) {
-        self.0.lock().unwrap().shaken_until = Some(until);
+    /// The clock has jumped from `before` to now: until a moment everything may be late. Who is
+    /// neglected and has a connection may be seen to be so only now, and keeps it for the whole
+    /// limit from now on: the time in which nothing ran is not blamed on the caller.
+    pub(crate) fn shake(&self, before: Instant, until: Instant) {
+        let mut counts = self.0.lock().unwrap();
+        counts.shaken_until = Some(until);
+        for (limit, lost_at) in counts.neglected.values_mut() {
+            if *lost_at >= before {
+                *lost_at = Instant::now() + *limit;
+            }
+        }
     }
 
     /// Whether a jump of the clock excuses what has happened since.
@@ -97,9 +109,10 @@ impl Tally {
         let mut counts = self.0.lock().unwrap();
         counts.next += 1;
         let number = counts.next;
-        // The watchdog looks once in a while.
-        let until = Instant::now() + limit + Duration::from_secs(3);
-        counts.neglected.insert(number, until);
+        let limit = limit + WATCHDOG_LATE;
+        counts
+            .neglected
+            .insert(number, (limit, Instant::now() + limit));
         Neglect(Arc::clone(self), number)
     }
 }
