@@ -429,7 +429,7 @@ proptest! {
             pair.server.headers_sent(200, None);
             pair.to_client.extend_from_slice(&head);
         }
-        while pair.server.finish() == Finish::SwallowFirst {
+        while pair.server.finish() == Finish::ReadOwedBodyFirst {
             prop_assert!(pair.step(n), "the owed packet never comes");
         }
         let reuse = pair.server.finish() == (Finish::End { reuse: true });

@@ -75,7 +75,7 @@ impl Model {
         assert_eq!(exchange.response_left(), left, "{self:?}");
         let finish = match (self.failed, self.owed > 0) {
             (true, _) => Finish::End { reuse: false },
-            (false, true) => Finish::SwallowFirst,
+            (false, true) => Finish::ReadOwedBodyFirst,
             (false, false) => Finish::End { reuse: !self.stray },
         };
         assert_eq!(exchange.finish(), finish, "{self:?}");
@@ -275,7 +275,7 @@ impl Alone {
             }
             5 => model.send_chunk(exchange, input.number().into()),
             6 => match exchange.finish() {
-                Finish::SwallowFirst => {}
+                Finish::ReadOwedBodyFirst => {}
                 Finish::End { reuse } => {
                     self.idle.exchange_ended(exchange);
                     self.stray_allowed = !model.stray;
@@ -497,7 +497,7 @@ impl Pair {
 
     fn finish(&mut self, x: &mut Exchange, input: &mut Input<'_>, sent: &[u8]) -> bool {
         let swallow = input.byte() & 3 != 0;
-        while swallow && x.server.as_ref().map(ServerExchange::finish) == Some(Finish::SwallowFirst)
+        while swallow && x.server.as_ref().map(ServerExchange::finish) == Some(Finish::ReadOwedBodyFirst)
         {
             assert!(self.step(x), "the owed packet never comes");
         }

@@ -4,7 +4,7 @@ mod checks;
 mod eject;
 mod finding;
 mod load;
-mod spare;
+mod panic_threshold;
 
 use super::Flags;
 use super::circuit::Phase;

@@ -48,7 +48,7 @@ pub(super) enum Verdict {
         order: u64,
     },
     /// It would serve nobody, but too few others are left.
-    Spared {
+    KeptServing {
         order: u64,
     },
 }

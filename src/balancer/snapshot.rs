@@ -299,7 +299,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         max_requests: settings.max_requests,
         adaptive_limit: slot.limiter.as_ref().map(|limiter| limiter.places()),
         state,
-        spared: matches!(slot.checks.verdict, Verdict::Spared { .. }),
+        spared: matches!(slot.checks.verdict, Verdict::KeptServing { .. }),
         recovery_in: slot.circuit.due_in(now),
         last_error: slot.last_error.as_ref().map(|(error, _)| error.clone()),
         last_error_ago: slot.last_error.as_ref().map(|(_, at)| ago(*at)),

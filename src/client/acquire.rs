@@ -5,7 +5,7 @@ use super::cause::CloseCause;
 use super::connection::Connection;
 use super::error::{Blame, ClientError, ErrorKind};
 use super::lease::Lease;
-use super::limits::{Limits, Step};
+use super::limits::{AcquireStep, Limits};
 use super::local_resources;
 use super::permits::NoPermit;
 use super::shared::Shared;
@@ -97,7 +97,7 @@ impl Lease {
         let start = Instant::now();
         let shared = &self.shared;
         let turn = self.limits.step(
-            Step::Permit,
+            AcquireStep::Permit,
             &shared.config.timeouts,
             shared.permits.acquire(),
         );
@@ -186,12 +186,16 @@ impl Lease {
     pub(super) async fn open(&mut self) -> Result<(), ClientError> {
         let shared = Arc::clone(&self.shared);
         let limits = &self.limits;
-        let room = limits.step(Step::Permit, &shared.config.timeouts, shared.make_room());
+        let room = limits.step(
+            AcquireStep::Permit,
+            &shared.config.timeouts,
+            shared.make_room(),
+        );
         room.await.map_err(|limit| shared.limit_reached(limit))?;
         let start = Instant::now();
         let connecting = shared.connector.connect();
         let connected = limits
-            .step(Step::Connect, &shared.config.timeouts, connecting)
+            .step(AcquireStep::Connect, &shared.config.timeouts, connecting)
             .await;
         let took = start.elapsed();
         self.stopwatch.connected(took);
@@ -249,7 +253,7 @@ impl Lease {
         let by = by.or_else(|| start.checked_add(cping?));
         let pool = &shared.config.timeouts;
         let answered = limits
-            .step_until(Step::CPing, start, by, pool, connection.ping())
+            .step_until(AcquireStep::CPing, start, by, pool, connection.ping())
             .await;
         let took = start.elapsed();
         stopwatch.pinged(took);

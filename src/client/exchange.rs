@@ -20,7 +20,7 @@ use super::parking::{Awaits, CallerLimits, Found, Parking};
 use super::phases::Phases;
 use super::request_id::RequestId;
 use super::span::ExchangeSpan;
-use super::waits::{Step, Waits};
+use super::waits::{ExchangeStep, Waits};
 use crate::proto::{ClientEvent, ClientExchange, Progress};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -318,7 +318,7 @@ impl Exchange {
                 break;
             }
         }
-        self.waits.stop_if(Step::RequestBody);
+        self.waits.stop_if(ExchangeStep::RequestBody);
         Ok(())
     }
 
@@ -343,7 +343,7 @@ impl Exchange {
         let packet = self.machine.send_end();
         let packet = packet.map_err(|error| ClientError::new(ErrorKind::BodyLength, error))?;
         connection.io.queue(&packet);
-        self.waits.stop_if(Step::RequestBody);
+        self.waits.stop_if(ExchangeStep::RequestBody);
         Ok(())
     }
 
@@ -409,8 +409,8 @@ impl Exchange {
                 true
             }
             Found::Nothing => false,
-            Found::Cleared(cleared) => {
-                self.cleared(cleared);
+            Found::Cut(cut) => {
+                self.cut(cut);
                 false
             }
         }

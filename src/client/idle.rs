@@ -45,13 +45,13 @@ struct State {
 /// Connections that left the list to be closed. They count against the cap until this is
 /// dropped.
 #[must_use]
-pub(super) struct Closing<'a> {
+pub(super) struct ClosingConnections<'a> {
     list: &'a IdleList,
     count: usize,
     connections: Vec<(Box<Connection>, CloseCause)>,
 }
 
-impl Closing<'_> {
+impl ClosingConnections<'_> {
     /// Hands them over one after the other, to be closed, and tells how many there were.
     pub(super) fn close_each(mut self, close: impl Fn(Box<Connection>, CloseCause)) -> usize {
         for (connection, cause) in self.connections.drain(..) {
@@ -61,7 +61,7 @@ impl Closing<'_> {
     }
 }
 
-impl Drop for Closing<'_> {
+impl Drop for ClosingConnections<'_> {
     fn drop(&mut self) {
         self.connections.clear();
         self.list.less_out(self.count);
@@ -96,10 +96,10 @@ impl IdleList {
         &self,
         mut state: MutexGuard<'_, State>,
         connections: Vec<(Box<Connection>, CloseCause)>,
-    ) -> Closing<'_> {
+    ) -> ClosingConnections<'_> {
         let count = connections.len();
         state.out += count;
-        Closing {
+        ClosingConnections {
             list: self,
             count,
             connections,
@@ -130,7 +130,7 @@ impl IdleList {
     }
 
     /// The connection of this runtime whose turn it is. Expired ones are closed on the way.
-    pub(super) fn pop(&self, now: Instant) -> (Option<Box<Connection>>, Closing<'_>) {
+    pub(super) fn pop(&self, now: Instant) -> (Option<Box<Connection>>, ClosingConnections<'_>) {
         let runtime = current_runtime();
         let mut closing = Vec::new();
         let mut state = self.lock();
@@ -150,7 +150,11 @@ impl IdleList {
     }
 
     /// Takes a connection in, as the one that became idle last.
-    pub(super) fn push(&self, mut connection: Box<Connection>, now: Instant) -> Closing<'_> {
+    pub(super) fn push(
+        &self,
+        mut connection: Box<Connection>,
+        now: Instant,
+    ) -> ClosingConnections<'_> {
         let mut state = self.lock();
         if state.shut {
             return self.closing(state, vec![(connection, CloseCause::PoolShut)]);
@@ -172,7 +176,7 @@ impl IdleList {
 
     /// Removes the oldest until at most this many are left. Tells too whether there are no
     /// more then, those included that are out.
-    pub(super) fn shrink_to(&self, most: usize) -> (Closing<'_>, bool) {
+    pub(super) fn shrink_to(&self, most: usize) -> (ClosingConnections<'_>, bool) {
         let mut closing = Vec::new();
         let mut state = self.lock();
         let out = state.out;
@@ -183,7 +187,7 @@ impl IdleList {
 
     /// Removes all that became idle at `since` or before: the container did not answer on a
     /// connection that was not idle for longer than these.
-    pub(super) fn remove_unresponsive(&self, since: Instant) -> Closing<'_> {
+    pub(super) fn remove_unresponsive(&self, since: Instant) -> ClosingConnections<'_> {
         let mut state = self.lock();
         let idle_since = state
             .connections
@@ -197,7 +201,7 @@ impl IdleList {
     }
 
     /// Removes all that have expired.
-    pub(super) fn remove_expired(&self, now: Instant) -> Closing<'_> {
+    pub(super) fn remove_expired(&self, now: Instant) -> ClosingConnections<'_> {
         let mut closing = Vec::new();
         let mut state = self.lock();
         let expiry = state.expiry(self, now);
@@ -236,15 +240,19 @@ impl IdleList {
     }
 
     /// Puts back, where it was, what was taken out to be looked at.
-    pub(super) fn put_back(&self, connection: Box<Connection>) -> Closing<'_> {
+    pub(super) fn put_back(&self, connection: Box<Connection>) -> ClosingConnections<'_> {
         let closing = self.put_back_with_permit(connection);
         self.less_out(1);
         closing
     }
 
     /// What was taken out to be looked at is to be closed.
-    pub(super) fn close_one(&self, connection: Box<Connection>, cause: CloseCause) -> Closing<'_> {
-        Closing {
+    pub(super) fn close_one(
+        &self,
+        connection: Box<Connection>,
+        cause: CloseCause,
+    ) -> ClosingConnections<'_> {
+        ClosingConnections {
             list: self,
             count: 1,
             connections: vec![(connection, cause)],
@@ -265,7 +273,10 @@ impl IdleList {
     }
 
     /// Puts a connection back where it was.
-    pub(super) fn put_back_with_permit(&self, connection: Box<Connection>) -> Closing<'_> {
+    pub(super) fn put_back_with_permit(
+        &self,
+        connection: Box<Connection>,
+    ) -> ClosingConnections<'_> {
         let mut state = self.lock();
         if state.shut {
             return self.closing(state, vec![(connection, CloseCause::PoolShut)]);
@@ -297,7 +308,7 @@ impl IdleList {
     }
 
     /// Removes all, and takes no more in.
-    pub(super) fn shut(&self) -> Closing<'_> {
+    pub(super) fn shut(&self) -> ClosingConnections<'_> {
         let mut state = self.lock();
         state.shut = true;
         let all = std::mem::take(&mut state.connections).into_iter();

@@ -69,7 +69,7 @@ impl Limits {
     /// [`LimitReached`] says which of them ended it.
     pub(super) async fn step<T>(
         &self,
-        step: Step,
+        step: AcquireStep,
         pool: &Timeouts,
         work: impl Future<Output = T>,
     ) -> Result<T, LimitReached> {
@@ -81,7 +81,7 @@ impl Limits {
     /// As [`step`](Self::step), of a step that began at `start` and ends at `by`.
     pub(super) async fn step_until<T>(
         &self,
-        step: Step,
+        step: AcquireStep,
         start: Instant,
         by: Option<Instant>,
         pool: &Timeouts,
@@ -122,7 +122,7 @@ impl Limits {
 
 /// What an acquire may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum AcquireStep {
     /// A permit to have one of the pool's connections.
     Permit,
     /// A new connection.
@@ -131,7 +131,7 @@ pub(super) enum Step {
     CPing,
 }
 
-impl Step {
+impl AcquireStep {
     /// The limit of its own. The one for a permit is that of the acquire itself.
     fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
         match self {
@@ -164,18 +164,18 @@ impl Step {
 /// A limit that ended a step of an acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} ran out while waiting for {}", match step {
-    Step::Permit => "a free connection of the pool",
-    Step::Connect => "a new connection",
-    Step::CPing => "CPong",
+    AcquireStep::Permit => "a free connection of the pool",
+    AcquireStep::Connect => "a new connection",
+    AcquireStep::CPing => "CPong",
 })]
 pub(super) struct LimitReached {
     limit: &'static str,
-    step: Step,
+    step: AcquireStep,
     kind: ErrorKind,
 }
 
 impl LimitReached {
-    fn of_request(step: Step) -> Self {
+    fn of_request(step: AcquireStep) -> Self {
         Self {
             limit: "the limit of the whole request",
             step,
@@ -251,7 +251,9 @@ mod tests {
                     ..pool
                 })
             });
-            let result = limits.step(Step::Connect, &pool, pending::<()>()).await;
+            let result = limits
+                .step(AcquireStep::Connect, &pool, pending::<()>())
+                .await;
             let reached = result.unwrap_err();
             assert_eq!(reached.kind(), kind);
             assert_eq!(limits.started.elapsed().as_secs(), seconds);
@@ -260,7 +262,10 @@ mod tests {
         }
         let limits = limits(1, 1);
         let pool = Timeouts::default();
-        assert_eq!(limits.step(Step::Permit, &pool, async { 5 }).await, Ok(5));
+        assert_eq!(
+            limits.step(AcquireStep::Permit, &pool, async { 5 }).await,
+            Ok(5)
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ struct State {
     limits: CallerLimits,
     /// Whether the exchange holds a permit of the pool.
     has_permit: bool,
-    space: Space,
+    place: Place,
 }
 
 /// How long the caller of an exchange may keep it waiting.
@@ -42,14 +42,16 @@ impl CallerLimits {
     }
 }
 
+/// Where the connection of an exchange is.
 #[derive(Debug, Default)]
-enum Space {
+enum Place {
     /// The exchange has its connection in hand, or there is no exchange.
     #[default]
-    Empty,
-    Occupied(Parked),
-    /// The connection was closed because a limit ran out.
-    Cleared(Cleared),
+    InHand,
+    /// It lies here until the next poll.
+    Parked(Parked),
+    /// The watchdog has taken it and closed it, because a limit ran out.
+    Cut(Cut),
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ pub(super) enum Awaits {
 
 /// How the watchdog ended an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cleared {
+pub(super) struct Cut {
     pub(super) kind: ErrorKind,
     /// What `io.traffic()` was: bytes received and sent.
     pub(super) traffic: (u64, u64),
@@ -84,7 +86,7 @@ pub(super) struct Cleared {
 pub(super) enum Found {
     Connection(Box<Connection>),
     Nothing,
-    Cleared(Cleared),
+    Cut(Cut),
 }
 
 impl Parking {
@@ -98,13 +100,13 @@ impl Parking {
         *self.lock() = State {
             limits,
             has_permit,
-            space: Space::Empty,
+            place: Place::InHand,
         };
     }
 
     /// Leaves the connection of an exchange here.
     pub(super) fn park(&self, connection: Box<Connection>, awaits: Awaits) {
-        self.lock().space = Space::Occupied(Parked {
+        self.lock().place = Place::Parked(Parked {
             connection,
             awaits,
             overdue_since: None,
@@ -113,36 +115,36 @@ impl Parking {
 
     /// Takes it back.
     pub(super) fn take(&self) -> Found {
-        match std::mem::take(&mut self.lock().space) {
-            Space::Empty => Found::Nothing,
-            Space::Occupied(parked) => Found::Connection(parked.connection),
-            Space::Cleared(cleared) => Found::Cleared(cleared),
+        match std::mem::take(&mut self.lock().place) {
+            Place::InHand => Found::Nothing,
+            Place::Parked(parked) => Found::Connection(parked.connection),
+            Place::Cut(cut) => Found::Cut(cut),
         }
     }
 
     /// Whether a connection lies here.
-    pub(super) fn is_occupied(&self) -> bool {
-        matches!(self.lock().space, Space::Occupied(_))
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.lock().place, Place::Parked(_))
     }
 
     /// The connection, if the caller has kept its exchange waiting for too long. It is gone
     /// from here then, and must be closed.
-    pub(super) fn clear_if_overdue(&self, now: Instant) -> Option<Overdue> {
+    pub(super) fn cut_if_overdue(&self, now: Instant) -> Option<Overdue> {
         let mut state = self.lock();
         let (limits, has_permit) = (state.limits, state.has_permit);
-        let Space::Occupied(parked) = &mut state.space else {
+        let Place::Parked(parked) = &mut state.place else {
             return None;
         };
         let kind = parked.overdue(&limits, now)?;
         let traffic = parked.connection.io.traffic();
-        let cleared = Space::Cleared(Cleared { kind, traffic });
-        match std::mem::replace(&mut state.space, cleared) {
-            Space::Occupied(parked) => Some(Overdue {
+        let cut = Place::Cut(Cut { kind, traffic });
+        match std::mem::replace(&mut state.place, cut) {
+            Place::Parked(parked) => Some(Overdue {
                 connection: parked.connection,
                 has_permit,
                 kind,
             }),
-            Space::Empty | Space::Cleared(_) => None,
+            Place::InHand | Place::Cut(_) => None,
         }
     }
 }

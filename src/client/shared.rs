@@ -5,7 +5,7 @@ use super::config::PoolConfig;
 use super::connection::Connection;
 use super::counters::Counters;
 use super::error::{ClientError, ErrorKind};
-use super::idle::{Closing, IdleList};
+use super::idle::{ClosingConnections, IdleList};
 use super::limits::LimitReached;
 use super::observer::{ConnectionReport, PoolId};
 use super::permits::Permits;
@@ -239,7 +239,7 @@ impl Shared {
         self.is_shut.notify_waiters();
     }
 
-    pub(super) fn close_all(&self, closing: Closing<'_>) -> usize {
+    pub(super) fn close_all(&self, closing: ClosingConnections<'_>) -> usize {
         closing.close_each(|connection, cause| self.close(connection, cause))
     }
 

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 pub(super) struct Waits {
     timer: Deadline,
     /// What is waited for now, and when that has taken too long.
-    step: Option<(Step, Option<Instant>)>,
+    step: Option<(ExchangeStep, Option<Instant>)>,
     /// When the whole request must be over.
     request: Option<Instant>,
 }
 
 /// What an exchange waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ExchangeStep {
     /// The transport takes no bytes of the request.
     Write,
     /// The caller has no body for a container that waits for it.
@@ -31,7 +31,7 @@ pub(super) enum Step {
 /// The limit that ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
-    Step(Step),
+    Step(ExchangeStep),
     Request,
 }
 
@@ -56,34 +56,34 @@ impl Waits {
     }
 
     /// Waits for this step. The time of a step that is waited for already goes on.
-    pub(super) fn wait_for(&mut self, step: Step, limit: Option<Duration>) {
+    pub(super) fn wait_for(&mut self, step: ExchangeStep, limit: Option<Duration>) {
         if !self.is_current(step) {
             self.start(step, limit);
         }
     }
 
     /// Waits for this step, from now on.
-    pub(super) fn start(&mut self, step: Step, limit: Option<Duration>) {
+    pub(super) fn start(&mut self, step: ExchangeStep, limit: Option<Duration>) {
         // A limit beyond what the clock can express is no limit.
         let by = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.step = Some((step, by));
     }
 
     /// What was waited for has happened, if it was this.
-    pub(super) fn stop_if(&mut self, step: Step) {
+    pub(super) fn stop_if(&mut self, step: ExchangeStep) {
         if self.is_current(step) {
             self.step = None;
         }
     }
 
     /// What was waited for has happened, unless it was this.
-    pub(super) fn stop_unless(&mut self, step: Step) {
+    pub(super) fn stop_unless(&mut self, step: ExchangeStep) {
         if !self.is_current(step) {
             self.step = None;
         }
     }
 
-    fn is_current(&self, step: Step) -> bool {
+    fn is_current(&self, step: ExchangeStep) -> bool {
         self.step.is_some_and(|(current, _)| current == step)
     }
 
@@ -125,28 +125,28 @@ mod tests {
     async fn what_ran_out_is_named() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut waits = Waits::new(Some(start + second * 5));
-        waits.wait_for(Step::ResponseHead, Some(second * 2));
+        waits.wait_for(ExchangeStep::ResponseHead, Some(second * 2));
         let expired = poll_fn(|cx| waits.poll(cx)).await;
-        assert_eq!(expired, Expired::Step(Step::ResponseHead));
+        assert_eq!(expired, Expired::Step(ExchangeStep::ResponseHead));
         assert_eq!(start.elapsed(), second * 2);
 
-        waits.start(Step::Write, Some(second));
-        waits.wait_for(Step::Write, Some(second * 60));
+        waits.start(ExchangeStep::Write, Some(second));
+        waits.wait_for(ExchangeStep::Write, Some(second * 60));
         assert_eq!(waits.next(), Some(start + second * 3), "its time goes on");
-        waits.stop_if(Step::NextPacket);
-        waits.stop_unless(Step::Write);
+        waits.stop_if(ExchangeStep::NextPacket);
+        waits.stop_unless(ExchangeStep::Write);
         let expired = poll_fn(|cx| waits.poll(cx)).await;
-        assert_eq!(expired, Expired::Step(Step::Write));
+        assert_eq!(expired, Expired::Step(ExchangeStep::Write));
         assert_eq!(start.elapsed(), second * 3);
 
-        waits.stop_if(Step::Write);
+        waits.stop_if(ExchangeStep::Write);
         assert!(!waits.is_over());
         assert_eq!(poll_fn(|cx| waits.poll(cx)).await, Expired::Request);
         assert_eq!(start.elapsed(), second * 5);
         assert!(waits.is_over());
 
         let mut none = Waits::new(None);
-        none.wait_for(Step::NextPacket, None);
+        none.wait_for(ExchangeStep::NextPacket, None);
         assert!(poll_fn(|cx| Poll::Ready(none.poll(cx).is_pending())).await);
     }
 }

@@ -120,8 +120,8 @@ impl Shared {
         let now = Instant::now();
         let mut any_left = false;
         for parking in self.watchdog.watched() {
-            let Some(overdue) = parking.clear_if_overdue(now) else {
-                any_left |= parking.is_occupied();
+            let Some(overdue) = parking.cut_if_overdue(now) else {
+                any_left |= parking.is_parked();
                 continue;
             };
             event!(

@@ -11,8 +11,7 @@
 pub(crate) mod balancer;
 #[cfg(feature = "client")]
 pub(crate) mod client;
-mod common_names;
-pub(crate) mod names;
+pub(crate) mod header_names;
 mod reason_phrase;
 #[cfg(feature = "client")]
 pub(crate) mod replay_body;
@@ -35,6 +34,7 @@ pub(crate) mod send_error;
 mod target;
 mod text;
 mod tls_facts;
+mod uncoded_header_names;
 #[cfg(feature = "client")]
 mod upload;
 

@@ -1,6 +1,6 @@
 //! A Forward Request as `http::Request`, without its body.
 
-use super::names::request_name;
+use super::header_names::request_name;
 use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;

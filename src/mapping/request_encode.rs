@@ -1,6 +1,6 @@
 //! `http::request::Parts` straight into a Forward Request, without a message in between.
 
-use super::names::{Kind, is_nominated, nominates, request_kind};
+use super::header_names::{Kind, is_nominated, nominates, request_kind};
 use super::request_facts::RequestFacts;
 use super::target;
 use crate::Secret;

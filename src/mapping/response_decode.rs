@@ -1,7 +1,7 @@
 //! Send Headers as `http::Response`, without its body.
 
 use super::ReasonPhrase;
-use super::names::{is_hop_by_hop, is_nominated, response_name};
+use super::header_names::{is_hop_by_hop, is_nominated, response_name};
 use crate::wire::SendHeaders;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};

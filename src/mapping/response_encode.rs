@@ -1,6 +1,6 @@
 //! `http::response::Parts` straight into Send Headers.
 
-use super::names::{Kind, is_nominated, nominates, response_kind};
+use super::header_names::{Kind, is_nominated, nominates, response_kind};
 use crate::wire::{EncodeError, PacketSize, SendHeadersWriter, decimal, response_header_code};
 use bytes::BytesMut;
 use http::header;

@@ -51,7 +51,7 @@ impl fmt::Debug for BodyEvent {
 )]
 pub enum Finish {
     /// Read and drop a body packet first, or send End Response with reuse 0.
-    SwallowFirst,
+    ReadOwedBodyFirst,
     /// Send End Response now; with this reuse flag at most.
     End {
         /// Whether the connection may serve another request.
@@ -334,8 +334,8 @@ impl ServerExchange {
     #[must_use]
     pub fn end_packet(&self, keep: bool) -> Option<ToWebServer> {
         match self.finish() {
-            Finish::SwallowFirst if keep => None,
-            Finish::SwallowFirst => Some(ToWebServer::EndResponse { reuse: false }),
+            Finish::ReadOwedBodyFirst if keep => None,
+            Finish::ReadOwedBodyFirst => Some(ToWebServer::EndResponse { reuse: false }),
             Finish::End { reuse } => Some(ToWebServer::EndResponse {
                 reuse: reuse && keep,
             }),
@@ -348,7 +348,7 @@ impl ServerExchange {
         if self.failed {
             Finish::End { reuse: false }
         } else if self.is_owed() {
-            Finish::SwallowFirst
+            Finish::ReadOwedBodyFirst
         } else {
             Finish::End {
                 reuse: !self.stray_seen,

@@ -1,6 +1,6 @@
 //! Headers that concern one HTTP connection only.
 
-use crate::mapping::names::{is_for_recipient, is_hop_by_hop, is_nominated};
+use crate::mapping::header_names::{is_for_recipient, is_hop_by_hop, is_nominated};
 use http::header::{CONNECTION, HeaderMap, HeaderName};
 
 /// Removes the `Connection` header and what it names (RFC 9110 section 7.6.1), before a proxy

@@ -51,10 +51,10 @@
 //! # }
 //! ```
 
+mod client_claims;
 mod forwarded;
 mod hop_by_hop;
 mod host;
-mod names;
 mod node;
 mod origin;
 mod reverse;

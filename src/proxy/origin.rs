@@ -1,7 +1,7 @@
 //! Where a request really comes from.
 
+use super::client_claims::{is_claim, normalised};
 use super::forwarded::{self, Said};
-use super::names::{is_claim, normalised};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

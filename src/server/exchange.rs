@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads and drops what is owed; false when it did not come in time or was wrong.
     async fn swallow(&mut self) -> Result<bool, ServerError> {
-        let owes = |exchange: &ServerExchange| exchange.finish() == Finish::SwallowFirst;
+        let owes = |exchange: &ServerExchange| exchange.finish() == Finish::ReadOwedBodyFirst;
         if self.exchange.as_ref().is_some_and(owes) {
             self.read_limit.set(self.config.timeouts.swallow);
         }

@@ -2,11 +2,11 @@
 //! [codes](crate::docs::protocol::codes#attributes)): reading them once with all checks, and again
 //! lazily.
 
-use super::class::Class;
-use super::code::AttributeCode;
+use super::byte_class::Class;
+use super::code_lookup::AttributeCode;
+use super::code_table::request_attribute;
 use super::error::{DecodeError, Field, Rule};
 use super::headers::parse_content_length;
-use super::names::request_attribute;
 use super::reader::{Reader, checked_nullable, checked_string};
 use super::request::filled;
 

@@ -5,7 +5,7 @@ use super::body::BodyPacket;
 use super::display::PREVIEW;
 use super::headers::{Header, Headers};
 use super::message::ToWebServer;
-use super::redact::{Secrets, Text};
+use super::redact::{SecretDisplay, Text};
 use super::request::ForwardRequest;
 use super::request_writer::RequestLine;
 use super::response::SendHeaders;
@@ -37,7 +37,7 @@ impl fmt::Debug for Attributes<'_> {
 }
 
 fn quoted(bytes: &[u8]) -> Text<'_> {
-    Text::new(bytes, Secrets::Hidden)
+    Text::new(bytes, SecretDisplay::Hidden)
 }
 
 impl fmt::Debug for ForwardRequest {
@@ -87,7 +87,7 @@ pub(crate) struct Data<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Data<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let preview = Text::body(self.0, Secrets::Hidden).limit(PREVIEW);
+        let preview = Text::body(self.0, SecretDisplay::Hidden).limit(PREVIEW);
         write!(f, "{} bytes, {preview:?}", self.0.len())
     }
 }

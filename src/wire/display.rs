@@ -7,7 +7,7 @@ use super::headers::{Header, Headers};
 use super::limits::BodyFraming;
 use super::message::{FromWebServer, ToContainer, ToWebServer};
 use super::packet::Direction;
-use super::redact::{Form, Redacted, Secrets, Text, hidden_parts, is_secret_name};
+use super::redact::{Form, Redacted, SecretDisplay, Text, hidden_parts, is_secret_name};
 use super::request::ForwardRequest;
 use super::response::SendHeaders;
 use std::fmt;
@@ -38,7 +38,7 @@ pub struct Reveal<'a>(Packet<'a>);
 
 impl fmt::Display for Reveal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.show(f, Secrets::Shown)
+        self.0.show(f, SecretDisplay::Shown)
     }
 }
 
@@ -121,7 +121,7 @@ macro_rules! shown {
         /// [`reveal`](Self::reveal) shows them.
         impl fmt::Display for $packet {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Packet::from(self).show(f, Secrets::Hidden)
+                Packet::from(self).show(f, SecretDisplay::Hidden)
             }
         }
     )*};
@@ -137,7 +137,7 @@ shown!(
 );
 
 impl Packet<'_> {
-    fn show(self, f: &mut fmt::Formatter<'_>, secrets: Secrets) -> fmt::Result {
+    fn show(self, f: &mut fmt::Formatter<'_>, secrets: SecretDisplay) -> fmt::Result {
         match (self, f.alternate()) {
             (Self::Request(request), false) => request_line(f, request, secrets),
             (Self::Request(request), true) => request_facts(f, request, secrets),
@@ -159,9 +159,9 @@ impl Packet<'_> {
     /// As `Display` does, with the flags of `f`.
     pub(crate) fn write(self, f: &mut fmt::Formatter<'_>, reveal: bool) -> fmt::Result {
         let secrets = if reveal {
-            Secrets::Shown
+            SecretDisplay::Shown
         } else {
-            Secrets::Hidden
+            SecretDisplay::Hidden
         };
         self.show(f, secrets)
     }
@@ -216,7 +216,7 @@ fn unnamed(bytes: &[u8], form: Form, mark: &mut impl FnMut(&[u8])) {
 }
 
 /// A path with its query.
-struct Target<'a>(&'a ForwardRequest, Secrets);
+struct Target<'a>(&'a ForwardRequest, SecretDisplay);
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,7 +242,7 @@ impl fmt::Display for Count {
 fn request_line(
     f: &mut fmt::Formatter<'_>,
     request: &ForwardRequest,
-    secrets: Secrets,
+    secrets: SecretDisplay,
 ) -> fmt::Result {
     let short = |bytes| Text::new(bytes, secrets).limit(LINE_LIMIT);
     write!(
@@ -261,7 +261,7 @@ fn request_line(
 fn request_facts(
     f: &mut fmt::Formatter<'_>,
     request: &ForwardRequest,
-    secrets: Secrets,
+    secrets: SecretDisplay,
 ) -> fmt::Result {
     let nullable = |bytes| Nullable(bytes, secrets);
     let line = request.line();
@@ -313,7 +313,11 @@ fn head_line(f: &mut fmt::Formatter<'_>, head: &SendHeaders) -> fmt::Result {
     }
 }
 
-fn head_facts(f: &mut fmt::Formatter<'_>, head: &SendHeaders, secrets: Secrets) -> fmt::Result {
+fn head_facts(
+    f: &mut fmt::Formatter<'_>,
+    head: &SendHeaders,
+    secrets: SecretDisplay,
+) -> fmt::Result {
     write!(
         f,
         "Send Headers\n  status       {}\n  reason       {}",
@@ -323,7 +327,11 @@ fn head_facts(f: &mut fmt::Formatter<'_>, head: &SendHeaders, secrets: Secrets) 
     headers(f, head.headers(), secrets)
 }
 
-fn headers(f: &mut fmt::Formatter<'_>, headers: Headers<'_>, secrets: Secrets) -> fmt::Result {
+fn headers(
+    f: &mut fmt::Formatter<'_>,
+    headers: Headers<'_>,
+    secrets: SecretDisplay,
+) -> fmt::Result {
     write!(f, "\n  {}", Count(headers.len(), "header"))?;
     for header in headers {
         match header.code {
@@ -340,7 +348,7 @@ fn body(
     name: &str,
     data: &[u8],
     all: bool,
-    secrets: Secrets,
+    secrets: SecretDisplay,
 ) -> fmt::Result {
     write!(f, "{name} ({})", Count(data.len(), "byte"))?;
     if all {
@@ -351,7 +359,7 @@ fn body(
 }
 
 /// A string that may be null.
-struct Nullable<'a>(Option<&'a [u8]>, Secrets);
+struct Nullable<'a>(Option<&'a [u8]>, SecretDisplay);
 
 impl fmt::Display for Nullable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -367,12 +375,12 @@ fn entry(
     f: &mut fmt::Formatter<'_>,
     name: &[u8],
     value: Option<&[u8]>,
-    secrets: Secrets,
+    secrets: SecretDisplay,
 ) -> fmt::Result {
     // A name is nobody's secret, whatever it looks like.
-    write!(f, "{}: ", Text::new(name, Secrets::Shown))?;
+    write!(f, "{}: ", Text::new(name, SecretDisplay::Shown))?;
     match value {
-        Some(value) if secrets == Secrets::Hidden && is_secret_name(name) => {
+        Some(value) if secrets == SecretDisplay::Hidden && is_secret_name(name) => {
             write!(f, "{}", Redacted(value.len()))
         }
         value => write!(f, "{}", Nullable(value, secrets)),
@@ -382,7 +390,7 @@ fn entry(
 fn attribute(
     f: &mut fmt::Formatter<'_>,
     attribute: &Attribute<'_>,
-    secrets: Secrets,
+    secrets: SecretDisplay,
 ) -> fmt::Result {
     if let Attribute::SslKeySize(bits) = attribute {
         return write!(f, "ssl_key_size: {bits}");
@@ -403,14 +411,14 @@ fn parts<'a>(attribute: &Attribute<'a>) -> (&'a [u8], Option<&'a [u8]>) {
 /// `name: value` on one line; a secret is redacted.
 impl fmt::Display for Header<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        entry(f, self.name, Some(self.value), Secrets::Hidden)
+        entry(f, self.name, Some(self.value), SecretDisplay::Hidden)
     }
 }
 
 /// `name: value` on one line; a secret is redacted.
 impl fmt::Display for Attribute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        attribute(f, self, Secrets::Hidden)
+        attribute(f, self, SecretDisplay::Hidden)
     }
 }
 

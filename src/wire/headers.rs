@@ -6,8 +6,8 @@
     reason = "a header stays in registers only where it is taken apart at once"
 )]
 
-use super::class::Class;
-use super::code::{REQUEST_HEADERS, by_code};
+use super::byte_class::Class;
+use super::code_lookup::{REQUEST_HEADERS, by_code};
 use super::error::{DecodeError, Field, Rule};
 use super::limits::BodyFraming;
 use super::reader::{Reader, checked_string};

@@ -21,8 +21,9 @@
 
 mod attributes;
 mod body;
-mod class;
-mod code;
+mod byte_class;
+mod code_lookup;
+mod code_table;
 mod codec;
 mod control;
 mod debug;
@@ -31,7 +32,6 @@ mod error;
 mod headers;
 mod limits;
 mod message;
-mod names;
 mod other_protocol;
 mod packet;
 mod reader;
@@ -46,7 +46,7 @@ pub use body::{
     BodyPacket, CHUNK_TERMINATOR, END_OF_BODY, FLUSH, body_chunk_header, body_packet_header,
     write_body_chunk, write_request_body,
 };
-pub use code::{
+pub use code_lookup::{
     AttributeCode, method_code, method_name, request_header_code, request_header_name,
     response_header_code, response_header_name, standard_reason,
 };
@@ -79,8 +79,8 @@ pub use response::{SendHeaders, SendHeadersWriter};
     reason = "for the client and the server, which are features"
 )]
 pub(crate) use {
+    code_table::{request_attribute, request_headers, response_headers},
     headers::parse_content_length,
-    names::{request_attribute, request_headers, response_headers},
     packet::packet_len,
     request_writer::decimal,
 };

@@ -8,7 +8,7 @@
     reason = "the cursor stays in registers only when nothing takes its address"
 )]
 
-use super::class::Class;
+use super::byte_class::Class;
 use super::error::{DecodeError, Field, Rule};
 use super::packet::HEADER_LEN;
 

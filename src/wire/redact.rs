@@ -27,7 +27,7 @@ const SECRET_WORDS: [&[u8]; 13] = [
 
 /// Whether secrets are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Secrets {
+pub(crate) enum SecretDisplay {
     Hidden,
     Shown,
 }
@@ -55,14 +55,14 @@ impl fmt::Display for Redacted {
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
     bytes: &'a [u8],
-    secrets: Secrets,
+    secrets: SecretDisplay,
     /// Most bytes to show.
     limit: usize,
     form: Form,
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn new(bytes: &'a [u8], secrets: Secrets) -> Self {
+    pub(super) fn new(bytes: &'a [u8], secrets: SecretDisplay) -> Self {
         Self {
             bytes,
             secrets,
@@ -71,7 +71,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    pub(super) fn body(data: &'a [u8], secrets: Secrets) -> Self {
+    pub(super) fn body(data: &'a [u8], secrets: SecretDisplay) -> Self {
         Self {
             form: Form::Body,
             ..Self::new(data, secrets)
@@ -88,7 +88,7 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.limit.min(self.bytes.len());
         let mut at = 0;
-        if self.secrets == Secrets::Hidden {
+        if self.secrets == SecretDisplay::Hidden {
             for secret in
                 hidden_parts(self.bytes, self.form).take_while(|secret| secret.start < end)
             {
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        Text::new(text.as_bytes(), Secrets::Hidden).to_string()
+        Text::new(text.as_bytes(), SecretDisplay::Hidden).to_string()
     }
 
     #[test]
@@ -299,11 +299,11 @@ mod tests {
     fn in_a_body_long_identifiers_are_no_text() {
         let body = br#"{"id": "64F3EBFEBD1AE4D2.jvm1", "password": "x", "n": 0123456789abcdef}"#;
         assert_eq!(
-            Text::body(body, Secrets::Hidden).to_string(),
+            Text::body(body, SecretDisplay::Hidden).to_string(),
             r#"{"id": "[redacted, 16 bytes].jvm1", "password": "[redacted, 1 bytes]", "n": [redacted, 16 bytes]}"#
         );
         assert!(
-            Text::new(body, Secrets::Hidden)
+            Text::new(body, SecretDisplay::Hidden)
                 .to_string()
                 .contains("64F3")
         );
@@ -313,17 +313,21 @@ mod tests {
     fn a_limit_never_shows_a_part_of_a_secret() {
         let text = b"ab;jsessionid=QRSTUVWXYZ;cd";
         for limit in 0..=text.len() {
-            let shown = Text::new(text, Secrets::Hidden).limit(limit).to_string();
+            let shown = Text::new(text, SecretDisplay::Hidden)
+                .limit(limit)
+                .to_string();
             assert!(!shown.contains(|c: char| c.is_ascii_uppercase()), "{shown}");
         }
-        let cut = Text::new(b"abcdef", Secrets::Hidden).limit(4).to_string();
+        let cut = Text::new(b"abcdef", SecretDisplay::Hidden)
+            .limit(4)
+            .to_string();
         assert_eq!(cut, "abcd... (2 bytes more)");
     }
 
     #[test]
     fn everything_fits_on_one_line() {
         let all: Vec<u8> = (0..=255).collect();
-        let shown = Text::new(&all, Secrets::Shown).to_string();
+        let shown = Text::new(&all, SecretDisplay::Shown).to_string();
         assert!(shown.bytes().all(|b| (0x20..0x7f).contains(&b)));
         assert!(shown.contains("\\n") && shown.contains("\\\\") && shown.contains("\\xff"));
     }

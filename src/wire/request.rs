@@ -2,8 +2,8 @@
 //! [packets](crate::docs::protocol::packets#forward-request)).
 
 use super::attributes::{Attribute, Attributes, check_attributes};
-use super::class::Class;
-use super::code::{AttributeCode, REQUEST_HEADERS, method_name};
+use super::byte_class::Class;
+use super::code_lookup::{AttributeCode, REQUEST_HEADERS, method_name};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
 use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions, PacketSize};

@@ -1,12 +1,12 @@
 //! Writes a Forward Request straight from borrowed data.
 
 use super::attributes::Attribute;
-use super::class::Class;
-use super::code::{AttributeCode, method_code, request_header_code};
+use super::byte_class::Class;
+use super::code_lookup::{AttributeCode, method_code, request_header_code};
+use super::code_table::request_attribute;
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
 use super::headers::{CONTENT_LENGTH_CODE, parse_content_length};
 use super::limits::{BodyFraming, PacketSize};
-use super::names::request_attribute;
 use super::packet::Direction;
 use super::request::FORWARD_REQUEST;
 use super::writer::{

@@ -1,8 +1,8 @@
 //! Send Headers (protocol chapter [packets](crate::docs::protocol::packets#send-headers)): view and
 //! writer.
 
-use super::class::Class;
-use super::code::{RESPONSE_HEADERS, response_header_code, standard_reason};
+use super::byte_class::Class;
+use super::code_lookup::{RESPONSE_HEADERS, response_header_code, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 use super::headers::{
     Headers, after_usual_header, header_count, header_name, header_value, parse_content_length,

@@ -8,7 +8,7 @@
     reason = "what is left of the window stays in registers only when nothing takes its address"
 )]
 
-use super::class::Class;
+use super::byte_class::Class;
 use super::error::{EncodeError, EncodeRule, Field, ShortName};
 use super::limits::PacketSize;
 use super::packet::{Direction, HEADER_LEN};

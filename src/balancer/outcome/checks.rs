@@ -58,7 +58,7 @@ impl Cluster {
                     },
                 );
             }
-            (None, Verdict::Unhealthy { .. } | Verdict::Spared { .. })
+            (None, Verdict::Unhealthy { .. } | Verdict::KeptServing { .. })
                 if checks.in_a_row >= rise =>
             {
                 checks.verdict = Verdict::Healthy;

@@ -3,7 +3,7 @@
 use super::super::cause::CloseCause;
 use super::super::connection::read_error;
 use super::super::error::{ClientError, ErrorKind};
-use super::super::waits::{Expired, Step};
+use super::super::waits::{ExchangeStep, Expired};
 use super::{ConnectionCheck, Exchange, Stage, Writing};
 use crate::net::{PeerState, ReadError};
 use crate::proto::{ClientEvent, ProtocolError};
@@ -66,7 +66,7 @@ impl Exchange {
             Poll::Ready(Ok(())) => {
                 self.writing = Writing::Flowing;
                 self.machine.request_written();
-                self.waits.stop_if(Step::Write);
+                self.waits.stop_if(ExchangeStep::Write);
                 self.lease.stopwatch.written();
             }
             Poll::Ready(Err(error)) => self.writing = Writing::Failed(error),
@@ -74,7 +74,8 @@ impl Exchange {
                 Writing::Stalled { sent: before } if before == sent => {}
                 _ => {
                     self.writing = Writing::Stalled { sent };
-                    self.waits.start(Step::Write, self.lease.timeouts().write);
+                    self.waits
+                        .start(ExchangeStep::Write, self.lease.timeouts().write);
                 }
             },
         }
@@ -118,7 +119,7 @@ impl Exchange {
             ClientEvent::Head(head) => {
                 self.status = Some(head.status());
                 self.stage = Stage::Responding;
-                self.waits.stop_unless(Step::Write);
+                self.waits.stop_unless(ExchangeStep::Write);
                 // It is here, however late: while it was waited for there was a timer.
                 return Ok(event);
             }
@@ -129,7 +130,7 @@ impl Exchange {
             ClientEvent::Ignored
             | ClientEvent::Flush
             | ClientEvent::Data(_)
-            | ClientEvent::BodyRequested => self.waits.stop_unless(Step::Write),
+            | ClientEvent::BodyRequested => self.waits.stop_unless(ExchangeStep::Write),
         }
         if self.waits.is_over() {
             // A stream that is never behind waits for no timer.
@@ -149,31 +150,31 @@ impl Exchange {
         };
         let timeouts = self.lease.timeouts();
         match (is_flushed, self.stage) {
-            (Some(false), _) => self.waits.wait_for(Step::Write, timeouts.write),
+            (Some(false), _) => self.waits.wait_for(ExchangeStep::Write, timeouts.write),
             (Some(true), _) if self.machine.credit().is_some() => {
                 self.waits
-                    .wait_for(Step::RequestBody, timeouts.request_body);
+                    .wait_for(ExchangeStep::RequestBody, timeouts.request_body);
             }
             (_, Stage::Responding) => {
                 self.waits
-                    .wait_for(Step::NextPacket, timeouts.between_packets);
+                    .wait_for(ExchangeStep::NextPacket, timeouts.between_packets);
             }
             _ => self
                 .waits
-                .wait_for(Step::ResponseHead, timeouts.response_head),
+                .wait_for(ExchangeStep::ResponseHead, timeouts.response_head),
         }
         let expired = ready!(self.waits.poll(cx));
         Poll::Ready(match (expired, is_flushed) {
             (Expired::Request, _) => ClientError::bare(ErrorKind::RequestTimeout),
-            (Expired::Step(Step::Write), _) => ClientError::bare(ErrorKind::WriteTimeout),
-            (Expired::Step(Step::RequestBody), _) => {
+            (Expired::Step(ExchangeStep::Write), _) => ClientError::bare(ErrorKind::WriteTimeout),
+            (Expired::Step(ExchangeStep::RequestBody), _) => {
                 ClientError::bare(ErrorKind::RequestBodyTimeout)
             }
             (Expired::Step(_), None) => self.closed(None),
-            (Expired::Step(Step::ResponseHead), _) => {
+            (Expired::Step(ExchangeStep::ResponseHead), _) => {
                 ClientError::bare(ErrorKind::ResponseHeadTimeout)
             }
-            (Expired::Step(Step::NextPacket), _) => {
+            (Expired::Step(ExchangeStep::NextPacket), _) => {
                 ClientError::bare(ErrorKind::BetweenPacketsTimeout)
             }
         })

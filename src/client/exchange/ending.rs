@@ -5,7 +5,7 @@ use super::super::error::{ClientError, ErrorKind};
 use super::super::lease::Lease;
 use super::super::mismatch::Mismatch;
 use super::super::observer::{ExchangeOutcome, ExchangeReport};
-use super::super::parking::Cleared;
+use super::super::parking::Cut;
 use super::super::request_id::RequestId;
 use super::{Bytecount, Ending, Exchange, Stage, Writing};
 use crate::trace::event;
@@ -123,11 +123,11 @@ impl Exchange {
     }
 
     /// The watchdog has closed the connection and given up its permit.
-    pub(super) fn cleared(&mut self, cleared: Cleared) {
+    pub(super) fn cut(&mut self, cut: Cut) {
         self.lease.forget_permit();
         self.stage = Stage::Over(Ending {
-            outcome: ExchangeOutcome::Failed(cleared.kind),
-            traffic: self.bytes.since_before(cleared.traffic),
+            outcome: ExchangeOutcome::Failed(cut.kind),
+            traffic: self.bytes.since_before(cut.traffic),
             mismatch: None,
         });
     }

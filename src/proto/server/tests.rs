@@ -46,7 +46,7 @@ fn no_more_is_asked_ahead_than_the_rest_fills() {
     // It need not fill its packets; then there are more of them.
     x.receive(&body(&[7; 100])).unwrap();
     assert_eq!((x.request_body(), x.owed()), (None, 1), "8087 bytes");
-    assert_eq!(x.finish(), Finish::SwallowFirst);
+    assert_eq!(x.finish(), Finish::ReadOwedBodyFirst);
     x.receive(&body(&[7; 100])).unwrap();
     assert!(x.request_body().is_some());
 
@@ -90,7 +90,7 @@ fn both_end_forms_end_an_unknown_length() {
 #[test]
 fn an_unread_owed_packet_is_swallowed() {
     let mut x = exchange(BodyFraming::Length(5));
-    assert_eq!(x.finish(), Finish::SwallowFirst);
+    assert_eq!(x.finish(), Finish::ReadOwedBodyFirst);
     x.receive(&body(b"he")).unwrap();
     assert_eq!(x.finish(), Finish::End { reuse: true });
 }

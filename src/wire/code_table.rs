@@ -1,4 +1,5 @@
-//! The names that the protocol knows, each written once.
+//! The one table of the codes of AJP and the names that they stand for: methods, headers,
+//! attributes.
 //!
 //! A table is a macro that hands its rows to another macro, as in
 //! `request_headers!(count!)`: whoever needs an array, a `match` or the constants of another
@@ -47,20 +48,20 @@ macro_rules! request_headers {
     ($use:ident! $($argument:tt)*) => {
         $use! {
             [$($argument)*]
-            (0x01 6 "accept")
-            (0x02 14 "accept-charset")
-            (0x03 15 "accept-encoding")
-            (0x04 15 "accept-language")
-            (0x05 13 "authorization")
-            (0x06 10 "connection")
-            (0x07 12 "content-type")
-            (0x08 14 "content-length")
-            (0x09 6 "cookie")
-            (0x0a 7 "cookie2")
-            (0x0b 4 "host")
-            (0x0c 6 "pragma")
-            (0x0d 7 "referer")
-            (0x0e 10 "user-agent")
+            (0x01 6 "accept") // 0xA001
+            (0x02 14 "accept-charset") // 0xA002
+            (0x03 15 "accept-encoding") // 0xA003
+            (0x04 15 "accept-language") // 0xA004
+            (0x05 13 "authorization") // 0xA005
+            (0x06 10 "connection") // 0xA006
+            (0x07 12 "content-type") // 0xA007
+            (0x08 14 "content-length") // 0xA008
+            (0x09 6 "cookie") // 0xA009
+            (0x0a 7 "cookie2") // 0xA00A
+            (0x0b 4 "host") // 0xA00B
+            (0x0c 6 "pragma") // 0xA00C
+            (0x0d 7 "referer") // 0xA00D
+            (0x0e 10 "user-agent") // 0xA00E
         }
     };
 }
@@ -71,17 +72,17 @@ macro_rules! response_headers {
     ($use:ident! $($argument:tt)*) => {
         $use! {
             [$($argument)*]
-            (0x01 12 "content-type")
-            (0x02 16 "content-language")
-            (0x03 14 "content-length")
-            (0x04 4 "date")
-            (0x05 13 "last-modified")
-            (0x06 8 "location")
-            (0x07 10 "set-cookie")
-            (0x08 11 "set-cookie2")
-            (0x09 14 "servlet-engine")
-            (0x0a 6 "status")
-            (0x0b 16 "www-authenticate")
+            (0x01 12 "content-type") // 0xA001
+            (0x02 16 "content-language") // 0xA002
+            (0x03 14 "content-length") // 0xA003
+            (0x04 4 "date") // 0xA004
+            (0x05 13 "last-modified") // 0xA005
+            (0x06 8 "location") // 0xA006
+            (0x07 10 "set-cookie") // 0xA007
+            (0x08 11 "set-cookie2") // 0xA008
+            (0x09 14 "servlet-engine") // 0xA009
+            (0x0a 6 "status") // 0xA00A
+            (0x0b 16 "www-authenticate") // 0xA00B
         }
     };
 }

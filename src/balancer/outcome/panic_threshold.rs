@@ -32,7 +32,9 @@ impl Cluster {
         let mut left = most.saturating_sub(failed.count());
         let mut unhealthy: Vec<(u64, MemberId)> = Vec::new();
         for slot in self.roster.in_service() {
-            if let Verdict::Unhealthy { order } | Verdict::Spared { order } = slot.checks.verdict {
+            if let Verdict::Unhealthy { order } | Verdict::KeptServing { order } =
+                slot.checks.verdict
+            {
                 unhealthy.push((order, slot.id));
             }
         }
@@ -41,7 +43,7 @@ impl Cluster {
             let verdict = if left > 0 {
                 Verdict::Unhealthy { order }
             } else {
-                Verdict::Spared { order }
+                Verdict::KeptServing { order }
             };
             left = left.saturating_sub(1);
             if let Some(slot) = self.roster.get_mut(id) {

@@ -1,7 +1,7 @@
-//! The code tables of protocol chapter [codes](crate::docs::protocol::codes), both ways, without
-//! hashing or allocation, made of the rows in [`names`](super::names).
+//! From a code to its name and back (protocol chapter [codes](crate::docs::protocol::codes)), without
+//! hashing or allocation. The functions are made of the rows in [`code_table`](super::code_table).
 
-use super::names::{attributes, methods, request_headers, response_headers};
+use super::code_table::{attributes, methods, request_headers, response_headers};
 
 /// The names of the rows `(code b"name")` or `(code length "name")`, which are in code order.
 macro_rules! table {

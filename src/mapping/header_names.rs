@@ -1,6 +1,6 @@
 //! Header names: ready-made `HeaderName`s for the codes, and the hop-by-hop ones.
 
-use super::common_names::common_name;
+use super::uncoded_header_names::common_name;
 use crate::wire::{Header, request_headers, response_headers};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
