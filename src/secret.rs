@@ -1,4 +1,4 @@
-//! The shared secret of web server and container.
+//! The secret that web server and container share: never printed, compared in constant time.
 
 use std::fmt;
 use std::io;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A half-open circuit whose trial request is out for so long lets another one pass.
 const TRIAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Thousandths.
+/// The whole weight of a member, in thousandths.
 const WHOLE: u32 = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub(super) struct Circuit {
     state: State,
     /// When it closed last, if it was ever open.
     closed_at: Option<Instant>,
-    /// Whether only an answer to a request closes it.
+    /// Whether only the answer to a trial request closes it; otherwise it is enough that the
+    /// container was reached.
     strict: bool,
 }
 

@@ -92,11 +92,12 @@ impl Failover {
         self
     }
 
-    /// A container that broke an exchange off, or is tried again after a failure, is asked
-    /// whether it is there, for so long at most: with CPing, or where that is off
-    /// ([`CPingMode::NEVER`](crate::client::CPingMode::NEVER)) by a new
-    /// connection. So a request that containers choke on takes no member out. Default 1 s.
-    /// `None`: it is not asked, and what breaks off never takes a member out.
+    /// How long a container may take to show that it is still there. It is asked when it broke
+    /// an exchange off, and when it is tried again after a failure: with CPing, or where that is
+    /// off ([`CPingMode::NEVER`](crate::client::CPingMode::NEVER)) by a new connection. A
+    /// container that answers stays in service, so one request that containers choke on takes
+    /// no member out. Default 1 s. `None`: it is not asked, and an exchange that breaks off
+    /// never takes a member out.
     #[must_use]
     pub fn with_probe_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.probe_limit = limit.into();

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 /// The average forgets with this time constant.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// A sample moves the average by this part at least, however fast samples come.
-const LEAST: f64 = 0.05;
+/// Each sample has at least this weight in the average, however soon after the one before it
+/// comes.
+const LEAST_WEIGHT: f64 = 0.05;
 
-/// Quantiles cover one to two of these.
+/// Quantiles are those of the running window and of the whole one before it: of the last one to two
+/// minutes.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Buckets of microseconds: eight for every power of two, up to over an hour.
@@ -79,7 +81,7 @@ impl Latency {
         self.average = Some(match self.average {
             None => (seconds, now),
             Some((average, at)) => {
-                let part = (1.0 - faded(now.saturating_duration_since(at))).max(LEAST);
+                let part = (1.0 - faded(now.saturating_duration_since(at))).max(LEAST_WEIGHT);
                 (average + (seconds - average) * part, now.max(at))
             }
         });

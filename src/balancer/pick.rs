@@ -1,4 +1,4 @@
-//! A member that serves a request, until it is dropped.
+//! The guard of one chosen member: holds its slot, takes the outcome. Choosing is in `select.rs`.
 
 use super::failover::Failover;
 use super::fault::Fault;
@@ -9,8 +9,9 @@ use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeo
 use std::fmt;
 use std::sync::Arc;
 
-/// A member that serves a request. Dropping it ends the request; a pick of which no
-/// outcome was told says nothing of the member.
+/// The guard of one chosen member: it holds the member's slot for a request and takes the
+/// outcome. Dropping it ends the request; if no outcome was told before, nothing is learned of
+/// the member.
 ///
 /// ```no_run
 /// # use ajp::balancer::{Balancer, RequestOutcome, RequestInfo};

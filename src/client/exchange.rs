@@ -29,8 +29,9 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Bytes waiting to be written from which on no body is taken: more than a head and the one
-/// packet that is due unless the container asks ahead.
+/// With this many bytes waiting to be written no more of the request body is taken. It is more than
+/// a request head and the one body packet that is due, so it matters only where the container asks
+/// for several packets ahead.
 const HIGH_WATER: usize = 262_144;
 
 /// One exchange on one connection.

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum IdleOrder {
     /// The one that became idle last. So no more stay open than are needed, the others reach
-    /// [`PoolConfig::idle_timeout`](super::PoolConfig::with_idle_timeout), and the one that is
+    /// [`PoolConfig::with_idle_timeout`](super::PoolConfig::with_idle_timeout), and the one that is
     /// used is the least likely to have been closed by the container.
     #[default]
     Lifo,

@@ -1,4 +1,5 @@
-//! Failures to open a connection that this machine is to blame for.
+//! Which failures to open a connection are this machine's own: it has no file descriptor, no memory
+//! or no local port left.
 
 use std::error::Error as StdError;
 use std::io;

@@ -16,7 +16,10 @@
 //! | what failed, may it be sent again | [`ClientError`], [`ErrorKind`], [`Retry`] |
 //! | what goes on | [`Pool::stats`], [`Observer`], a span per exchange with `tracing` |
 //!
-//! What may not live here: HTTP types (see [`crate::mapping`]), choosing between containers.
+//! What may not live here: requests, responses and headers as HTTP types (see
+//! [`crate::mapping`]), choosing between containers. Of the `http` crate only the method and the
+//! extensions of a request are looked at, to decide whether it may be sent again, and a status is
+//! suggested for an error.
 
 mod acquire;
 mod address;

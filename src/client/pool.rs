@@ -170,7 +170,9 @@ impl Pool {
     /// [`ErrorKind::LocalResources`], [`ErrorKind::CPing`], [`ErrorKind::CPingTimeout`] and
     /// [`ErrorKind::CPingCutShort`] when a new one cannot be opened,
     /// [`ErrorKind::PoolShut`] after
-    /// [`shut_down`](Self::shut_down). A stale idle connection is never an error.
+    /// [`shut_down`](Self::shut_down). An idle connection that the
+    /// container has closed is not an error here, it is replaced. One that closes later, under
+    /// the request that is written, is an error of the exchange.
     ///
     /// # Cancel safety
     /// Safe: the turn in the queue and any connection in hand are given up.

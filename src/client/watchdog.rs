@@ -22,7 +22,8 @@ use tokio::time::{Instant, sleep};
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 /// And at least this.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
-/// There is a look for so many parts of the shortest limit of a pool.
+/// The tick is the shortest limit of the pool divided by this, so that no limit is overrun by more
+/// than this part of the shortest.
 const TICKS_PER_LIMIT: u32 = 8;
 /// A task that is late by this much is taken for gone, with its runtime for example, and
 /// another one is started.
@@ -35,9 +36,9 @@ pub(super) struct Watchdog {
     parkings: Mutex<Vec<Weak<Parking>>>,
     tick: Duration,
     made: Instant,
-    /// Until when the running task will have looked again, in milliseconds since `made`, or
-    /// [`NONE`]. Each task knows what it has written here last; who finds something else has
-    /// been replaced.
+    /// The moment before which the running task promises to look again, in milliseconds since
+    /// `made`, or [`NONE`]. A task that finds here what it has not written itself has been
+    /// replaced by another one, and ends.
     looks_by: AtomicU64,
 }
 

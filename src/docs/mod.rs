@@ -3,17 +3,17 @@
 //!
 //! - [`protocol`]: AJP/1.3 as it is spoken, packet by packet and peer by peer.
 //! - [`troubleshooting`]: 403, 503, lost sessions, cut pages, and the way out of each.
-//! - [`security`]: Ghostcat, secrets, attributes, smuggling.
-//! - [`pool_size`]: one formula.
+//! - [`security`]: whom a container believes: secrets, attributes, client addresses, smuggling.
+//! - [`pool_size`]: how many connections a pool may open.
 //! - [`timeouts`]: every name of mod_jk and mod_proxy, and ours.
 //! - [`failover`]: what is sent again, and what never is.
 //! - [`packet_size`]: 8192 or 65536, and heads that do not fit.
 //! - [`attributes`]: Shibboleth and other request attributes.
-//! - [`tls`]: client certificates and ciphers.
-//! - [`text`]: bytes that are not ASCII.
-//! - [`observability`]: stats, hooks, spans.
+//! - [`tls`]: what a container learns of the visitor's TLS connection.
+//! - [`text`]: how bytes that are not ASCII pass.
+//! - [`observability`]: what to watch: numbers, hooks, spans.
 //! - [`manager`]: the gateway's page, API, state file and drains.
-//! - [`websocket`]: why not, and what instead.
+//! - [`websocket`]: why AJP carries none, and what to do instead.
 //! - [`conformance`]: who keeps which rule of the protocol.
 //! - [`json_output`]: what the commands of `ajp` print for programs.
 //! - [`migration`]: from httpd or mod_jk to the gateway, and off AJP.

@@ -50,6 +50,8 @@
 //! }
 //! # }
 //! ```
+//!
+//! What may not live here: packets, connections, and anything that waits.
 
 mod client_claims;
 mod forwarded;

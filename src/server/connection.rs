@@ -33,6 +33,8 @@ pub struct Connection<S> {
     pub(super) meter: Meter,
     pub(super) read_limit: Deadline,
     write_limit: Deadline,
+    /// How many bytes had been written when the write limit was set: more means progress, and
+    /// sets it anew.
     written_mark: u64,
     /// Requests so far.
     pub(super) requests: u64,
@@ -42,7 +44,7 @@ pub struct Connection<S> {
     pub(super) mode: Mode,
 }
 
-/// What a connection is no longer there for.
+/// Why a connection takes no more requests as usual; by default it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Mode {
     /// To end what has begun, as the server shuts down.

@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The peer may not connect ([`Serve::peers`](super::Serve::with_peers)). The connection was
+    /// The peer may not connect ([`Serve::with_peers`](super::Serve::with_peers)). The connection was
     /// closed without an answer.
     Peer,
     /// The secret is missing or wrong; which of them is not told. Answered with 403.
@@ -20,11 +20,11 @@ pub enum Refusal {
     Host,
     /// The request target cannot be expressed as a URI. Answered with 400.
     Target,
-    /// A body longer than [`max_body`](super::ServerConfig::with_max_body) was announced. Answered
+    /// A body longer than [`with_max_body`](super::ServerConfig::with_max_body) was announced. Answered
     /// with 413.
     BodyTooLarge,
     /// There are more connections than
-    /// [`max_connections`](super::ServerConfig::with_max_connections). Answered with 503.
+    /// [`with_max_connections`](super::ServerConfig::with_max_connections). Answered with 503.
     Overload,
 }
 

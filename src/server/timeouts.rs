@@ -1,4 +1,5 @@
-//! How long each step of a connection may take.
+//! How long each step of a connection may take: the settings. `connection.rs` and `exchange.rs`
+//! enforce them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whom a container believes.
+//! Why the requests of a listener are believed, and the check of their secret.
 
 use crate::Secret;
 use crate::wire::{Attribute, AttributeCode, ForwardRequest};

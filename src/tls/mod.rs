@@ -36,6 +36,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What may not live here: packets and requests, and what a container is told of the TLS of its
+//! visitors (see [`TlsFacts`](crate::mapping::TlsFacts)).
 
 #[cfg(feature = "client")]
 mod connector;

@@ -1,4 +1,5 @@
-//! When a failed request is sent again.
+//! A policy for `tower::retry`: it sends a failed request again where `client::repeat` allows it, as
+//! long as its budget lasts.
 
 use crate::client::repeat::{self, Repeat};
 use crate::client::{ClientError, ErrorKind, Idempotent, ReplayBody};

@@ -1,4 +1,4 @@
-//! The packets that carry a number or nothing.
+//! The short packets as bytes: CPing, CPong, End Response and Get Body Chunk.
 
 /// CPing: `12 34 00 01 0A`. Only an idle connection may carry it (protocol chapter
 /// [exchange](crate::docs::protocol::exchange#cping-and-cpong)).

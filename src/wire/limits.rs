@@ -2,8 +2,8 @@
 
 /// Total size of a packet, header included: 8192 (default) to 65536 bytes.
 ///
-/// AJP does not negotiate it; both ends must be configured alike (protocol section
-/// 1.4). In httpd it is `ProxyIOBufferSize`, in `mod_jk` `max_packet_size`, in Tomcat
+/// AJP does not negotiate it; both ends must be configured alike (protocol chapter
+/// [packets](crate::docs::protocol::packets#packet-size)). In httpd it is `ProxyIOBufferSize`, in `mod_jk` `max_packet_size`, in Tomcat
 /// `packetSize`.
 ///
 /// ```

@@ -1,4 +1,5 @@
-//! Bytes to packets and back. No IO, no connection state, no clock.
+//! Bytes to packets and back. No IO and no clock. Nothing is remembered from packet to packet,
+//! except that [`ContainerCodec`] counts the body packets that are owed.
 //!
 //! A packet is a 4-byte header and a payload:
 //!
@@ -17,7 +18,8 @@
 //! Writers such as [`ForwardRequestWriter`] append one packet to a `BytesMut`, refuse to
 //! exceed the [`PacketSize`] and take back what they wrote when they fail.
 //!
-//! What may not live here: sockets, timers, anything that remembers an earlier packet.
+//! What may not live here: sockets, timers, and what remembers earlier packets, other than the
+//! count of owed body packets in [`ContainerCodec`].
 
 mod attributes;
 mod body;

@@ -1,4 +1,8 @@
 //! The members that a built-in method chooses among.
+//!
+//! A *round* is one choice from a set: each set counts its own, and each member keeps the number of
+//! the last round in which it could have been chosen. Who was not in the round before has joined
+//! since, and begins with the score of the others in place of an old one of its own.
 
 use crate::balancer::slot::Slot;
 use std::time::Instant;

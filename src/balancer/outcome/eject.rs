@@ -9,8 +9,8 @@ use std::time::Instant;
 /// Fewer members than this are nothing to compare with.
 const FEWEST_PEERS: f64 = 5.0;
 
-/// A member that is behind the mean by less than this part of its answers is as good as the
-/// others: where all are nearly alike, the least noise is many deviations.
+/// A member whose part of good answers is below the mean by less than this counts as good as the
+/// others. Where all are nearly alike, a deviation is so small that noise alone is many of them.
 const LEAST_GAP: f64 = 0.05;
 
 impl Cluster {

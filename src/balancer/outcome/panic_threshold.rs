@@ -1,4 +1,5 @@
-//! Members that go on serving because too few others are left.
+//! The panic threshold: members that are unhealthy go on serving where too few others are left
+//! ([`ClusterConfig::with_panic_threshold`](crate::balancer::ClusterConfig::with_panic_threshold)).
 
 use super::super::circuit::Phase;
 use super::super::cluster::Cluster;

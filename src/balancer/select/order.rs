@@ -17,7 +17,8 @@ impl Selection<'_> {
                 && !self.was_tried(slot)
         });
         order.extend(members.map(|(at, _)| at));
-        // Part of the set, for this request alone: nobody joins or leaves by it.
+        // A part of the set, for this request alone, is no round of the set (see
+        // `method/lineup.rs`): nobody joins or leaves by it.
         let chosen = self.choose(&order, None);
         self.scratch.order = order;
         chosen

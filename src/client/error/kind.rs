@@ -15,11 +15,11 @@ pub enum ErrorKind {
     /// The connection could not be opened.
     Connect,
     /// The connection was not open within the pool's own limit,
-    /// [`Timeouts::connect`](super::super::Timeouts::with_connect).
+    /// [`Timeouts::with_connect`](super::super::Timeouts::with_connect).
     ConnectTimeout,
     /// Opening the connection was cut short before the pool's own limit for it: what was
-    /// left of [`Timeouts::acquire`](super::super::Timeouts::with_acquire), or a shorter limit of the
-    /// request itself, ran out. This says nothing about the container. The source says
+    /// left of [`Timeouts::with_acquire`](super::super::Timeouts::with_acquire), or a shorter limit of
+    /// the request itself, ran out. This says nothing about the container. The source says
     /// which limit it was.
     ConnectCutShort,
     /// The connection could not be opened for a reason of this machine: no file descriptor,
@@ -29,7 +29,7 @@ pub enum ErrorKind {
     /// A new connection did not answer CPing properly.
     CPing,
     /// CPong did not come within the pool's own limit,
-    /// [`Timeouts::cping`](super::super::Timeouts::with_cping).
+    /// [`Timeouts::with_cping`](super::super::Timeouts::with_cping).
     CPingTimeout,
     /// Waiting for CPong was cut short before the pool's own limit for it, as in
     /// [`ConnectCutShort`](Self::ConnectCutShort).

@@ -23,8 +23,8 @@ type Start<P> = Box<dyn FnOnce(Setup<P>, Running) -> Running + Send>;
 /// Serves AJP connections from `listener` with a service over
 /// `http::Request<RequestBody>`, such as an axum `Router`. Every connection gets a clone.
 ///
-/// Decide whom to believe with [`secret`](Serve::with_secret),
-/// [`trusted_network`](Serve::trusted_network) or [`config`](Serve::with_config), then await it:
+/// Decide whom to believe with [`with_secret`](Serve::with_secret),
+/// [`trusted_network`](Serve::trusted_network) or [`with_config`](Serve::with_config), then await it:
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

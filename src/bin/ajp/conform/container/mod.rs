@@ -48,7 +48,7 @@ checks! {
         "a wrong magic number closes the connection, without an answer"
         => container.closes(&[0x12, 0x33, 0, 1, 10]);
     "C05" "own-magic" "packets: Packet header"
-        "the container's own magic number is wrong in its ear"
+        "a packet with the magic number of containers closes the connection, without an answer"
         => container.closes(&[0x41, 0x42, 0, 1, 10]);
     "C06" "other-protocol" "packets: Packet header"
         "HTTP is not answered as AJP"
