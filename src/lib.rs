@@ -35,7 +35,7 @@
 //! Each layer uses only those to its left:
 //!
 //! ```text
-//! wire <- proto <- net <- client, server <- balancer <- mapping <- tower, proxy
+//! wire <- proto <- net <- client, server <- balancer, tls <- mapping <- metrics, tower, proxy
 //! wire <- dump
 //! ```
 //!
@@ -51,6 +51,7 @@
 //!   from `client` and `server`.
 //! - `proxy`: what every HTTP proxy has to decide beside AJP: whom to believe about a client,
 //!   hosts, and what a container says of its own paths.
+//! - `metrics`: what happened, as numbers for any exporter of the `metrics` crate.
 //!
 //! The protocol itself, packet by packet and peer by peer, is described in [`docs::protocol`].
 //! Chapters about security, sizes, timeouts, failover, attributes, TLS and moving from httpd
