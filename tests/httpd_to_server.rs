@@ -146,6 +146,35 @@ async fn the_whole_list_with_large_packets() {
     assert_eq!(container.unexpected_errors(), [""; 0]);
 }
 
+/// The size of a worker goes before the directive: what `ajp lint` and `ajp import` take it for.
+/// A head of 12 000 bytes tells the two apart.
+#[tokio::test]
+async fn the_packet_size_of_a_worker_goes_before_the_directive() {
+    let long = "x".repeat(6000);
+    let headers = [("x-one", &*long), ("x-two", &*long)];
+    let (small, large) = ("iobuffersize=8192", "iobuffersize=65536");
+    for (directive, worker, status) in [
+        (None, "", 400),
+        (None, large, 200),
+        (Some("ProxyIOBufferSize 65536"), "", 200),
+        (Some("ProxyIOBufferSize 65536"), small, 400),
+        (Some("ProxyIOBufferSize 8192"), large, 200),
+    ] {
+        let container = Container::start(PacketSize::MAX).await;
+        let settings = format!("secret={SECRET} {worker}");
+        let mut httpd = Httpd::builder().proxy_ajp("/app", container.address, &settings);
+        if let Some(directive) = directive {
+            httpd = httpd.raw_global(directive);
+        }
+        let httpd = httpd.start().await;
+        let mut client = http1::Client::new(httpd.http_addr());
+        let answer = client
+            .request("GET", "/app/hello", &headers, http1::Body::None)
+            .await;
+        assert_eq!(answer.status, status, "{directive:?} {worker}");
+    }
+}
+
 /// Both modules answer questions one by one that have come together.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_asked_for_ahead() {

@@ -220,7 +220,7 @@ ProxyTimeout 40
     ProxyPass "/shop" "balancer://farm/app" failonstatus=503 timeout=3
     ProxyPassReverse "/shop" "balancer://farm/app"
     <Location "/alone">
-        ProxyPass "{alone}/alone" connectiontimeout=250ms
+        ProxyPass "{alone}/alone" connectiontimeout=250ms iobuffersize=10000
     </Location>
     <Location "/balancer-manager">
         SetHandler balancer-manager
@@ -240,6 +240,8 @@ ProxyTimeout 40
         "site.conf:23: no equal: /http leads to http://",
         "site.conf:24: no equal: ProxyVia is httpd's own",
         "note: ping: the pool probes",
+        "site.conf:18: note: iobuffersize=10000 counts as 10240",
+        "site.conf:18: note: iobuffersize: httpd takes it for AJP since 2.4.64, and before",
         "2 balancers, 3 paths; 2 settings without an equal",
     ] {
         assert!(done.errors.contains(part), "{part}\n{}", done.errors);
@@ -253,6 +255,7 @@ ProxyTimeout 40
         "fail_on_status = [503]",
         "acquire_timeout = \"3s\"",
         "connect_timeout = \"250ms\"",
+        "packet_size = 10240",
         "health = { check = \"cping\", interval = \"5s\", rise = 2 }",
         "weight = 2.0",
         "timeout = \"40s\"",

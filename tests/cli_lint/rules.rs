@@ -292,6 +292,11 @@ fn cases() -> Vec<Case> {
             (LINE, "secretRequired=\"false\" packetSize=\"65536\""),
             (LINE, "secretRequired=\"false\" packetSize=\"${size}\""),
         ),
+        httpd(
+            "AJP203",
+            &format!("{LINE} iobuffersize=65536"),
+            &format!("ProxyIOBufferSize 65536\n{LINE} iobuffersize=65536"),
+        ),
         connector(
             "AJP204",
             "secret=\"x7\" packetSize=\"10000\"",

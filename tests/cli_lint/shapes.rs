@@ -235,6 +235,36 @@ fn wildfly_behind_httpd() {
     );
 }
 
+/// The worker's own size goes before that of its site, and that before the server's.
+#[test]
+fn packet_sizes_of_a_server_a_site_and_a_worker() {
+    let xml = TOMCAT.replace("secret=", "packetSize=\"65536\" secret=");
+    let way = "ProxyPass / ajp://[::1]:8009/ secret=k41f";
+    let check = |server: &str, site: &str, worker: &str, expected: &[(&str, &str, u64)]| {
+        let conf = format!(
+            "{server}\n<VirtualHost *:443>\nServerName a\n{site}\n{way} {worker}\n</VirtualHost>\n\
+             <VirtualHost *:444>\nServerName b\nProxyIOBufferSize 16384\n</VirtualHost>\n"
+        );
+        shape(&[("site.conf", &conf), ("server.xml", &xml)], expected);
+    };
+    let (large, small) = ("ProxyIOBufferSize 65536", "ProxyIOBufferSize 8192");
+    let cut = ("AJP202", "site.conf", 4);
+    let by_worker = ("AJP203", "site.conf", 5);
+    check("", "", "", &[("AJP202", "site.conf", 5)]);
+    check(large, "", "", &[]);
+    check(small, large, "", &[]);
+    check(large, small, "", &[cut]);
+    check(large, "", "iobuffersize=65536", &[]);
+    check("", "", "iobuffersize=65536", &[by_worker]);
+    check(small, large, "iobuffersize=65536", &[]);
+    check(
+        large,
+        "",
+        "iobuffersize=8192",
+        &[("AJP202", "site.conf", 5), by_worker],
+    );
+}
+
 #[test]
 fn shibboleth_and_a_user_of_httpd() {
     let conf = "\

@@ -13,10 +13,11 @@ pub(super) fn whole(text: &str, range: &RangeInclusive<u64>) -> Option<u64> {
     text.parse().ok().filter(|number| range.contains(number))
 }
 
-/// A packet size. httpd and mod_jk bring others into the range too.
+/// A packet size. httpd and mod_jk bring others into the range too, and round them up.
 pub(super) fn packet_size(text: &str) -> Option<u64> {
     let size: u64 = text.parse().ok()?;
-    Some(size.clamp(*PACKET_SIZE.start(), *PACKET_SIZE.end()))
+    let size = size.clamp(*PACKET_SIZE.start(), *PACKET_SIZE.end());
+    Some(size.next_multiple_of(1024))
 }
 
 /// `5`, or `500ms`.

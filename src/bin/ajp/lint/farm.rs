@@ -242,6 +242,16 @@ pub(super) struct Farm {
     pub(super) web_servers: u64,
 }
 
+/// `ProxyIOBufferSize` of a virtual host, or else of the server.
+pub(super) fn io_buffer_size(tree: &Tree, site: Option<usize>) -> Option<At<u64>> {
+    let of = |site: Option<usize>| {
+        let items = tree.named("proxyiobuffersize");
+        items.filter(|item| item.site() == site).last()
+    };
+    let item = of(site).or_else(|| of(None))?;
+    Some(At::new(item.arg(0).parse().ok()?, &item.place))
+}
+
 /// A way, and the connector it leads to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pair<'a> {

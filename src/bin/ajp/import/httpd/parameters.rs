@@ -110,6 +110,12 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
             if let Some(size) = size.filter(|size| size.to_string() != value) {
                 told.note(format!("iobuffersize={value} counts as {size}"));
             }
+            if size.is_some() {
+                told.note(
+                    "iobuffersize: httpd takes it for AJP since 2.4.64, and before that \
+                     ProxyIOBufferSize alone; packet_size must be what the container has",
+                );
+            }
             put(&mut pool.packet_size, size)
         }
         "max" => {

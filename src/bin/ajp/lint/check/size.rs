@@ -1,11 +1,13 @@
 //! AJP2xx: packets, and heads that must fit one.
 
-use crate::lint::farm::{Front, Kind};
+use crate::lint::farm::{Front, Kind, io_buffer_size};
+use crate::lint::read::packet_size;
 use crate::lint::rule::{Findings, Rule, Severity};
 
 pub(super) const RULES: &[&Rule] = &[
     &CONTAINER_SMALLER,
     &CONTAINER_LARGER,
+    &OF_WORKER,
     &OUT_OF_RANGE,
     &LONG_HEADS,
     &CERTIFICATES,
@@ -34,9 +36,23 @@ const CONTAINER_LARGER: Rule = Rule {
     sees: "pages longer than 8 KB are cut off or empty, with status 200",
     front_log: "incoming message is too big",
     container_log: "",
-    advice: "write the same size on both sides: ProxyIOBufferSize, or iobuffersize= of the worker, in httpd; worker.NAME.max_packet_size in mod_jk",
+    advice: "write the same size on both sides: ProxyIOBufferSize in httpd, worker.NAME.max_packet_size in mod_jk",
     affects: "all",
     source: "Tomcat, config/ajp.html: packetSize; seen with httpd 2.4.71 and Tomcat 10.1.60",
+};
+
+const OF_WORKER: Rule = Rule {
+    code: "AJP203",
+    name: "packet-size-of-the-worker",
+    severity: Severity::Note,
+    title: "the packet size is set by iobuffersize= of the worker, which httpd before 2.4.64 does not take for AJP",
+    reason: "before 2.4.64 mod_proxy_ajp looks at the directive ProxyIOBufferSize alone, without a word about the parameter; since then the parameter goes before the directive",
+    sees: "with httpd before 2.4.64, as if the parameter were not there: 400 Bad Request for users with long cookies, pages that are cut off where the container has the larger size",
+    front_log: "BufferOverflowException",
+    container_log: "",
+    advice: "write the size as ProxyIOBufferSize, which every httpd takes, and take iobuffersize= out",
+    affects: "httpd before 2.4.64",
+    source: "httpd, CHANGES of 2.4.64: PR 69402; that the parameter counts since, and before the directive, was seen with httpd 2.4.71",
 };
 
 const OUT_OF_RANGE: Rule = Rule {
@@ -112,6 +128,10 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 link.name
             );
             let here_text = match link.front {
+                // It goes before the directive.
+                Front::ProxyAjp if link.setting("iobuffersize").is_some() => {
+                    format!("ProxyIOBufferSize {theirs} in place of iobuffersize=")
+                }
                 Front::ProxyAjp => format!("ProxyIOBufferSize {theirs}"),
                 Front::ModJk => format!("worker.{}.max_packet_size={theirs}", link.name),
                 Front::Gateway => format!("packet_size = {theirs}"),
@@ -130,6 +150,19 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             .filter(|_| link.front == Front::ProxyAjp)
         {
             out_of_range(findings, &set.value, &set.place, "iobuffersize");
+            let tree = farm.httpd.as_ref();
+            let of_server = tree.and_then(|tree| io_buffer_size(tree, link.site));
+            let before = packet_size(of_server.map_or(8192, |size| size.value));
+            if link.packet_size != before {
+                let text = format!(
+                    "{} has packets of {} bytes by iobuffersize=, of {before} with httpd before 2.4.64",
+                    link.name, link.packet_size
+                );
+                findings.add(&OF_WORKER, &set.place, text).write(format!(
+                    "write ProxyIOBufferSize {}, and take iobuffersize= out",
+                    link.packet_size
+                ));
+            }
         }
         if let Some(set) = link.setting("max_packet_size") {
             out_of_range(findings, &set.value, &set.place, "max_packet_size");

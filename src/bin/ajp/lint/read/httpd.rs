@@ -3,7 +3,7 @@
 use super::{authority, packet_size, time};
 use crate::config::Place;
 use crate::config::httpd::{Item, Tree};
-use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target};
+use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target, io_buffer_size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -221,8 +221,6 @@ impl Reader<'_> {
 
 /// What settings mean when all are known.
 fn settle(tree: &Tree, set_apart: &[(String, Settings)], farm: &mut Farm) {
-    let size = tree.named("proxyiobuffersize").last();
-    let size = size.and_then(|item| Some((item.arg(0).parse().ok()?, item.place.clone())));
     for link in farm
         .links
         .iter_mut()
@@ -238,11 +236,11 @@ fn settle(tree: &Tree, set_apart: &[(String, Settings)], farm: &mut Farm) {
                 }
             }
         }
-        if let Some((bytes, place)) = &size {
-            link.packet_size = packet_size(*bytes);
-            link.packet_place = Some(place.clone());
+        if let Some(size) = io_buffer_size(tree, link.site) {
+            link.packet_size = packet_size(size.value);
+            link.packet_place = Some(size.place);
         }
-        // What the worker says goes before the directive.
+        // What the worker says goes before the directive, since httpd 2.4.64.
         let own = link.setting("iobuffersize").cloned();
         if let Some(own) = own.filter(|own| own.value.parse::<u64>().is_ok()) {
             link.packet_size = packet_size(own.value.parse().unwrap_or(0));
