@@ -58,7 +58,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use cause::CloseCause;
 use config::PoolConfig;
 use connection::Connection;
-use idle::{Closing, IdleList};
+use idle::{ClosingConnections, IdleList};
 use permits::{NoPermit, Permits};
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -100,7 +100,7 @@ impl Pool {
         self.live.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn close_all(&self, closing: Closing<'_>) {
+    fn close_all(&self, closing: ClosingConnections<'_>) {
         closing.close_each(|connection, _: CloseCause| self.close(connection));
     }
 
