@@ -1,6 +1,6 @@
 //! Numbers for the `metrics` facade, and so for any exporter of it (feature `metrics`).
 //!
-//! What happens at a moment is told by an [`Observer`](crate::client::Observer): give
+//! What happens at a moment is told by an [`Observer`]: give
 //! [`MetricsObserver`] to each pool. What is counted all the time is read by whoever exports,
 //! as often as numbers are wanted:
 //!
@@ -164,6 +164,10 @@ pub fn record_pool(stats: &PoolStats) {
 /// Records the numbers of a balancer: counters and gauges `ajp_balancer_*` with the label
 /// `balancer`, and `ajp_member_*` with the label `member` beside it. The gauge
 /// `ajp_member_state` is 1 for the state that its label `state` names.
+///
+/// Counters of recorders do not fall: after
+/// [`Balancer::reset_counters`](crate::balancer::Balancer::reset_counters) the series stand
+/// still until the numbers are larger than they were before.
 #[cfg(feature = "balancer")]
 pub fn record_balancer(snapshot: &BalancerSnapshot) {
     let name: SharedString = snapshot.name.clone().into();

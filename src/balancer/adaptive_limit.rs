@@ -1,6 +1,7 @@
 //! How many requests a member can take at a time, found out from how long it takes to answer:
 //! a member with more than that answers no more requests, only later.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Fewer answers than this say nothing about how long a member takes.
@@ -45,9 +46,12 @@ const FALLEN: f64 = 0.7;
 /// defaults are right for a thread pool of any size.
 ///
 /// A container with all threads busy lets further requests wait, and all visitors with them.
-/// With this the balancer keeps that queue short: a member with as many requests as its limit
-/// is [full](super::MemberState::Full), and when all are, requests are refused at once with
+/// With this the balancer keeps that queue short: a member is
+/// [full](super::MemberState::Full) when as many requests as its limit wait for the head of
+/// their response, and when all members are, requests are refused at once with
 /// [`Reason::Full`](super::Reason::Full), a 503 with `Retry-After`. What is served stays quick.
+/// Responses whose bodies are still being sent do not count: downloads keep nobody out, but
+/// the answers beside them become slower when they take threads away, and the limit falls.
 ///
 /// The limit falls when answers take longer than [`tolerance`](Self::with_tolerance) times
 /// what they take without load, and grows while it is used and they do not. The time without
@@ -57,8 +61,9 @@ const FALLEN: f64 = 0.7;
 ///   while `CPong` takes 180 ms waited 180 ms for its thread.
 ///   [`Balancer::run`](super::Balancer::run) asks for it once in a second, while many run,
 /// - if neither has told anything for [`calibration_interval`](Self::with_calibration_interval),
-///   or the limit has fallen by a third, or answers come twice as quickly, and requests are being refused: from 16 requests that are let in
-///   while no more than a quarter of the limit runs.
+///   or the limit has fallen to 70 percent, or answers come twice as quickly, and requests are
+///   being refused: from 16 requests that are let in while no more than a quarter of the limit
+///   waits. That takes no longer than five answers do, and at least a second.
 ///
 /// Answers with a status of 500 and above do not count: errors are quick. Not for
 /// applications that answer late by design, such as long polling.
@@ -99,7 +104,7 @@ impl AdaptiveLimit {
         self
     }
 
-    /// It does not grow beyond this.
+    /// It does not grow beyond this, or beyond [`least`](Self::with_least) if that is more.
     #[must_use]
     pub fn with_most(mut self, count: u32) -> Self {
         self.most = count;
@@ -135,6 +140,30 @@ pub(super) struct Limiter {
     window: Window,
     /// The average of the last window, in seconds, and its end.
     last: Option<(f64, Instant)>,
+    /// The requests of which no outcome is known yet, by the serial numbers of their choices.
+    /// A request whose body still streams is none of them.
+    waiting: BTreeMap<u64, (Instant, Load)>,
+}
+
+/// A request that a limiter has let in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) serial: u64,
+    pub(super) started: Instant,
+    pub(super) load: Load,
+}
+
+/// What an outcome says of how long a member takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Answer,
+    /// There was no answer in time: it takes at least so long, and perhaps for reasons of its
+    /// own.
+    Timeout,
+    /// The container did not answer `CPing` in time, and the request was not sent for it.
+    Late,
+    /// Errors are quick, and a request that was cancelled took as long as its visitor liked.
+    Nothing,
 }
 
 /// How long an answer takes without load, as far as that is known.
@@ -208,6 +237,19 @@ impl Calibration {
     fn lets_in(&self) -> bool {
         self.let_in < CALIBRATION_REQUESTS
     }
+
+    /// For how long it has been going on, in seconds.
+    fn age(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.since).as_secs_f64()
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.age(now) >= self.patience
+    }
+
+    fn has_let_in(&self, entry: Entry) -> bool {
+        entry.load == Load::Calibration && entry.started >= self.since
+    }
 }
 
 /// The answers of a short time.
@@ -215,7 +257,7 @@ impl Calibration {
 struct Window {
     since: Option<Instant>,
     answers: Average,
-    most_busy: u32,
+    most_waiting: u32,
     /// Whether the container was so late with `CPong` that a request was not sent.
     late: bool,
 }
@@ -224,7 +266,7 @@ impl Window {
     const NEW: Self = Self {
         since: None,
         answers: Average::NEW,
-        most_busy: 0,
+        most_waiting: 0,
         late: false,
     };
 }
@@ -251,67 +293,113 @@ impl Average {
 impl Limiter {
     pub(super) fn new(settings: AdaptiveLimit) -> Self {
         Self {
-            limit: f64::from(settings.initial.clamp(settings.least, settings.most.max(1))),
+            limit: f64::from(
+                settings
+                    .initial
+                    .clamp(settings.least, settings.most.max(settings.least)),
+            ),
             settings,
             unloaded: Unloaded::default(),
             calibration: None,
             window: Window::NEW,
             last: None,
+            waiting: BTreeMap::new(),
         }
     }
 
-    /// How many requests the member may have at this moment.
+    /// How many requests may wait for an answer of the member at this moment.
+    pub(super) fn places(&self, now: Instant) -> u32 {
+        let calibration = self.calibration.as_ref();
+        self.places_in(calibration.filter(|one| !one.is_overdue(now)))
+    }
+
+    /// As [`places`](Self::places), when the limiter was last told something.
+    pub(super) fn last_places(&self) -> u32 {
+        self.places_in(self.calibration.as_ref())
+    }
+
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        self.waiting() >= self.places(now)
+    }
+
+    fn waiting(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
+    }
+
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "between 1 and a number that was a u32"
     )]
-    pub(super) fn places(&self) -> u32 {
-        let calibration = self.calibration.as_ref().filter(|one| one.lets_in());
+    fn places_in(&self, calibration: Option<&Calibration>) -> u32 {
+        let calibration = calibration.filter(|one| one.lets_in());
         let limit = calibration.map_or(self.limit, |one| one.limit);
         limit.max(1.0) as u32
     }
 
-    /// The member was given a request, and now has so many.
-    pub(super) fn enter(&mut self, busy: u32) -> Load {
-        self.window.most_busy = self.window.most_busy.max(busy);
-        match &mut self.calibration {
+    /// The member was given a request, and now has so many, those included whose answers are
+    /// still being sent.
+    pub(super) fn enter(&mut self, serial: u64, busy: u32, now: Instant) -> Load {
+        self.end_calibration(now);
+        let load = match &mut self.calibration {
             Some(calibration) if calibration.lets_in() => {
                 calibration.let_in = calibration.let_in.saturating_add(1);
                 Load::Calibration
             }
             None if busy <= 1 || f64::from(busy) <= self.limit / 4.0 => Load::Light,
             Some(_) | None => Load::Usual,
-        }
+        };
+        self.waiting.insert(serial, (now, load));
+        self.window.most_waiting = self.window.most_waiting.max(self.waiting());
+        load
     }
 
-    /// A request that was given to it at `started` was answered, or was not answered in time.
-    pub(super) fn answered(&mut self, started: Instant, load: Load, now: Instant) {
-        let seconds = now.saturating_duration_since(started).as_secs_f64();
+    /// A request that it was given has an outcome. Only the first one counts.
+    pub(super) fn told(&mut self, entry: Entry, told: Told, now: Instant) {
+        if self.waiting.remove(&entry.serial).is_none() {
+            return;
+        }
         if let Some(calibration) = &mut self.calibration {
-            if load == Load::Calibration && started >= calibration.since {
-                calibration.answers.add(seconds);
+            if calibration.has_let_in(entry) {
+                if told == Told::Answer {
+                    let seconds = now.saturating_duration_since(entry.started).as_secs_f64();
+                    calibration.answers.add(seconds.min(calibration.patience));
+                } else {
+                    calibration.let_in = calibration.let_in.saturating_sub(1);
+                }
             }
             self.end_calibration(now);
             return;
         }
-        if load == Load::Light {
-            self.unloaded.add(seconds, self.limit, now);
+        match told {
+            Told::Nothing => return,
+            Told::Late => self.window.late = true,
+            Told::Answer | Told::Timeout => {
+                let seconds = now.saturating_duration_since(entry.started).as_secs_f64();
+                if told == Told::Answer && entry.load == Load::Light {
+                    self.unloaded.add(seconds, self.limit, now);
+                }
+                self.window.answers.add(seconds);
+            }
         }
-        self.window.answers.add(seconds);
         self.adapt(now);
     }
 
-    /// The container did not answer `CPing` in time, and a request was not sent for it.
-    pub(super) fn was_late(&mut self, now: Instant) {
-        if self.calibration.is_none() {
-            self.window.late = true;
-            self.adapt(now);
+    /// A request that it was given is over, perhaps without any outcome.
+    pub(super) fn leave(&mut self, entry: Entry) {
+        if self.waiting.remove(&entry.serial).is_none() {
+            return;
+        }
+        if let Some(calibration) = &mut self.calibration {
+            if calibration.has_let_in(entry) {
+                calibration.let_in = calibration.let_in.saturating_sub(1);
+            }
         }
     }
 
     /// `CPing` was answered after `round_trip`, while requests were running.
     pub(super) fn cpong(&mut self, round_trip: Duration, now: Instant) {
+        self.end_calibration(now);
         let Some((answer, at)) = self.last else {
             return;
         };
@@ -327,9 +415,12 @@ impl Limiter {
 
     /// The member begins anew: what is known of it is from before an outage.
     pub(super) fn restart(&mut self) {
-        let limit = self.limit;
-        *self = Self::new(self.settings.clone());
-        self.limit = self.limit.min(limit);
+        let new = Self::new(self.settings.clone());
+        *self = Self {
+            limit: new.limit.min(self.limit),
+            waiting: std::mem::take(&mut self.waiting),
+            ..new
+        };
     }
 
     /// Sets the limit by what the last window has shown, if there was enough to see.
@@ -344,20 +435,25 @@ impl Limiter {
         }
         let window = std::mem::replace(&mut self.window, Window::NEW);
         self.last = average.map(|average| (average, now));
-        let is_used = f64::from(window.most_busy) * 2.0 >= self.limit;
+        let is_used = f64::from(window.most_waiting) * 2.0 >= self.limit;
         if window.late {
             self.set(self.limit * (1.0 - STEP));
         } else if let (true, Some(average), Some(unloaded)) =
             (is_used, average, self.unloaded.get())
         {
             let tolerated = unloaded * f64::from(self.settings.tolerance) / 100.0;
-            let gradient = (tolerated / average).clamp(0.5, 1.0);
+            // By a clock that stands still answers take no time.
+            let gradient = if tolerated < average {
+                (tolerated / average).max(0.5)
+            } else {
+                1.0
+            };
             // The room for a burst lets the limit grow when nothing is wrong.
             let wanted = self.limit * gradient + self.limit.sqrt();
             self.set(self.limit + (wanted - self.limit) * STEP);
         }
         // Only where somebody is refused anyway.
-        if f64::from(window.most_busy) >= self.limit.floor() {
+        if f64::from(window.most_waiting) >= self.limit.floor() {
             self.calibrate_if_due(average.unwrap_or(1.0), now);
         }
     }
@@ -392,25 +488,142 @@ impl Limiter {
         }
     }
 
+    /// Ends a calibration that has seen enough, or has waited long enough for it.
     fn end_calibration(&mut self, now: Instant) {
-        let Some(calibration) = &mut self.calibration else {
+        let is_over = |one: &mut Calibration| {
+            one.answers.count >= CALIBRATION_REQUESTS || one.is_overdue(now)
+        };
+        let Some(mut calibration) = self.calibration.take_if(is_over) else {
             return;
         };
-        let age = now
-            .saturating_duration_since(calibration.since)
-            .as_secs_f64();
-        if calibration.answers.count < CALIBRATION_REQUESTS && age < calibration.patience {
-            return;
-        }
-        // Those that are not answered yet are the slow ones.
-        while calibration.answers.count < calibration.let_in {
-            calibration.answers.add(age);
+        // Those that are not answered yet are the slow ones, but for those that have just come.
+        let slow = calibration
+            .answers
+            .get()
+            .unwrap_or(calibration.patience / 2.0);
+        for (&serial, &(started, load)) in &self.waiting {
+            let entry = Entry {
+                serial,
+                started,
+                load,
+            };
+            let waited = now.saturating_duration_since(started).as_secs_f64();
+            if calibration.has_let_in(entry) && waited > slow {
+                // Nobody may have looked for long.
+                calibration.answers.add(waited.min(calibration.patience));
+            }
         }
         match calibration.answers.get() {
             Some(seconds) => self.unloaded.measured(seconds, 1.0, self.limit, now),
             None => self.unloaded.confirm(self.limit, now),
         }
-        self.calibration = None;
         self.window = Window::NEW;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Choice, Cluster, ClusterConfig, Flags, Member, MemberId, RequestInfo, RequestOutcome,
+    };
+    use super::*;
+
+    const OK: RequestOutcome<'_> = RequestOutcome::Answered { status: 200 };
+
+    struct One {
+        cluster: Cluster,
+        id: MemberId,
+        now: Instant,
+    }
+
+    impl One {
+        fn new(limit: AdaptiveLimit) -> Self {
+            let mut cluster = Cluster::new(ClusterConfig::default().with_adaptive_limit(limit));
+            let now = Instant::now();
+            let member = Member::new("a").with_flags(Flags::IGNORE_ERRORS);
+            let id = cluster.add(member, now).unwrap();
+            Self { cluster, id, now }
+        }
+
+        fn pick(&mut self) -> Choice {
+            self.cluster.pick(&RequestInfo::new(), self.now).unwrap()
+        }
+
+        fn end(&mut self, choice: &Choice, outcome: RequestOutcome<'_>) {
+            self.cluster.answered(choice, outcome, self.now);
+            self.cluster.ended(choice);
+        }
+
+        /// As many requests as there is room for are answered after some time.
+        fn round(&mut self, time: Duration) {
+            let choice = |one: &mut Self| one.cluster.pick(&RequestInfo::new(), one.now).ok();
+            let all: Vec<_> = std::iter::from_fn(|| choice(self)).collect();
+            self.now += time;
+            for choice in &all {
+                self.end(choice, OK);
+            }
+        }
+
+        fn limiter(&self) -> &Limiter {
+            let slot = self.cluster.roster.get(self.id).unwrap();
+            slot.limiter.as_ref().unwrap()
+        }
+
+        fn unloaded(&self) -> f64 {
+            self.limiter().unloaded.get().unwrap()
+        }
+    }
+
+    /// Errors and cancelled requests are not the slow ones of a calibration.
+    #[test]
+    fn requests_without_an_answer_are_no_part_of_a_calibration() {
+        let mut one = One::new(AdaptiveLimit::default());
+        one.round(Duration::from_millis(200));
+        one.round(Duration::from_millis(300));
+        assert!(one.limiter().calibration.is_some());
+        for turn in 0..60 {
+            let (good, bad) = (one.pick(), one.pick());
+            one.now += Duration::from_millis(20);
+            one.end(&good, OK);
+            let outcome = match turn % 5 {
+                0 => RequestOutcome::Answered { status: 503 },
+                1 => RequestOutcome::Unfit { status: 500 },
+                2 => RequestOutcome::Broken("it broke off"),
+                3 => RequestOutcome::Unknown,
+                _ => {
+                    one.cluster.ended(&bad);
+                    continue;
+                }
+            };
+            one.end(&bad, outcome);
+        }
+        assert!(one.limiter().calibration.is_none());
+        let unloaded = one.unloaded();
+        assert!((0.019..0.021).contains(&unloaded), "{unloaded}");
+    }
+
+    #[test]
+    fn a_timeout_is_no_answer_without_load() {
+        let mut one = One::new(AdaptiveLimit::default());
+        for _ in 0..20 {
+            let choice = one.pick();
+            one.now += Duration::from_millis(10);
+            one.end(&choice, OK);
+        }
+        let choice = one.pick();
+        one.now += Duration::from_secs(30);
+        one.end(&choice, RequestOutcome::TimedOut("no answer"));
+        let unloaded = one.unloaded();
+        assert!((0.009..0.011).contains(&unloaded), "{unloaded}");
+    }
+
+    #[test]
+    fn answers_that_take_no_time() {
+        let mut one = One::new(AdaptiveLimit::default().with_initial(100));
+        for _ in 0..10 {
+            one.round(Duration::ZERO);
+            one.now += Duration::from_millis(200);
+        }
+        assert!(one.limiter().limit >= 100.0, "{}", one.limiter().limit);
     }
 }

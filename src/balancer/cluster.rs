@@ -283,7 +283,7 @@ impl Cluster {
             counters.new_sessions = counters.new_sessions.wrapping_add(1);
         }
         let limiter = slot.limiter.as_mut();
-        let load = limiter.map_or(Load::Usual, |limiter| limiter.enter(slot.busy));
+        let load = limiter.map_or(Load::Usual, |limiter| limiter.enter(serial, slot.busy, now));
         Ok(Choice {
             load,
             id: slot.id,

@@ -78,6 +78,9 @@ impl Cluster {
         };
         slot.busy = slot.busy.saturating_sub(1);
         slot.ended = slot.ended.wrapping_add(1);
+        if let Some(limiter) = &mut slot.limiter {
+            limiter.leave(choice.entry());
+        }
         if slot.leaving && slot.busy == 0 {
             self.forget(choice.id);
         }

@@ -1,6 +1,6 @@
 //! What a cluster is told of a request, what it answers, and what it is told afterwards.
 
-use super::adaptive_limit::Load;
+use super::adaptive_limit::{Entry, Load};
 use super::member::MemberId;
 use super::sticky::Session;
 use super::traffic::Traffic;
@@ -170,6 +170,15 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// What a limiter knows it by.
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            serial: self.serial,
+            started: self.started,
+            load: self.load,
+        }
+    }
+
     /// The member.
     #[must_use]
     pub fn member(&self) -> MemberId {

@@ -107,7 +107,7 @@ async fn measure_load(balancer: &Balancer, id: MemberId, backend: &Backend) {
     let questions = backend.pool.for_questions(1);
     loop {
         sleep(LOAD_INTERVAL).await;
-        let is_loaded = |state: &mut State, _| state.cluster.is_under_load(id);
+        let is_loaded = |state: &mut State, now| state.cluster.is_under_load(id, now);
         if !balancer.shared.with(is_loaded) {
             continue;
         }

@@ -122,13 +122,13 @@ impl Selection<'_> {
     /// Whether a member can serve a request of its own sessions.
     fn can_serve_its_own(&self, at: usize) -> bool {
         let slot = self.roster.slots.get(at);
-        slot.is_some_and(|slot| self.would_serve_its_own(slot) && !slot.is_full())
+        slot.is_some_and(|slot| self.would_serve_its_own(slot) && !slot.is_full(self.now))
     }
 
     /// Whether it could, but for want of a free slot.
     fn is_only_full(&self, at: usize) -> bool {
         let slot = self.roster.slots.get(at);
-        slot.is_some_and(|slot| self.would_serve_its_own(slot) && slot.is_full())
+        slot.is_some_and(|slot| self.would_serve_its_own(slot) && slot.is_full(self.now))
     }
 
     fn would_serve_its_own(&self, slot: &Slot) -> bool {

@@ -164,15 +164,16 @@ impl Slot {
         self.answers.wrapping_add(self.traffic.received())
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self, now: Instant) -> bool {
         let told = self.settings.max_requests;
-        let learned = self.limiter.as_ref().map(|limiter| limiter.places());
-        told.is_some_and(|most| self.busy >= most) || learned.is_some_and(|most| self.busy >= most)
+        let limiter = self.limiter.as_ref();
+        told.is_some_and(|most| self.busy >= most)
+            || limiter.is_some_and(|limiter| limiter.is_full(now))
     }
 
     /// Whether health alone keeps nobody out: what an operator has said is not asked.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        self.works(now) && !self.is_full()
+        self.works(now) && !self.is_full(now)
     }
 
     pub(super) fn ramp(&self, now: Instant) -> u32 {

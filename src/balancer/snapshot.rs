@@ -277,7 +277,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         Phase::Open => MemberState::Error,
         Phase::Due => MemberState::Due,
         Phase::Trial => MemberState::Trial,
-        Phase::Closed if slot.is_full() => MemberState::Full,
+        Phase::Closed if slot.is_full(now) => MemberState::Full,
         Phase::Closed => MemberState::Ok,
     };
     let ago = |at: Instant| now.saturating_duration_since(at);
@@ -297,7 +297,7 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         set: settings.set,
         flags: settings.flags,
         max_requests: settings.max_requests,
-        adaptive_limit: slot.limiter.as_ref().map(|limiter| limiter.places()),
+        adaptive_limit: slot.limiter.as_ref().map(|limiter| limiter.places(now)),
         state,
         spared: matches!(slot.checks.verdict, Verdict::KeptServing { .. }),
         recovery_in: slot.circuit.due_in(now),

@@ -1,7 +1,7 @@
 //! Members by a name server of the test's own and by a file, with containers on addresses of
 //! loopback.
 
-use ajp::balancer::{Balancer, BalancerConfig, Discovery, Flags, Leaving, Member};
+use ajp::balancer::{Balancer, BalancerConfig, Discover, Discovery, Flags, Leaving, Member};
 use bytes::Bytes;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, SRV};
@@ -22,6 +22,8 @@ use tokio::time::sleep;
 #[derive(Debug, Clone, PartialEq)]
 enum Answer {
     Addresses(Vec<Ipv4Addr>),
+    /// These, and nothing about other versions of IP.
+    OnlyThese(Vec<Ipv4Addr>),
     /// Priority, weight, port and target of each.
     Services(Vec<(u16, u16, u16, &'static str)>),
     Code(ResponseCode),
@@ -96,8 +98,17 @@ fn respond(query: &Message, answer: &Answer, ttl: u32) -> Message {
             response.set_response_code(*code);
             Vec::new()
         }
+        // What gone.test is it does not tell.
+        _ if text.starts_with("gone.") => {
+            response.set_response_code(ResponseCode::ServFail);
+            Vec::new()
+        }
+        (Answer::OnlyThese(_), RecordType::AAAA, _) => {
+            response.set_response_code(ResponseCode::ServFail);
+            Vec::new()
+        }
         (_, RecordType::A, Some(number)) => vec![RData::A(A(host(number)))],
-        (Answer::Addresses(all), RecordType::A, None) => {
+        (Answer::Addresses(all) | Answer::OnlyThese(all), RecordType::A, None) => {
             all.iter().map(|&address| RData::A(A(address))).collect()
         }
         (Answer::Services(all), RecordType::SRV, None) => {
@@ -271,6 +282,46 @@ async fn a_name_changes_under_load() {
         let count = answers.iter().filter(|one| *one == number).count();
         assert!(count > 10, "{number}: {count} of {}", answers.len());
     }
+}
+
+/// A name server that fails at some questions only: what it tells is used, and says nothing of
+/// who is gone.
+#[tokio::test]
+async fn a_part_of_the_answers_is_missing() {
+    let only = |numbers: &[u8]| Answer::OnlyThese(numbers.iter().copied().map(host).collect());
+    let server = NameServer::start(0, only(&[11, 12])).await;
+    let discovery = Discovery::dns("tomcats.test", 8009).with_name_servers([server.address]);
+    let (balancer, _following) = follow(discovery);
+    until("two members", || names(&balancer) == named(&[11, 12], 8009)).await;
+    server.say(only(&[11, 13]));
+    until("a third", || names(&balancer) == named(&[11, 12, 13], 8009)).await;
+    let asked = server.queries();
+    until("looks", || server.queries() >= asked + 12).await;
+    assert_eq!(names(&balancer), named(&[11, 12, 13], 8009));
+    server.say(hosts(&[11, 13]));
+    until("one is gone", || names(&balancer) == named(&[11, 13], 8009)).await;
+
+    let services = vec![(0, 1, 8009, "gone.test."), (0, 1, 8009, "jvm2.test.")];
+    let server = NameServer::start(0, Answer::Services(services)).await;
+    let discovery = Discovery::srv("_ajp._tcp.app.test").with_name_servers([server.address]);
+    let (balancer, _following) = follow(discovery);
+    until("the other target", || names(&balancer) == named(&[2], 8009)).await;
+}
+
+/// However seldom it is looked: where nothing was found it is looked again soon.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_not_believed_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("members");
+    let mut discovery = Discovery::file(&path).with_interval(Duration::from_secs(3600));
+    let start = tokio::time::Instant::now();
+    let write = async {
+        sleep(Duration::from_secs(1)).await;
+        std::fs::write(&path, "ajp://127.0.0.1:1\n").unwrap();
+    };
+    let (found, ()) = tokio::join!(discovery.next_set(), write);
+    assert_eq!(found.unwrap().len(), 1);
+    assert!(start.elapsed() <= Duration::from_secs(6));
 }
 
 #[tokio::test]

@@ -297,6 +297,94 @@ fn a_limit_follows_the_application() {
     }
 }
 
+/// Requests until there is no room for another one.
+fn fill(cluster: &mut Cluster, now: Instant) -> Vec<Choice> {
+    let pick = || cluster.pick(&RequestInfo::new(), now).ok();
+    std::iter::from_fn(pick).take(2000).collect()
+}
+
+fn answer(cluster: &mut Cluster, all: &[Choice], now: Instant) {
+    for choice in all {
+        cluster.answered(choice, RequestOutcome::Answered { status: 200 }, now);
+    }
+}
+
+fn end(cluster: &mut Cluster, all: &[Choice]) {
+    all.iter().for_each(|choice| cluster.ended(choice));
+}
+
+/// A cluster with a limit of 20 whose calibration has just begun. The first of its 20 requests
+/// has an answer.
+fn calibrating() -> (Cluster, Vec<Choice>, Instant) {
+    let mut cluster =
+        Cluster::new(ClusterConfig::default().with_adaptive_limit(AdaptiveLimit::default()));
+    let mut now = Instant::now();
+    let member = cluster.add(Member::new("a"), now).unwrap();
+    let all = fill(&mut cluster, now);
+    now += Duration::from_millis(200);
+    answer(&mut cluster, &all, now);
+    end(&mut cluster, &all);
+    let all = fill(&mut cluster, now);
+    assert_eq!(all.len(), 20);
+    now += Duration::from_millis(300);
+    answer(&mut cluster, &all[..1], now);
+    assert_eq!(cluster.adaptive_limit(member), Some(5));
+    (cluster, all, now)
+}
+
+/// The time without load is measured while responses are being sent that have no end: they
+/// keep nobody out.
+#[test]
+fn responses_that_are_being_sent_keep_nobody_out() {
+    let (mut cluster, all, mut now) = calibrating();
+    answer(&mut cluster, &all, now);
+    for _ in 0..100 {
+        now += Duration::from_millis(20);
+        let some = fill(&mut cluster, now);
+        assert!(some.len() >= 5, "{}", some.len());
+        now += Duration::from_millis(200);
+        answer(&mut cluster, &some, now);
+        end(&mut cluster, &some);
+    }
+}
+
+/// A measurement ends also if the container answers nobody any more.
+#[test]
+fn a_calibration_has_an_end() {
+    let (mut cluster, _all, mut now) = calibrating();
+    now += Duration::from_millis(900);
+    assert_eq!(fill(&mut cluster, now).len(), 0);
+    now += Duration::from_millis(300);
+    assert_eq!(fill(&mut cluster, now).len(), 1);
+}
+
+/// A limit that has fallen grows again, though as many responses are being sent.
+#[test]
+fn a_limit_grows_beside_responses_that_are_being_sent() {
+    let limit = AdaptiveLimit::default().with_initial(2);
+    let mut cluster = Cluster::new(ClusterConfig::default().with_adaptive_limit(limit));
+    let mut now = Instant::now();
+    let member = cluster.add(Member::new("a"), now).unwrap();
+    let streams = fill(&mut cluster, now);
+    assert_eq!(streams.len(), 2);
+    now += Duration::from_millis(50);
+    answer(&mut cluster, &streams, now);
+    for _ in 0..200 {
+        let some = fill(&mut cluster, now);
+        now += Duration::from_millis(50);
+        answer(&mut cluster, &some, now);
+        end(&mut cluster, &some);
+    }
+    let limit = cluster.adaptive_limit(member).unwrap();
+    assert!(limit > 10, "{limit}");
+}
+
+#[test]
+fn the_least_limit_may_be_more_than_the_most() {
+    let limit = AdaptiveLimit::default().with_most(1).with_least(2000);
+    assert_eq!(Container::new(1, limit).limit(), 2000);
+}
+
 #[test]
 fn a_limit_stays_within_its_bounds() {
     let bounded = AdaptiveLimit::default()

@@ -66,15 +66,22 @@ impl Dns {
             resolver,
             good_for: longest,
             endpoints: Vec::new(),
+            missing: None,
         };
-        let asked = match self.wanted {
+        match self.wanted {
             Wanted::Addresses(port) => query.addresses(&self.name, port).await,
-            Wanted::Services => query.services(&self.name).await,
-        };
-        asked.map_err(|error| error.to_string())?;
+            Wanted::Services => {
+                let asked = query.services(&self.name).await;
+                asked.map_err(|error| error.to_string())?;
+            }
+        }
+        if let (true, Some(missing)) = (query.endpoints.is_empty(), &query.missing) {
+            return Err(missing.clone());
+        }
         Ok(Found {
             endpoints: query.endpoints,
             good_for: Some(query.good_for),
+            missing: query.missing,
         })
     }
 }
@@ -85,14 +92,15 @@ struct Query<'a> {
     /// The shortest TTL so far.
     good_for: Duration,
     endpoints: Vec<Endpoint>,
+    /// The last question that was not answered, and why.
+    missing: Option<String>,
 }
 
 impl Query<'_> {
-    async fn addresses(&mut self, name: &str, port: u16) -> Result<(), ResolveError> {
-        let found = self.host(name).await?;
+    async fn addresses(&mut self, name: &str, port: u16) {
+        let found = self.host(name).await;
         let at = |ip| Endpoint::at(SocketAddr::new(ip, port).into());
         self.endpoints.extend(found.into_iter().map(at));
-        Ok(())
     }
 
     async fn services(&mut self, name: &str) -> Result<(), ResolveError> {
@@ -109,7 +117,7 @@ impl Query<'_> {
             let route = host.split('.').next().unwrap_or_default();
             // Only how weights relate to each other matters.
             let weight = u32::from(service.weight().max(1));
-            for ip in self.host(&host).await? {
+            for ip in self.host(&host).await {
                 let address = SocketAddr::new(ip, service.port());
                 let mut endpoint = Endpoint::at(Address::from(address));
                 endpoint.member = endpoint
@@ -123,15 +131,19 @@ impl Query<'_> {
         Ok(())
     }
 
-    /// The addresses of both versions of IP.
-    async fn host(&mut self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    /// The addresses of both versions of IP, as far as they are told.
+    async fn host(&mut self, name: &str) -> Vec<IpAddr> {
         let mut found = Vec::new();
         for version in [RecordType::A, RecordType::AAAA] {
-            let records = self.records(name, version).await?;
-            let ips = records.iter().filter_map(|record| record.data().ip_addr());
-            found.extend(ips);
+            match self.records(name, version).await {
+                Ok(records) => {
+                    let ips = records.iter().filter_map(|record| record.data().ip_addr());
+                    found.extend(ips);
+                }
+                Err(error) => self.missing = Some(format!("{version} of {name}: {error}")),
+            }
         }
-        Ok(found)
+        found
     }
 
     /// The records of a name; none is no error.

@@ -3,11 +3,13 @@
 use super::Endpoint;
 use crate::client::Address;
 use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
 /// Longer files are none that anybody meant.
-const LONGEST: usize = 1 << 20;
+const LONGEST: u64 = 1 << 20;
 
 /// A line of a file of members cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,13 +23,28 @@ pub(super) struct InvalidMembers {
 /// Reads a file of members, not on a thread of the runtime.
 pub(super) async fn read(path: &Path) -> Result<Vec<Endpoint>, String> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-    let text = read.map_err(|error| error.to_string())?;
-    let text = text.map_err(|error| error.to_string())?;
-    if text.len() > LONGEST {
+    let read = tokio::task::spawn_blocking(move || read_text(&path)).await;
+    let text = read.map_err(|error| error.to_string())??;
+    parse(&text).map_err(|error| error.to_string())
+}
+
+/// The text of a file that is not too long. Nothing else is opened: that could wait for a
+/// writer, or have no end.
+fn read_text(path: &Path) -> Result<String, String> {
+    let read = || {
+        if !fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
+        Ok(Some(text))
+    };
+    let text = read().map_err(|error: std::io::Error| error.to_string())?;
+    let text = text.ok_or("it is no file")?;
+    if text.len() as u64 > LONGEST {
         return Err("the file is longer than 1 MiB".into());
     }
-    parse(&text).map_err(|error| error.to_string())
+    String::from_utf8(text).map_err(|_| "the file is not in UTF-8".into())
 }
 
 /// The members in a text.
@@ -111,6 +128,18 @@ mod tests {
             ]
         );
         assert_eq!(parse("# nobody\n").unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn only_short_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("members");
+        std::fs::write(&path, "# é\n".repeat(300_000)).unwrap();
+        let error = read(&path).await.unwrap_err();
+        assert_eq!(error, "the file is longer than 1 MiB");
+        for other in [Path::new("/dev/null"), folder.path()] {
+            assert_eq!(read(other).await.unwrap_err(), "it is no file");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ const LONGEST_AFTER_NOTHING: Duration = Duration::from_secs(5);
 /// | [`file`](Self::file) | the lines of a file | every second |
 ///
 /// An answer without members, and none at all, change nothing: what is known goes on serving.
+/// Of answers of which a part is missing, such as the records AAAA alone, the rest is used,
+/// and no member is gone by them.
 /// Name servers that know many addresses give some of them at a time, so a member is gone only
 /// when [several answers in a row](Self::with_absences) did not have it.
 ///
@@ -95,6 +97,8 @@ struct Found {
     endpoints: Vec<Endpoint>,
     /// How long it is good for, if that was told.
     good_for: Option<Duration>,
+    /// Why there may be more of them: something was not answered.
+    missing: Option<String>,
 }
 
 impl Discovery {
@@ -195,11 +199,14 @@ impl Discovery {
         self
     }
 
-    /// Takes note of the members that were found. Whether the set is another one now.
-    fn merge(&mut self, found: Vec<Endpoint>) -> bool {
+    /// Takes note of the members that were found, and of those that were not if these are
+    /// `all`. Whether the set is another one now.
+    fn merge(&mut self, found: Vec<Endpoint>, all: bool) -> bool {
         let mut changed = false;
-        for (_, absent) in self.known.values_mut() {
-            *absent = absent.saturating_add(1);
+        if all {
+            for (_, absent) in self.known.values_mut() {
+                *absent = absent.saturating_add(1);
+            }
         }
         for mut endpoint in found {
             let name = endpoint.member.name().to_owned();
@@ -242,23 +249,31 @@ impl Discover for Discovery {
                     sleep_until(next).await;
                 }
                 let looked = self.source.look().await;
-                let good_for = match &looked {
+                let after_nothing = self.interval.saturating_mul(AFTER_NOTHING);
+                let after_nothing = after_nothing.min(LONGEST_AFTER_NOTHING);
+                let pause = match &looked {
                     Ok(found) if !found.endpoints.is_empty() => {
-                        found.good_for.unwrap_or(self.interval)
+                        let good_for = found.good_for.unwrap_or(self.interval);
+                        let good_for = match &found.missing {
+                            Some(_) => good_for.min(after_nothing),
+                            None => good_for,
+                        };
+                        good_for.max(self.interval)
                     }
-                    Ok(_) | Err(_) => {
-                        let pause = self.interval.saturating_mul(AFTER_NOTHING);
-                        pause.min(LONGEST_AFTER_NOTHING)
-                    }
+                    Ok(_) | Err(_) => after_nothing,
                 };
-                self.next_look = Instant::now().checked_add(good_for.max(self.interval));
+                self.next_look = Instant::now().checked_add(pause);
                 match looked {
                     Ok(found) if found.endpoints.is_empty() => {
                         self.complain("there are none".into());
                     }
                     Ok(found) => {
-                        self.complaint = None;
-                        if self.merge(found.endpoints) {
+                        let all = found.missing.is_none();
+                        match found.missing {
+                            Some(missing) => self.complain(missing),
+                            None => self.complaint = None,
+                        }
+                        if self.merge(found.endpoints, all) {
                             return Some(self.set());
                         }
                     }
@@ -278,11 +293,13 @@ impl Source {
                 Ok(Found {
                     endpoints: found.map(|at| Endpoint::at(at.into())).collect(),
                     good_for: None,
+                    missing: None,
                 })
             }
             Self::File(path) => Ok(Found {
                 endpoints: file::read(path).await?,
                 good_for: None,
+                missing: None,
             }),
             #[cfg(feature = "dns")]
             Self::Dns(dns) => dns.look(LONGEST_INTERVAL).await,

@@ -1,5 +1,6 @@
 //! What one outcome says of the member that served: it is counted, and may be a failure.
 
+use super::super::adaptive_limit::Told;
 use super::super::request::{Choice, RequestOutcome};
 use super::super::slot::Slot;
 use std::time::{Duration, Instant};
@@ -32,12 +33,10 @@ impl Slot {
     ) -> Finding {
         let trial = self.circuit.is_trial(choice.serial);
         let took = now.saturating_duration_since(choice.started);
+        self.limit_by(choice, outcome, now);
         match outcome {
             RequestOutcome::Answered { status } => {
                 self.count_answer(status, took, now);
-                if status < 500 {
-                    self.limit_by(choice, now);
-                }
                 Finding {
                     failure: None,
                     bad: Some(is_bad(status)),
@@ -58,7 +57,6 @@ impl Slot {
             }
             RequestOutcome::TimedOut(error) => {
                 self.count_timeout(error, took, now);
-                self.limit_by(choice, now);
                 self.timeouts = self.timeouts.saturating_add(1);
                 let too_many = max_timeouts.is_some_and(|most| self.timeouts >= most);
                 Finding {
@@ -72,9 +70,6 @@ impl Slot {
             }
             RequestOutcome::Late(error) => {
                 self.count_timeout(error, took, now);
-                if let Some(limiter) = &mut self.limiter {
-                    limiter.was_late(now);
-                }
                 let does_nothing = self.signs_of_life() == choice.signs_of_life;
                 Finding {
                     failure: (trial || does_nothing).then(|| Failure {
@@ -119,10 +114,17 @@ impl Slot {
     }
 
     /// How long a request took says how many of them the member can take at a time.
-    fn limit_by(&mut self, choice: &Choice, now: Instant) {
-        if let Some(limiter) = &mut self.limiter {
-            limiter.answered(choice.started, choice.load, now);
-        }
+    fn limit_by(&mut self, choice: &Choice, outcome: RequestOutcome<'_>, now: Instant) {
+        let Some(limiter) = &mut self.limiter else {
+            return;
+        };
+        let told = match outcome {
+            RequestOutcome::Answered { status } if status < 500 => Told::Answer,
+            RequestOutcome::TimedOut(_) => Told::Timeout,
+            RequestOutcome::Late(_) => Told::Late,
+            _ => Told::Nothing,
+        };
+        limiter.told(choice.entry(), told, now);
     }
 
     fn count_answer(&mut self, status: u16, took: Duration, now: Instant) {

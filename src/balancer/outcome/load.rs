@@ -14,21 +14,22 @@ impl Cluster {
         }
     }
 
-    /// How many requests this member may have at this moment, if that is found out by an
-    /// [`AdaptiveLimit`](crate::balancer::AdaptiveLimit).
+    /// How many requests may wait for an answer of this member, if that is found out by an
+    /// [`AdaptiveLimit`](crate::balancer::AdaptiveLimit): as it was when the member was last
+    /// given a request or answered one.
     #[must_use]
     pub fn adaptive_limit(&self, id: MemberId) -> Option<u32> {
         let limiter = self.roster.get(id)?.limiter.as_ref()?;
-        Some(limiter.places())
+        Some(limiter.last_places())
     }
 
     /// Whether so many requests run at this member that it is worth while to ask it with `CPing`
     /// how long they wait.
-    pub(in crate::balancer) fn is_under_load(&self, id: MemberId) -> bool {
+    pub(in crate::balancer) fn is_under_load(&self, id: MemberId, now: Instant) -> bool {
         let slot = self.roster.get(id);
         slot.is_some_and(|slot| {
             let limiter = slot.limiter.as_ref();
-            limiter.is_some_and(|limiter| slot.busy > limiter.places() / 4)
+            limiter.is_some_and(|limiter| slot.busy > limiter.places(now) / 4)
         })
     }
 }

@@ -46,7 +46,7 @@ impl Selection<'_> {
         };
         if all().next().is_none() {
             Reason::NoMember
-        } else if all().any(|slot| slot.works(self.now) && slot.is_full()) {
+        } else if all().any(|slot| slot.works(self.now) && slot.is_full(self.now)) {
             Reason::Full
         } else if !self.request.tried.is_empty() {
             Reason::AllTried

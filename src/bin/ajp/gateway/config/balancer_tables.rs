@@ -38,7 +38,7 @@ pub(crate) struct Balancer {
     pub(crate) failover: Option<Failover>,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) outlier: Option<Outlier>,
-    pub(crate) adaptive_limit: Option<AdaptiveLimit>,
+    pub(crate) adaptive_limit: Option<Spanned<AdaptiveLimit>>,
     pub(crate) discovery: Option<Spanned<Discovery>>,
     pub(crate) health: Option<Health>,
     #[serde(default)]

@@ -28,7 +28,7 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
         faults.add(Fault::at(table.name.span(), text));
     }
     let health = table.health.as_ref().map(|table| health(table, faults));
-    let cluster = cluster(table);
+    let cluster = cluster(table, faults);
     let found = table.discovery.as_ref();
     let found = found.and_then(|table| faults.take(Found::read(table)));
     let fixed = format!("{cluster:?} {} {found:?}", fixed(table.health.as_ref()));
@@ -129,7 +129,7 @@ fn limit(value: Option<&Text<Limit>>) -> Option<Option<Duration>> {
     value.map(|Text(Limit(limit))| *limit)
 }
 
-fn cluster(table: &tables::Balancer) -> ClusterConfig {
+fn cluster(table: &tables::Balancer, faults: &mut Faults) -> ClusterConfig {
     let config = ClusterConfig::default();
     let config = with(
         config,
@@ -140,7 +140,7 @@ fn cluster(table: &tables::Balancer) -> ClusterConfig {
         config.with_outlier(outlier(table))
     });
     let config = with(config, table.adaptive_limit.as_ref(), |config, table| {
-        config.with_adaptive_limit(adaptive_limit(table))
+        config.with_adaptive_limit(adaptive_limit(table, faults))
     });
     let Some(table) = &table.recovery else {
         return config;
@@ -166,7 +166,15 @@ fn cluster(table: &tables::Balancer) -> ClusterConfig {
     })
 }
 
-fn adaptive_limit(table: &tables::AdaptiveLimit) -> AdaptiveLimit {
+fn adaptive_limit(spanned: &Spanned<tables::AdaptiveLimit>, faults: &mut Faults) -> AdaptiveLimit {
+    let table = spanned.get_ref();
+    if let (Some(least), Some(most)) = (table.least, table.most) {
+        if least.number() > most.number() {
+            let (least, most) = (least.number(), most.number());
+            let text = format!("least = {least} is more than most = {most}");
+            faults.add(Fault::at(spanned.span(), text));
+        }
+    }
     let limit = AdaptiveLimit::default();
     let limit = with(limit, table.initial, |limit, count| {
         limit.with_initial(count.number())

@@ -635,6 +635,21 @@ fn sites_that_cannot_be() {
 
 /// A balancer without members of its own finds them; the table must name one place.
 #[test]
+fn the_least_limit_is_no_more_than_the_most() {
+    let of = |least: u32| {
+        read(&format!(
+            "[[balancer]]\nname = \"a\"\nmember = [{{ url = \"ajp://127.0.0.1\" }}]\n\
+             adaptive_limit = {{ least = {least}, most = 5 }}\n\
+             [[map]]\npath = \"/\"\nto = \"balancer://a/\"\n"
+        ))
+    };
+    assert!(of(5).is_ok());
+    let error = of(6).unwrap_err();
+    assert!(error.contains("least = 6 is more than most = 5"), "{error}");
+    assert!(error.contains(":4"), "{error}");
+}
+
+#[test]
 fn members_that_are_found() {
     let of = |table: &str| {
         read(&format!(
