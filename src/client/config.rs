@@ -109,12 +109,24 @@ impl PoolConfig {
 
     /// Several secrets, while they are being changed: say the new one, then the old one. The
     /// first is sent until the container refuses it; a request that is refused is sent again
-    /// with the next one, whatever its method, since containers look at the secret before
-    /// anything else (protocol chapter
-    /// [security](crate::docs::protocol::security#ghostcat)). The one that is taken is sent
+    /// with the next one. The one that is taken is sent
     /// first from then on; [`PoolStats::secret_in_use`](super::PoolStats::secret_in_use) and
     /// [`Observer::secret_changed`] tell which. Once
     /// all containers have the new one, leave the old one out.
+    ///
+    /// A 403 with which the container closes the connection is taken for a refusal (protocol
+    /// chapter [security](crate::docs::protocol::security#ghostcat)). An application's own 403
+    /// looks the same where the container closes for another reason: it is being stopped, or
+    /// serves only so many requests over a connection. So a request that may not run twice
+    /// ([`Idempotent`](super::Idempotent)) is sent again only if the container did not ask for
+    /// its body, and then refuses `OPTIONS *` with the same secret too, which is sent for that
+    /// purpose and has nothing of the request. Where nothing comes of that the 403 is the
+    /// answer. A container that takes several secrets itself can thus see a request twice if it
+    /// is idempotent, or if it answers that question in the same way; while the secret of such a
+    /// container is changed, give the pool one secret only and change it at once.
+    ///
+    /// All attempts together have the time of one request ([`Timeouts::with_request`]). If no
+    /// other attempt can be made, the 403 is the answer.
     ///
     /// A request with a secret of its own
     /// ([`RequestFacts::with_secret`](super::RequestFacts::with_secret)) is sent once.

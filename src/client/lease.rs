@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::timeouts::Timeouts;
 use std::fmt;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A connection of a [`Pool`](super::Pool) in the hands of its caller, clean and idle, with the
 /// permit to have it. Dropping it closes the connection.
@@ -38,6 +39,11 @@ impl Lease {
     #[must_use]
     pub fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// When its request must be over.
+    pub(crate) fn request_by(&self) -> Option<Instant> {
+        self.limits.request_by
     }
 
     /// The container as named in errors.

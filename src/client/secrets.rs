@@ -107,10 +107,15 @@ impl SecretChoice {
         self.refused > 0
     }
 
+    /// Whether there is one that was not tried.
+    pub(crate) fn has_more(&self) -> bool {
+        self.refused.saturating_add(1) < self.all.len()
+    }
+
     /// Goes on to the next one, after a refusal; whether there is one that was not tried.
     pub(crate) fn advance(&mut self) -> bool {
+        let has_more = self.has_more();
         self.refused = self.refused.saturating_add(1);
-        let has_more = self.refused < self.all.len();
         if has_more {
             let next = self.place.saturating_add(1);
             self.place = if next < self.all.len() { next } else { 0 };

@@ -1,6 +1,7 @@
 //! HTTP requests over a pool of AJP connections.
 
 mod announced;
+mod refused;
 mod send;
 
 pub(super) use send::{FactsSource, find_facts, send_with};

@@ -48,8 +48,22 @@ struct State {
     upload: Mutex<Upload>,
     stage: Stage,
     hold: Deadline,
+    /// Whether the container has asked for a packet of the request body.
+    body_asked: bool,
     /// Whether the reader was given something, and has not been told to wait since.
     has_given: bool,
+}
+
+/// What a 403 says of the secret that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The container answers so itself, or an application does and the connection is closed
+    /// for another reason.
+    Refused,
+    /// An application answers so.
+    Taken,
+    /// The end did not come in time, or not at all, or after more than any refusal has.
+    Unknown,
 }
 
 enum Stage {
@@ -75,6 +89,7 @@ impl ResponseBody {
             upload: Mutex::new(upload),
             stage: Stage::Receiving,
             hold: Deadline::default(),
+            body_asked: false,
             has_given: false,
         }))
     }
@@ -106,9 +121,14 @@ impl ResponseBody {
         self.0.exchange.is_unanswered()
     }
 
+    /// Whether the container has asked for a packet of the request body.
+    pub(super) fn is_body_asked(&self) -> bool {
+        self.0.body_asked
+    }
+
     /// Waits until it is known whether a 403 is the container's refusal: until its end, if
     /// that comes soon. What comes before is held back.
-    pub(super) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
         self.0.in_hand(|state| state.poll_refusal(cx))
     }
 
@@ -152,7 +172,10 @@ impl State {
             }
             let full = self.exchange.is_backed_up();
             match self.exchange.poll_in_hand(cx) {
-                Poll::Ready(Ok(ClientEvent::BodyRequested)) => asked = true,
+                Poll::Ready(Ok(ClientEvent::BodyRequested)) => {
+                    asked = true;
+                    self.body_asked = true;
+                }
                 Poll::Ready(Ok(ClientEvent::Ignored)) => asked = false,
                 // There is room again for the rest of the answers.
                 Poll::Pending if full && !self.exchange.is_backed_up() => asked = false,
@@ -183,17 +206,24 @@ impl State {
         }
     }
 
-    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
+        let refusal = ready!(self.poll_end_of_refusal(cx));
+        // The wait for the end of the response is another one.
+        self.hold.set(None);
+        Poll::Ready(refusal)
+    }
+
+    fn poll_end_of_refusal(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
         if let Stage::Receiving = self.stage {
             self.stage = Stage::Held(VecDeque::new());
         }
         while !self.exchange.is_ended() {
             let Stage::Held(held) = &self.stage else {
-                break;
+                return Poll::Ready(Refusal::Unknown);
             };
             let len: usize = held.iter().map(Bytes::len).sum();
             if len > MOST_OF_A_REFUSAL {
-                return Poll::Ready(false);
+                return Poll::Ready(Refusal::Unknown);
             }
             match self.poll_event(cx) {
                 Poll::Ready(Ok(ClientEvent::Data(data))) => {
@@ -203,17 +233,21 @@ impl State {
                 }
                 Poll::Ready(Ok(_)) => {}
                 // Whoever reads on is told the same.
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Ready(Err(_)) => return Poll::Ready(Refusal::Unknown),
                 Poll::Pending => {
                     if !self.hold.is_set() {
                         self.hold.set(Some(HOLD_REFUSAL));
                     }
                     ready!(self.hold.poll(cx));
-                    return Poll::Ready(false);
+                    return Poll::Ready(Refusal::Unknown);
                 }
             }
         }
-        Poll::Ready(self.exchange.is_refusal())
+        Poll::Ready(if self.exchange.is_refusal() {
+            Refusal::Refused
+        } else {
+            Refusal::Taken
+        })
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {

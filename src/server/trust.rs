@@ -9,7 +9,11 @@ use crate::wire::{Attribute, AttributeCode, ForwardRequest};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Trust {
-    /// Every request must carry one of these secrets. Several allow a rotation.
+    /// Every request must carry one of these secrets. Several allow a rotation: have the
+    /// container take both, change the one that web servers send, then leave the old one out. A
+    /// web server that tries several secrets itself takes a 403 of the application for a refusal
+    /// where the connection is closed behind it, and sends the request again; what this crate's
+    /// pools do then is said where they are given several. One side with several is enough.
     Secrets(Vec<Secret>),
     /// Whoever can connect is trusted: a loopback or Unix socket, or a network that only
     /// web servers can reach.

@@ -1,10 +1,10 @@
 //! Several secrets while they are being changed: a container that refuses the one is asked
 //! again with the other.
 
-use crate::memory::{Container, End};
+use crate::memory::{Container, End, SECOND};
 use crate::raw::packets::{chunk, head, refusal, response};
 use ajp::Secret;
-use ajp::client::{Client, Mismatch, Observer, PoolConfig, PoolId, RequestFacts};
+use ajp::client::{Client, Mismatch, Observer, PoolConfig, PoolId, RequestFacts, Timeouts};
 use ajp::wire::{END_RESPONSE_CLOSE, END_RESPONSE_REUSE};
 use bytes::Bytes;
 use http::{Method, Request};
@@ -35,6 +35,10 @@ struct Site {
 
 const NEW: &str = "the-new-secret";
 const OLD: &str = "the-old-secret";
+/// A container that takes both.
+const ANY: &str = "any";
+
+const GET_BODY_CHUNK: [u8; 7] = [b'A', b'B', 0, 3, 6, 0x1f, 0xfa];
 
 impl Site {
     fn start(wants: &'static str, style: Style) -> (Arc<Self>, Container) {
@@ -62,7 +66,19 @@ impl Site {
             let secret = secrets.into_iter().find(|secret| text.contains(secret));
             let secret = secret.unwrap_or("none");
             self.seen.lock().unwrap().push((secret.into(), body));
-            let is_right = secret == *self.wants.lock().unwrap();
+            if text.contains("/asking") {
+                end.write(&GET_BODY_CHUNK).await;
+            }
+            let wants = *self.wants.lock().unwrap();
+            let is_right = wants == ANY || secret == wants;
+            if is_right && text.contains("/late") {
+                end.write(&head(403, &[("content-length", "5")])).await;
+                tokio::time::sleep(2 * SECOND).await;
+                end.write(&chunk(b"later")).await;
+                tokio::time::sleep(SECOND / 100).await;
+                end.write(&END_RESPONSE_REUSE).await;
+                continue;
+            }
             let answer = match self.style {
                 _ if is_right && text.contains("/forbidden") => [
                     &head(403, &[])[..],
@@ -151,15 +167,17 @@ async fn any_method_is_sent_again_with_the_other_one() {
             well,
             "{style:?}"
         );
-        assert_eq!(site.seen(), sent(&[(NEW, 5), (OLD, 5)]), "{style:?}");
+        // The container is asked before an order is sent again.
+        let seen = [(NEW, 5), (NEW, 0), (OLD, 5)];
+        assert_eq!(site.seen(), sent(&seen), "{style:?}");
         let stats = client.pool().stats();
         assert_eq!((stats.secret_in_use, stats.secret_changes), (Some(1), 1));
-        assert_eq!(stats.mismatched(Mismatch::Refused), 1);
+        assert_eq!(stats.mismatched(Mismatch::Refused), 2);
         assert_eq!(stats.last_mismatch, None, "both sides agree again");
         // What was taken is sent first, over the connection that is there.
         assert_eq!(send(&client, Method::GET, "/", "").await, well);
         assert_eq!(site.seen(), sent(&[(OLD, 0)]));
-        assert_eq!(container.opened(), 2);
+        assert_eq!(container.opened(), 3);
         // The container is told the new one.
         *site.wants.lock().unwrap() = NEW;
         assert_eq!(send(&client, Method::DELETE, "/", "").await, well);
@@ -177,7 +195,7 @@ async fn where_none_is_taken_the_refusal_is_the_answer() {
         let words = "403 secret missing or wrong\n";
         let (status, body) = send(&client, Method::POST, "/upload", "order").await;
         assert_eq!((status, &body[..]), (403, words.as_bytes()));
-        assert_eq!(site.seen(), sent(&[(NEW, 5), (OLD, 5)]));
+        assert_eq!(site.seen(), sent(&[(NEW, 5), (NEW, 0), (OLD, 5)]));
     }
     let stats = client.pool().stats();
     assert_eq!((stats.secret_in_use, stats.secret_changes), (Some(0), 0));
@@ -211,6 +229,61 @@ async fn an_application_s_own_403_is_an_answer() {
         assert_eq!(site.seen(), sent(seen), "{path}");
     }
     assert_eq!(client.pool().stats().secret_in_use, Some(0));
+}
+
+/// Of a container that takes both secrets, and one that has read on before it says no: nothing
+/// that may not run twice is sent again.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_sent_again_only_where_the_container_refuses_a_question_too() {
+    for (wants, path, length, seen) in [
+        (ANY, "/upload/closing", 260, &[(NEW, 5), (NEW, 0)][..]),
+        (OLD, "/upload/asking", 0, &[(NEW, 5)]),
+    ] {
+        let (site, container) = Site::start(wants, Style::Tomcat);
+        let client = container.client(both());
+        let (status, body) = send(&client, Method::POST, path, "order").await;
+        assert_eq!((status, body.len()), (403, length), "{path}: {body:?}");
+        assert_eq!(site.seen(), sent(seen), "{path}");
+        assert_eq!(client.pool().stats().secret_in_use, Some(0));
+    }
+}
+
+/// An error would say that no container has seen the request.
+#[tokio::test(start_paused = true)]
+async fn where_no_other_attempt_can_be_made_the_refusal_is_the_answer() {
+    for method in [Method::POST, Method::DELETE] {
+        let (site, container) = Site::start(NEW, Style::Words);
+        let client = container.client(both());
+        assert_eq!(send(&client, Method::GET, "/", "").await.0, 200);
+        *site.wants.lock().unwrap() = OLD;
+        container.refuse(true);
+        let (status, body) = send(&client, method, "/", "").await;
+        assert_eq!((status, &body[..4]), (403, &b"403 "[..]));
+        assert_eq!(site.seen(), sent(&[(NEW, 0), (NEW, 0)]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_attempts_have_the_time_of_one_request() {
+    let (site, container) = Site::start(OLD, Style::Tomcat);
+    let timeouts = Timeouts::default().with_request(4 * SECOND);
+    let client = container.client(both().with_timeouts(timeouts));
+    container.connecting_takes(3 * SECOND);
+    let start = tokio::time::Instant::now();
+    assert_eq!(send(&client, Method::GET, "/", "").await.0, 403);
+    assert_eq!(start.elapsed().as_secs(), 4);
+    assert_eq!(site.seen(), sent(&[(NEW, 0)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_without_an_end_teaches_nothing_and_keeps_its_connection() {
+    let (site, container) = Site::start(OLD, Style::Tomcat);
+    let client = container.client(both());
+    let later = (403, Bytes::from("later"));
+    assert_eq!(send(&client, Method::GET, "/late", "").await, later);
+    assert_eq!(site.seen(), sent(&[(NEW, 0), (OLD, 0)]));
+    assert_eq!(client.pool().stats().secret_in_use, Some(0));
+    assert_eq!(client.pool().stats().idle, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! One request over a connection of the pool, and over a second one when the first was stale.
 
 use super::announced::{check, check_uri_length, framing};
+use super::refused::after_refusal;
 use crate::client::repeat::{self, Idempotent, Repeat};
 use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_encode::{ContainerFacts, write_request};
@@ -11,7 +12,7 @@ use crate::mapping::upload::Upload;
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
-use http::{Method, Response, request};
+use http::{Method, Response, StatusCode, request};
 use http_body::Body;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
@@ -91,52 +92,63 @@ pub(super) async fn exchange(
     check_uri_length(pool, parts)?;
     let facts = source.find(parts)?;
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
-    let mut lease = pool.acquire_with(timeouts).await?;
-    let mut first = Progress::NotSent;
-    let mut secret = pool.choose_secret();
+    let lease = pool.acquire_with(timeouts).await?;
+    let by = lease.request_by();
+    let secret = pool.choose_secret();
     let may_change = secret.is_one_of_several() && !facts.has_secret();
     if may_change {
         upload.keep_first();
     }
+    let request = Sent {
+        parts,
+        facts,
+        framing,
+    };
+    let answer = attempt(lease, request, upload, &secret).await?;
+    if !may_change {
+        return Ok(answer);
+    }
+    if answer.status() != StatusCode::FORBIDDEN {
+        pool.secret_taken(&secret);
+        return Ok(answer);
+    }
+    let timeouts = timeouts.with_deadline(by);
     // Rare, and large.
-    let mut refusal: Option<Box<Response<ResponseBody>>> = None;
+    Box::pin(after_refusal(
+        pool, timeouts, request, upload, secret, answer,
+    ))
+    .await
+}
+
+/// A request as it is sent, but for its body and the secret.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) parts: &'a request::Parts,
+    pub(super) facts: ContainerFacts<'a>,
+    pub(super) framing: BodyFraming,
+}
+
+/// Sends a request over a connection, and over a second one when the first was stale.
+pub(super) async fn attempt(
+    mut lease: Lease,
+    request: Sent<'_>,
+    upload: &mut Upload,
+    secret: &SecretChoice,
+) -> Result<Response<ResponseBody>, ClientError> {
+    let Sent {
+        parts,
+        facts,
+        framing,
+    } = request;
+    let mut first = Progress::NotSent;
     loop {
         let reused = lease.is_reused();
-        let started = start(lease, parts, facts, framing, upload, &secret);
+        let started = start(lease, parts, facts, framing, upload, secret);
         let mut body = started.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
         let error = match (result, &head) {
-            (Ok(()), Some(packet)) => {
-                let response = response_parts(packet);
-                if !may_change {
-                    return Ok(response.map(|()| body));
-                }
-                let is_refusal =
-                    packet.status() == 403 && poll_fn(|cx| body.poll_refusal(cx)).await;
-                if !is_refusal {
-                    pool.secret_taken(&secret);
-                    return Ok(response.map(|()| body));
-                }
-                // The container looks at the secret before anything else, so to send the
-                // request again does no harm whatever its method is.
-                let rest = if secret.advance() {
-                    body.rewind()
-                } else {
-                    None
-                };
-                // An application that answers so itself is the first one that did.
-                let answer = refusal
-                    .take()
-                    .unwrap_or_else(|| Box::new(response.map(|()| body)));
-                let Some(rest) = rest else {
-                    return Ok(*answer);
-                };
-                refusal = Some(answer);
-                *upload = rest;
-                lease = Box::pin(pool.acquire_with(timeouts)).await?;
-                continue;
-            }
+            (Ok(()), Some(packet)) => return Ok(response_parts(packet).map(|()| body)),
             (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
             (Err(error), _) => error,
         };
