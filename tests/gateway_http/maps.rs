@@ -216,3 +216,35 @@ async fn what_is_buffered() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_host_chooses_the_site_and_is_told() {
+    let one = named("one").await;
+    let url = one.url();
+    let text = format!(
+        "[[balancer]]\nname = \"b\"\n[[balancer.member]]\nurl = \"{url}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n\
+         [[site]]\nhosts = [\"shop.example\"]\n\
+         [[site.map]]\npath = \"/admin\"\nto = \"deny\"\n\
+         [[site.map]]\npath = \"/\"\nto = \"balancer://b/\"\n"
+    );
+    let gateway = Gateway::start(&text).await;
+    for (target, host, expected) in [
+        ("http://shop.example/admin", "a", "403"),
+        ("http://x@shop.example/admin", "a", "400"),
+        ("http://x:y@shop.example/admin", "shop.example", "400"),
+        ("/admin", "x@shop.example", "400"),
+        ("/admin", "a", "200"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = exchange(gateway.http, request.as_bytes()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{target}: {answer}"
+        );
+    }
+    // The id of the request is not the client's to take away.
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Request-Id\r\n\r\n";
+    let answer = exchange(gateway.http, request.as_bytes()).await;
+    assert!(answer.contains(" x-request-id:"), "{answer}");
+}

@@ -35,6 +35,12 @@ async fn server(name: &'static str) -> SocketAddr {
                     stream.write_all(no.as_bytes()).await.unwrap();
                     return;
                 }
+                if asked.starts_with("GET /app/yes ") {
+                    let page = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfor it";
+                    stream.write_all(page.as_bytes()).await.unwrap();
+                    // The rest never comes.
+                    return std::future::pending().await;
+                }
                 let yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                     Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
                 stream.write_all(yes.as_bytes()).await.unwrap();
@@ -78,7 +84,8 @@ async fn ask(gateway: &Gateway, path: &str, more: &str) -> (TcpStream, String) {
     let mut http = TcpStream::connect(gateway.http).await.unwrap();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade, X-Hop\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nX-Hop: 1\r\nX-Forwarded-For: 192.0.2.1\r\n{more}\r\n"
+         Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n\
+         Sec-WebSocket-Version: 13\r\nX-Hop: 1\r\nX-Forwarded-For: 192.0.2.1\r\n{more}\r\n"
     );
     http.write_all(request.as_bytes()).await.unwrap();
     let answer = head(&mut http).await;
@@ -146,7 +153,15 @@ async fn it_goes_to_the_member_of_the_session_and_back() {
             })
             .await;
     }
-    let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+    let mut lines = String::new();
+    for _ in 0..500 {
+        lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+        if lines.lines().count() == 4 {
+            break;
+        }
+        // The last one is on its way.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(lines.matches(" 101 ").count(), 4, "{lines}");
     assert_eq!(lines.matches("route=two").count(), 2, "{lines}");
 }
@@ -160,12 +175,12 @@ async fn who_has_no_address_or_no_life_is_passed_over() {
         let (mut http, answer) = ask(&gateway, "/chat", "Cookie: SID=1.one\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{first:?}: {answer}");
         assert!(told(&mut http).await.starts_with("two "));
-        // What a server refuses is passed on.
+        // That a server refuses is passed on, without what it says.
         let (mut http, answer) = ask(&gateway, "/no", "").await;
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-        let mut body = [0; 2];
+        let mut body = [0; 4];
         soon("a body", http.read_exact(&mut body)).await.unwrap();
-        assert_eq!(&body, b"no");
+        assert_eq!(&body, b"403 ");
     }
     let nobody = gateway([Some(dead), None], "").await;
     let (_, answer) = ask(&nobody, "/chat", "").await;
@@ -173,7 +188,7 @@ async fn who_has_no_address_or_no_life_is_passed_over() {
 }
 
 #[tokio::test]
-async fn silence_ends_it_and_a_stop_lets_it_go_on() {
+async fn silence_ends_it_and_a_stop_does() {
     let one = server("one").await;
     let silent = gateway([Some(one), None], "[limits]\nupgrade_idle_timeout = \"1s\"").await;
     let (mut http, _) = ask(&silent, "/chat", "").await;
@@ -188,11 +203,46 @@ async fn silence_ends_it_and_a_stop_lets_it_go_on() {
     let (mut http, _) = ask(&stopping, "/chat", "").await;
     told(&mut http).await;
     stopping.signal("TERM");
-    stopping.wait_for_log("gateway: draining").await;
-    http.write_all(b"still here").await.unwrap();
-    let mut heard = [0; 10];
-    soon("the echo", http.read_exact(&mut heard)).await.unwrap();
-    assert_eq!(&heard, b"still here");
-    drop(http);
+    let _ = soon("the end", http.read_to_end(&mut rest)).await;
     stopping.wait_for_log("gateway: done").await;
+    let lines = std::fs::read_to_string(stopping.file("access")).unwrap();
+    assert!(lines.contains("why=\"the gateway stops\""), "{lines}");
+}
+
+#[tokio::test]
+async fn the_connector_is_open_to_nothing_but_websocket() {
+    let one = server("one").await;
+    let gateway = gateway([Some(one), None], "").await;
+    // A page of the connector is not shown.
+    let (mut http, answer) = ask(&gateway, "/yes", "").await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    let mut body = [0; 4];
+    soon("a body", http.read_exact(&mut body)).await.unwrap();
+    assert_eq!(&body, b"502 ");
+    for (more, expected) in [
+        ("Content-Length: 4\r\n", "400"),
+        ("Transfer-Encoding: chunked\r\n", "400"),
+        // Not the WebSocket that there is.
+        ("Sec-WebSocket-Version: 8\r\n", "501"),
+        ("Sec-WebSocket-Key: j\r\n", "501"),
+    ] {
+        let (_, answer) = ask(&gateway, "/chat", more).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{more}: {answer}"
+        );
+    }
+    let more = "Content-Length: 0\r\nExpect: 100-continue\r\n";
+    let (mut http, answer) = ask(&gateway, "/chat", more).await;
+    let answer = if answer.starts_with("HTTP/1.1 100 ") {
+        head(&mut http).await
+    } else {
+        answer
+    };
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    let asked = told(&mut http).await.to_lowercase();
+    assert!(
+        !asked.contains("content-length") && !asked.contains("expect"),
+        "{asked}"
+    );
 }

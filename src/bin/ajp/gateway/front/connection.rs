@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -73,6 +73,32 @@ pub(crate) struct State {
     line: Mutex<Option<String>>,
     /// What the connection has become after an upgrade.
     tunnel: Mutex<Option<JoinHandle<()>>>,
+    /// What it knows of its listener.
+    listener: Option<Listener>,
+}
+
+/// Why something ends that its client has not ended.
+pub(crate) const STOPS: &str = "the gateway stops";
+
+/// What all connections of a listener know. The listener waits until nobody has this any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Listener {
+    stopping: watch::Receiver<bool>,
+    /// The time is over that requests had after the signal to stop.
+    pub(crate) is_over: Arc<AtomicBool>,
+    /// Its receiver ends when the last connection has.
+    _running: mpsc::Sender<()>,
+}
+
+impl Listener {
+    /// The receiver of `running` ends when no connection is left.
+    pub(crate) fn new(stopping: watch::Receiver<bool>, running: mpsc::Sender<()>) -> Self {
+        Self {
+            stopping,
+            is_over: Arc::default(),
+            _running: running,
+        }
+    }
 }
 
 /// How long the body of a request is.
@@ -100,6 +126,33 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
+    /// Of a new connection of this listener.
+    pub(crate) fn new(listener: Listener) -> Self {
+        Self {
+            listener: Some(listener),
+            ..Self::default()
+        }
+    }
+
+    /// Completes when the listener stops.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let stopping = self.listener.as_ref();
+        let stopping = stopping.map(|listener| listener.stopping.clone());
+        async move {
+            match stopping {
+                // Without a sender it has stopped.
+                Some(mut stopping) => drop(stopping.wait_for(|stop| *stop).await),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether what is still running is broken off.
+    pub(crate) fn is_over(&self) -> bool {
+        let listener = self.listener.as_ref();
+        listener.is_some_and(|listener| listener.is_over.load(Ordering::Acquire))
+    }
+
     /// A request body was given up before its end.
     pub(crate) fn leave_body_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);

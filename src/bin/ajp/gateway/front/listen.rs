@@ -1,6 +1,6 @@
 //! Listeners: they accept connections, find out what comes over them, and have them served.
 
-use super::connection::{self, Protocol, State};
+use super::connection::{self, Listener, Protocol, State};
 use super::limits::{Connections, Counted, Crowded, Limits};
 use super::proxied;
 use super::tls;
@@ -23,11 +23,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 /// How long running requests may take after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to break off what is running then.
+const BREAK_OFF_LIMIT: Duration = Duration::from_secs(5);
 /// How long a client may take to read that there is no room for it.
 const CROWDED_LIMIT: Duration = Duration::from_secs(1);
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
@@ -225,11 +228,14 @@ pub(crate) async fn serve<F, R, S, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let service = Arc::new((service, refused));
-    // Its receiver ends when the last connection has.
     let (running, mut ended) = mpsc::channel::<()>(1);
+    let listener = Listener::new(stopping.clone(), running);
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = bound.accept() => accepted,
+            // A panic has been reported.
+            Some(_) = connections.join_next() => continue,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         let (socket, peer, local) = match accepted {
@@ -248,14 +254,10 @@ pub(crate) async fn serve<F, R, S, B>(
             options: Arc::clone(&options.borrow()),
             traffic: Arc::clone(&traffic),
         };
-        let (service, running) = (Arc::clone(&service), running.clone());
-        let mut stop = stopping.clone();
-        tokio::spawn(async move {
-            let stop = async move {
-                let _ = stop.wait_for(|stop| *stop).await;
-            };
-            serve_one(arrival, &service.0, &service.1, stop).await;
-            drop(running);
+        let (service, listener) = (Arc::clone(&service), listener.clone());
+        connections.spawn(async move {
+            let state = Arc::new(State::new(listener));
+            serve_one(arrival, &service.0, &service.1, state).await;
         });
     }
     if let Bound::Unix {
@@ -264,9 +266,14 @@ pub(crate) async fn serve<F, R, S, B>(
     {
         let _ = std::fs::remove_file(path);
     }
-    drop((bound, running));
+    let is_over = Arc::clone(&listener.is_over);
+    drop((bound, listener));
     if timeout(DRAIN_LIMIT, ended.recv()).await.is_err() {
-        tracing::warn!("some requests did not end within {DRAIN_LIMIT:?}");
+        tracing::warn!("some requests did not end within {DRAIN_LIMIT:?} and are broken off");
+        is_over.store(true, Ordering::Release);
+        connections.shutdown().await;
+        // Requests of HTTP/2 end soon after their connection.
+        let _ = timeout(BREAK_OFF_LIMIT, ended.recv()).await;
     }
 }
 
@@ -289,12 +296,8 @@ struct Opened {
     _counted: Counted,
 }
 
-async fn serve_one<F, R, S, B>(
-    arrival: Arrival,
-    service: &F,
-    refused: &R,
-    stop: impl Future<Output = ()>,
-) where
+async fn serve_one<F, R, S, B>(arrival: Arrival, service: &F, refused: &R, state: Arc<State>)
+where
     F: Fn(Ends) -> S,
     R: Fn(IpAddr, Refused),
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -306,7 +309,7 @@ async fn serve_one<F, R, S, B>(
 {
     let options = Arc::clone(&arrival.options);
     let peer = arrival.peer;
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = std::pin::pin!(state.stopped());
     let opened = tokio::select! {
         opened = timeout(options.limits.head_timeout, open(arrival)) => opened,
         () = stop.as_mut() => return,
@@ -326,7 +329,6 @@ async fn serve_one<F, R, S, B>(
         // It has said nothing.
         Err(_) => return,
     };
-    let state = Arc::new(State::default());
     let ends = Ends {
         peer: opened.peer,
         local: opened.local,
@@ -489,4 +491,59 @@ async fn refuse(mut socket: Socket, is_tls: bool) {
         socket.read(&mut [0; 4096]).await
     };
     let _ = timeout(CROWDED_LIMIT, told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use tokio::net::TcpStream;
+
+    /// Told when it is dropped.
+    struct Told(Arc<AtomicU64>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            count(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_outlives_the_drain_is_broken_off() {
+        let anywhere = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let bound = Bound::at(&anywhere).await.unwrap();
+        let Bound::Tcp(listener) = &bound else {
+            unreachable!()
+        };
+        let address = listener.local_addr().unwrap();
+        let (began, dropped) = (Arc::new(tokio::sync::Notify::new()), Arc::default());
+        let (stop, stopping) = watch::channel(false);
+        let (_options, options) = watch::channel(Arc::default());
+        let service = {
+            let (began, dropped) = (Arc::clone(&began), Arc::clone(&dropped));
+            move |_| {
+                let (began, dropped) = (Arc::clone(&began), Arc::clone(&dropped));
+                service_fn(move |_| {
+                    let told = Told(Arc::clone(&dropped));
+                    began.notify_one();
+                    async move {
+                        let _told = told;
+                        std::future::pending::<()>().await;
+                        Ok::<_, io::Error>(Response::new(Empty::<Bytes>::new()))
+                    }
+                })
+            }
+        };
+        let served = serve(bound, options, Arc::default(), stopping, service, |_, _| {});
+        let served = tokio::spawn(served);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        began.notified().await;
+        tokio::time::pause();
+        stop.send_replace(true);
+        served.await.unwrap();
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    }
 }

@@ -219,6 +219,7 @@ async fn answer(
     let running = state.begin();
     let id = request_id::settle(&mut parts.headers, client.is_trusted());
     let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id);
+    entry.came_over(&state);
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), &site.limits);
     let has_odd_framing = methods::has_odd_framing(&parts.headers);
@@ -266,6 +267,10 @@ fn own_answer(
         let text = "a request with trailers came before this one; use another connection";
         return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
     }
+    if has_userinfo(&parts.uri) {
+        let text = "a user or a password stands before the host";
+        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
+    }
     if let (Some(port), None) = (client.ends.options.redirect, &client.ends.tls) {
         return Some(methods::to_https(parts, port).unwrap_or_else(|| {
             let text = "the request has no Host header";
@@ -298,6 +303,10 @@ async fn forward(
         settings.response_headers.apply(headers);
     };
     if let (Some(upgrade), false) = (upgrade, mapping.upgrades().is_empty()) {
+        if upgrade::has_body(&parts.headers) {
+            let text = "a request for WebSocket has no body";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+        }
         entry.waiting();
         let wanted = upgrade::Wanted {
             parts,
@@ -391,7 +400,11 @@ fn outgoing<'a>(
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
     }
     let nothing = || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address");
-    let maps = site.sites.find(asked_host(parts)).ok_or_else(nothing)?;
+    // One host chooses the site and is told to the members.
+    let host = settle_host(&mut parts.headers, &parts.uri, parts.version);
+    let host = host.map_err(|error| bad(host_fault(error)))?;
+    let asked = host.as_ref().and_then(|host| host.to_str().ok());
+    let maps = site.sites.find(asked).ok_or_else(nothing)?;
     let (mapping, inward) = match maps.find(parts.uri.path()) {
         Found::Mapped(mapping, inward) => (mapping, inward),
         Found::Ambiguous(why) => return Err(bad(why)),
@@ -408,16 +421,14 @@ fn outgoing<'a>(
         return Err(answer::too_large());
     }
     body.allow(most);
-    let mut uri = None;
     if !matches!(inward, Cow::Borrowed(_)) || parts.uri.authority().is_some() {
         let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
-        uri = Some(std::mem::replace(&mut parts.uri, target));
+        parts.uri = target;
     }
-    let asked = uri.as_ref().unwrap_or(&parts.uri);
-    let host = settle_host(&mut parts.headers, asked, parts.version);
-    let host = host.map_err(|error| bad(host_fault(error)))?;
     let origin = site.forwarded.apply(&mut parts.headers, &client.peer);
     remove_nominated(&mut parts.headers);
+    // `Connection` may have named it.
+    request_id::tell(&mut parts.headers, entry.id());
     methods::ignore_upgrade(&mut parts.headers);
     entry.client(origin.client());
     settings.request_headers.apply(&mut parts.headers);
@@ -442,14 +453,17 @@ fn host_fault(error: InvalidHost) -> &'static str {
     }
 }
 
-/// The host that the client asks for, which in an absolute target outdoes the header
-/// (RFC 9112 section 3.2.2).
-fn asked_host(parts: &request::Parts) -> Option<&str> {
-    host_of(&parts.uri, &parts.headers)
+/// Whether a target names more than a host and a port (RFC 9110, section 4.2.4).
+fn has_userinfo(uri: &Uri) -> bool {
+    uri.authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
 }
 
+/// The host that the client asks for, which in an absolute target outdoes the header
+/// (RFC 9112 section 3.2.2). What names none is refused later.
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     match uri.authority() {
+        Some(_) if has_userinfo(uri) => None,
         Some(authority) => Some(authority.as_str()),
         None => headers.get(HOST)?.to_str().ok(),
     }

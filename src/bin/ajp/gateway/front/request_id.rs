@@ -9,15 +9,20 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// More is no name.
 const MOST: usize = 128;
 
-/// The id that a trusted proxy has given the request, or a new one, which the members are told.
+/// The id that a trusted proxy has given the request, or a new one. [`tell`] tells the members.
 pub(super) fn settle(headers: &mut HeaderMap, is_trusted: bool) -> String {
     let given = given(headers).filter(|_| is_trusted).map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+    tell(headers, &id);
+    id
+}
+
+/// Puts the id where the members find it.
+pub(super) fn tell(headers: &mut HeaderMap, id: &str) {
     // One that was given was looked at, one of our own is plain.
-    if let Ok(value) = HeaderValue::try_from(&id) {
+    if let Ok(value) = HeaderValue::try_from(id) {
         headers.insert(HEADER, value);
     }
-    id
 }
 
 /// What a request says, if it says it once and in a form that can stand in any log.

@@ -6,14 +6,17 @@
 //! Over HTTP/1.1 only: browsers take it for WebSocket where HTTP/2 does not offer RFC 8441.
 
 use super::Refusal;
-use super::connection::State;
+use super::connection::{STOPS, State};
 use super::log::{Entry, Served};
 use super::map::Mapping;
 use ajp::balancer::{Pick, RequestInfo, RequestOutcome, Session};
 use ajp::client::Phases;
 use ajp::proxy::{Origin, remove_hop_by_hop};
 use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version, request};
 use http_body_util::Empty;
@@ -37,7 +40,7 @@ const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes that are passed on at a time.
 const PIECE: usize = 8 * 1024;
 
-/// Whether a request asks for WebSocket.
+/// Whether a request asks for WebSocket, with all that RFC 6455 (section 4.1) has for it.
 pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let has = |name, token: &str| {
@@ -51,6 +54,20 @@ pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
         && request.method() == Method::GET
         && has(CONNECTION, "upgrade")
         && has(UPGRADE, "websocket")
+        && only(headers, &SEC_WEBSOCKET_KEY).is_some_and(|key| !key.is_empty())
+        && only(headers, &SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13")
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether a request says that it has a body, which one for WebSocket must not.
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0")
 }
 
 /// A request for an upgrade, ready for a member.
@@ -72,7 +89,9 @@ enum Failed {
     Unanswered(String),
 }
 
-/// Asks a member. If it agrees, the client's connection is one to the member from then on.
+/// Asks a member. If it agrees, the client's connection is one to the member from then on. Any
+/// other answer of its HTTP connector is not for the visitor, who has asked for WebSocket only:
+/// a refusal is told by its status.
 pub(super) async fn forward(
     wanted: Wanted<'_>,
     client: OnUpgrade,
@@ -86,14 +105,27 @@ pub(super) async fn forward(
         attempts: 1,
         phases: Phases::default(),
     });
-    entry.status(response.status());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        remove_hop_by_hop(response.headers_mut());
-        return Ok(response);
+    let status = response.status();
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let why = format!("{} answered {status} to WebSocket", pick.member().name());
+        entry.failed(&why);
+        if status.is_client_error() {
+            let text = "the application does not agree to WebSocket";
+            return Err(Refusal::new(status, text));
+        }
+        super::failures::tell(entry, Some(wanted.mapping.path()), &why);
+        return Err(Refusal::broken_off());
     }
+    entry.status(status);
     let member = hyper::upgrade::on(&mut response);
     let entry = std::mem::take(entry);
-    let task = tokio::spawn(tunnel(client, member, wanted.idle, pick, entry));
+    let state = Arc::clone(wanted.state);
+    let idle = wanted.idle;
+    let task = tokio::spawn(async move {
+        tunnel(client, member, idle, pick, entry, state.stopped()).await;
+        // The record is complete; now the listener may end.
+        drop(state);
+    });
     wanted.state.become_tunnel(task);
     Ok(response)
 }
@@ -167,6 +199,9 @@ fn request(wanted: &Wanted<'_>) -> Request<Empty<Bytes>> {
     *request.uri_mut() = wanted.parts.uri.clone();
     let mut headers: HeaderMap = wanted.parts.headers.clone();
     remove_hop_by_hop(&mut headers);
+    for name in [CONTENT_LENGTH, EXPECT] {
+        headers.remove(name);
+    }
     for (name, value) in wanted.origin.headers(wanted.host) {
         headers.insert(name, value);
     }
@@ -196,14 +231,20 @@ async fn ask(
         .await
         .map_err(|error| not_sent(&error))?;
     // What it fails with is told by the request.
-    tokio::spawn(connection.with_upgrades());
+    let connection = tokio::spawn(connection.with_upgrades());
     let unanswered = |error: &dyn std::fmt::Display| {
         Failed::Unanswered(format!("http://{address} gave no answer: {error}"))
     };
     let answered = timeout(HEAD_LIMIT, sender.send_request(request)).await;
-    answered
-        .map_err(|error| unanswered(&error))?
+    let answered = answered
         .map_err(|error| unanswered(&error))
+        .and_then(|answered| answered.map_err(|error| unanswered(&error)));
+    let is_agreed = |answer: &Response<_>| answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !answered.as_ref().is_ok_and(is_agreed) {
+        // Nobody waits for the rest of what it has to say.
+        connection.abort();
+    }
+    answered
 }
 
 /// What went over a tunnel.
@@ -215,27 +256,32 @@ struct Passed {
     moved: Notify,
 }
 
-/// Passes bytes on in both directions until one end has closed or both are silent.
+/// Passes bytes on in both directions until one end has closed, both are silent, or the gateway
+/// stops: a WebSocket has no end to wait for, and its client comes back by another gateway.
 async fn tunnel(
     client: OnUpgrade,
     member: OnUpgrade,
     idle: Duration,
     pick: Pick,
     mut entry: Entry,
+    stopped: impl Future<Output = ()>,
 ) {
     let passed = Passed::default();
-    let joined = async { tokio::try_join!(client, member) }.await;
-    match joined {
-        Ok((client, member)) => {
-            let ended = tokio::select! {
-                ended = both_ways(client, member, &passed) => ended.err().map(|error| error.to_string()),
-                () = silent(&passed, idle) => Some(format!("nothing came for {idle:?}")),
-            };
-            if let Some(why) = ended {
-                entry.failed(&why);
-            }
+    let until_closed = async {
+        match tokio::try_join!(client, member) {
+            Ok((client, member)) => both_ways(client, member, &passed)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         }
-        Err(error) => entry.failed(&error.to_string()),
+    };
+    let ended = tokio::select! {
+        ended = until_closed => ended,
+        () = silent(&passed, idle) => Err(format!("nothing came for {idle:?}")),
+        () = stopped => Err(STOPS.to_owned()),
+    };
+    if let Err(why) = ended {
+        entry.failed(&why);
     }
     let sent = passed.to_client.load(Ordering::Relaxed);
     entry.sent(usize::try_from(sent).unwrap_or(usize::MAX));
@@ -295,20 +341,51 @@ mod tests {
 
     #[test]
     fn what_asks_for_websocket() {
-        for (connection, upgrade, version, wanted) in [
-            ("Upgrade", "websocket", Version::HTTP_11, true),
-            ("keep-alive, upgrade", "WebSocket", Version::HTTP_11, true),
-            ("keep-alive", "websocket", Version::HTTP_11, false),
-            ("upgrade", "h2c", Version::HTTP_11, false),
-            ("upgrade", "websocket", Version::HTTP_10, false),
+        let whole = [("sec-websocket-key", "k"), ("sec-websocket-version", "13")];
+        let (key, number) = (whole[0], whole[1]);
+        for (connection, upgrade, version, more, wanted) in [
+            ("Upgrade", "websocket", Version::HTTP_11, &whole[..], true),
+            (
+                "keep-alive, upgrade",
+                "WebSocket",
+                Version::HTTP_11,
+                &whole,
+                true,
+            ),
+            ("keep-alive", "websocket", Version::HTTP_11, &whole, false),
+            ("upgrade", "h2c", Version::HTTP_11, &whole, false),
+            ("upgrade", "websocket", Version::HTTP_10, &whole, false),
+            ("upgrade", "websocket", Version::HTTP_11, &[], false),
+            ("upgrade", "websocket", Version::HTTP_11, &[key], false),
+            ("upgrade", "websocket", Version::HTTP_11, &[number], false),
+            (
+                "upgrade",
+                "websocket",
+                Version::HTTP_11,
+                &[key, key, number],
+                false,
+            ),
+            (
+                "upgrade",
+                "websocket",
+                Version::HTTP_11,
+                &[key, ("sec-websocket-version", "8")],
+                false,
+            ),
         ] {
-            let request = Request::get("/")
+            let mut request = Request::get("/")
                 .version(version)
                 .header(CONNECTION, connection)
-                .header(UPGRADE, upgrade)
-                .body(())
-                .unwrap();
-            assert_eq!(is_wanted(&request), wanted, "{connection} {upgrade}");
+                .header(UPGRADE, upgrade);
+            for (name, value) in more {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(()).unwrap();
+            assert_eq!(
+                is_wanted(&request),
+                wanted,
+                "{connection} {upgrade} {more:?}"
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::text::{clf_time, escaped, iso_time, masked};
 use super::{LogFormat, Sink};
+use crate::gateway::front::connection::{STOPS, State};
 use ajp::client::Phases;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
 use http::{Method, StatusCode, Uri, Version, request};
@@ -95,6 +96,8 @@ struct Fields {
     answered: Option<Instant>,
     end: End,
     why: Option<String>,
+    /// The connection that it came over.
+    connection: Option<Arc<State>>,
 }
 
 impl Entry {
@@ -122,6 +125,7 @@ impl Entry {
             answered: None,
             end: End::Answered,
             why: None,
+            connection: None,
         })))
     }
 
@@ -148,6 +152,11 @@ impl Entry {
             fields.stage = Stage::Answer;
             fields.answered.get_or_insert_with(Instant::now);
         });
+    }
+
+    /// It came over this connection, which may be broken off.
+    pub(in crate::gateway::front) fn came_over(&mut self, connection: &Arc<State>) {
+        self.with(|fields| fields.connection = Some(Arc::clone(connection)));
     }
 
     /// A member is asked from here on.
@@ -199,6 +208,10 @@ impl Drop for Entry {
         };
         if fields.status.is_none() {
             fields.end = End::Aborted;
+        }
+        let is_over = |state: &Arc<State>| state.is_over();
+        if fields.end == End::Aborted && fields.connection.as_ref().is_some_and(is_over) {
+            fields.why.get_or_insert_with(|| STOPS.to_owned());
         }
         if let Some(sink) = fields.sink.take() {
             sink.write(fields.record().line(sink.format));
