@@ -14,8 +14,14 @@ use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How long the access log may take for what is not written when all else has ended.
+const LOG_LIMIT: Duration = Duration::from_secs(5);
+/// How long standard output may take for a line: the access log may be there too.
+const SAY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves until the program is asked to end.
 pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
@@ -34,12 +40,21 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
             Signal::Stop => break,
         }
     }
-    println!("gateway: draining");
+    say("gateway: draining").await;
     tell(&[NotifyState::Stopping]);
     stop.send_replace(true);
     running.end().await;
-    println!("gateway: done");
+    say("gateway: done").await;
     Ok(())
+}
+
+/// Says a line, or goes on if nobody takes it.
+async fn say(line: &'static str) {
+    let start = Instant::now();
+    let said = std::thread::spawn(move || println!("{line}"));
+    while !said.is_finished() && start.elapsed() < SAY_LIMIT {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Says how it stands to the service manager, if there is one.
@@ -186,7 +201,7 @@ impl Running {
         let mut log = Log::default();
         log.open(config.access_log.as_ref(), config.log_format)?;
         let budget = Budget::new(config.limits.buffer_memory);
-        let farm = Arc::new(Farm::start(&config));
+        let farm = Arc::new(Farm::start(&config)?);
         let requests = Arc::new(Requests::default());
         let first = site(&config, &log, &budget, &requests)?;
         let current = Arc::new(Current::new(first));
@@ -311,8 +326,15 @@ impl Running {
         if let Some(embedded) = self.embedded {
             let _ = embedded.task.await;
         }
+        let mut left = LOG_LIMIT;
         for writer in self.log.writers {
-            writer.finish();
+            let start = Instant::now();
+            if !writer.finish(left).await {
+                tracing::error!(
+                    "access log: not all could be written within {LOG_LIMIT:?}, records are lost"
+                );
+            }
+            left = left.saturating_sub(start.elapsed());
         }
         if let Some(health) = self.health {
             health.end().await;

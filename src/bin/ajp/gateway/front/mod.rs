@@ -27,6 +27,7 @@ pub(crate) use answer::wants_html;
 pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
 pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
+pub(super) use log::text::shown;
 pub(crate) use log::{AccessLog, LogFormat, Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
 pub(crate) use settings::{HeaderChanges, Settings};

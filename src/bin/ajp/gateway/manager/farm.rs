@@ -80,15 +80,18 @@ pub(crate) struct Farm {
 impl Farm {
     /// Reads the state file, if there is one, and makes the balancers of this configuration
     /// what it says.
-    pub(crate) fn start(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// Why the file cannot be read.
+    pub(crate) fn start(config: &Config) -> Result<Self, String> {
         let path = config.manager.as_ref();
         let path: Option<PathBuf> = path.and_then(|manager| manager.state_file.clone());
         let farm = Self {
             view: RwLock::default(),
-            store: Mutex::new(Store::open(path)),
+            store: Mutex::new(Store::open(path)?),
         };
         farm.set(config);
-        farm
+        Ok(farm)
     }
 
     /// From here on this configuration runs; its balancers are made what operators have

@@ -80,6 +80,22 @@ fn shown(member: &Member) -> String {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status.as_u16(), self.text)
+        // What a client has sent may stand in it.
+        let text = crate::gateway::front::shown(&self.text);
+        write!(f, "{} {text}", self.status.as_u16())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_begins_a_line_of_its_own() {
+        let refusal = Refusal::bad("a\nmanager: \u{1b}[2J\u{2028}\u{9b}: is no \"field\"");
+        assert_eq!(
+            refusal.to_string(),
+            "400 a\\x0amanager: \\x1b[2J\\u2028\\x9b: is no \"field\""
+        );
     }
 }

@@ -64,8 +64,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Reads the file. One that cannot be read is put aside, and the problem is said.
-    pub(super) fn open(path: Option<PathBuf>) -> Self {
+    /// Reads the file. One that makes no sense is put aside, and the problem is said.
+    ///
+    /// # Errors
+    /// The system does not let it be read: it may be as good as ever.
+    pub(super) fn open(path: Option<PathBuf>) -> Result<Self, String> {
         let mut store = Self {
             kept: Kept {
                 version: VERSION,
@@ -75,11 +78,15 @@ impl Store {
             path,
         };
         let Some(path) = &store.path else {
-            return store;
+            return Ok(store);
         };
-        match read(path) {
-            Ok(Some(kept)) => store.kept = kept,
-            Ok(None) => {}
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(store),
+            Err(error) => return Err(format!("state file {}: {error}", path.display())),
+        };
+        match parse(&text) {
+            Ok(kept) => store.kept = kept,
             Err(error) => {
                 let aside = with_ending(path, ".broken");
                 let kept = match std::fs::rename(path, &aside) {
@@ -95,7 +102,7 @@ impl Store {
                 store.problem = Some(text);
             }
         }
-        store
+        Ok(store)
     }
 
     /// The file.
@@ -341,14 +348,9 @@ fn merged(configured: &Object, changed: &mut Changed) -> (Object, Vec<String>) {
     (is, ended)
 }
 
-fn read(path: &Path) -> Result<Option<Kept>, String> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
+fn parse(text: &[u8]) -> Result<Kept, String> {
     // The version first: what else is there may be different in another one.
-    let value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     match value.get("version").and_then(Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {}
         Some(version) => {
@@ -358,16 +360,19 @@ fn read(path: &Path) -> Result<Option<Kept>, String> {
         }
         None => return Err("has no version".into()),
     }
-    serde_json::from_value(value)
-        .map(Some)
-        .map_err(|error| error.to_string())
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 /// Writes a file beside it first, so that a crash leaves the one before.
 fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
     let new = with_ending(path, ".new");
+    // What lies there may be a link to somewhere else, or be open to others.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&new)?;
@@ -375,11 +380,44 @@ fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
     text.push(b'\n');
     file.write_all(&text)?;
     file.sync_all()?;
-    std::fs::rename(&new, path)
+    std::fs::rename(&new, path)?;
+    // The new name is kept over a loss of power only when the directory is.
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_refuses_the_start_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        // Reading a directory fails, whoever asks.
+        std::fs::create_dir(&path).unwrap();
+        let error = Store::open(Some(path.clone())).unwrap_err();
+        assert!(error.contains("state.json"), "{error}");
+        assert!(path.is_dir());
+        let none = directory.path().join("none.json");
+        assert_eq!(Store::open(Some(none)).unwrap().problem(), None);
+    }
+
+    #[test]
+    fn it_is_not_written_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let other = directory.path().join("other");
+        std::fs::write(&other, "theirs").unwrap();
+        std::os::unix::fs::symlink(&other, with_ending(&path, ".new")).unwrap();
+        write(&path, &Kept::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "theirs");
+        assert!(path.symlink_metadata().unwrap().is_file());
+    }
 }

@@ -14,7 +14,7 @@
 
 mod record;
 mod sent;
-pub(super) mod text;
+pub(in crate::gateway) mod text;
 
 pub(super) use record::{Entry, Served};
 pub(super) use sent::Sent;
@@ -25,10 +25,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Lines that may wait for the disk; more are dropped.
 const MOST_WAITING: usize = 10_000;
@@ -63,10 +64,13 @@ impl Sink {
     }
 }
 
-/// Writes the lines, in a thread of its own.
+/// Writes the lines, in a thread of its own. Nobody waits for it: whoever reads the log may have
+/// stopped reading.
 #[derive(Debug)]
 pub(crate) struct Writer {
     notes: SyncSender<Note>,
+    /// The file is to be opened again, and there was no room to say so.
+    reopens: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -91,9 +95,12 @@ impl AccessLog {
         let path = path.to_owned();
         let (sender, notes) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("access log".into());
-        let thread = thread.spawn(move || write(&notes, &path, BufWriter::new(out)))?;
+        let reopens = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::clone(&reopens);
+        let thread = thread.spawn(move || write(&notes, &wanted, &path, BufWriter::new(out)))?;
         let writer = Writer {
             notes: sender.clone(),
+            reopens,
             thread,
         };
         let sink = Sink {
@@ -134,19 +141,36 @@ fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
 impl Writer {
     /// Goes on in the file that has the name now, after what was noted before.
     pub(crate) fn reopen(&self) {
-        // Fails when the writer has panicked, which was reported.
-        let _ = self.notes.send(Note::Reopen);
+        // Disconnected when the writer has panicked, which was reported.
+        if let Err(TrySendError::Full(_)) = self.notes.try_send(Note::Reopen) {
+            self.reopens.store(true, Ordering::Release);
+        }
     }
 
-    /// Ends when all is written that was noted before.
-    pub(crate) fn finish(self) {
-        // Fails when the writer has panicked, which was reported.
-        let _ = self.notes.send(Note::End);
-        let _ = self.thread.join();
+    /// Ends when all is written that was noted before, or after this time: whether it is.
+    pub(crate) async fn finish(self, limit: Duration) -> bool {
+        let start = Instant::now();
+        let mut is_told = false;
+        loop {
+            is_told =
+                is_told || !matches!(self.notes.try_send(Note::End), Err(TrySendError::Full(_)));
+            if is_told && self.thread.is_finished() {
+                return true;
+            }
+            if start.elapsed() >= limit {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }
 
-fn write(notes: &Receiver<Note>, path: &Path, mut out: BufWriter<Box<dyn Write + Send>>) {
+fn write(
+    notes: &Receiver<Note>,
+    reopens: &AtomicBool,
+    path: &Path,
+    mut out: BufWriter<Box<dyn Write + Send>>,
+) {
     let mut failed = false;
     // Told once for each time that the disk fills up.
     let mut told = |result: io::Result<()>| match result {
@@ -159,7 +183,10 @@ fn write(notes: &Receiver<Note>, path: &Path, mut out: BufWriter<Box<dyn Write +
     };
     while let Ok(first) = notes.recv() {
         let mut result = Ok(());
-        for note in std::iter::once(first).chain(notes.try_iter()) {
+        let missed = reopens.swap(false, Ordering::AcqRel);
+        let missed = missed.then_some(Note::Reopen);
+        let first = missed.into_iter().chain([first]);
+        for note in first.chain(notes.try_iter()) {
             match note {
                 Note::Line(line) => {
                     result = result.and_then(|()| out.write_all(line.as_bytes()));
@@ -205,12 +232,59 @@ mod tests {
     use serde_json::{Value, json};
     use std::time::Duration;
 
+    fn finished(writer: Writer, millis: u64) -> bool {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(writer.finish(Duration::from_millis(millis)))
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_that_has_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        // It is open, and nobody reads it.
+        let mut both = File::options();
+        let _reader = both.read(true).write(true).open(&path).unwrap();
+        let (log, writer) = AccessLog::open(&path, LogFormat::Json).unwrap();
+        let line = "x".repeat(1000);
+        for _ in 0..MOST_WAITING + 1000 {
+            log.refused(IpAddr::from([192, 0, 2, 1]), &line, 400, "");
+        }
+        let (done, waited) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            writer.reopen();
+            done.send(finished(writer, 100)).unwrap();
+        });
+        let is_written = waited.recv_timeout(Duration::from_secs(10));
+        assert_eq!(is_written, Ok(false));
+    }
+
+    #[test]
+    fn no_text_moves_the_reader_of_a_log() {
+        let odd = "a\u{7f}\u{85}\u{9b}2J\u{2028}\u{2029}\u{202e}b";
+        let note = |log: &AccessLog| log.refused(IpAddr::from([192, 0, 2, 1]), odd, 400, odd);
+        for format in [LogFormat::Combined, LogFormat::Json] {
+            let lines = logged(format, note);
+            assert_eq!(lines.len(), 1);
+            let is_odd = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+            assert!(!lines[0].contains(is_odd), "{:?}", lines[0]);
+        }
+        let lines = logged(LogFormat::Json, note);
+        let record: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(
+            (&record["target"], &record["why"]),
+            (&json!(odd), &json!(odd))
+        );
+    }
+
     /// The lines of a log in this format.
     fn logged(format: LogFormat, write: impl FnOnce(&AccessLog)) -> Vec<String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (log, writer) = AccessLog::open(file.path(), format).unwrap();
         write(&log);
-        writer.finish();
+        assert!(finished(writer, 60_000));
         let text = std::fs::read_to_string(file.path()).unwrap();
         text.lines().map(str::to_owned).collect()
     }

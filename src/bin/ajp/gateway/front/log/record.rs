@@ -1,6 +1,6 @@
 //! What is noted of one request.
 
-use super::text::{clf_time, escaped, iso_time, masked};
+use super::text::{clf_time, escaped, iso_time, masked, tame_json};
 use super::{LogFormat, Sink};
 use crate::gateway::front::connection::{STOPS, State};
 use ajp::client::Phases;
@@ -478,7 +478,7 @@ impl Record<'_> {
             why: self.why,
         };
         // Texts and numbers can always be written.
-        let mut line = serde_json::to_string(&json).unwrap_or_default();
+        let mut line = tame_json(serde_json::to_string(&json).unwrap_or_default());
         line.push('\n');
         line
     }

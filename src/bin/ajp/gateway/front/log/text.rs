@@ -13,11 +13,48 @@ pub(in crate::gateway::front) fn escaped(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "\\x{:02x}", u32::from(c));
-            }
-            c => out.push(c),
+            c => push_shown(&mut out, c),
+        }
+    }
+    out
+}
+
+/// As [`escaped`], where no quotes stand around the text.
+pub(in crate::gateway) fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        push_shown(&mut out, c);
+    }
+    out
+}
+
+fn push_shown(out: &mut String, c: char) {
+    // Writing to a string cannot fail.
+    let _ = match c {
+        c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
+        c if is_odd(c) => write!(out, "\\u{:04x}", u32::from(c)),
+        c => return out.push(c),
+    };
+}
+
+/// Whether a character ends a line somewhere, or changes the direction of what is around it.
+fn is_odd(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A JSON text in which nothing is left that moves a reader's cursor.
+pub(super) fn tame_json(json: String) -> String {
+    let is_wild = |c: char| c.is_control() || is_odd(c);
+    if !json.contains(is_wild) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len().saturating_add(16));
+    for c in json.chars() {
+        if is_wild(c) {
+            // Such characters stand in strings only. Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
         }
     }
     out
