@@ -262,13 +262,17 @@ async fn a_name_changes_under_load() {
     while server.queries() < before + 20 {
         server.say(hosts(&[[12], [13]][told % 2]));
         told += 1;
+        // One look asks twice, for both kinds of addresses.
         let asked = server.queries();
-        until("a query", || server.queries() > asked).await;
+        until("a look", || server.queries() >= asked + 2).await;
         assert_eq!(names(&balancer), named(&[12, 13], port));
         if told > 100 {
             break;
         }
     }
+    server.say(hosts(&[12, 13]));
+    let asked = server.queries();
+    until("two looks", || server.queries() >= asked + 4).await;
     server.task.abort();
     sleep(Duration::from_millis(300)).await;
     assert_eq!(names(&balancer), named(&[12, 13], port), "it is down");

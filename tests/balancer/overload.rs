@@ -310,7 +310,9 @@ fn answer(cluster: &mut Cluster, all: &[Choice], now: Instant) {
 }
 
 fn end(cluster: &mut Cluster, all: &[Choice]) {
-    all.iter().for_each(|choice| cluster.ended(choice));
+    for choice in all {
+        cluster.ended(choice);
+    }
 }
 
 /// A cluster with a limit of 20 whose calibration has just begun. The first of its 20 requests

@@ -97,6 +97,10 @@ const CERTIFICATES: Rule = Rule {
     source: "protocol, attribute ssl_cert",
 };
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one pair of sizes, judged from all sides"
+)]
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for pair in farm.pairs() {
