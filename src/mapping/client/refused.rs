@@ -57,7 +57,7 @@ pub(super) async fn after_refusal(
         let Ok(lease) = pool.acquire_with(&timeouts).await else {
             return Ok(kept);
         };
-        answer = match attempt(lease, request, upload, &secret).await {
+        answer = match attempt(&mut Some(lease), &request, upload, &secret).await {
             Ok(answer) => answer,
             Err(error) if error.progress() == Progress::NotSent => return Ok(kept),
             Err(error) => return Err(error),
@@ -98,7 +98,8 @@ async fn is_refused_for_sure(
         facts: (&OWN_REQUEST).into(),
         framing: BodyFraming::Length(0),
     };
-    let Ok(mut told) = attempt(lease, question, &mut Upload::default(), secret).await else {
+    let Ok(mut told) = attempt(&mut Some(lease), &question, &mut Upload::default(), secret).await
+    else {
         return false;
     };
     match refusal(&mut told).await {

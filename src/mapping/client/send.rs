@@ -92,8 +92,8 @@ pub(super) async fn exchange(
     check_uri_length(pool, parts)?;
     let facts = source.find(parts)?;
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
-    let lease = pool.acquire_with(timeouts).await?;
-    let by = lease.request_by();
+    let mut lease = Some(pool.acquire_with(timeouts).await?);
+    let by = lease.as_ref().and_then(Lease::request_by);
     let secret = pool.choose_secret();
     let may_change = secret.is_one_of_several() && !facts.has_secret();
     if may_change {
@@ -104,7 +104,7 @@ pub(super) async fn exchange(
         facts,
         framing,
     };
-    let answer = attempt(lease, request, upload, &secret).await?;
+    let answer = attempt(&mut lease, &request, upload, &secret).await?;
     if !may_change {
         return Ok(answer);
     }
@@ -128,22 +128,22 @@ pub(super) struct Sent<'a> {
     pub(super) framing: BodyFraming,
 }
 
-/// Sends a request over a connection, and over a second one when the first was stale.
+/// Sends a request over a connection, which it takes, and over a second one when the first was
+/// stale.
 pub(super) async fn attempt(
-    mut lease: Lease,
-    request: Sent<'_>,
+    lease: &mut Option<Lease>,
+    request: &Sent<'_>,
     upload: &mut Upload,
     secret: &SecretChoice,
 ) -> Result<Response<ResponseBody>, ClientError> {
-    let Sent {
-        parts,
-        facts,
-        framing,
-    } = request;
+    let parts = request.parts;
     let mut first = Progress::NotSent;
     loop {
-        let reused = lease.is_reused();
-        let started = start(lease, parts, facts, framing, upload, secret);
+        let Some(fresh) = lease.take() else {
+            return Err(ClientError::bare(ErrorKind::Closed));
+        };
+        let reused = fresh.is_reused();
+        let started = start(fresh, request, upload, secret);
         let mut body = started.map_err(|error| error.after(first))?;
         let mut head = None;
         let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
@@ -171,19 +171,22 @@ pub(super) async fn attempt(
         first = error.progress();
         // Once: a fresh connection is never "reused". Rare, and a large future.
         let reopened = Box::pin(rest.reopen()).await;
-        lease = reopened.map_err(|error| error.after(first))?;
+        *lease = Some(reopened.map_err(|error| error.after(first))?);
     }
 }
 
 /// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
 fn start(
     lease: Lease,
-    parts: &request::Parts,
-    facts: ContainerFacts<'_>,
-    framing: BodyFraming,
+    request: &Sent<'_>,
     upload: &mut Upload,
     secret: &SecretChoice,
 ) -> Result<ResponseBody, ClientError> {
+    let Sent {
+        parts,
+        facts,
+        framing,
+    } = *request;
     let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret.secret())
     })?;
