@@ -497,7 +497,8 @@ impl Pair {
 
     fn finish(&mut self, x: &mut Exchange, input: &mut Input<'_>, sent: &[u8]) -> bool {
         let swallow = input.byte() & 3 != 0;
-        while swallow && x.server.as_ref().map(ServerExchange::finish) == Some(Finish::ReadOwedBodyFirst)
+        while swallow
+            && x.server.as_ref().map(ServerExchange::finish) == Some(Finish::ReadOwedBodyFirst)
         {
             assert!(self.step(x), "the owed packet never comes");
         }

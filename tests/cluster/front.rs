@@ -133,7 +133,10 @@ async fn httpd(nodes: impl Iterator<Item = (&Tomcat, u32)>) -> Httpd {
 
 /// The gateway with the configuration of the README, which has the nodes elsewhere.
 async fn gateway(nodes: impl Iterator<Item = (&Tomcat, u32)>) -> Gateway {
-    let mut config = readme();
+    let config = readme();
+    let weight = "\nweight = 3\n";
+    assert!(config.contains(weight), "{weight} in {config}");
+    let mut config = config.replace(weight, "\n");
     let secret = tempfile::NamedTempFile::new().unwrap();
     for ((node, weight), port) in nodes.zip(["8009", "8109", "8209"]) {
         let (route, url) = (node.route().unwrap(), format!("\"ajp://127.0.0.1:{port}\""));
@@ -149,7 +152,6 @@ async fn gateway(nodes: impl Iterator<Item = (&Tomcat, u32)>) -> Gateway {
     let file = secret.path().to_str().unwrap();
     for (before, after) in [
         ("listen = \"127.0.0.1:8080\"\n", ""),
-        ("\nweight = 3\n", "\n"),
         (
             "retry = \"10s\"",
             &format!("retry = \"{}s\"", RETRY.as_secs()),
