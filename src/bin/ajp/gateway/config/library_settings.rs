@@ -17,7 +17,7 @@ const OTHERS: [(&str, &str); 20] = [
     ),
     ("wire::", "packets; their size is `packet_size`"),
     (
-        "balancer::Drain::",
+        "balancer::MemberDrain::",
         "an argument of one drain: `ajp drain`, the manager",
     ),
     (
@@ -74,7 +74,7 @@ const OTHERS: [(&str, &str); 20] = [
 ];
 
 /// What is a setting: its key, with the tables that it is in.
-const KEYS: [(&str, &str); 92] = [
+const KEYS: [(&str, &str); 93] = [
     (
         "balancer::BalancerConfig::with_cluster",
         "balancer.recovery",
@@ -131,6 +131,10 @@ const KEYS: [(&str, &str); 92] = [
     (
         "balancer::Failover::with_send_activation",
         "balancer.failover.send_activation",
+    ),
+    (
+        "balancer::Failover::with_statuses",
+        "balancer.fail_on_status",
     ),
     ("balancer::Health::with_fall", "balancer.health.fall"),
     (
