@@ -342,8 +342,14 @@ async fn what_a_uri_cannot_hold_is_encoded() {
     assert!(answer.ends_with(expected), "{answer}");
     // Behind other requests as well, however the bytes come.
     let upload = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n<\xff>".as_slice();
+    let chunked = b"POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        4;x=1\r\n<\xff>\r\r\n00B\r\nGET /<> H\r\n\r\n0\r\n\r\n"
+        .as_slice();
     let get = b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
-    let all = [get, upload, target, b"\r\n", upload, target, close].concat();
+    let all = [
+        get, upload, target, b"\r\n", upload, chunked, target, b"\r\n", chunked, target, close,
+    ]
+    .concat();
     for size in [1, 50, 10_000] {
         let mut http = TcpStream::connect(gateway.http).await.unwrap();
         http.set_nodelay(true).unwrap();
@@ -354,7 +360,20 @@ async fn what_a_uri_cannot_hold_is_encoded() {
         soon("the end", http.read_to_string(&mut answer))
             .await
             .unwrap();
-        assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 5, "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 8, "{answer}");
+        assert_eq!(answer.matches(&expected[4..]).count(), 3, "{answer}");
         assert!(answer.ends_with(expected), "{answer}");
+    }
+    // Where it cannot be told where the next head begins, no further request is answered.
+    let trailers = b"POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        1\r\nx\r\n0\r\nX: y\r\n\r\n"
+        .as_slice();
+    let websocket = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        .as_slice();
+    for first in [trailers, websocket] {
+        let answer = exchange(gateway.http, &[first, target, b"\r\n"].concat()).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
     }
 }

@@ -326,6 +326,9 @@ impl Running {
         if let Some(embedded) = self.embedded {
             let _ = embedded.task.await;
         }
+        if let Err(error) = self.farm.kept().await {
+            tracing::error!("manager: {error}");
+        }
         let mut left = LOG_LIMIT;
         for writer in self.log.writers {
             let start = Instant::now();

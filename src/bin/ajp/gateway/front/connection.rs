@@ -105,8 +105,10 @@ impl Listener {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyLength {
     Known(u64),
-    /// Only who reads it knows.
-    Unknown,
+    /// Its chunks tell where it ends.
+    Chunked,
+    /// It asks for WebSocket: what follows is none of HTTP, or the connection ends.
+    Upgrade,
 }
 
 /// A request that is running; dropped, it has ended.

@@ -6,12 +6,14 @@
 //! percent-encoded, which is what the client should have done; the application reads the same.
 //! All other bytes that a URI cannot hold, such as control characters, are refused as before.
 //!
-//! For that, hyper is given one head at a time, and of a body with `Content-Length` not more than
-//! its bytes. Where a chunked body ends only hyper knows: from there on the bytes of the
-//! connection pass as they come, and a target that is no URI is refused.
+//! For that, hyper is given one head at a time, and of a body not more than its bytes: by its
+//! `Content-Length`, or to the end of its chunks. The rule holds for every request of a
+//! connection: where the next head begins cannot be told (trailers, odd chunks, an upgrade that
+//! is not taken), the connection answers no further request.
 //!
 //! What hyper did not take for a request is left behind for the log.
 
+use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
 use bytes::{Buf, BytesMut};
 use std::io::{self, IoSlice};
@@ -32,7 +34,9 @@ enum Next {
     Request,
     /// So many bytes of a body.
     Body(u64),
-    /// Whatever comes.
+    /// A chunked body.
+    Chunked(Chunks),
+    /// Whatever comes: no further request is answered.
     Anything,
 }
 
@@ -79,7 +83,8 @@ impl<S> Heads<S> {
         self.next = match self.state.take_body_length() {
             Some(BodyLength::Known(0)) => Next::Head,
             Some(BodyLength::Known(length)) => Next::Body(length),
-            Some(BodyLength::Unknown) => Next::Anything,
+            Some(BodyLength::Chunked) => Next::Chunked(Chunks::new()),
+            Some(BodyLength::Upgrade) => Next::Anything,
             None => {
                 // hyper wants more although it has a whole head: it knows better.
                 self.unseen = true;
@@ -113,7 +118,27 @@ impl<S> Heads<S> {
                     Next::Body(left)
                 };
             }
+            Next::Chunked(mut chunks) => {
+                let found = chunks.read(&self.pending);
+                self.ready = match found {
+                    Found::End(end) => self.pending.split_to(end),
+                    Found::More | Found::Unclear => self.pending.split(),
+                };
+                self.next = self.after_chunks(chunks, found);
+            }
             Next::Request | Next::Anything => self.ready = self.pending.split(),
+        }
+    }
+
+    /// What comes behind these bytes of a chunked body.
+    fn after_chunks(&self, chunks: Chunks, found: Found) -> Next {
+        match found {
+            Found::More => Next::Chunked(chunks),
+            Found::End(_) => Next::Head,
+            Found::Unclear => {
+                self.state.distrust();
+                Next::Anything
+            }
         }
     }
 
@@ -139,6 +164,17 @@ impl<S> Heads<S> {
                     Next::Body(left)
                 };
                 true
+            }
+            Next::Chunked(mut chunks) => {
+                let found = chunks.read(read);
+                let is_whole = match found {
+                    Found::End(end) => end == read.len(),
+                    Found::More | Found::Unclear => true,
+                };
+                if is_whole {
+                    self.next = self.after_chunks(chunks, found);
+                }
+                is_whole
             }
             Next::Head if end_of_head(read, 0) == Some(read.len()) => {
                 keep_line(&mut self.line, read);
@@ -389,14 +425,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_chunked_body_bytes_pass_as_they_come() {
+    async fn the_head_behind_a_chunked_body_is_one_of_its_own() {
+        let (mut client, mut heads, state) = pair();
+        let post = "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = "7\r\n<\r\n0\r\n\r\r\n0\r\n\r\n";
+        let all = format!("{post}{body}GET /c?> HTTP/1.1\r\n\r\n");
+        for size in [1, 2, 7, 30, 1000] {
+            for piece in all.as_bytes().chunks(size) {
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(next(&mut heads).await, post);
+            state.saw_request(BodyLength::Chunked);
+            let mut read = String::new();
+            while read.len() < body.len() {
+                read += &next(&mut heads).await;
+            }
+            assert_eq!(read, body, "in pieces of {size}");
+            assert_eq!(next(&mut heads).await, "GET /c?%3E HTTP/1.1\r\n\r\n");
+            state.saw_request(BodyLength::Known(0));
+            assert!(!state.is_distrusted());
+        }
+    }
+
+    #[tokio::test]
+    async fn where_the_next_head_begins_cannot_be_told_there_is_none() {
         let (mut client, mut heads, state) = pair();
         client.write_all(b"POST /a HTTP/1.1\r\n\r\n").await.unwrap();
         next(&mut heads).await;
-        state.saw_request(BodyLength::Unknown);
-        let rest = "0\r\n\r\nGET /<> HTTP/1.1\r\n\r\n";
+        state.saw_request(BodyLength::Chunked);
+        let rest = "0\r\nX: y\n\nGET /<> HTTP/1.1\r\n\r\n";
         client.write_all(rest.as_bytes()).await.unwrap();
         assert_eq!(next(&mut heads).await, rest);
+        assert!(state.is_distrusted());
     }
 
     #[tokio::test]

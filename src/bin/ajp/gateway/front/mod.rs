@@ -3,6 +3,7 @@
 
 mod answer;
 mod buffer;
+mod chunks;
 mod connection;
 mod counts;
 mod failures;
@@ -203,10 +204,10 @@ pub(crate) async fn run(
 /// What comes over the connection after the head of this request.
 fn body_length(request: &Request<Incoming>) -> BodyLength {
     if upgrade::is_wanted(request) {
-        return BodyLength::Unknown;
+        return BodyLength::Upgrade;
     }
     let length = request.body().size_hint().exact();
-    length.map_or(BodyLength::Unknown, BodyLength::Known)
+    length.map_or(BodyLength::Chunked, BodyLength::Known)
 }
 
 async fn answer(
@@ -215,6 +216,7 @@ async fn answer(
     client: &Client,
 ) -> Response<GatewayBody> {
     let upgrade = upgrade::is_wanted(&request).then(|| hyper::upgrade::on(&mut request));
+    let asks_for_upgrade = upgrade.is_some();
     let (mut parts, body) = request.into_parts();
     let state = Arc::clone(&client.ends.state);
     let running = state.begin();
@@ -238,7 +240,10 @@ async fn answer(
     if has_odd_framing {
         state.distrust();
     }
-    let is_last = number >= site.limits.requests_per_connection || state.is_distrusted();
+    // What comes behind an upgrade that is not taken has not been looked at.
+    let is_last = number >= site.limits.requests_per_connection
+        || state.is_distrusted()
+        || asks_for_upgrade;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // The connection is no longer HTTP's.
     } else if is_last && parts.version <= Version::HTTP_11 {
@@ -265,7 +270,7 @@ fn own_answer(
     id: &str,
 ) -> Option<Response<Full<Bytes>>> {
     if client.ends.state.is_distrusted() {
-        let text = "a request with trailers came before this one; use another connection";
+        let text = "a request with trailers or odd framing came before this one; use another connection";
         return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
     }
     if has_userinfo(&parts.uri) {

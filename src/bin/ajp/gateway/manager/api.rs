@@ -1,6 +1,5 @@
 //! The API for programs: everything that is known, and all changes, as JSON.
 
-use super::drains::Drains;
 use super::edit::{self, Author, Way};
 use super::farm::Managed;
 use super::pool_numbers::pool_numbers;
@@ -11,12 +10,14 @@ use crate::gateway::settings::{BalancerSettings, Object, running_member};
 use ajp::Secret;
 use ajp::balancer::MemberSnapshot;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,10 +113,38 @@ async fn not_so(method: Method) -> Response {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).json()
 }
 
+/// Names in the path of a request.
+#[derive(Deserialize)]
+struct Names {
+    balancer: String,
+    member: Option<String>,
+}
+
 /// Where a request leads: a balancer, and maybe a member of it.
 struct Place {
     managed: Managed,
-    member: Option<String>,
+    /// Empty where none is named.
+    member: String,
+}
+
+impl FromRequestParts<Arc<Manager>> for Place {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        manager: &Arc<Manager>,
+    ) -> Result<Self, Refusal> {
+        let names = Path::<Names>::from_request_parts(parts, manager).await;
+        let Path(Names { balancer, member }) =
+            names.map_err(|error| Refusal::bad(error.body_text()))?;
+        manager.place(&balancer, member.as_deref())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.json()
+    }
 }
 
 impl Manager {
@@ -128,12 +157,10 @@ impl Manager {
             )
         })?;
         let member = match member {
-            None => None,
-            Some(name) => Some(
-                managed
-                    .member_named(name)
-                    .ok_or_else(|| Refusal::no_member(&managed.balancer, name))?,
-            ),
+            None => String::new(),
+            Some(name) => managed
+                .member_named(name)
+                .ok_or_else(|| Refusal::no_member(&managed.balancer, name))?,
         };
         Ok(Place {
             managed: managed.clone(),
@@ -224,49 +251,43 @@ async fn state(State(manager): Shared) -> Response {
         .iter()
         .map(|managed| manager.balancer_json(managed))
         .collect();
-    let store = manager.farm.store();
+    let file = manager.farm.state_file();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime": manager.started.elapsed().as_secs_f64(),
         "changes_by_token": view.access.token.is_some(),
         "changes_by_page": view.access.forms,
-        "state_file": store.path(),
-        "state_file_problem": store.problem(),
+        "state_file": file.as_ref().map(|file| file.path()),
+        "state_file_problem": file.as_ref().and_then(|file| file.problem()),
         "routes": view.routes,
         "balancers": balancers,
     }))
     .into_response()
 }
 
-async fn show_balancer(State(manager): Shared, Path(name): Path<String>) -> Response {
-    match manager.place(&name, None) {
-        Ok(place) => Json(manager.balancer_json(&place.managed)).into_response(),
-        Err(refusal) => refusal.json(),
-    }
+async fn show_balancer(State(manager): Shared, place: Place) -> Json<Value> {
+    Json(manager.balancer_json(&place.managed))
 }
 
-type Member = Path<(String, String)>;
-
-async fn show_member(State(manager): Shared, Path((balancer, name)): Member) -> Response {
-    match manager.place(&balancer, Some(&name)) {
-        Ok(Place { managed, member }) => {
-            Json(manager.shown_member(&managed, &member.unwrap_or_default())).into_response()
-        }
-        Err(refusal) => refusal.json(),
-    }
+async fn show_member(State(manager): Shared, place: Place) -> Json<Option<Value>> {
+    Json(manager.shown_member(&place.managed, &place.member))
 }
 
-async fn show_drain(State(manager): Shared, Path((balancer, name)): Member) -> Response {
-    match manager.place(&balancer, Some(&name)) {
-        Ok(Place { managed, member }) => {
-            let name = member.unwrap_or_default();
-            Json(manager.drain_json(&managed, &name)).into_response()
-        }
+async fn show_drain(
+    State(manager): Shared,
+    Path(names): Path<Names>,
+    place: Result<Place, Refusal>,
+) -> Result<Json<Value>, Refusal> {
+    match place {
+        Ok(place) => Ok(Json(manager.drain_json(&place.managed, &place.member))),
         // One that was removed at the end of its drain.
-        Err(refusal) => match manager.drains.state(&balancer, &name, None) {
-            Value::Null => refusal.json(),
-            state => Json(state).into_response(),
-        },
+        Err(refusal) => {
+            let name = names.member.unwrap_or_default();
+            match manager.drains.state(&names.balancer, &name, None) {
+                Value::Null => Err(refusal),
+                state => Ok(Json(state)),
+            }
+        }
     }
 }
 
@@ -282,51 +303,59 @@ impl Manager {
     }
 }
 
-/// What a request that changes something comes with.
-struct Asked<'a> {
-    manager: &'a Arc<Manager>,
-    ends: Ends,
-    body: &'a [u8],
+/// A request that changes something.
+struct Change {
+    manager: Arc<Manager>,
+    author: Author,
+    place: Place,
+    /// The body, which may be left out if there is nothing to say.
+    body: Object,
 }
 
-impl Asked<'_> {
-    fn author(&self) -> Author {
-        Author {
-            ip: self.ends.peer.ip(),
+impl FromRequest<Arc<Manager>> for Change {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, manager: &Arc<Manager>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let ends = Extension::<Ends>::from_request_parts(&mut parts, manager).await;
+        let Extension(ends) = ends.map_err(IntoResponse::into_response)?;
+        let author = Author {
+            ip: ends.peer.ip(),
             way: Way::Api,
-        }
+        };
+        let refused = |refusal: Refusal| refuse(author.ip, &refusal);
+        let place = Place::from_request_parts(&mut parts, manager).await;
+        let place = place.map_err(refused)?;
+        let body = Bytes::from_request(Request::from_parts(parts, body), manager).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        let body = match &body[..] {
+            b"" => Ok(Object::new()),
+            body => serde_json::from_slice(body),
+        };
+        let wrong = |error| Refusal::bad(format!("the body must be an object of JSON: {error}"));
+        Ok(Self {
+            manager: Arc::clone(manager),
+            author,
+            place,
+            body: body.map_err(|error| refused(wrong(error)))?,
+        })
     }
+}
 
-    /// The body, which may be left out if there is nothing to say.
-    fn object(&self) -> Result<Object, Refusal> {
-        if self.body.is_empty() {
-            return Ok(Object::new());
-        }
-        let read = serde_json::from_slice(self.body);
-        read.map_err(|error| Refusal::bad(format!("the body must be an object of JSON: {error}")))
-    }
-
-    /// Makes a change at a place, and answers.
-    fn change(
-        &self,
-        balancer: &str,
-        member: Option<&str>,
-        change: impl FnOnce(&Self, &Managed, &str) -> Result<Value, Refusal>,
+impl Change {
+    /// Makes the change, and answers when it is kept.
+    async fn make(
+        self,
+        change: impl FnOnce(&Manager, Author, &Place, Object) -> Result<Value, Refusal>,
     ) -> Response {
-        let place = self.manager.place(balancer, member);
-        let done = place.and_then(|place| {
-            let name = place.member.unwrap_or_default();
-            // The state file is written.
-            tokio::task::block_in_place(|| change(self, &place.managed, &name))
-        });
-        match done {
-            Ok(value) => Json(value).into_response(),
-            Err(refusal) => refuse(self.ends.peer.ip(), &refusal),
-        }
-    }
-
-    fn drains(&self) -> &Drains {
-        &self.manager.drains
+        let farm = &self.manager.farm;
+        let made = change(&self.manager, self.author, &self.place, self.body);
+        let refusal = match (made, farm.kept().await) {
+            (Ok(value), Ok(())) => return Json(value).into_response(),
+            (Ok(_), Err(error)) => Refusal::not_kept(&error),
+            (Err(refusal), _) => refusal,
+        };
+        refuse(self.author.ip, &refusal)
     }
 }
 
@@ -335,154 +364,80 @@ fn nothing_given(keys: &str) -> Refusal {
     Refusal::bad(format!("the body says nothing; it may have {keys}"))
 }
 
-async fn change_balancer(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path(name): Path<String>,
-    body: Bytes,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: &body,
-    };
-    asked.change(&name, None, |asked, managed, _| {
-        let patch = asked.object()?;
+async fn change_balancer(change: Change) -> Response {
+    let make = |manager: &Manager, author, place: &Place, patch: Object| {
+        let balancer = &place.managed.balancer;
         if patch.is_empty() {
-            let keys = BalancerSettings::of(&managed.balancer).object();
+            let keys = BalancerSettings::of(balancer).object();
             let keys: Vec<_> = keys.keys().cloned().collect();
             return Err(nothing_given(&keys.join(", ")));
         }
-        let changed = edit::balancer(&manager.farm, asked.author(), managed, patch)?;
-        let settings = BalancerSettings::of(&managed.balancer);
-        Ok(json!({ "changed": changed, "settings": settings }))
-    })
+        let changed = edit::balancer(&manager.farm, author, &place.managed, patch)?;
+        Ok(json!({ "changed": changed, "settings": BalancerSettings::of(balancer) }))
+    };
+    change.make(make).await
 }
 
-async fn reset(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path(name): Path<String>,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: b"",
-    };
-    asked.change(&name, None, |asked, managed, _| {
-        edit::reset(asked.author(), &managed.balancer);
+async fn reset(change: Change) -> Response {
+    let make = |_: &Manager, author: Author, place: &Place, _| {
+        edit::reset(author, &place.managed.balancer);
         Ok(json!({ "reset": true }))
-    })
+    };
+    change.make(make).await
 }
 
-async fn add(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path(name): Path<String>,
-    body: Bytes,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: &body,
-    };
-    let response = asked.change(&name, None, |asked, managed, _| {
-        let name = edit::add(&manager.farm, asked.author(), managed, asked.object()?)?;
+async fn add(change: Change) -> Response {
+    let make = |manager: &Manager, author, Place { managed, .. }: &Place, given| {
+        let name = edit::add(&manager.farm, author, managed, given)?;
         Ok(json!({ "added": name, "member": manager.shown_member(managed, &name) }))
-    });
+    };
+    let response = change.make(make).await;
     if response.status() == StatusCode::OK {
         return (StatusCode::CREATED, response).into_response();
     }
     response
 }
 
-async fn change_member(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path((balancer, name)): Member,
-    body: Bytes,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: &body,
-    };
-    asked.change(&balancer, Some(&name), |asked, managed, name| {
-        let patch = asked.object()?;
+async fn change_member(change: Change) -> Response {
+    let make = |manager: &Manager, author, Place { managed, member }: &Place, patch: Object| {
         if patch.is_empty() {
             return Err(nothing_given(&edit::member_keys()));
         }
-        let changed = edit::member(&manager.farm, asked.author(), managed, name, patch)?;
-        Ok(json!({ "changed": changed, "member": manager.shown_member(managed, name) }))
-    })
+        let changed = edit::member(&manager.farm, author, managed, member, patch)?;
+        Ok(json!({ "changed": changed, "member": manager.shown_member(managed, member) }))
+    };
+    change.make(make).await
 }
 
-async fn remove(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path((balancer, name)): Member,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: b"",
+async fn remove(change: Change) -> Response {
+    let make = |manager: &Manager, author, Place { managed, member }: &Place, _| {
+        let was = edit::remove(&manager.farm, author, managed, member)?;
+        Ok(json!({ "removed": member, "was": was }))
     };
-    asked.change(&balancer, Some(&name), |asked, managed, name| {
-        let was = edit::remove(&manager.farm, asked.author(), managed, name)?;
-        Ok(json!({ "removed": name, "was": was }))
-    })
+    change.make(make).await
 }
 
-async fn recover(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path((balancer, name)): Member,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: b"",
+async fn recover(change: Change) -> Response {
+    let make = |_: &Manager, author, Place { managed, member }: &Place, _| {
+        edit::recover(author, &managed.balancer, member)?;
+        Ok(json!({ "recovered": member }))
     };
-    asked.change(&balancer, Some(&name), |asked, managed, name| {
-        edit::recover(asked.author(), &managed.balancer, name)?;
-        Ok(json!({ "recovered": name }))
-    })
+    change.make(make).await
 }
 
-async fn start_drain(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path((balancer, name)): Member,
-    body: Bytes,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: &body,
+async fn start_drain(change: Change) -> Response {
+    let make = |manager: &Manager, author, Place { managed, member }: &Place, wish| {
+        let drains = &manager.drains;
+        drains.start(&manager.farm, author, managed, member, wish)?;
+        Ok(manager.drain_json(managed, member))
     };
-    asked.change(&balancer, Some(&name), |asked, managed, name| {
-        let wish = asked.object()?;
-        asked
-            .drains()
-            .start(&manager.farm, asked.author(), managed, name, wish)?;
-        Ok(manager.drain_json(managed, name))
-    })
+    change.make(make).await
 }
 
-async fn end_drain(
-    State(manager): Shared,
-    Extension(ends): Extension<Ends>,
-    Path((balancer, name)): Member,
-) -> Response {
-    let asked = Asked {
-        manager: &manager,
-        ends,
-        body: b"",
+async fn end_drain(change: Change) -> Response {
+    let make = |manager: &Manager, author, Place { managed, member }: &Place, _| {
+        manager.drains.end(&manager.farm, author, managed, member)?;
+        Ok(json!({ "serves": member }))
     };
-    asked.change(&balancer, Some(&name), |asked, managed, name| {
-        asked
-            .drains()
-            .end(&manager.farm, asked.author(), managed, name)?;
-        Ok(json!({ "serves": name }))
-    })
+    change.make(make).await
 }

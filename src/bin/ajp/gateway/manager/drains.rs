@@ -2,7 +2,7 @@
 //! asked for it waits or not.
 
 use super::edit::{self, Author, Way};
-use super::farm::{Farm, Managed};
+use super::farm::{Farm, Managed, View};
 use super::refusal::Refusal;
 use crate::gateway::config::duration;
 use crate::gateway::settings::Object;
@@ -94,31 +94,29 @@ impl Drains {
         let at_most = time("at_most", wish.at_most.as_ref())?;
         let balancer = &managed.balancer;
         set(farm, author, managed, name, Flags::DRAINING, true)?;
-        let drain = balancer
-            .drain(name)
-            .map_err(|_| Refusal::no_member(balancer, name))?;
-        let drain = drain
-            .with_session_timeout(session_timeout)
-            .with_at_most(at_most);
         let phase = Arc::new(Mutex::new(Phase::Draining));
         let author = Author {
             way: Way::Drain,
             ..author
         };
-        let end = End {
+        let started = Instant::now();
+        let drain = Drain {
             farm: Arc::clone(farm),
             author,
-            managed: managed.clone(),
+            balancer: balancer.name().to_owned(),
             name: name.to_owned(),
+            started,
+            session_timeout,
+            at_most,
             then: wish.then,
         };
         let result = Arc::clone(&phase);
         let task = tokio::spawn(async move {
-            let ended = end.reach(drain.finish().await).await;
+            let ended = drain.run().await;
             *result.lock().unwrap_or_else(PoisonError::into_inner) = ended;
         });
         let drainage = Drainage {
-            started: Instant::now(),
+            started,
             session_timeout,
             at_most,
             then: wish.then,
@@ -184,34 +182,72 @@ impl Drains {
     }
 }
 
-/// What is done when a drain has come to its end.
-struct End {
+/// A drain that runs. A reload may put another balancer, or another configuration of it, in the
+/// place of the one that it began with: it goes on with what is there.
+struct Drain {
     farm: Arc<Farm>,
     author: Author,
-    managed: Managed,
+    balancer: String,
     name: String,
+    started: Instant,
+    session_timeout: Duration,
+    at_most: Option<Duration>,
     then: Then,
 }
 
-impl End {
-    async fn reach(self, drained: Drained) -> Phase {
-        let phase = match drained {
-            Drained::Empty => Phase::Drained,
-            Drained::TimeUp { .. } => Phase::TimeUp,
+impl Drain {
+    /// The balancer as it is now, unless a reload has taken it away.
+    fn managed(&self) -> Option<Managed> {
+        self.farm.view().balancer(&self.balancer).cloned()
+    }
+
+    async fn run(self) -> Phase {
+        let phase = match self.drained().await {
+            Some(Drained::Empty) => Phase::Drained,
+            Some(Drained::TimeUp { .. }) => Phase::TimeUp,
             _ => return Phase::TakenBack,
         };
-        let (farm, managed, name) = (&self.farm, &self.managed, &*self.name);
+        let Some(managed) = self.managed() else {
+            return Phase::TakenBack;
+        };
+        let (farm, name) = (&self.farm, &*self.name);
         match self.then {
             Then::Keep => phase,
             Then::Disable => {
-                // What could not be kept is in the log.
-                let _ = set(farm, self.author, managed, name, Flags::DISABLED, true);
+                if set(farm, self.author, &managed, name, Flags::DISABLED, true).is_err() {
+                    return Phase::TakenBack;
+                }
                 self.last_requests().await
             }
-            Then::Remove => {
-                let _ = edit::remove(farm, self.author, managed, name);
+            Then::Remove => match edit::remove(farm, self.author, &managed, name) {
                 // Requests that it is serving end undisturbed.
-                Phase::Drained
+                Ok(_) => Phase::Drained,
+                Err(_) => Phase::TakenBack,
+            },
+        }
+    }
+
+    /// Waits until the member is drained, in whichever balancer it is.
+    async fn drained(&self) -> Option<Drained> {
+        let mut views = self.farm.views();
+        loop {
+            let view = Arc::clone(&views.borrow_and_update());
+            let balancer = &view.balancer(&self.balancer)?.balancer;
+            let left = self
+                .at_most
+                .map(|most| most.saturating_sub(self.started.elapsed()));
+            let drain = balancer.drain(&self.name).ok()?;
+            let drain = drain
+                .with_session_timeout(self.session_timeout)
+                .with_at_most(left);
+            let is_other = |view: &Arc<View>| {
+                let now = view.balancer(&self.balancer);
+                !now.is_some_and(|now| now.balancer.is_same(balancer))
+            };
+            tokio::select! {
+                drained = drain.finish() => return Some(drained),
+                // An error is the end of the process.
+                _ = views.wait_for(is_other) => {}
             }
         }
     }
@@ -220,7 +256,10 @@ impl End {
     async fn last_requests(&self) -> Phase {
         let start = tokio::time::Instant::now();
         loop {
-            let snapshot = self.managed.balancer.snapshot();
+            let Some(managed) = self.managed() else {
+                return Phase::TakenBack;
+            };
+            let snapshot = managed.balancer.snapshot();
             let mut members = snapshot.members.iter();
             let Some(member) = members.find(|member| member.name == self.name) else {
                 return Phase::TakenBack;

@@ -1,5 +1,6 @@
 //! Changes, whoever asks for them: each is checked as a whole, made, kept, and told in the log
-//! with the values before and after and with who asked for it.
+//! with the values before and after and with who asked for it. Whether it is on the disk tells
+//! [`Farm::kept`].
 
 use super::farm::{Farm, Managed};
 use super::refusal::Refusal;
@@ -81,7 +82,7 @@ pub(super) fn member(
     let done = differences(&before, &after);
     store.keep_member(managed, name);
     author.tell(&format!("{}/{name}", balancer.name()), &in_words(&done));
-    saved(store.save())?;
+    store.save();
     Ok(done)
 }
 
@@ -106,7 +107,7 @@ pub(super) fn balancer(
     let done = differences(&before, &after);
     store.keep_settings(managed, &after);
     author.tell(balancer.name(), &in_words(&done));
-    saved(store.save())?;
+    store.save();
     Ok(done)
 }
 
@@ -153,7 +154,7 @@ pub(super) fn add(
     let after = running_member(balancer, &name).unwrap_or_default();
     let text = format!("added, at {url}: {}", Value::Object(after));
     author.tell(&format!("{}/{name}", balancer.name()), &text);
-    saved(store.save())?;
+    store.save();
     Ok(name)
 }
 
@@ -173,7 +174,7 @@ pub(super) fn remove(
     store.keep_removed(managed, name);
     let text = format!("removed, it was {}", Value::Object(before.clone()));
     author.tell(&format!("{}/{name}", balancer.name()), &text);
-    saved(store.save())?;
+    store.save();
     Ok(before)
 }
 
@@ -189,11 +190,6 @@ pub(super) fn recover(author: Author, balancer: &Balancer, name: &str) -> Result
 pub(super) fn reset(author: Author, balancer: &Balancer) {
     balancer.reset_counters();
     author.tell(balancer.name(), "counters reset");
-}
-
-/// A change that was made but cannot be kept is told as such.
-fn saved(saved: Result<(), String>) -> Result<(), Refusal> {
-    saved.map_err(|error| Refusal::not_kept(&error))
 }
 
 fn differences(before: &Object, after: &Object) -> Differences {

@@ -2,6 +2,7 @@
 //! says of them.
 
 use super::state::Store;
+use super::state_file::StateFile;
 use crate::gateway::config::Config;
 use crate::gateway::front::{Action, HostName, Rule};
 use crate::gateway::settings::{BalancerSettings, Object};
@@ -10,7 +11,8 @@ use ajp::balancer::Balancer;
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// A balancer, and what the configuration says of it.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ pub(crate) struct Access {
 /// The view of this moment, and the changes that operators have made.
 #[derive(Debug)]
 pub(crate) struct Farm {
-    view: RwLock<Arc<View>>,
+    view: watch::Sender<Arc<View>>,
     store: Mutex<Store>,
 }
 
@@ -87,7 +89,7 @@ impl Farm {
         let path = config.manager.as_ref();
         let path: Option<PathBuf> = path.and_then(|manager| manager.state_file.clone());
         let farm = Self {
-            view: RwLock::default(),
+            view: watch::Sender::default(),
             store: Mutex::new(Store::open(path)?),
         };
         farm.set(config);
@@ -102,15 +104,37 @@ impl Farm {
         for note in store.apply(&view.balancers) {
             tracing::warn!("manager: {note}");
         }
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        self.view.send_replace(view);
     }
 
     /// As it is now.
     pub(crate) fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.view.borrow())
     }
 
-    /// The changes. Whoever makes one holds this, so that it is the only one.
+    /// As it is now, and whenever another configuration runs.
+    pub(super) fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    /// The state file, if there is one.
+    pub(super) fn state_file(&self) -> Option<Arc<StateFile>> {
+        self.store().file().map(Arc::clone)
+    }
+
+    /// Waits until the changes that were made are kept.
+    ///
+    /// # Errors
+    /// They are made, and not kept.
+    pub(crate) async fn kept(&self) -> Result<(), String> {
+        match self.state_file() {
+            Some(file) => file.kept().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The changes. Whoever makes one holds this, so that it is the only one; nobody waits for
+    /// anything with it in hand.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }

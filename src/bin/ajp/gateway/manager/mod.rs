@@ -15,6 +15,7 @@ mod page;
 mod pool_numbers;
 mod refusal;
 mod state;
+mod state_file;
 mod verdicts;
 
 pub(crate) use farm::{Farm, Route};
@@ -206,8 +207,15 @@ async fn alter(
         ip: ends.peer.ip(),
         way: Way::Page,
     };
-    // The state file is written.
-    match tokio::task::block_in_place(|| change::change(&manager, author, &fields)) {
+    let changed = match change::change(&manager, author, &fields) {
+        Ok(next) => {
+            let kept = manager.farm.kept().await;
+            kept.map(|()| next)
+                .map_err(|error| refusal::Refusal::not_kept(&error))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match changed {
         Ok(next) => Redirect::to(&next).into_response(),
         Err(refusal) => {
             tracing::warn!("manager: {author}: refused: {refusal}");

@@ -5,13 +5,14 @@
 //! something new, the configuration wins. What became of it is said in the log.
 
 use super::farm::Managed;
+use super::state_file::{StateFile, with_ending};
 use crate::gateway::settings::{Object, apply_member, read_member, running_member};
 use ajp::client::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Of the file's form. One of another version is not read.
 const VERSION: u32 = 1;
@@ -54,13 +55,11 @@ struct Added {
     member: Object,
 }
 
-/// The changes, and where they are kept.
+/// The changes, and where they are kept. Its methods never wait for the disk.
 #[derive(Debug)]
 pub(crate) struct Store {
-    path: Option<PathBuf>,
+    file: Option<Arc<StateFile>>,
     kept: Kept,
-    /// Why they are not kept.
-    problem: Option<String>,
 }
 
 impl Store {
@@ -69,50 +68,36 @@ impl Store {
     /// # Errors
     /// The system does not let it be read: it may be as good as ever.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self, String> {
-        let mut store = Self {
-            kept: Kept {
-                version: VERSION,
-                ..Kept::default()
-            },
-            problem: None,
-            path,
+        let Some(path) = path else {
+            return Ok(Self::of(None, Kept::default()));
         };
-        let Some(path) = &store.path else {
-            return Ok(store);
-        };
-        let text = match std::fs::read(path) {
+        let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(store),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::of(Some(StateFile::new(path, None)), Kept::default()));
+            }
             Err(error) => return Err(format!("state file {}: {error}", path.display())),
         };
-        match parse(&text) {
-            Ok(kept) => store.kept = kept,
+        let (kept, problem) = match parse(&text) {
+            Ok(kept) => (kept, None),
             Err(error) => {
-                let aside = with_ending(path, ".broken");
-                let kept = match std::fs::rename(path, &aside) {
-                    Ok(()) => format!("it is kept as {}", aside.display()),
-                    Err(error) => format!("it cannot be renamed ({error})"),
-                };
-                let text = format!(
-                    "state file {}: {error}; {kept}, and the configuration holds without the \
-                     changes that were in it",
-                    path.display()
-                );
-                tracing::error!("manager: {text}");
-                store.problem = Some(text);
+                let problem = put_aside(&path, &error);
+                tracing::error!("manager: {problem}");
+                (Kept::default(), Some(problem))
             }
-        }
-        Ok(store)
+        };
+        Ok(Self::of(Some(StateFile::new(path, problem)), kept))
+    }
+
+    fn of(file: Option<Arc<StateFile>>, kept: Kept) -> Self {
+        let version = VERSION;
+        let kept = Kept { version, ..kept };
+        Self { file, kept }
     }
 
     /// The file.
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
-    /// Why changes are not kept, if they are not.
-    pub(super) fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+    pub(super) fn file(&self) -> Option<&Arc<StateFile>> {
+        self.file.as_ref()
     }
 
     /// The keys of a member that were changed.
@@ -143,8 +128,7 @@ impl Store {
             *changes != Changes::default()
         });
         if self.kept != before {
-            // What went wrong is shown.
-            let _ = self.save();
+            self.save();
         }
         notes
     }
@@ -203,24 +187,29 @@ impl Store {
         self.kept.balancers.entry(name).or_default()
     }
 
-    /// Writes the file: all of it or nothing.
-    ///
-    /// # Errors
-    /// Why it cannot be written. The changes hold until the end of the process.
-    pub(super) fn save(&mut self) -> Result<(), String> {
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        let written = write(path, &self.kept).map_err(|error| {
-            let path = path.display();
-            format!("state file {path}: {error}; the changes end with this process")
-        });
-        if let Err(problem) = &written {
-            tracing::error!("manager: {problem}");
+    /// Has the file written as it is now; [`StateFile::kept`] tells when it is.
+    pub(super) fn save(&self) {
+        if let Some(file) = &self.file {
+            // Maps with texts as keys can always be written.
+            let mut text = serde_json::to_vec_pretty(&self.kept).unwrap_or_default();
+            text.push(b'\n');
+            file.keep(text);
         }
-        self.problem = written.as_ref().err().cloned();
-        written
     }
+}
+
+/// Renames a file that makes no sense; what is told of it.
+fn put_aside(path: &Path, error: &str) -> String {
+    let aside = with_ending(path, ".broken");
+    let kept = match std::fs::rename(path, &aside) {
+        Ok(()) => format!("it is kept as {}", aside.display()),
+        Err(error) => format!("it cannot be renamed ({error})"),
+    };
+    format!(
+        "state file {}: {error}; {kept}, and the configuration holds without the changes that \
+         were in it",
+        path.display()
+    )
 }
 
 impl Changes {
@@ -363,35 +352,6 @@ fn parse(text: &[u8]) -> Result<Kept, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-/// Writes a file beside it first, so that a crash leaves the one before.
-fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
-    let new = with_ending(path, ".new");
-    // What lies there may be a link to somewhere else, or be open to others.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    let mut text = serde_json::to_vec_pretty(kept)?;
-    text.push(b'\n');
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    // The new name is kept over a loss of power only when the directory is.
-    let directory = path.parent().filter(|parent| *parent != Path::new(""));
-    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -406,18 +366,7 @@ mod tests {
         assert!(error.contains("state.json"), "{error}");
         assert!(path.is_dir());
         let none = directory.path().join("none.json");
-        assert_eq!(Store::open(Some(none)).unwrap().problem(), None);
-    }
-
-    #[test]
-    fn it_is_not_written_through_a_link() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.json");
-        let other = directory.path().join("other");
-        std::fs::write(&other, "theirs").unwrap();
-        std::os::unix::fs::symlink(&other, with_ending(&path, ".new")).unwrap();
-        write(&path, &Kept::default()).unwrap();
-        assert_eq!(std::fs::read_to_string(&other).unwrap(), "theirs");
-        assert!(path.symlink_metadata().unwrap().is_file());
+        let store = Store::open(Some(none)).unwrap();
+        assert_eq!(store.file().unwrap().problem(), None);
     }
 }

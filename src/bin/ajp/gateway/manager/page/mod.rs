@@ -163,8 +163,8 @@ fn overview(manager: &Manager, view: &View, farm: &FarmView) -> Markup {
     );
     let problem = manager
         .farm
-        .store()
-        .problem()
+        .state_file()
+        .and_then(|file| file.problem())
         .map(|problem| Markup::fill(PROBLEM, &[("text", problem.into())]));
     let balancers = farm.balancers.iter();
     let balancers = balancers.map(|entry| balancer(manager, entry, refresh));
