@@ -124,7 +124,10 @@ mod tests {
         for (body, end) in [
             ("0\r\n\r\nGET", Found::End(5)),
             ("3\r\nabc\r\n0\r\n\r\nGET", Found::End(13)),
-            ("00a \t;x=\"0\"\r\n0\r\n\r\n01234\r\n0\r\n\r\n", Found::End(30)),
+            (
+                "00a \t;x=\"0\"\r\n0\r\n\r\n01234\r\n0\r\n\r\n",
+                Found::End(30),
+            ),
             ("A\r\n0123456789\r\n1;\r\nx\r\n00\r\n\r\n", Found::End(28)),
             ("3\r\nabc\r\n0\r\n\r", Found::More),
             ("3\r\nab", Found::More),

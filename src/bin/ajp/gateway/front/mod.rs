@@ -189,10 +189,12 @@ pub(crate) async fn run(
             if request.version() < Version::HTTP_2 {
                 here.1.ends.state.saw_request(body_length(&request));
             }
+            // By what came before this request: its own body has not been looked at.
+            let is_distrusted = here.1.ends.state.is_distrusted();
             async move {
                 let site = here.0.get();
                 let running = Running::begin(site.counts_of(&request));
-                let response = answer(&site, request, &here.1).await;
+                let response = answer(&site, request, &here.1, is_distrusted).await;
                 running.answered(response.status());
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, running)))
             }
@@ -214,6 +216,7 @@ async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
     client: &Client,
+    is_distrusted: bool,
 ) -> Response<GatewayBody> {
     let upgrade = upgrade::is_wanted(&request).then(|| hyper::upgrade::on(&mut request));
     let asks_for_upgrade = upgrade.is_some();
@@ -226,7 +229,15 @@ async fn answer(
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), &site.limits);
     let has_odd_framing = methods::has_odd_framing(&parts.headers);
-    let result = if let Some(response) = own_answer(&mut parts, client, entry.id()) {
+    let own_answer = if is_distrusted {
+        let text = "a request with trailers or odd framing came before this one; use another \
+                    connection";
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, text);
+        Some(refusal.response(false, entry.id()))
+    } else {
+        own_answer(&mut parts, client, entry.id())
+    };
+    let result = if let Some(response) = own_answer {
         Ok(own(response))
     } else {
         forward(site, &mut parts, body, client, upgrade, &mut entry).await
@@ -241,9 +252,8 @@ async fn answer(
         state.distrust();
     }
     // What comes behind an upgrade that is not taken has not been looked at.
-    let is_last = number >= site.limits.requests_per_connection
-        || state.is_distrusted()
-        || asks_for_upgrade;
+    let is_last =
+        number >= site.limits.requests_per_connection || state.is_distrusted() || asks_for_upgrade;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // The connection is no longer HTTP's.
     } else if is_last && parts.version <= Version::HTTP_11 {
@@ -269,10 +279,6 @@ fn own_answer(
     client: &Client,
     id: &str,
 ) -> Option<Response<Full<Bytes>>> {
-    if client.ends.state.is_distrusted() {
-        let text = "a request with trailers or odd framing came before this one; use another connection";
-        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
-    }
     if has_userinfo(&parts.uri) {
         let text = "a user or a password stands before the host";
         return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));

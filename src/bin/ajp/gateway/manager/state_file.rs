@@ -206,7 +206,11 @@ mod tests {
     }
 
     /// A disk that takes a text each time it is told to, and what it was given.
-    fn hung() -> (Arc<StateFile>, std::sync::mpsc::Sender<()>, Receiver<Vec<u8>>) {
+    fn hung() -> (
+        Arc<StateFile>,
+        std::sync::mpsc::Sender<()>,
+        Receiver<Vec<u8>>,
+    ) {
         let (go, wait) = channel();
         let (given, texts) = channel();
         let wait = Mutex::new(wait);
@@ -231,7 +235,12 @@ mod tests {
         let start = tokio::time::Instant::now();
         let late = file.kept().await.unwrap_err();
         assert_eq!(start.elapsed(), LIMIT);
-        assert!(late.contains("state.json: the disk has not taken it"), "{late}");
+        assert!(
+            late.contains("state.json: the disk has not taken it"),
+            "{late}"
+        );
+        // From here on a thread is waited for, and the clock must not run ahead of it.
+        tokio::time::resume();
         // It comes back; of what came meanwhile the newest is written.
         go.send(()).unwrap();
         assert_eq!(texts.recv().unwrap(), b"3");
@@ -240,7 +249,10 @@ mod tests {
         file.keep(b"4".to_vec());
         drop(go);
         let error = file.kept().await.unwrap_err();
-        assert!(error.contains("the disk is gone; the changes end"), "{error}");
+        assert!(
+            error.contains("the disk is gone; the changes end"),
+            "{error}"
+        );
         assert_eq!(file.problem(), Some(error));
     }
 }
