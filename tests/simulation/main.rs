@@ -77,8 +77,14 @@ mod packets;
 #[path = "../support/random.rs"]
 mod random;
 
+#[allow(dead_code, unused_imports, reason = "the program uses all of it")]
+#[path = "../../src/bin/ajp/paths/mod.rs"]
+mod paths;
+
+mod browser;
 mod container;
 mod discovery;
+mod gateway;
 mod ledger;
 mod network;
 mod ours;
@@ -94,7 +100,8 @@ use world::{Report, Script};
 fn script(seed: u64) -> Script {
     Script {
         seed,
-        visitors: 12,
+        visitors: 8,
+        browsers: 4,
         requests: 25,
         unsound: 1 + (seed % 4) as usize,
         events: 60,
@@ -131,7 +138,11 @@ fn smallest(mut script: Script, mut why: String) -> (Script, String) {
                 ..script
             },
             Script {
-                visitors: half(script.visitors).max(1),
+                visitors: half(script.visitors),
+                ..script
+            },
+            Script {
+                browsers: half(script.browsers),
                 ..script
             },
             Script {
@@ -139,7 +150,11 @@ fn smallest(mut script: Script, mut why: String) -> (Script, String) {
                 ..script
             },
             Script {
-                visitors: (script.visitors - 1).max(1),
+                visitors: script.visitors.saturating_sub(1),
+                ..script
+            },
+            Script {
+                browsers: script.browsers.saturating_sub(1),
                 ..script
             },
             Script {
@@ -147,7 +162,7 @@ fn smallest(mut script: Script, mut why: String) -> (Script, String) {
                 ..script
             },
         ];
-        let size = |s: &Script| s.events + s.unsound + s.visitors * s.requests;
+        let size = |s: &Script| s.events + s.unsound + (s.visitors + s.browsers) * s.requests;
         let found = smaller
             .into_iter()
             .filter(|smaller| size(smaller) < size(&script))

@@ -89,11 +89,16 @@ pub(crate) struct Stream {
     link: Arc<Link>,
     bytes: DuplexStream,
     random: Random,
-    /// The web server's end counts.
+    /// Of the end that has opened it: this one counts.
     host: Option<Arc<Host>>,
 }
 
 impl Stream {
+    /// Both sides get a reset.
+    pub(crate) fn cut(&self) {
+        self.link.set(Fate::Cut);
+    }
+
     /// For a look at what has happened to the connection.
     pub(crate) fn link(&self) -> Arc<Link> {
         Arc::clone(&self.link)
@@ -133,8 +138,8 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.link.check(cx, false))?;
-        // The web server's end never hesitates: it is asked whether a connection is quiet, as
-        // a kernel is, and a kernel knows.
+        // The end that has opened it never hesitates: a web server asks whether a connection is
+        // quiet, as it asks a kernel, and a kernel knows.
         if self.host.is_none() && self.hesitates(cx) {
             return Poll::Pending;
         }
@@ -184,7 +189,7 @@ pub(crate) struct Host {
     accept: Mutex<UnboundedSender<Stream>>,
     links: Mutex<Vec<Weak<Link>>>,
     seeds: AtomicU64,
-    /// Connections that web servers have open, and the most they ever had.
+    /// Connections that others have open to it, and the most they ever had.
     live: AtomicUsize,
     most: AtomicUsize,
 }
@@ -261,6 +266,43 @@ impl Host {
         self.most.load(Ordering::Relaxed)
     }
 
+    /// Opens a connection to it.
+    pub(crate) async fn connect(self: &Arc<Self>) -> io::Result<Stream> {
+        let delay = self.state.lock().unwrap().1;
+        tokio::time::sleep(delay).await;
+        let state = self.state.lock().unwrap().0;
+        match state {
+            State::Up => {}
+            State::Refusing => return Err(io::ErrorKind::ConnectionRefused.into()),
+            State::Unreachable => pending::<()>().await,
+        }
+        let (near, far) = duplex(BUFFER);
+        let link = Arc::new(Link {
+            fate: Mutex::new((Fate::Whole, Vec::new())),
+        });
+        let far = Stream {
+            link: Arc::clone(&link),
+            bytes: far,
+            random: self.random(),
+            host: None,
+        };
+        if self.accept.lock().unwrap().send(far).is_err() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let mut links = self.links.lock().unwrap();
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(&link));
+        drop(links);
+        let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(live, Ordering::Relaxed);
+        Ok(Stream {
+            link,
+            bytes: near,
+            random: self.random(),
+            host: Some(Arc::clone(self)),
+        })
+    }
+
     fn random(&self) -> Random {
         let seed = self.seeds.fetch_add(0x9E37_79B9, Ordering::Relaxed);
         Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D))
@@ -294,42 +336,7 @@ pub(crate) struct Wire(pub(crate) Arc<Host>);
 
 impl Connect for Wire {
     fn connect(&self) -> Connecting<'_> {
-        Box::pin(async move {
-            let host = &self.0;
-            let delay = host.state.lock().unwrap().1;
-            tokio::time::sleep(delay).await;
-            let state = host.state.lock().unwrap().0;
-            match state {
-                State::Up => {}
-                State::Refusing => return Err(io::ErrorKind::ConnectionRefused.into()),
-                State::Unreachable => pending::<()>().await,
-            }
-            let (near, far) = duplex(BUFFER);
-            let link = Arc::new(Link {
-                fate: Mutex::new((Fate::Whole, Vec::new())),
-            });
-            let far = Stream {
-                link: Arc::clone(&link),
-                bytes: far,
-                random: host.random(),
-                host: None,
-            };
-            if host.accept.lock().unwrap().send(far).is_err() {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            }
-            let mut links = host.links.lock().unwrap();
-            links.retain(|link| link.strong_count() > 0);
-            links.push(Arc::downgrade(&link));
-            drop(links);
-            let live = host.live.fetch_add(1, Ordering::Relaxed) + 1;
-            host.most.fetch_max(live, Ordering::Relaxed);
-            Ok(Transport::new(Stream {
-                link,
-                bytes: near,
-                random: host.random(),
-                host: Some(Arc::clone(host)),
-            }))
-        })
+        Box::pin(async { self.0.connect().await.map(Transport::new) })
     }
 
     fn describe(&self) -> String {

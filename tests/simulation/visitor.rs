@@ -4,13 +4,13 @@
 use super::ledger::{Ledger, expected_body};
 use super::random::Random;
 use super::world::READ_LIMIT;
-use ajp::balancer::{
-    Attempt, BalancedBody, Balancer, BalancerError, Failure, Idempotent, MemberState, Served,
+use ajp::balancer::{Attempt, Balancer, BalancerError, Failure, Idempotent, MemberState, Served};
+use ajp::client::{
+    Client, ErrorKind, Pool, ReplayBody, RequestFacts, RequestTimeouts, RetryPolicy,
 };
-use ajp::client::{ErrorKind, RequestFacts, RequestTimeouts};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Method, Request};
+use http::{Method, Request, response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -20,9 +20,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
+use tower::{ServiceBuilder, ServiceExt};
 
 /// Longer than any limit of the farm: whoever waits that long waits without end.
-const EVER: Duration = Duration::from_secs(3600);
+pub(crate) const EVER: Duration = Duration::from_secs(3600);
 
 /// The watchdog of a pool looks once a second, and counts from the look that sees the wait.
 const WATCHDOG_LATE: Duration = Duration::from_secs(3);
@@ -49,7 +50,8 @@ struct Counts {
 }
 
 impl Tally {
-    fn count(&self, token: &str, what: &'static str) {
+    /// A request has ended.
+    pub(crate) fn count(&self, token: &str, what: &'static str) {
         let mut counts = self.0.lock().unwrap();
         *counts.outcomes.entry(what).or_default() += 1;
         let number: u64 = token.parse().unwrap();
@@ -72,7 +74,7 @@ impl Tally {
         self.0.lock().unwrap().active
     }
 
-    /// Of these, how many may have a connection.
+    /// Of these, how many may have a connection; `visitors` are the most that there may be.
     pub(crate) fn in_hand(&self, visitors: usize) -> usize {
         let counts = self.0.lock().unwrap();
         assert!(counts.active <= visitors);
@@ -146,6 +148,9 @@ pub(crate) struct Visitor {
     pub(crate) requests: usize,
     /// The route of the session that it has.
     pub(crate) route: Option<String>,
+    /// The one member whose container it asks, with retries by the policy for `tower`, instead
+    /// of the balancer.
+    pub(crate) only: Option<(String, Pool)>,
 }
 
 /// What a visitor does about one request.
@@ -289,6 +294,9 @@ impl Visitor {
     /// Sends it, and tells how it ended.
     async fn exchange(&mut self, plan: Plan) -> &'static str {
         let request = self.request(&plan);
+        if let Some((name, pool)) = self.only.clone() {
+            return self.exchange_with_one(plan, request, &name, pool).await;
+        }
         let token = &plan.token;
         let (home, start) = (self.home_in_service(), Instant::now());
         let response = match self.balancer.send(request).await {
@@ -303,6 +311,57 @@ impl Visitor {
         let served = body.served();
         Self::check_home(token, home.as_deref(), &served);
         self.check_sound(token, start, &served.failed);
+        let member = served.member.split('-').next().unwrap().to_owned();
+        self.answered(plan, &parts, &member, body).await
+    }
+
+    /// As [`exchange`](Self::exchange), at one container, as often as `RetryPolicy` allows.
+    async fn exchange_with_one(
+        &mut self,
+        plan: Plan,
+        request: Request<Body>,
+        name: &str,
+        pool: Pool,
+    ) -> &'static str {
+        let start = Instant::now();
+        let most = [0, 1000, 64 * 1024][self.random.below(3)];
+        let policy = RetryPolicy::new()
+            .with_retries(self.random.below(4) as u32)
+            .with_pause(Duration::from_millis(self.random.below(300) as u64))
+            .with_unsent_of_any_method(self.random.one_in(2));
+        let service = ServiceBuilder::new()
+            .map_request(move |request: Request<Body>| {
+                request.map(|body| ReplayBody::new(body, most))
+            })
+            .retry(policy)
+            .service(Client::new(pool));
+        match service.oneshot(request).await {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                self.answered(plan, &parts, name, body).await
+            }
+            Err(error) => {
+                if name == "jvm0" {
+                    let failure = Failure::Exchange(error.kind());
+                    self.check_sound_failure(&plan.token, start, &failure);
+                }
+                "error of the client"
+            }
+        }
+    }
+
+    /// The head of the answer is there: it is looked at, and the body read.
+    async fn answered<B>(
+        &mut self,
+        plan: Plan,
+        parts: &response::Parts,
+        member: &str,
+        body: B,
+    ) -> &'static str
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let token = &plan.token;
         let text = |name: &str| {
             let value = parts.headers.get(name)?;
             Some(value.to_str().unwrap().to_owned())
@@ -326,7 +385,7 @@ impl Visitor {
         }
         assert_eq!(
             text("x-host").as_deref(),
-            served.member.split('-').next(),
+            Some(member),
             "another member answered than was told"
         );
         if self.random.one_in(20) {
@@ -335,7 +394,10 @@ impl Visitor {
         self.read(plan, body).await
     }
 
-    async fn read(&mut self, plan: Plan, mut body: BalancedBody) -> &'static str {
+    async fn read<B>(&mut self, plan: Plan, mut body: B) -> &'static str
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
         let token = &plan.token;
         if self.random.one_in(40) {
             // Reads nothing for longer than the farm holds a connection for that.
@@ -407,26 +469,30 @@ impl Visitor {
     /// The sound member fails at nothing that it must do.
     fn check_sound(&self, token: &str, start: Instant, attempts: &[Attempt]) {
         for attempt in attempts.iter().filter(|one| &*one.member == "jvm0") {
-            let failed = match attempt.failure {
-                Failure::Exchange(kind) => matches!(
-                    kind,
-                    ErrorKind::Connect
-                        | ErrorKind::ConnectTimeout
-                        | ErrorKind::Closed
-                        | ErrorKind::Read
-                        | ErrorKind::Write
-                        | ErrorKind::WriteTimeout
-                        | ErrorKind::Protocol
-                        | ErrorKind::ResponseHeadTimeout
-                        | ErrorKind::BetweenPacketsTimeout
-                ),
-                _ => true,
-            };
-            assert!(
-                !failed || self.tally.is_shaken(start),
-                "a member that does all well failed with request {token}: {attempt:?}"
-            );
+            self.check_sound_failure(token, start, &attempt.failure);
         }
+    }
+
+    fn check_sound_failure(&self, token: &str, start: Instant, failure: &Failure) {
+        let failed = match failure {
+            Failure::Exchange(kind) => matches!(
+                kind,
+                ErrorKind::Connect
+                    | ErrorKind::ConnectTimeout
+                    | ErrorKind::Closed
+                    | ErrorKind::Read
+                    | ErrorKind::Write
+                    | ErrorKind::WriteTimeout
+                    | ErrorKind::Protocol
+                    | ErrorKind::ResponseHeadTimeout
+                    | ErrorKind::BetweenPacketsTimeout
+            ),
+            _ => true,
+        };
+        assert!(
+            !failed || self.tally.is_shaken(start),
+            "a member that does all well failed with request {token}: {failure:?}"
+        );
     }
 
     /// What has come is not lost.

@@ -1,7 +1,9 @@
 //! One farm, from its start to the last connection closed.
 
+use super::browser::Browser;
 use super::container;
 use super::discovery::{Discovery, Known, Set};
+use super::gateway::Gateway;
 use super::ledger::Ledger;
 use super::network::{Host, State, Wire};
 use super::ours::{self, Application};
@@ -40,7 +42,10 @@ const SHAKEN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Script {
     pub(crate) seed: u64,
+    /// Visitors that ask the library's balancer, or one of its clients.
     pub(crate) visitors: usize,
+    /// Visitors that come through the gateway.
+    pub(crate) browsers: usize,
     /// Of each visitor.
     pub(crate) requests: usize,
     /// Members whose container or network is not sound; one more is.
@@ -100,6 +105,7 @@ struct World {
     script: Script,
     random: Random,
     balancer: Balancer,
+    gateway: Gateway,
     events: MemberEvents,
     ledger: Arc<Ledger>,
     tally: Arc<Tally>,
@@ -129,12 +135,15 @@ impl World {
         let balancer = Balancer::new(Self::balancer_config(&mut random));
         let (published, discovered) = watch::channel(Set::new());
         let events = balancer.events();
+        let tally = Arc::new(Tally::default());
+        let gateway = Gateway::new(balancer.clone(), Arc::clone(&tally), &mut random);
         let mut world = Self {
             script,
+            gateway,
             events,
             balancer: balancer.clone(),
             ledger,
-            tally: Arc::new(Tally::default()),
+            tally,
             machines: Vec::new(),
             pools: BTreeMap::new(),
             set: Set::new(),
@@ -262,12 +271,22 @@ impl World {
                 random: Random::new(self.random.next()),
                 first: 1_000 + number * self.script.requests,
                 requests: self.script.requests,
-                route: self
-                    .random
-                    .one_in(3)
-                    .then(|| format!("jvm{}", self.random.below(self.machines.len()))),
+                route: self.session(),
+                only: self.random.one_in(4).then(|| self.one_member()),
             };
             visitors.spawn(visitor.visit());
+        }
+        for number in 0..self.script.browsers {
+            let browser = Browser {
+                gateway: Arc::clone(&self.gateway.host),
+                ledger: Arc::clone(&self.ledger),
+                tally: Arc::clone(&self.tally),
+                random: Random::new(self.random.next()),
+                first: 1_000 + (self.script.visitors + number) * self.script.requests,
+                requests: self.script.requests,
+                route: self.session(),
+            };
+            visitors.spawn(browser.visit());
         }
         let mut events = self.script.events;
         while !visitors.is_empty() {
@@ -292,6 +311,19 @@ impl World {
         self.finish(upkeep).await
     }
 
+    /// The route of the session that a visitor has, if it has one.
+    fn session(&mut self) -> Option<String> {
+        let has_one = self.random.one_in(3);
+        has_one.then(|| format!("jvm{}", self.random.below(self.machines.len())))
+    }
+
+    /// A member that is always there, and its pool.
+    fn one_member(&mut self) -> (String, Pool) {
+        let at = self.random.below(self.pools.len());
+        let (number, pool) = self.pools.iter().nth(at).unwrap();
+        (format!("jvm{number}"), pool.clone())
+    }
+
     /// Something happens.
     async fn event(&mut self) {
         let unsound = self.machines.len() - 1;
@@ -302,9 +334,9 @@ impl World {
         let delay = Duration::from_millis(self.random.below(100) as u64);
         // What happens to the members that are not sound; the rest may happen to any.
         let what = if unsound == 0 {
-            12 + self.random.below(4)
+            12 + self.random.below(6)
         } else {
-            self.random.below(22)
+            self.random.below(24)
         };
         let host = &self.machines[number].host;
         let happened = match what {
@@ -360,11 +392,19 @@ impl World {
             13 => self.set_method(),
             14 => self.jump().await,
             15 => self.recover(),
-            16 => self.flags(number),
-            17 => self.drain(number),
-            18 | 19 => self.discover(number),
-            20 => self.restart(number),
-            21 => self.rotate(number),
+            16 => {
+                self.gateway.reload(&mut self.random);
+                "gateway reloaded"
+            }
+            17 => {
+                self.later.spawn(self.gateway.restart());
+                "gateway restarted"
+            }
+            18 => self.flags(number),
+            19 => self.drain(number),
+            20 | 21 => self.discover(number),
+            22 => self.restart(number),
+            23 => self.rotate(number),
             _ if Instant::now() < self.cut_off_until => "cut off",
             _ => {
                 host.set(State::Up, delay);
@@ -544,7 +584,8 @@ impl World {
         let pools = snapshot.members.iter().filter_map(|member| member.pool);
         let in_use: usize = pools.clone().map(|pool| pool.in_use).sum();
         // Each pool may be looked after at the moment, with one connection.
-        let most = self.tally.in_hand(self.script.visitors) + pools.count();
+        let in_gateway = self.gateway.running();
+        let most = self.tally.in_hand(self.script.visitors) + in_gateway + pools.count();
         assert!(
             in_use <= most,
             "{in_use} connections are in use by {most} requests: {:?}",
@@ -556,7 +597,7 @@ impl World {
             .map(|member| member.busy as usize)
             .sum();
         assert!(
-            busy <= self.tally.active(),
+            busy <= self.tally.active() + in_gateway,
             "members are busy with {busy} requests: {:?}",
             snapshot.members
         );
@@ -583,7 +624,7 @@ impl World {
 
     /// Nothing may be left.
     async fn finish(mut self, upkeep: JoinHandle<()>) -> Report {
-        // Members that are gone may take 30 s, and drains.
+        // Members that are gone may take 30 s, and drains; so may the gateways before this one.
         sleep(Duration::from_secs(40)).await;
         self.check();
         let mut expected: Vec<String> = self.set.keys().cloned().collect();
@@ -629,6 +670,7 @@ impl World {
         };
         let Self {
             balancer,
+            gateway,
             events,
             machines,
             pools,
@@ -639,6 +681,7 @@ impl World {
         } = self;
         // The discovery ends with this, and whoever follows it.
         drop(published);
+        gateway.end().await;
         while let Some(ended) = later.join_next().await {
             ended.unwrap();
         }

@@ -14,13 +14,14 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -118,10 +119,27 @@ impl Bound {
             Self::Unix { path, .. } => Ok(ListenAddress::Unix(path.clone())),
         }
     }
+}
 
-    /// The next client: its socket and both ends. Clients of a Unix socket are on this machine
-    /// and count as 127.0.0.1.
-    async fn accept(&self) -> io::Result<(Socket, SocketAddr, Option<SocketAddr>)> {
+/// Where connections come from.
+pub(crate) trait Accept: Send + Sync {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next client: its socket and both ends, the own one if it is known.
+    fn accept(&self) -> impl Future<Output = io::Result<Accepted<Self::Io>>> + Send;
+
+    /// Nobody can connect from here on.
+    fn close(self);
+}
+
+/// A client that has connected.
+type Accepted<S> = (S, SocketAddr, Option<SocketAddr>);
+
+impl Accept for Bound {
+    type Io = Socket;
+
+    /// Clients of a Unix socket are on this machine and count as 127.0.0.1.
+    async fn accept(&self) -> io::Result<Accepted<Socket>> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -135,6 +153,15 @@ impl Bound {
                 let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 Ok((Socket::Unix(stream), here, None))
             }
+        }
+    }
+
+    fn close(self) {
+        if let Self::Unix {
+            path, is_own: true, ..
+        } = &self
+        {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -210,14 +237,15 @@ pub(crate) struct Refused {
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
 /// what `service` gives for it; what is no request `refused` is told.
-pub(crate) async fn serve<F, R, S, B>(
-    bound: Bound,
+pub(crate) async fn serve<A, F, R, S, B>(
+    bound: A,
     options: watch::Receiver<Arc<Options>>,
     traffic: Arc<Traffic>,
     mut stopping: watch::Receiver<bool>,
     service: F,
     refused: R,
 ) where
+    A: Accept,
     F: Fn(Ends) -> S + Send + Sync + 'static,
     R: Fn(IpAddr, Refused) + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -260,14 +288,9 @@ pub(crate) async fn serve<F, R, S, B>(
             serve_one(arrival, &service.0, &service.1, state).await;
         });
     }
-    if let Bound::Unix {
-        path, is_own: true, ..
-    } = &bound
-    {
-        let _ = std::fs::remove_file(path);
-    }
+    bound.close();
     let is_over = Arc::clone(&listener.is_over);
-    drop((bound, listener));
+    drop(listener);
     if timeout(DRAIN_LIMIT, ended.recv()).await.is_err() {
         tracing::warn!("some requests did not end within {DRAIN_LIMIT:?} and are broken off");
         is_over.store(true, Ordering::Release);
@@ -278,8 +301,8 @@ pub(crate) async fn serve<F, R, S, B>(
 }
 
 /// A connection that nothing is known of yet.
-struct Arrival {
-    socket: Socket,
+struct Arrival<Io> {
+    socket: Io,
     peer: SocketAddr,
     local: Option<SocketAddr>,
     options: Arc<Options>,
@@ -287,8 +310,8 @@ struct Arrival {
 }
 
 /// A connection that HTTP is spoken over.
-struct Opened {
-    transport: Transport,
+struct Opened<Io> {
+    transport: Transport<Io>,
     protocol: Protocol,
     tls: Option<Arc<TlsFacts>>,
     peer: SocketAddr,
@@ -296,8 +319,13 @@ struct Opened {
     _counted: Counted,
 }
 
-async fn serve_one<F, R, S, B>(arrival: Arrival, service: &F, refused: &R, state: Arc<State>)
-where
+async fn serve_one<Io, F, R, S, B>(
+    arrival: Arrival<Io>,
+    service: &F,
+    refused: &R,
+    state: Arc<State>,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Ends) -> S,
     R: Fn(IpAddr, Refused),
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -396,7 +424,10 @@ impl From<io::Error> for NotOpened {
 }
 
 /// Finds out who is there, and brings the connection to where HTTP begins.
-async fn open(arrival: Arrival) -> Result<Opened, NotOpened> {
+async fn open<Io>(arrival: Arrival<Io>) -> Result<Opened<Io>, NotOpened>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
     let Arrival {
         mut socket,
         mut peer,
@@ -464,7 +495,10 @@ async fn open(arrival: Arrival) -> Result<Opened, NotOpened> {
 }
 
 /// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.
-async fn first_bytes(socket: &mut Socket, first: Bytes) -> io::Result<(Bytes, Protocol)> {
+async fn first_bytes<Io>(socket: &mut Io, first: Bytes) -> io::Result<(Bytes, Protocol)>
+where
+    Io: AsyncRead + Unpin,
+{
     let mut buffer = BytesMut::from(first);
     loop {
         let known = buffer.len().min(PREFACE.len());
@@ -480,7 +514,7 @@ async fn first_bytes(socket: &mut Socket, first: Bytes) -> io::Result<(Bytes, Pr
     }
 }
 
-async fn refuse(mut socket: Socket, is_tls: bool) {
+async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, is_tls: bool) {
     if is_tls {
         return;
     }

@@ -27,7 +27,7 @@ mod upload;
 pub(crate) use answer::wants_html;
 pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
 pub(crate) use limits::{Budget, Limits};
-pub(crate) use listen::{Bound, Ends, ListenAddress, Options, Traffic, serve};
+pub(crate) use listen::{Accept, Bound, Ends, ListenAddress, Options, Traffic, serve};
 pub(super) use log::text::shown;
 pub(crate) use log::{AccessLog, LogFormat, Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
@@ -172,7 +172,7 @@ impl Client {
 
 /// Serves the site at one listener until `stopping` turns true, then ends what is running.
 pub(crate) async fn run(
-    bound: Bound,
+    bound: impl Accept,
     options: watch::Receiver<Arc<Options>>,
     traffic: Arc<Traffic>,
     current: Arc<Current>,

@@ -30,9 +30,9 @@ impl<S> Rewound<S> {
 
 /// A connection that HTTP is spoken over.
 #[derive(Debug)]
-pub(crate) enum Transport {
-    Plain(Rewound<Socket>),
-    Tls(Box<Rewound<TlsStream<Rewound<Socket>>>>),
+pub(crate) enum Transport<S> {
+    Plain(Rewound<S>),
+    Tls(Box<Rewound<TlsStream<Rewound<S>>>>),
 }
 
 /// Calls the method on whichever stream this is.
@@ -136,7 +136,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     }
 }
 
-impl AsyncRead for Transport {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -146,7 +146,7 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,0 +1,291 @@
+//! Puts all mutants of a file into it at the same time: each waits behind a question whether it
+//! is the one that is tried, `crate::mutant(number)`.
+//!
+//! | kind | what becomes of it |
+//! |---|---|
+//! | function | `if crate::mutant(1) { return REPLACEMENT; }` before its first statement |
+//! | operator | `(if crate::mutant(1) { a - b } else { a + b })` |
+//! | match arm | `pattern if !crate::mutant(1) => ...` |
+//! | guard | `if (crate::mutant(1) \|\| (!crate::mutant(2) && (guard)))` |
+//!
+//! All of this is inserted, nothing is taken away, so that changes can lie within each other.
+//! What is evaluated by the compiler can ask nothing at run time, and a field that is left out
+//! is no expression: those are built alone.
+
+use crate::list::{Genre, Mutant, offset};
+use proc_macro2::LineColumn;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Expr, ExprBinary, ExprUnary, ReturnType};
+
+/// A file with its mutants in it.
+pub struct Instrumented {
+    pub text: String,
+    /// The lines in which the code of each mutant stands, by its number.
+    pub lines: BTreeMap<usize, Range<usize>>,
+    /// The lines of each changed piece of code as a whole, and its mutants.
+    pub around: Vec<(Range<usize>, Vec<usize>)>,
+}
+
+/// Places in a file where mutants may be.
+#[derive(Default)]
+struct Sites {
+    /// Operators: where the operator stands, and the whole expression.
+    operators: Vec<(Range<usize>, Range<usize>)>,
+    /// Match arms: the whole, the end of its pattern.
+    arms: Vec<(Range<usize>, usize)>,
+    guards: Vec<Range<usize>>,
+    /// Bodies of functions from their first statement to their last.
+    bodies: Vec<Range<usize>>,
+}
+
+struct Visitor<'a> {
+    text: &'a str,
+    sites: Sites,
+}
+
+impl Visitor<'_> {
+    fn at(&self, place: LineColumn) -> usize {
+        offset(self.text, place.line, place.column)
+    }
+
+    fn range(&self, node: &impl Spanned) -> Range<usize> {
+        let span = node.span();
+        self.at(span.start())..self.at(span.end())
+    }
+
+    /// The body of a function that runs at run time, with what is in it.
+    fn body(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        if signature.constness.is_some() {
+            return;
+        }
+        // An early return needs to know its type.
+        let is_opaque = matches!(&signature.output, ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
+        if let (Some(first), Some(last), false) = (block.stmts.first(), block.stmts.last(), is_opaque) {
+            let body = self.range(first).start..self.range(last).end;
+            self.sites.bodies.push(body);
+        }
+        self.visit_block(block);
+    }
+}
+
+/// Whether it is a chain of conditions with a `let` in it.
+fn has_let(expr: &Expr) -> bool {
+    match expr {
+        Expr::Let(_) => true,
+        Expr::Binary(ExprBinary { left, right, .. }) => has_let(left) || has_let(right),
+        _ => false,
+    }
+}
+
+impl<'ast> Visit<'ast> for Visitor<'_> {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.body(&item.sig, &item.block);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.body(&item.sig, &item.block);
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
+        if let Some(block) = &item.default {
+            self.body(&item.sig, block);
+        }
+    }
+
+    // The compiler evaluates these.
+    fn visit_item_const(&mut self, _: &'ast syn::ItemConst) {}
+    fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
+    fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
+    fn visit_trait_item_const(&mut self, _: &'ast syn::TraitItemConst) {}
+    fn visit_expr_const(&mut self, _: &'ast syn::ExprConst) {}
+    fn visit_type(&mut self, _: &'ast syn::Type) {}
+    fn visit_variant(&mut self, _: &'ast syn::Variant) {}
+    fn visit_pat(&mut self, _: &'ast syn::Pat) {}
+    fn visit_generic_argument(&mut self, _: &'ast syn::GenericArgument) {}
+    fn visit_expr_repeat(&mut self, expr: &'ast syn::ExprRepeat) {
+        self.visit_expr(&expr.expr);
+    }
+
+    fn visit_expr_binary(&mut self, expr: &'ast ExprBinary) {
+        if !has_let(&expr.left) && !has_let(&expr.right) {
+            let site = (self.range(&expr.op), self.range(expr));
+            self.sites.operators.push(site);
+        }
+        visit::visit_expr_binary(self, expr);
+    }
+
+    fn visit_expr_unary(&mut self, expr: &'ast ExprUnary) {
+        let site = (self.range(&expr.op), self.range(expr));
+        self.sites.operators.push(site);
+        visit::visit_expr_unary(self, expr);
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        match &arm.guard {
+            Some((_, guard)) if !has_let(guard) => {
+                let guard = self.range(guard);
+                self.sites.guards.push(guard);
+            }
+            Some(_) => {}
+            None => {
+                let site = (self.range(arm), self.range(&arm.pat).end);
+                self.sites.arms.push(site);
+            }
+        }
+        visit::visit_arm(self, arm);
+    }
+}
+
+/// A piece of text that is inserted.
+struct Insertion {
+    at: usize,
+    /// What ends here stands before what begins here; of the former the inner, of the latter the
+    /// outer comes first.
+    order: (bool, isize),
+    text: String,
+    /// The mutant whose code it is.
+    mutant: Option<usize>,
+}
+
+impl Insertion {
+    fn before(range: &Range<usize>, text: String, mutant: Option<usize>) -> Self {
+        Self {
+            at: range.start,
+            order: (true, -(range.len() as isize)),
+            text,
+            mutant,
+        }
+    }
+
+    fn after(range: &Range<usize>, text: &str) -> Self {
+        Self {
+            at: range.end,
+            order: (false, range.len() as isize),
+            text: text.to_owned(),
+            mutant: None,
+        }
+    }
+}
+
+/// Puts the mutants into the text of their file, all that can be there together.
+pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instrumented> {
+    let file = syn::parse_file(text)?;
+    let mut visitor = Visitor {
+        text,
+        sites: Sites::default(),
+    };
+    visitor.visit_file(&file);
+    let sites = visitor.sites;
+    let mut insertions = Vec::new();
+    let mut groups: Vec<(Range<usize>, Vec<usize>)> = Vec::new();
+    let of = |genres: &[Genre], range: &Range<usize>| {
+        let those = mutants
+            .iter()
+            .filter(|(_, mutant)| genres.contains(&mutant.genre) && mutant.range == *range);
+        those.copied().collect::<Vec<_>>()
+    };
+    let numbers = |those: &[(usize, &Mutant)]| those.iter().map(|(number, _)| *number).collect();
+    for (operator, whole) in &sites.operators {
+        let those = of(&[Genre::BinaryOperator, Genre::UnaryOperator], operator);
+        if those.is_empty() {
+            continue;
+        }
+        let (left, right) = (
+            &text[whole.start..operator.start],
+            &text[operator.end..whole.end],
+        );
+        insertions.push(Insertion::before(whole, "(\n".to_owned(), None));
+        for (number, mutant) in &those {
+            let code = format!(
+                "if crate::mutant({number}) {{ {left} {} {right} }} else\n",
+                mutant.replacement
+            );
+            insertions.push(Insertion::before(whole, code, Some(*number)));
+        }
+        insertions.push(Insertion::before(whole, "{ ".to_owned(), None));
+        insertions.push(Insertion::after(whole, "\n})"));
+        groups.push((whole.clone(), numbers(&those)));
+    }
+    for guard in &sites.guards {
+        let those = of(&[Genre::MatchArmGuard], guard);
+        if those.is_empty() {
+            continue;
+        }
+        let mut code = "(\n".to_owned();
+        for (number, mutant) in &those {
+            code += &match mutant.replacement.as_str() {
+                "true" => format!("crate::mutant({number}) ||\n"),
+                _ => format!("!crate::mutant({number}) &&\n"),
+            };
+        }
+        insertions.push(Insertion::before(guard, code + "(", None));
+        insertions.push(Insertion::after(guard, "\n))"));
+        groups.push((guard.clone(), numbers(&those)));
+    }
+    for (arm, pattern_end) in &sites.arms {
+        for (number, _) in of(&[Genre::MatchArm], arm) {
+            let end = *pattern_end..*pattern_end;
+            let code = format!("\nif !crate::mutant({number})\n");
+            insertions.push(Insertion::before(&end, code, Some(number)));
+            groups.push((end, vec![number]));
+        }
+    }
+    for body in &sites.bodies {
+        let those = of(&[Genre::FnValue], body);
+        if those.is_empty() {
+            continue;
+        }
+        for (number, mutant) in &those {
+            let value = &mutant.replacement;
+            let code = format!("\nif crate::mutant({number}) {{ return {value}; }}\n");
+            insertions.push(Insertion::before(body, code, Some(*number)));
+        }
+        groups.push((body.clone(), numbers(&those)));
+    }
+    // The sort is stable: pieces of one place stay in their order.
+    insertions.sort_by_key(|insertion| (insertion.at, insertion.order));
+    Ok(assemble(text, insertions, &groups))
+}
+
+fn assemble(
+    text: &str,
+    insertions: Vec<Insertion>,
+    groups: &[(Range<usize>, Vec<usize>)],
+) -> Instrumented {
+    let mut out = String::new();
+    let mut lines = BTreeMap::new();
+    // Line numbers of the old text's bytes in the new one.
+    let mut line = 1;
+    let mut begins: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut ends: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut from = 0;
+    for insertion in insertions {
+        let part = &text[from..insertion.at];
+        out += part;
+        line += part.matches('\n').count();
+        from = insertion.at;
+        begins.entry(from).or_insert(line);
+        let first = line;
+        out += &insertion.text;
+        line += insertion.text.matches('\n').count();
+        ends.insert(from, line);
+        if let Some(number) = insertion.mutant {
+            lines.insert(number, first..line + 1);
+        }
+    }
+    out += &text[from..];
+    let around = groups.iter().filter_map(|(range, numbers)| {
+        let first = begins.get(&range.start)?;
+        // A body has nothing at its end.
+        let last = ends.get(&range.end).or_else(|| ends.get(&range.start))?;
+        Some((*first..last + 1, numbers.clone()))
+    });
+    Instrumented {
+        text: out,
+        lines,
+        around: around.collect(),
+    }
+}
