@@ -1,11 +1,17 @@
-//! What the machines and the writer may not be talked into, found by fuzzing.
+//! What the machines, the reader and the writer may not be talked into, found by fuzzing and by
+//! mutants that no other test noticed.
 
-#![allow(clippy::unwrap_used, reason = "a failure is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failure is the test's failure"
+)]
 
 use ajp::proto::{ClientEvent, ClientExchange, Progress, ProtocolError, ServerExchange};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
-    ForwardRequestWriter, PacketSize, RequestLine, SendHeaders, ToWebServer,
+    ForwardRequestWriter, PacketSize, RequestLine, Rule, SendHeaders, ToWebServer,
+    write_body_chunk, write_request_body,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -163,12 +169,114 @@ fn present_but_empty_is_absent() {
 }
 
 fn with_query(query: &[u8]) -> Bytes {
+    let mut attribute = vec![5, 0, u8::try_from(query.len()).unwrap()];
+    attribute.extend_from_slice(query);
+    attribute.push(0);
+    with_attributes(&attribute)
+}
+
+/// A GET with these attributes.
+fn with_attributes(attributes: &[u8]) -> Bytes {
     let mut payload = vec![2, 2, 0, 8];
-    payload.extend_from_slice(b"HTTP/1.1\0\0\x01/\0\xff\xff\xff\xff\xff\xff\0\x50\0\0\0\x05\0");
-    payload.push(u8::try_from(query.len()).unwrap());
-    payload.extend_from_slice(query);
-    payload.extend_from_slice(&[0, 0xff]);
+    payload.extend_from_slice(b"HTTP/1.1\0\0\x01/\0\xff\xff\xff\xff\xff\xff\0\x50\0\0\0");
+    payload.extend_from_slice(attributes);
+    payload.push(0xff);
     payload.into()
+}
+
+/// The field and the rule that a request with these attributes breaks.
+fn broken(attributes: &[u8]) -> Option<(Field, Rule)> {
+    let error = ForwardRequest::parse(with_attributes(attributes)).err()?;
+    Some((error.field(), error.rule()))
+}
+
+/// Protocol chapter "codes": which attributes there may be once.
+#[test]
+fn an_attribute_comes_once_but_for_the_secret() {
+    let user = b"\x03\0\x01u\0";
+    let field = Field::Attribute(AttributeCode::RemoteUser);
+    assert_eq!(broken(user), None);
+    assert_eq!(
+        broken(&[&user[..], user].concat()),
+        Some((field, Rule::Duplicate))
+    );
+    let secret = b"\x0c\0\x01s\0";
+    assert_eq!(broken(&[&secret[..], secret].concat()), None);
+    let port = b"\x0a\0\x0fAJP_REMOTE_PORT\0\0\x01\x31\0";
+    let other = b"\x0a\0\x01X\0\0\x01\x31\0";
+    let address = b"\x0a\0\x0eAJP_LOCAL_ADDR\0\0\x01\x31\0";
+    assert_eq!(broken(&[&port[..], other, address, other].concat()), None);
+    let duplicate = Some((Field::AttributeName, Rule::Duplicate));
+    assert_eq!(broken(&[&port[..], address, port].concat()), duplicate);
+    assert_eq!(broken(&[&port[..], port].concat()), duplicate);
+}
+
+/// Protocol chapter "codes": what the strings of attributes may hold.
+#[test]
+fn each_attribute_holds_what_its_kind_may() {
+    let method = Field::Attribute(AttributeCode::StoredMethod);
+    let payload = |method: &[u8]| {
+        let mut payload = with_attributes(method).to_vec();
+        payload[1] = 0xff;
+        ForwardRequest::parse(payload.into())
+    };
+    let request = payload(b"\x0d\0\x04LOCK\0").unwrap();
+    assert_eq!(request.method(), b"LOCK");
+    for (value, rule) in [
+        (&b"\x0d\0\x03A B\0"[..], Rule::InvalidByte(b' ')),
+        (b"\x0d\0\0\0", Rule::Empty),
+        (b"\x0d\xff\xff", Rule::Null),
+    ] {
+        let error = payload(value).unwrap_err();
+        assert_eq!((error.field(), error.rule()), (method, rule));
+    }
+    let certificate = Field::Attribute(AttributeCode::SslCert);
+    let (der, pem) = (b"\x07\0\x02\x30\x82\0", b"\x07\0\x02a\n\0");
+    assert_eq!(broken(pem), None);
+    assert_eq!(broken(der), Some((certificate, Rule::InvalidByte(0x82))));
+    let options = DecodeOptions::default().with_der_certificate(true);
+    let request = ForwardRequest::parse_with(with_attributes(der), &options).unwrap();
+    let value = request.attribute(AttributeCode::SslCert);
+    assert_eq!(value, Some(&[0x30, 0x82][..]));
+}
+
+/// Protocol chapter "codes": a number, or as some peers send it by mistake, its digits.
+#[test]
+fn a_key_size_is_a_number_or_its_digits() {
+    let key_size = |attributes: &[u8]| {
+        let request = ForwardRequest::parse(with_attributes(attributes));
+        request.map(|request| request.ssl_key_size())
+    };
+    assert_eq!(key_size(b"\x0b\x01\0"), Ok(Some(256)));
+    assert_eq!(key_size(b"\x0b\0\x03256\0"), Ok(Some(256)));
+    let field = Field::Attribute(AttributeCode::SslKeySize);
+    let too_large = broken(b"\x0b\0\x0570000\0");
+    assert_eq!(too_large, Some((field, Rule::OutOfRange(70_000))));
+    // These are the numbers 2, 6 and 0, and what follows them is no attribute.
+    for (attributes, next) in [
+        (&b"\x0b\0\x02x1\0"[..], b'x'),
+        (b"\x0b\0\x06123456\0", b'1'),
+    ] {
+        let unknown = (Field::AttributeCode, Rule::UnknownCode(next.into()));
+        assert_eq!(broken(attributes), Some(unknown));
+    }
+    assert_eq!(key_size(b"\x0b\0\0"), Ok(Some(0)));
+}
+
+/// A refusal says what would have been needed, and how much a packet holds.
+#[test]
+fn too_long_a_body_says_how_large_the_packet_would_be() {
+    let mut buffer = BytesMut::new();
+    let (needed, packet_size) = (8192 + 1, 8192);
+    let expected = EncodeRule::TooLarge {
+        needed,
+        packet_size,
+    };
+    let error = write_request_body(&mut buffer, &[0; 8187], SIZE).unwrap_err();
+    assert_eq!(error.rule(), expected);
+    let error = write_body_chunk(&mut buffer, &[0; 8185], SIZE).unwrap_err();
+    assert_eq!(error.rule(), expected);
+    assert!(buffer.is_empty());
 }
 
 /// httpd and `mod_jk` pass the query on as the browser sent it.

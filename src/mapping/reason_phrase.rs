@@ -59,3 +59,30 @@ impl fmt::Debug for ReasonPhrase {
         write!(f, "ReasonPhrase(\"{}\")", self.0.escape_ascii())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::wire::standard_reason;
+    use http::StatusCode;
+
+    /// `wire` has a table of its own, without the http crate.
+    #[test]
+    fn standard_reasons_are_those_of_the_http_crate() {
+        for code in 200..=599 {
+            let expected = match code {
+                // The crate leaves a dash out, RFC 9110 has renamed two, and one is obsolete.
+                203 => "Non-Authoritative Information",
+                510 => "",
+                413 => "Content Too Large",
+                422 => "Unprocessable Content",
+                _ => {
+                    let status = StatusCode::from_u16(code).unwrap();
+                    status.canonical_reason().unwrap_or_default()
+                }
+            };
+            assert_eq!(standard_reason(code), expected, "{code}");
+        }
+        // Interim answers do not exist in AJP.
+        assert_eq!(standard_reason(100), "");
+    }
+}

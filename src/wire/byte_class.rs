@@ -252,4 +252,84 @@ mod tests {
             assert_eq!(class.first_bad(b""), None);
         }
     }
+
+    /// The classes as the protocol chapter has them.
+    fn may_hold(class: Class, b: u8) -> bool {
+        let (visible, high) = (matches!(b, 0x21..=0x7e), b >= 0x80);
+        match class {
+            Class::Token => b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b),
+            Class::Value => visible || high || b == b' ' || b == b'\t',
+            Class::Visible => visible,
+            Class::Path => visible && b != b'#' && b != b'?',
+            Class::DecodedPath => visible || high || b == b' ',
+            Class::AsciiQuery => visible && b != b'#',
+            Class::Query => (visible || high) && b != b'#',
+            Class::LenientQuery => (visible || high || b == b' ') && b != b'#',
+            Class::Pem => visible || b == b' ' || b == b'\n' || b == b'\r',
+            Class::Any => true,
+        }
+    }
+
+    /// Of every length up to several words a bad byte is found wherever it is, alone and beside
+    /// another one.
+    #[test]
+    fn what_a_class_may_not_hold_is_found_anywhere() {
+        use Class::{
+            Any, AsciiQuery, DecodedPath, LenientQuery, Path, Pem, Query, Token, Value, Visible,
+        };
+        for class in [
+            Token,
+            Value,
+            Visible,
+            Path,
+            DecodedPath,
+            AsciiQuery,
+            Query,
+            LenientQuery,
+            Pem,
+            Any,
+        ] {
+            for len in 1..=50 {
+                for at in 0..len {
+                    for b in [
+                        0, b'\n', 0x1f, b' ', b'#', b'%', b'?', b'A', 0x7f, 0x80, 0xff,
+                    ] {
+                        let mut text = vec![b'a'; len];
+                        text[at] = b;
+                        let bad = (!may_hold(class, b)).then_some((at, b));
+                        assert_eq!(class.first_bad(&text), bad, "{class:?} {text:?}");
+                        let other = (at + 7) % len;
+                        text[other] = b;
+                        let bad = bad.map(|(at, b)| (at.min(other), b));
+                        assert_eq!(class.first_bad(&text), bad, "{class:?} {text:?}");
+                    }
+                }
+            }
+            for b in 0..=255 {
+                let bad = (!may_hold(class, b)).then_some((0, b));
+                assert_eq!(class.first_bad(&[b]), bad, "{class:?}");
+            }
+        }
+    }
+
+    /// Strings that are short are looked at as quickly as long ones.
+    #[test]
+    fn what_is_usual_is_seen_to_be() {
+        for len in 0..=50 {
+            let text = vec![b'a'; len];
+            for class in [
+                Class::Token,
+                Class::Value,
+                Class::Visible,
+                Class::Path,
+                Class::Query,
+            ] {
+                assert!(
+                    class.is_usual(&text) && class.all_usual(&text),
+                    "{class:?} {len}"
+                );
+            }
+        }
+        assert!(!Class::Token.is_usual(b"a name"));
+    }
 }

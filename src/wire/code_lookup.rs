@@ -265,6 +265,7 @@ mod tests {
             if let Some(attribute) = AttributeCode::from_code(code) {
                 assert_eq!(attribute.code(), code);
                 let name = attribute.name();
+                assert_eq!(attribute.to_string(), name);
                 assert!(AttributeCode::is_coded_name(name.as_bytes()));
                 assert!(AttributeCode::is_coded_name(name.to_uppercase().as_bytes()));
             }

@@ -23,6 +23,8 @@ names=(
   [11]="the head of an answer is lost when the connection is closed after it"
   [12]="bytes that nobody has asked for are not looked for before reuse"
   [13]="the hurry of one request is blamed on the member"
+  [14]="RetryPolicy sends a request again that is not idempotent"
+  [15]="the gateway ends an answer that broke off as if it were whole"
 )
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
@@ -36,7 +38,7 @@ cp -r README.md src "$copy"
 # Without the programs' own tests and benches, which are not copied.
 awk '/^\[/ { skip = /^\[dev-dependencies\]/ || /^\[\[(bench|test|example)\]\]/ } !skip' \
   Cargo.toml >"$copy/Cargo.toml"
-cp -r fuzz/Cargo.* fuzz/models fuzz/src fuzz/fuzz_targets fuzz/examples "$copy/fuzz"
+cp -r fuzz/Cargo.* fuzz/models fuzz/mutants fuzz/src fuzz/fuzz_targets fuzz/examples "$copy/fuzz"
 cp -r tests/simulation tests/raw tests/support "$copy/tests"
 patch --quiet --directory "$copy" -p1 <tests/simulation/faults.patch
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/fuzz/target}
