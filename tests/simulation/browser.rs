@@ -77,16 +77,14 @@ impl Browser {
                     .random
                     .one_in(6)
                     .then(|| Duration::from_millis(self.random.below(400) as u64));
-                goes_on = match timeout(hangs_up.unwrap_or(EVER), self.ask(&mut connection, &batch))
-                    .await
-                {
-                    Ok(goes_on) => goes_on,
-                    Err(_) if hangs_up.is_some() => {
-                        self.tally.count(&batch[0].token, "hung up");
-                        false
-                    }
-                    Err(_) => panic!("the requests from {} on never ended", batch[0].token),
-                };
+                let limit = hangs_up.unwrap_or(EVER);
+                let asked = timeout(limit, self.ask(&mut connection, &batch)).await;
+                let token = &batch[0].token;
+                goes_on = asked.unwrap_or_else(|_| {
+                    assert!(limit < EVER, "the requests from {token} on never ended");
+                    self.tally.count(token, "hung up");
+                    false
+                });
                 self.check_served(&batch);
                 let pause = Duration::from_millis(self.random.below(200) as u64);
                 sleep(pause).await;
@@ -169,13 +167,13 @@ impl Browser {
         let (method, token) = (&asked.method, &asked.token);
         let mut head = format!("{method} {path}/{token} HTTP/1.1\r\nHost: farm.example\r\n");
         if let Some(route) = &self.route {
-            head += &format!("Cookie: JSESSIONID=0a1b.{route}\r\n");
+            head.extend(["Cookie: JSESSIONID=0a1b.", route, "\r\n"]);
         }
         let mut body = Vec::new();
         if *method == Method::POST || *method == Method::PUT {
             let len = [0, 1, 100, 8186, 8187, 30_000][self.random.below(6)];
             if self.random.one_in(2) {
-                head += &format!("Content-Length: {len}\r\n");
+                head.extend(["Content-Length: ", &len.to_string(), "\r\n"]);
                 body = vec![b'u'; len];
             } else {
                 head += "Transfer-Encoding: chunked\r\n";

@@ -1,7 +1,12 @@
 //! The gateway of the program, from the listener to the balancer, before the farm of the world.
 
 // The program's modules know each other by these names.
-#[allow(dead_code, unused_imports, reason = "the program uses all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::doc_markdown,
+    reason = "as in the program, which uses all of it"
+)]
 #[path = "../../src/bin/ajp/gateway/front/mod.rs"]
 pub(crate) mod front;
 

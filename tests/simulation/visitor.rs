@@ -343,7 +343,7 @@ impl Visitor {
             Err(error) => {
                 if name == "jvm0" {
                     let failure = Failure::Exchange(error.kind());
-                    self.check_sound_failure(&plan.token, start, &failure);
+                    self.check_sound_failure(&plan.token, start, failure);
                 }
                 "error of the client"
             }
@@ -469,11 +469,11 @@ impl Visitor {
     /// The sound member fails at nothing that it must do.
     fn check_sound(&self, token: &str, start: Instant, attempts: &[Attempt]) {
         for attempt in attempts.iter().filter(|one| &*one.member == "jvm0") {
-            self.check_sound_failure(token, start, &attempt.failure);
+            self.check_sound_failure(token, start, attempt.failure);
         }
     }
 
-    fn check_sound_failure(&self, token: &str, start: Instant, failure: &Failure) {
+    fn check_sound_failure(&self, token: &str, start: Instant, failure: Failure) {
         let failed = match failure {
             Failure::Exchange(kind) => matches!(
                 kind,

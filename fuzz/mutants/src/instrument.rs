@@ -63,7 +63,9 @@ impl Visitor<'_> {
         }
         // An early return needs to know its type.
         let is_opaque = matches!(&signature.output, ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
-        if let (Some(first), Some(last), false) = (block.stmts.first(), block.stmts.last(), is_opaque) {
+        if let (Some(first), Some(last), false) =
+            (block.stmts.first(), block.stmts.last(), is_opaque)
+        {
             let body = self.range(first).start..self.range(last).end;
             self.sites.bodies.push(body);
         }

@@ -72,7 +72,11 @@ pub fn read(list: &Path, root: &Path) -> Result<Vec<Mutant>, Box<dyn Error>> {
 
 /// Where a character is, in bytes: `line` counts from 1, `column` from 0.
 pub fn offset(text: &str, line: usize, column: usize) -> usize {
-    let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line - 1)
+        .map(str::len)
+        .sum();
     let rest = &text[before..];
     let within = rest.char_indices().nth(column);
     before + within.map_or(rest.len(), |(at, _)| at)

@@ -193,7 +193,11 @@ impl Package {
             for error in &errors {
                 dropped.extend(blamed(&written, error));
             }
-            println!("{} errors; {} cannot be with the others", errors.len(), dropped.len());
+            println!(
+                "{} errors; {} cannot be with the others",
+                errors.len(),
+                dropped.len()
+            );
             if dropped.len() == before {
                 let text: Vec<&str> = errors.iter().map(|error| &*error.text).collect();
                 return Err(format!("it does not compile:\n{}", text.join("\n")).into());
@@ -271,7 +275,10 @@ impl Package {
         // A mutant may ask for all the memory there is.
         command.args(["-c", "ulimit -v 8000000; exec \"$@\"", "bash"]);
         command.arg(test).args(filter).current_dir(&self.root);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         if let Some(number) = mutant {
             command.env("MUTANT", number.to_string());
         }
@@ -280,7 +287,11 @@ impl Package {
         loop {
             if let Some(status) = child.try_wait()? {
                 let passed = status.success();
-                return Ok(if passed { Outcome::Missed } else { Outcome::Caught });
+                return Ok(if passed {
+                    Outcome::Missed
+                } else {
+                    Outcome::Caught
+                });
             }
             if start.elapsed() > self.limit {
                 child.kill()?;
@@ -316,7 +327,10 @@ impl Package {
         if outcome == Outcome::Missed {
             print!("{line}");
         }
-        let file = OpenOptions::new().append(true).create(true).open(self.outcomes_file());
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.outcomes_file());
         file?.write_all(line.as_bytes())?;
         self.outcomes.insert(mutant.name.clone(), outcome);
         Ok(())
@@ -327,7 +341,9 @@ impl Package {
         let outcomes = mutants.iter().map(|mutant| self.outcomes.get(&mutant.name));
         let count = |wanted: Option<Outcome>| {
             let outcomes = outcomes.clone();
-            outcomes.filter(|outcome| outcome.copied() == wanted).count()
+            outcomes
+                .filter(|outcome| outcome.copied() == wanted)
+                .count()
         };
         for outcome in Outcome::ALL {
             println!("{:9} {}", outcome.word(), count(Some(outcome)));
@@ -338,10 +354,7 @@ impl Package {
 }
 
 /// The mutants that an error of the compiler comes from.
-fn blamed(
-    files: &BTreeMap<String, instrument::Instrumented>,
-    error: &CompileError,
-) -> Vec<usize> {
+fn blamed(files: &BTreeMap<String, instrument::Instrumented>, error: &CompileError) -> Vec<usize> {
     let Some(file) = files.get(&error.place.file_name) else {
         return Vec::new();
     };
@@ -351,7 +364,10 @@ fn blamed(
     if !of_its_code.is_empty() {
         return of_its_code;
     }
-    let around = file.around.iter().filter(|(lines, _)| lines.contains(&line));
+    let around = file
+        .around
+        .iter()
+        .filter(|(lines, _)| lines.contains(&line));
     let innermost = around.min_by_key(|(lines, _)| lines.len());
     innermost.map_or_else(Vec::new, |(_, those)| those.clone())
 }
@@ -365,8 +381,12 @@ struct CompileError {
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 enum Message {
-    CompilerArtifact { executable: Option<PathBuf> },
-    CompilerMessage { message: Diagnostic },
+    CompilerArtifact {
+        executable: Option<PathBuf>,
+    },
+    CompilerMessage {
+        message: Diagnostic,
+    },
     #[serde(other)]
     Other,
 }
