@@ -218,8 +218,7 @@ impl Lease {
                 return Err(error);
             }
         };
-        let size = shared.config.packet_size;
-        let connection = Connection::new(transport, size, shared.lifetime());
+        let connection = Connection::new(transport, &shared.config, shared.lifetime());
         self.connection = Some(Box::new(connection));
         self.reused = false;
         shared.opened(took);

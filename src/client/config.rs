@@ -20,6 +20,7 @@ use std::time::Duration;
 pub struct PoolConfig {
     pub(super) name: Option<Box<str>>,
     pub(super) packet_size: PacketSize,
+    pub(super) learn_packet_size: bool,
     pub(super) secrets: Vec<Secret>,
     pub(super) max_connections: usize,
     pub(super) max_waiting: usize,
@@ -45,6 +46,7 @@ impl Default for PoolConfig {
         Self {
             name: None,
             packet_size: PacketSize::DEFAULT,
+            learn_packet_size: false,
             secrets: Vec::new(),
             max_connections: 100,
             max_waiting: 1000,
@@ -98,6 +100,37 @@ impl PoolConfig {
         let size = u32::try_from(bytes).ok().and_then(PacketSize::new);
         size.map(|size| self.with_packet_size(size))
             .ok_or(InvalidPacketSize(bytes))
+    }
+
+    /// Whether the container's packet size is learned, up to
+    /// [`packet_size`](Self::with_packet_size). Default no: both sides have the same.
+    ///
+    /// ```
+    /// use ajp::client::PoolConfig;
+    /// use ajp::wire::PacketSize;
+    /// let config = PoolConfig::new()
+    ///     .with_packet_size(PacketSize::MAX)
+    ///     .with_learn_packet_size(true);
+    /// ```
+    ///
+    /// Packets of any size up to `packet_size` are taken from the container. To it:
+    /// - A new connection begins with packets of 8192 bytes, which every container takes. When
+    ///   the container asks for more bytes of a request body than these hold, it has shown how long
+    ///   its packets are, and the connection goes on with those, also for the first packet of
+    ///   later bodies. So a container that was restarted with a smaller size gets no packet that
+    ///   it does not take: its connections are new ones.
+    /// - Request heads may be as long as any connection of the pool was shown. For a longer one the
+    ///   container is asked, with `OPTIONS *` over connections of their own and nothing of the
+    ///   request in it, whether it takes heads of `packet_size`, a half or a quarter of that; at
+    ///   most once a minute. If it does not, the request fails as it does with a packet size of
+    ///   8192: [`ErrorKind::HeadTooLarge`](super::ErrorKind::HeadTooLarge).
+    ///   [`Mismatch::Cut`](super::Mismatch::Cut) makes the pool forget what it knew of heads.
+    ///
+    /// [`PoolStats::packet_size_learned`](super::PoolStats::packet_size_learned) tells the result.
+    #[must_use]
+    pub fn with_learn_packet_size(mut self, learn: bool) -> Self {
+        self.learn_packet_size = learn;
+        self
     }
 
     /// The secret sent with every request. Default none.
@@ -320,6 +353,12 @@ impl PoolConfig {
     #[must_use]
     pub fn secrets(&self) -> &[Secret] {
         &self.secrets
+    }
+
+    /// See [`with_learn_packet_size`](Self::with_learn_packet_size).
+    #[must_use]
+    pub fn learn_packet_size(&self) -> bool {
+        self.learn_packet_size
     }
 
     /// See [`with_max_connections`](Self::with_max_connections).

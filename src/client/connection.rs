@@ -1,5 +1,7 @@
 //! One connection in the web server, between exchanges.
 
+use super::config::PoolConfig;
+use super::container_size;
 use super::error::{ClientError, ErrorKind};
 use super::parking::Parking;
 use super::transport::Transport;
@@ -18,6 +20,9 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) io: Buffered<Transport>,
+    /// How long the packets of a request's body may be: what the container has shown over this
+    /// connection, or what both sides were told.
+    pub(super) body_size: PacketSize,
     /// Which runtime drives it.
     pub(super) runtime: Option<runtime::Id>,
     pub(super) opened: Instant,
@@ -46,10 +51,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(transport: Transport, size: PacketSize, lifetime: Option<Duration>) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        config: &PoolConfig,
+        lifetime: Option<Duration>,
+    ) -> Self {
         let now = Instant::now();
         Self {
-            io: Buffered::new(transport, Direction::ToWebServer, size),
+            io: Buffered::new(transport, Direction::ToWebServer, config.packet_size),
+            body_size: container_size::first(config),
             runtime: current_runtime(),
             opened: now,
             // A lifetime beyond what the clock can express has no end.

@@ -139,7 +139,7 @@ impl Counters {
     }
 
     /// All but what others know: `max_connections`, `in_use`, `idle`, `waiting`,
-    /// `keep_alive_learned` and `secret_in_use`.
+    /// `keep_alive_learned`, `packet_size_learned` and `secret_in_use`.
     pub(super) fn snapshot(&self, name: Arc<str>) -> PoolStats {
         let closed_by = self.closed_by.each_ref().map(|count| count.load(Relaxed));
         let failed_with = self.failed_with.each_ref().map(|count| count.load(Relaxed));
@@ -175,6 +175,7 @@ impl Counters {
             largest_in: self.largest_in.load(Relaxed),
             largest_out: self.largest_out.load(Relaxed),
             keep_alive_learned: None,
+            packet_size_learned: None,
             last_mismatch: last.map(|(mismatch, at)| (mismatch, at.elapsed())),
             secret_in_use: None,
             secret_changes: self.secret_changes.load(Relaxed),

@@ -26,6 +26,7 @@ mod address;
 mod cause;
 mod config;
 mod connection;
+mod container_size;
 mod counters;
 mod cping;
 mod error;

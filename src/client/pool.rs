@@ -6,6 +6,7 @@ use super::acquire::{Wanted, acquire};
 use super::address::Address;
 use super::cause::CloseCause;
 use super::config::PoolConfig;
+use super::container_size::Turn;
 use super::cping::CPingMode;
 use super::error::ClientError;
 #[cfg(doc)]
@@ -20,6 +21,7 @@ use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
 use crate::Secret;
+use crate::wire::PacketSize;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -129,6 +131,7 @@ impl Pool {
             max_idle: 0,
             cping: CPingMode::NEVER,
             observer: ObserverSlot::default(),
+            learn_packet_size: false,
             ..shared.config.clone()
         };
         let secrets = Arc::clone(&shared.secrets);
@@ -149,6 +152,22 @@ impl Pool {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         self.shared().secrets.all()
+    }
+
+    /// The turn to find out whether the container takes longer heads of requests than are known
+    /// to be taken; `None` where that is not to be found out, or was lately.
+    pub(crate) async fn turn_to_ask_for_size(&self) -> Option<Turn<'_>> {
+        self.shared().container_size.turn_to_ask().await
+    }
+
+    /// The container has taken the head of a request of this size.
+    pub(crate) fn takes_heads_of(&self, size: PacketSize) {
+        self.shared().container_size.shown(size);
+    }
+
+    /// How long the head of a request may be.
+    pub(crate) fn size_of_heads(&self) -> PacketSize {
+        self.shared().container_size.of_heads()
     }
 
     /// What a request is to be sent with.

@@ -3,6 +3,7 @@
 use super::cause::CloseCause;
 use super::config::PoolConfig;
 use super::connection::Connection;
+use super::container_size::ContainerSize;
 use super::counters::Counters;
 use super::error::{ClientError, ErrorKind};
 use super::idle::{ClosingConnections, IdleList};
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) idle: IdleList,
     pub(super) counters: Counters,
+    pub(super) container_size: ContainerSize,
     pub(super) watchdog: Watchdog,
     /// Wakes who keeps the pool in order, when there is no pool any more.
     pub(super) is_shut: Notify,
@@ -60,6 +62,7 @@ impl Shared {
             permits: Permits::new(config.max_connections, config.max_waiting),
             idle: IdleList::new(&config),
             counters: Counters::new(),
+            container_size: ContainerSize::new(&config),
             watchdog: Watchdog::new(&config.timeouts),
             is_shut: Notify::new(),
             lifetimes: Mutex::new(lifetimes),
@@ -75,6 +78,7 @@ impl Shared {
         stats.idle = self.idle.len();
         stats.waiting = self.permits.waiting();
         stats.keep_alive_learned = self.idle.learned(Instant::now());
+        stats.packet_size_learned = self.container_size.learned();
         stats.secret_in_use = self.secrets.current();
         stats
     }

@@ -3,6 +3,7 @@
 use super::cause::CloseCause;
 use super::error::ErrorKind;
 use super::mismatch::Mismatch;
+use crate::wire::PacketSize;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,10 @@ pub struct PoolStats {
     pub largest_out: usize,
     /// The container's `keepAliveTimeout` as learned from its closes, if it was.
     pub keep_alive_learned: Option<Duration>,
+    /// The container's packet size, where it is learned
+    /// ([`PoolConfig::with_learn_packet_size`](super::PoolConfig::with_learn_packet_size)) and turned
+    /// out to be larger than 8192 bytes.
+    pub packet_size_learned: Option<PacketSize>,
     /// What the container did last that tells of settings which differ on both sides, and how
     /// long ago.
     pub last_mismatch: Option<(Mismatch, Duration)>,
@@ -142,6 +147,7 @@ impl fmt::Debug for PoolStats {
             .field("largest_in", &self.largest_in)
             .field("largest_out", &self.largest_out)
             .field("keep_alive_learned", &self.keep_alive_learned)
+            .field("packet_size_learned", &self.packet_size_learned)
             .field("last_mismatch", &self.last_mismatch)
             .field("secret_in_use", &self.secret_in_use)
             .field("secret_changes", &self.secret_changes)

@@ -88,6 +88,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct ClientExchange {
     size: PacketSize,
+    /// Up to which size the container may show that it takes longer packets.
+    learns_up_to: Option<PacketSize>,
     phase: Phase,
     progress: Progress,
     /// Body bytes not sent yet, `None` when the length is unknown.
@@ -122,6 +124,7 @@ impl ClientExchange {
         let all = u16::try_from(size.max_request_body()).unwrap_or(u16::MAX);
         Self {
             size,
+            learns_up_to: None,
             phase: Phase::AwaitHead,
             progress: Progress::NotSent,
             left,
@@ -156,6 +159,22 @@ impl ClientExchange {
     pub fn with_body_requests(mut self, most: u16) -> Self {
         self.most_due = most.max(1);
         self
+    }
+
+    /// Lets the container raise the packet size by what it asks for, up to `most`: one that asks
+    /// for more bytes than a packet of this size holds has longer packets
+    /// ([`PacketSize::of_body_request`]). AJP has no other way to tell.
+    #[must_use]
+    pub fn with_packet_size_up_to(mut self, most: PacketSize) -> Self {
+        self.learns_up_to = Some(most);
+        self
+    }
+
+    /// The size of packets to the container: the one that the exchange began with, or a larger one
+    /// that the container has shown ([`with_packet_size_up_to`](Self::with_packet_size_up_to)).
+    #[must_use]
+    pub fn packet_size(&self) -> PacketSize {
+        self.size
     }
 
     /// Records that the last byte of the Forward Request was handed to the kernel.
@@ -291,6 +310,7 @@ impl ClientExchange {
                 if self.due >= self.most_due {
                     return Err(ProtocolError::BodyRequestedTwice);
                 }
+                self.learn_packet_size(requested);
                 // The smallest one holds for all that are due.
                 self.asked_for = match self.due {
                     0 => requested,
@@ -319,6 +339,13 @@ impl ClientExchange {
                 Err(ProtocolError::InformationalStatus(self.status))
             }
             packet => Err(unexpected(&packet, state)),
+        }
+    }
+
+    fn learn_packet_size(&mut self, requested: u16) {
+        let shown = PacketSize::of_body_request(requested);
+        if let Some((most, shown)) = self.learns_up_to.zip(shown) {
+            self.size = self.size.max(shown.min(most));
         }
     }
 

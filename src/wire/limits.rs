@@ -56,6 +56,29 @@ impl PacketSize {
         self.bytes() - 8
     }
 
+    /// The packet size that a container shows which asks for so many bytes of a request body
+    /// ([`ToWebServer::GetBodyChunk`](super::ToWebServer::GetBodyChunk)): Tomcat asks for all that one
+    /// of its packets holds. `None` when the number shows nothing.
+    ///
+    /// Rounded down to a multiple of 1024, because one container is known to ask for two bytes more
+    /// than its packets hold, and `None` beyond what the largest packet holds, because another one
+    /// asks for 65535 bytes whatever its packet size is.
+    ///
+    /// ```
+    /// use ajp::wire::PacketSize;
+    /// assert_eq!(PacketSize::of_body_request(65530), Some(PacketSize::MAX));
+    /// assert_eq!(PacketSize::of_body_request(8188), Some(PacketSize::DEFAULT));
+    /// assert_eq!(PacketSize::of_body_request(100), None);
+    /// assert_eq!(PacketSize::of_body_request(65535), None);
+    /// ```
+    #[must_use]
+    pub const fn of_body_request(requested: u16) -> Option<Self> {
+        if requested as usize > Self::MAX.max_request_body() {
+            return None;
+        }
+        Self::new((requested as u32 + 6) / 1024 * 1024)
+    }
+
     /// Longest payload to accept from a peer: four bytes more than a sender may use, because some
     /// peers count the packet size without the header (protocol chapter
     /// [packets](crate::docs::protocol::packets#packet-size)).

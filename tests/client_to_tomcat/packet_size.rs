@@ -1,6 +1,6 @@
 //! Heads that are larger than a packet of the default size, and what tells of settings that differ.
 
-use super::{Bytes, client, config, exchange, get};
+use super::{Bytes, Method, bytes, client, config, exchange, get, request, sha256_hex};
 use crate::support::tomcat::Tomcat;
 use ajp::Secret;
 use ajp::balancer::{Balancer, BalancerConfig, Member, MemberState};
@@ -76,6 +76,80 @@ async fn packets_of_65536_on_both_sides() {
     let error = exchange(&client, with_token(66_000)).await.unwrap_err();
     let cause = error.source().unwrap().to_string();
     assert!(cause.contains("packet size 65536"), "{cause}");
+}
+
+fn learning() -> PoolConfig {
+    config()
+        .with_packet_size(PacketSize::MAX)
+        .with_learn_packet_size(true)
+}
+
+/// What the container has shown that it takes, and how often it took something not.
+fn learned(client: &Client) -> (Option<PacketSize>, u64) {
+    let stats = client.pool().stats();
+    (stats.packet_size_learned, stats.mismatched(Mismatch::Cut))
+}
+
+/// A POST of 40 000 bytes: what came back of it, in bytes of packets.
+async fn upload(client: &Client) -> u64 {
+    let before = client.pool().stats().bytes_in;
+    let body = bytes(40_000);
+    let request = request(&Method::POST, "/app/echo", body.clone());
+    let (status, answer) = exchange(client, request).await.unwrap();
+    assert_eq!(status, 200);
+    let seen: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(seen["bodySha256"], sha256_hex(&body));
+    client.pool().stats().bytes_in - before
+}
+
+/// Packets are as long as Tomcat takes them, before and after it was restarted with a smaller
+/// size, and no request fails that it could have served.
+#[tokio::test]
+async fn the_packet_size_is_learned_of_each_process() {
+    let mut tomcat = Tomcat::builder().packet_size(65536).start().await;
+    let of_heads = client(&tomcat, learning());
+    for len in [7000, 12_000, 60_000] {
+        token_arrives(&of_heads, len).await;
+    }
+    assert_eq!(learned(&of_heads), (Some(PacketSize::MAX), 0));
+    assert_eq!(of_heads.pool().stats().created, 1);
+
+    let client_of_bodies = client(&tomcat, learning());
+    // The first packet is of 8192 bytes, and Tomcat asks for the rest. The second time it need
+    // not ask: what it asks with are 7 bytes.
+    let first = upload(&client_of_bodies).await;
+    let second = upload(&client_of_bodies).await;
+    assert_eq!(first - second, 7);
+    let stats = client_of_bodies.pool().stats();
+    assert_eq!((stats.created, stats.largest_out), (1, 40_006));
+    assert_eq!(learned(&client_of_bodies), (Some(PacketSize::MAX), 0));
+
+    tomcat.set_connector_attr("packetSize", "8192");
+    tomcat.restart().await;
+    for _ in 0..3 {
+        let third = upload(&client_of_bodies).await;
+        // It asks for four packets that it has not got unasked. The answer itself has numbers that
+        // may be a digit longer or shorter over another connection.
+        assert!((third - second).abs_diff(4 * 7) < 7, "{third} {second}");
+    }
+    // What is known of heads is of the process before: it takes a request to find out, one that
+    // this process would not have served in any way.
+    for client in [&client_of_bodies, &of_heads] {
+        let answer = exchange(client, with_token(12_000)).await;
+        assert!(!matches!(answer, Ok((200, _))), "{answer:?}");
+        assert_eq!(learned(client), (None, 1));
+    }
+    // A new pool does not try.
+    for client in [client_of_bodies, of_heads, self::client(&tomcat, learning())] {
+        let cuts = learned(&client).1;
+        for _ in 0..2 {
+            let error = exchange(&client, with_token(12_000)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::HeadTooLarge);
+        }
+        assert_eq!(learned(&client), (None, cuts));
+        token_arrives(&client, 7000).await;
+        upload(&client).await;
+    }
 }
 
 /// A wrong secret is known for what it is: in the numbers of the pool and in the last error of a

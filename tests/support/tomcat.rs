@@ -97,8 +97,12 @@ impl Tomcat {
 
     /// Wants another secret from its next start on.
     pub fn set_secret(&mut self, secret: &str) {
-        let ajp = &mut self.settings.ajp;
-        ajp.insert("secret".to_owned(), secret.to_owned());
+        self.set_connector_attr("secret", secret);
+    }
+
+    /// Has another value of an attribute of the AJP connector from its next start on.
+    pub fn set_connector_attr(&mut self, name: &str, value: &str) {
+        self.settings.ajp.insert(name.to_owned(), value.to_owned());
         let base = self.base.path();
         self.settings
             .write(base, self.ajp, self.http, webapp::dir());

@@ -39,13 +39,17 @@ impl Lease {
         let Some(connection) = &mut self.connection else {
             return Err(self.shared.error(ErrorKind::Closed));
         };
-        let size = connection.io.size();
+        let body_size = connection.body_size;
+        let size = body_size.max(self.shared.container_size.of_heads());
         match encode(connection.io.write_buffer(), size) {
             Ok(framing) => {
                 connection.exchanges += 1;
                 connection.sends(connection.io.queued());
-                let machine = ClientExchange::new(framing, head_request, size)
+                let mut machine = ClientExchange::new(framing, head_request, body_size)
                     .with_body_requests(self.shared.config.body_requests);
+                if let Some(most) = self.shared.container_size.learned_up_to() {
+                    machine = machine.with_packet_size_up_to(most);
+                }
                 Ok(Exchange::new(self, machine))
             }
             Err(error) => {

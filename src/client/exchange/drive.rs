@@ -113,6 +113,9 @@ impl Exchange {
             .machine
             .receive(packet)
             .map_err(ClientError::protocol)?;
+        if asks_for_body {
+            self.note_packet_size();
+        }
         match &event {
             // Before the head these are no progress: the time for the head goes on.
             ClientEvent::Ignored if !matches!(self.stage, Stage::Responding) => {}
@@ -137,6 +140,17 @@ impl Exchange {
             return Err(ClientError::bare(ErrorKind::RequestTimeout));
         }
         Ok(event)
+    }
+
+    /// Keeps for later requests what the container has shown of its packet size.
+    fn note_packet_size(&mut self) {
+        let size = self.machine.packet_size();
+        if let Some(connection) = &mut self.lease.connection {
+            if connection.body_size < size {
+                connection.body_size = size;
+                self.lease.shared.container_size.shown(size);
+            }
+        }
     }
 
     /// Nothing has come: ready with an error when that has taken too long.

@@ -138,6 +138,9 @@ impl Exchange {
             return;
         };
         let shared = &self.lease.shared;
+        if mismatch == Mismatch::Cut {
+            shared.container_size.forget();
+        }
         if shared.counters.mismatched(mismatch) {
             event!(WARN, pool = shared.id.name(), peer = &*shared.peer, %mismatch, "settings seem to differ from the AJP container's");
         }

@@ -1,6 +1,7 @@
 //! One request over a connection of the pool, and over a second one when the first was stale.
 
 use super::announced::{check, check_uri_length, framing};
+use super::packet_size::takes_more;
 use super::refused::after_refusal;
 use crate::client::repeat::{self, Idempotent, Repeat};
 use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts, SecretChoice};
@@ -104,7 +105,16 @@ pub(super) async fn exchange(
         facts,
         framing,
     };
-    let answer = attempt(&mut lease, &request, upload, &secret).await?;
+    let mut answer = attempt(&mut lease, &request, upload, &secret).await;
+    if let Err(error) = &answer {
+        let timeouts = timeouts.with_deadline(by);
+        // Rare, and large.
+        if Box::pin(takes_more(pool, &timeouts, &secret, error)).await {
+            lease = Some(pool.acquire_with(&timeouts).await?);
+            answer = attempt(&mut lease, &request, upload, &secret).await;
+        }
+    }
+    let answer = answer?;
     if !may_change {
         return Ok(answer);
     }

@@ -82,6 +82,42 @@ fn credit_is_bounded_by_request_packet_and_length() {
 }
 
 #[test]
+fn a_container_shows_its_packet_size_by_what_it_asks_for() {
+    let ask = |requested| ToWebServer::GetBodyChunk { requested };
+    let size = |bytes| PacketSize::new(bytes).unwrap();
+    let begin = |most| exchange(BodyFraming::Chunked).with_packet_size_up_to(most);
+
+    // Tomcat with packetSize="65536".
+    let mut x = begin(PacketSize::MAX);
+    assert_eq!(x.packet_size(), PacketSize::DEFAULT);
+    x.receive(ask(65530)).unwrap();
+    assert_eq!((x.packet_size(), x.credit()), (PacketSize::MAX, Some(65530)));
+    x.send_data(65530).unwrap();
+    // What it asks for later may be less, and its packets are as long as before.
+    x.receive(ask(10)).unwrap();
+    assert_eq!((x.packet_size(), x.credit()), (PacketSize::MAX, Some(10)));
+
+    for (asked, most, shown, credit) in [
+        (8186, PacketSize::MAX, PacketSize::DEFAULT, 8186),
+        // Two bytes more than its packets hold.
+        (8188, PacketSize::MAX, PacketSize::DEFAULT, 8186),
+        // The same number whatever the size is.
+        (65535, PacketSize::MAX, PacketSize::DEFAULT, 8186),
+        (65530, size(16384), size(16384), 16378),
+        (9994, PacketSize::MAX, size(9216), 9210),
+    ] {
+        let mut x = begin(most);
+        x.receive(ask(asked)).unwrap();
+        assert_eq!((x.packet_size(), x.credit()), (shown, Some(credit)), "{asked}");
+    }
+
+    // Without leave nothing is learned.
+    let mut x = exchange(BodyFraming::Chunked);
+    x.receive(ask(65530)).unwrap();
+    assert_eq!(x.credit(), Some(8186));
+}
+
+#[test]
 fn a_second_ask_before_the_answer_is_an_error() {
     let mut x = exchange(BodyFraming::Length(5));
     assert_eq!(x.receive(ASK), Err(ProtocolError::BodyRequestedTwice));

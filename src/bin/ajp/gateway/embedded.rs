@@ -34,7 +34,7 @@ impl Embedded {
             None => Trust::TrustedNetwork,
         };
         let config = ServerConfig::new(trust)
-            .with_packet_size(args.packet_size)
+            .with_packet_size(args.packet_size.longest())
             .with_body_requests(BODY_REQUESTS);
         let complaints = crate::complaints::Complaints::default();
         let server = ajp::server::serve(listener, Application::new(true))

@@ -28,10 +28,8 @@ mod settings;
 
 use crate::exit::{Exit, Failure, codes};
 use crate::ui;
-use crate::values;
 use ajp::balancer::Sticky;
-use ajp::wire::PacketSize;
-use config::{Backend, Config, Defaults, MethodName, argument};
+use config::{Backend, Config, Defaults, MethodName, Packets, argument};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,9 +72,9 @@ pub(crate) struct GatewayArgs {
     /// the new one first
     #[arg(long)]
     secret_file: Vec<PathBuf>,
-    /// AJP packet size in bytes, 8192 to 65536; must be the containers'
-    #[arg(long, default_value = "8192", value_parser = values::packet_size)]
-    packet_size: PacketSize,
+    /// AJP packet size in bytes, 8192 to 65536, as the containers have it; "auto" learns it of them
+    #[arg(long, value_name = "BYTES", default_value = "8192")]
+    packet_size: Packets,
     /// Most connections to each container
     #[arg(long, default_value_t = 100)]
     max_connections: usize,
@@ -158,7 +156,7 @@ impl GatewayArgs {
         let secrets = config::secrets(&self.secret_file);
         Ok(Defaults {
             secrets: secrets.map_err(|error| format!("secret file {error}"))?,
-            packet_size: self.packet_size,
+            packets: self.packet_size,
             body_requests: 1,
             max_connections: self.max_connections,
         })

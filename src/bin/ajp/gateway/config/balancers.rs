@@ -4,7 +4,7 @@ use super::balancer_tables::{self as tables, CheckKind};
 use super::discovery::Found;
 use super::error::{Fault, Faults};
 use super::timeouts;
-use super::values::{Limit, MethodName, Packets, Text, Upstream, Whole};
+use super::values::{Limit, MethodName, Text, Upstream, Whole};
 use super::{Defaults, Plan};
 use ajp::Secret;
 use ajp::balancer::{
@@ -368,18 +368,17 @@ fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Fault
         limits = timeouts::of_balancer(limits, table);
     }
     let most = table.max_connections.map(Whole::size);
-    let size = table.packet_size.map(|Packets(size)| size);
+    let packets = table.packet_size.unwrap_or(defaults.packets);
     let ahead = table
         .body_requests
         .and_then(|Whole(count)| u16::try_from(count).ok());
     let config = PoolConfig::default()
         .with_secrets(own.unwrap_or_else(|| defaults.secrets.clone()))
-        .with_packet_size(size.unwrap_or(defaults.packet_size))
         .with_body_requests(ahead.unwrap_or(defaults.body_requests))
         .with_max_connections(most.unwrap_or(defaults.max_connections))
         .with_timeouts(limits)
         .with_observer(Measured);
-    with(config, table.pool.as_ref(), connections)
+    with(packets.of_pools(config), table.pool.as_ref(), connections)
 }
 
 /// `[balancer.pool]`

@@ -74,7 +74,7 @@ const OTHERS: [(&str, &str); 20] = [
 ];
 
 /// What is a setting: its key, with the tables that it is in.
-const KEYS: [(&str, &str); 93] = [
+const KEYS: [(&str, &str); 94] = [
     (
         "balancer::BalancerConfig::with_cluster",
         "balancer.recovery",
@@ -309,6 +309,10 @@ const KEYS: [(&str, &str); 93] = [
     ),
     (
         "client::PoolConfig::with_packet_size",
+        "balancer.packet_size",
+    ),
+    (
+        "client::PoolConfig::with_learn_packet_size",
         "balancer.packet_size",
     ),
     ("client::PoolConfig::with_secret", "balancer.secret_file"),

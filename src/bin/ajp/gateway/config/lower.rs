@@ -43,7 +43,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
     let listeners = listeners.map(|table| listeners::listener(table, has_trusted, faults));
     Config {
         listeners: listeners.collect(),
-        limits: listeners::limits(&file.limits, defaults.packet_size.bytes()),
+        limits: listeners::limits(&file.limits, defaults.packets.longest().bytes()),
         listen: file.listen.map(|Text(address)| address),
         access_log: file.access_log,
         log_format: match file.log_format {

@@ -145,11 +145,11 @@ fn direct(
     }
     let pools = PoolConfig::default()
         .with_secrets(defaults.secrets.clone())
-        .with_packet_size(defaults.packet_size)
         .with_body_requests(defaults.body_requests)
         .with_max_connections(defaults.max_connections)
         .with_timeouts(Timeouts::default().with_request(None))
         .with_observer(Measured);
+    let pools = defaults.packets.of_pools(pools);
     let balancer = Balancer::new(BalancerConfig::new(name));
     let tcp = TcpOptions::default();
     let mut plan = Plan::new(balancer, String::new(), pools.clone(), tcp);

@@ -17,7 +17,7 @@ mod values;
 pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use plan::Plan;
-pub(crate) use values::{MethodName, argument, duration};
+pub(crate) use values::{MethodName, Packets, argument, duration};
 
 use crate::gateway::front::{
     HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, TlsSettings,
@@ -27,7 +27,6 @@ use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::proxy::{ForwardedRules, Precedence};
 use ajp::server::Networks;
-use ajp::wire::PacketSize;
 use error::{Fault, Faults};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -97,7 +96,7 @@ pub(crate) struct Manager {
 pub(crate) struct Defaults {
     /// Several while they are being changed, the new one first.
     pub(crate) secrets: Vec<Secret>,
-    pub(crate) packet_size: PacketSize,
+    pub(crate) packets: Packets,
     pub(crate) body_requests: u16,
     pub(crate) max_connections: usize,
 }

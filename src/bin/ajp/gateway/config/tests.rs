@@ -4,6 +4,7 @@ use super::*;
 use crate::gateway::front::Found;
 use ajp::balancer::{BalancerSnapshot, Idempotent, OnStatus, SendOptions};
 use ajp::client::RequestTimeouts;
+use ajp::wire::PacketSize;
 use std::time::Duration;
 
 pub(super) const EXAMPLE: &str = include_str!("../gateway.toml");
@@ -11,7 +12,7 @@ pub(super) const EXAMPLE: &str = include_str!("../gateway.toml");
 fn defaults() -> Defaults {
     Defaults {
         secrets: Vec::new(),
-        packet_size: PacketSize::DEFAULT,
+        packets: Packets::Fixed(PacketSize::DEFAULT),
         body_requests: 1,
         max_connections: 100,
     }
@@ -260,7 +261,7 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
         (
             &balancer("packet_size = 8191"),
-            "g.toml:3: packet_size: invalid value: integer `8191`, expected a whole number from 8192 to 65536",
+            "g.toml:3: packet_size: invalid value: integer `8191`, expected a whole number from 8192 to 65536, or \"auto\"",
         ),
         (
             &balancer("body_requests = 0"),

@@ -2,7 +2,7 @@
 
 use crate::gateway::front::ListenAddress;
 use ajp::balancer::{HashBy, Method, Sticky};
-use ajp::client::{Address, CPingMode};
+use ajp::client::{Address, CPingMode, PoolConfig};
 use ajp::server::Networks;
 use ajp::wire::PacketSize;
 use http::uri::Authority;
@@ -11,6 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A value that is written as a text.
@@ -191,15 +192,70 @@ impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
 }
 
 /// The AJP packet size.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Packets(pub PacketSize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packets {
+    /// The members have this one.
+    Fixed(PacketSize),
+    /// It is learned of each member.
+    Auto,
+}
+
+impl Packets {
+    /// The longest packet that may come.
+    pub(crate) fn longest(self) -> PacketSize {
+        match self {
+            Self::Fixed(size) => size,
+            Self::Auto => PacketSize::MAX,
+        }
+    }
+
+    /// Pools with packets of this size.
+    pub(crate) fn of_pools(self, config: PoolConfig) -> PoolConfig {
+        config
+            .with_packet_size(self.longest())
+            .with_learn_packet_size(self == Self::Auto)
+    }
+}
+
+impl FromStr for Packets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            number => crate::values::packet_size(number)
+                .map(Self::Fixed)
+                .map_err(|error| format!("{error}, and not \"auto\"")),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Packets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Whole(number) = Whole::<8192, 65536>::deserialize(deserializer)?;
-        let size = u32::try_from(number).ok().and_then(PacketSize::new);
-        size.map(Packets)
-            .ok_or_else(|| D::Error::custom("not a packet size"))
+        struct Reader;
+
+        impl Visitor<'_> for Reader {
+            type Value = Packets;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number from 8192 to 65536, or \"auto\"")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Packets, E> {
+                let size = u32::try_from(number).ok().and_then(PacketSize::new);
+                size.map(Packets::Fixed)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Packets, E> {
+                match text {
+                    "auto" => Ok(Packets::Auto),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
     }
 }
 

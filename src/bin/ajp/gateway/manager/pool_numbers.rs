@@ -1,6 +1,7 @@
 //! The numbers of a pool as JSON.
 
 use ajp::client::{CloseCause, ErrorKind, Mismatch, PoolStats};
+use ajp::wire::PacketSize;
 use serde_json::{Map, Value, json};
 
 /// All of [`PoolStats`]. Of the causes and kinds only those that occurred.
@@ -40,6 +41,7 @@ pub(super) fn pool_numbers(stats: &PoolStats) -> Value {
         "largest_in": stats.largest_in,
         "largest_out": stats.largest_out,
         "keep_alive_learned": seconds(stats.keep_alive_learned),
+        "packet_size_learned": stats.packet_size_learned.map(PacketSize::bytes),
         "secret_in_use": stats.secret_in_use,
         "secret_changes": stats.secret_changes,
     })

@@ -109,6 +109,10 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         let Some(theirs) = connector.packet_size() else {
             continue;
         };
+        if link.front == Front::Gateway && link.setting("packet_size").is_some() {
+            // "auto": it takes what comes, and sends what the container shows that it takes.
+            continue;
+        }
         let ours = link.packet_size;
         let size = connector.settings.get("packetSize");
         let there = size.map_or(&connector.place, |value| &value.place);

@@ -159,6 +159,11 @@ impl Reader<'_> {
             (host, Some(port))
         };
         let size = self.number(balancer, "packet_size");
+        let mut settings = BTreeMap::new();
+        // Not a number: "auto".
+        if let (None, Some(set)) = (&size, self.text_of(balancer, "packet_size")) {
+            settings.insert("packet_size".to_owned(), set);
+        }
         let pool = table_of(balancer, "pool");
         let of_pool = |name: &str| pool.and_then(|pool| self.text_of(pool, name));
         let time = |name: &str| {
@@ -191,7 +196,7 @@ impl Reader<'_> {
             is_probed: of_pool("cping").is_none_or(|mode| mode.value != "never"),
             route: None,
             attributes: Vec::new(),
-            settings: BTreeMap::new(),
+            settings,
             site: None,
         })
     }

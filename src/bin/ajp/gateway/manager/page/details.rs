@@ -69,6 +69,12 @@ fn facts(
                 .keep_alive_learned
                 .map_or_else(|| "no".to_owned(), format::time),
         ),
+        (
+            "Packet size, learned",
+            stats
+                .packet_size_learned
+                .map_or_else(|| "no".to_owned(), |size| count(size.bytes() as u64)),
+        ),
         ("Own sessions", count(member.own_sessions)),
         ("New sessions", count(member.new_sessions)),
         ("Sessions lost", count(member.lost_sessions)),
