@@ -18,7 +18,9 @@ use rustix::time::{ClockId, clock_gettime};
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -28,6 +30,13 @@ pub(crate) const SERVE: &str = "AJP_BENCH_SERVE";
 
 /// Set in a server's process: how many workers it has; one thread without.
 const WORKERS: &str = "AJP_BENCH_WORKERS";
+
+/// Set in a server's process: at how many addresses it listens; one without.
+const ADDRESSES: &str = "AJP_BENCH_ADDRESSES";
+
+/// An application in axum over AJP, and the same over HTTP.
+pub(crate) const AXUM_AJP: &str = "axum-ajp";
+pub(crate) const AXUM_HTTP: &str = "axum-http";
 
 /// Paths of answers of any length: the length follows.
 pub(crate) const MANY: &str = "/many/";
@@ -44,6 +53,9 @@ pub(crate) enum Protocol {
     Ajp(PacketSize, u16),
     Http1,
 }
+
+/// What larger answers are parts of.
+static LARGE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![b'd'; 10 << 20]));
 
 /// Names of the protocols, as the environment and the tables have them.
 pub(crate) const PROTOCOLS: [(&str, Protocol); 3] = [
@@ -77,10 +89,23 @@ impl Server {
 
     /// As [`start`](Self::start), one that has a server behind it.
     pub(crate) fn start_before(name: &str, workers: usize, to: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .env(SERVE, name)
             .env(WORKERS, workers.to_string())
-            .env(relay::TO, to)
+            .env(relay::TO, to);
+        Self::of(command)
+    }
+
+    /// As [`start`](Self::start), with one thread, at so many addresses ([`member_address`]).
+    pub(crate) fn start_with_addresses(name: &str, count: usize) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(SERVE, name).env(ADDRESSES, count.to_string());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -119,6 +144,8 @@ pub(crate) fn serve_if_asked() -> bool {
         runtime.block_on(copy::serve());
     } else if relay::NAMES.contains(&&*name) {
         runtime.block_on(relay::serve(&name));
+    } else if [AXUM_AJP, AXUM_HTTP].contains(&&*name) {
+        runtime.block_on(serve_axum(&name));
     } else {
         runtime.block_on(serve(protocol(&name)));
     }
@@ -160,11 +187,56 @@ pub(crate) fn own_cpu() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 
+/// The address of a member: each has one of its own on this machine, with the same port.
+pub(crate) fn member_address(first: &str, member: usize) -> SocketAddr {
+    let first: SocketAddr = first.parse().unwrap();
+    let (high, low) = ((member / 250) as u8, (member % 250) as u8);
+    SocketAddr::from((Ipv4Addr::new(127, 0, high, low + 1), first.port()))
+}
+
+/// Serves at the address that is printed, and at those of more members where it is asked to.
 async fn serve(protocol: Protocol) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let count = std::env::var(ADDRESSES).map_or(1, |count| count.parse().unwrap());
+    for member in 1..count {
+        let member = member_address(&address, member);
+        let listener = TcpListener::bind(member).await.unwrap();
+        tokio::spawn(serve_at(listener, protocol));
+    }
+    println!("{address}");
+    tokio::select! {
+        () = serve_at(listener, protocol) => {}
+        () = parent_gone() => {}
+    }
+}
+
+/// What Tomcat's servlet says too.
+async fn serve_axum(name: &str) {
+    let hello = axum::routing::get(|| async { "Hello, AJP!\n" });
+    let app = axum::Router::new().route("/app/hello", hello);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
+    if name == AXUM_HTTP {
+        let listener = axum::serve::ListenerExt::tap_io(listener, |tcp| {
+            tcp.set_nodelay(true).unwrap();
+        });
+        tokio::select! {
+            served = std::future::IntoFuture::into_future(axum::serve(listener, app)) => served.unwrap(),
+            () = parent_gone() => {}
+        }
+    } else {
+        let server = ajp::server::serve(listener, app).trusted_network();
+        tokio::select! {
+            () = std::future::IntoFuture::into_future(server) => {}
+            () = parent_gone() => {}
+        }
+    }
+}
+
+async fn serve_at(listener: TcpListener, protocol: Protocol) {
     let small = Bytes::from_static(b"Hello, world!");
-    let large = Bytes::from(vec![b'd'; 10 << 20]);
+    let large = LARGE.clone();
     let app = tower::service_fn(move |request: Request<_>| {
         let (small, large) = (small.clone(), large.clone());
         answer(request, small, large)
@@ -176,33 +248,24 @@ async fn serve(protocol: Protocol) {
                 .with_body_requests(ahead)
                 .with_decode_options(DecodeOptions::default().with_max_headers(MOST_HEADERS));
             let server = ajp::server::serve(listener, app).with_config(config);
-            tokio::select! {
-                () = std::future::IntoFuture::into_future(server) => {}
-                () = parent_gone() => {}
-            }
+            std::future::IntoFuture::into_future(server).await;
         }
         Protocol::Http1 => {
             let small = Bytes::from_static(b"Hello, world!");
-            let large = Bytes::from(vec![b'd'; 10 << 20]);
-            let accept = async move {
-                loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let (small, large) = (small.clone(), large.clone());
-                    tokio::spawn(async move {
-                        let app = hyper::service::service_fn(move |request| {
-                            answer(request, small.clone(), large.clone())
-                        });
-                        hyper::server::conn::http1::Builder::new()
-                            .max_headers(MOST_HEADERS.into())
-                            .serve_connection(TokioIo::new(stream), app)
-                            .await
+            let large = LARGE.clone();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let (small, large) = (small.clone(), large.clone());
+                tokio::spawn(async move {
+                    let app = hyper::service::service_fn(move |request| {
+                        answer(request, small.clone(), large.clone())
                     });
-                }
-            };
-            tokio::select! {
-                () = accept => {}
-                () = parent_gone() => {}
+                    hyper::server::conn::http1::Builder::new()
+                        .max_headers(MOST_HEADERS.into())
+                        .serve_connection(TokioIo::new(stream), app)
+                        .await
+                });
             }
         }
     }
