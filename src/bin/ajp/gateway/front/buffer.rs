@@ -1,6 +1,11 @@
 //! Answers are taken from the container as fast as it gives them, up to a limit, and from here
 //! as fast as the client takes them: a container's thread is free as soon as it has written.
+//!
+//! With HTTP/1.1 one task does both: it reads ahead when the client takes no more
+//! ([`ReadAhead`], which the stream asks then). Streams of HTTP/2 share their connection, so each
+//! answer has a task that reads.
 
+use super::connection::State;
 use super::limits::{Budget, Reserved};
 use ajp::balancer::BalancedBody;
 use ajp::client::ClientError;
@@ -10,7 +15,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,6 +24,9 @@ use tokio::task::JoinHandle;
 const SMALL: usize = 2048;
 /// What the packets of a container hold at least, beside the last one of an answer.
 const PACKET: usize = 8 * 1024;
+
+/// So many bytes of an answer leave in one write, and are taken from the container before it.
+pub(crate) const WRITE: usize = 128 * 1024;
 
 /// A piece of an answer, and its part of the budget.
 type Piece = (Bytes, Option<Reserved>);
@@ -39,6 +47,8 @@ enum Rest {
     Nothing,
     /// The answer is not buffered.
     Direct(BalancedBody),
+    /// It is read while the client does not take what there is.
+    Ahead(Arc<ReadAhead>),
     /// A task reads it.
     Running {
         pieces: mpsc::Receiver<Message>,
@@ -91,15 +101,17 @@ impl std::error::Error for BodyError {
 }
 
 impl Buffered {
-    /// Takes what is at hand, up to `room` bytes, and lets a task take the rest. Without room
-    /// nothing is taken ahead of the client.
+    /// Takes what is at hand, up to `room` bytes, and has the rest read ahead: while the client of
+    /// this connection takes nothing, or by a task if there is none. Without room nothing is taken
+    /// ahead of the client.
     ///
     /// # Errors
     /// The answer breaks off in what is at hand: the client can still be told so.
     pub(crate) async fn new(
         mut body: BalancedBody,
-        mut room: usize,
+        room: usize,
         budget: &Arc<Budget>,
+        connection: Option<&State>,
     ) -> Result<Self, ClientError> {
         let length = body.size_hint();
         let mut first = VecDeque::new();
@@ -111,8 +123,13 @@ impl Buffered {
                 length,
             });
         }
+        // What leaves in one write: more would wait for it.
+        let mut left = match connection {
+            Some(_) => room.min(WRITE),
+            None => room,
+        };
         let ended = poll_fn(|cx| {
-            while room > 0 && !body.is_end_stream() {
+            while left > 0 && !body.is_end_stream() {
                 match Pin::new(&mut body).poll_frame(cx) {
                     Poll::Pending => return Poll::Ready(Ok(false)),
                     Poll::Ready(None) => return Poll::Ready(Ok(true)),
@@ -123,7 +140,7 @@ impl Buffered {
                         };
                         let reserved = budget.reserve(data.len());
                         let is_last = reserved.is_none();
-                        room = room.saturating_sub(data.len());
+                        left = left.saturating_sub(data.len());
                         first.push_back((own(data), reserved));
                         if is_last {
                             break;
@@ -136,8 +153,13 @@ impl Buffered {
         .await?;
         let rest = if ended {
             Rest::Nothing
+        } else if let Some(connection) = connection {
+            let pieces = std::mem::take(&mut first);
+            let ahead = ReadAhead::new(body, pieces, room, budget);
+            connection.reads_ahead(&ahead);
+            Rest::Ahead(ahead)
         } else {
-            let packets = room.checked_div(PACKET).unwrap_or(0).max(1);
+            let packets = left.checked_div(PACKET).unwrap_or(0).max(1);
             let (sender, receiver) = mpsc::channel(packets);
             let task = tokio::spawn(read(body, sender, Arc::clone(budget)));
             Rest::Running {
@@ -150,6 +172,108 @@ impl Buffered {
             rest,
             length,
         })
+    }
+}
+
+/// An answer that is taken from the container by whoever sends it to the client: as it is sent,
+/// and up to a limit while the client takes nothing.
+#[derive(Debug)]
+pub(crate) struct ReadAhead(Mutex<Ahead>);
+
+#[derive(Debug)]
+struct Ahead {
+    /// What the client has not been given yet.
+    pieces: VecDeque<Piece>,
+    /// Bytes in the pieces.
+    held: usize,
+    /// How many of them there may be, beside those of the last one.
+    room: usize,
+    /// What has not come yet.
+    body: Option<BalancedBody>,
+    /// What broke it off, behind the pieces.
+    error: Option<ClientError>,
+    budget: Arc<Budget>,
+}
+
+impl ReadAhead {
+    fn new(
+        body: BalancedBody,
+        pieces: VecDeque<Piece>,
+        room: usize,
+        budget: &Arc<Budget>,
+    ) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Ahead {
+            held: pieces.iter().map(|(data, _)| data.len()).sum(),
+            pieces,
+            room,
+            body: Some(body),
+            error: None,
+            budget: Arc::clone(budget),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ahead> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client takes nothing: takes what the container gives, and has the task woken for more.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) {
+        let mut ahead = self.lock();
+        let room = ahead.room;
+        ahead.take(cx, room);
+    }
+}
+
+impl Ahead {
+    /// Takes what is at hand until there are so many bytes.
+    fn take(&mut self, cx: &mut Context<'_>, enough: usize) {
+        while self.held < enough && self.is_in_budget() {
+            let Some(body) = &mut self.body else {
+                return;
+            };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return,
+                // The container is free, whenever the client takes the rest.
+                Poll::Ready(None) => self.body = None,
+                Poll::Ready(Some(Err(error))) => {
+                    self.body = None;
+                    self.error = Some(error);
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        let reserved = self.budget.reserve(data.len());
+                        self.held = self.held.saturating_add(data.len());
+                        self.pieces.push_back((own(data), reserved));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Without a part of the budget one piece at a time is on its way.
+    fn is_in_budget(&self) -> bool {
+        let last = self.pieces.back();
+        last.is_none_or(|(_, reserved)| reserved.is_some())
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
+        if self.pieces.is_empty() {
+            self.take(cx, WRITE.min(self.room));
+        }
+        if let Some((data, _)) = self.pieces.pop_front() {
+            self.held = self.held.saturating_sub(data.len());
+            return Poll::Ready(Some(Ok(data)));
+        }
+        match self.error.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None if self.body.is_none() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = self.body.as_ref().is_none_or(Body::is_end_stream);
+        self.pieces.is_empty() && self.error.is_none() && ended
     }
 }
 
@@ -214,6 +338,10 @@ impl Body for Buffered {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 frame.map(|frame| frame.map_err(BodyError::Container))
             }
+            (None, Rest::Ahead(ahead)) => {
+                let data = ready!(ahead.lock().poll_frame(cx));
+                data.map(|data| data.map(Frame::data).map_err(BodyError::Container))
+            }
             (None, Rest::Running { pieces, .. }) => match ready!(pieces.poll_recv(cx)) {
                 Some(Message::Piece((data, _))) => Some(Ok(Frame::data(data))),
                 Some(Message::Failed(error)) => Some(Err(BodyError::Container(error))),
@@ -234,7 +362,12 @@ impl Body for Buffered {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && matches!(self.rest, Rest::Nothing)
+        let rest_is_over = match &self.rest {
+            Rest::Nothing => true,
+            Rest::Ahead(ahead) => ahead.lock().is_over(),
+            Rest::Direct(_) | Rest::Running { .. } => false,
+        };
+        self.first.is_empty() && rest_is_over
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -244,7 +377,7 @@ impl Body for Buffered {
                 let bytes = self.first.iter().map(|(data, _)| data.len() as u64).sum();
                 SizeHint::with_exact(bytes)
             }
-            Rest::Running { .. } => {
+            Rest::Ahead(_) | Rest::Running { .. } => {
                 let mut rest = SizeHint::new();
                 rest.set_lower(self.length.lower());
                 if let Some(upper) = self.length.upper() {

@@ -9,7 +9,8 @@
 //! | `half_close` | on | a probe that sends its request and closes its direction waits for an answer |
 //! | `keep_alive` | on | as HTTP/1.1 has it; `requests_per_connection` and `head_timeout` end it |
 //! | `allow_multiple_spaces_in_request_line_delimiters`, `ignore_invalid_headers` | off | what servers read differently is refused |
-//! | `max_headers`, `max_header_size`, `max_buf_size` | `[limits]` | a head that fits no packet is of no use; hyper's least buffer is 8192 |
+//! | `max_headers`, `max_header_size` | `[limits]` | a head that fits no packet is of no use |
+//! | `max_buf_size` | 128 KiB | so much of an answer leaves in one write, and hyper reads so much of a request's body at once from a client that sends it fast |
 //! | `header_read_timeout`, `timer` | `head_timeout` | for a head, and for the time between requests |
 //! | `writev` | hyper's choice | it asks the stream, which says that it can |
 //! | `auto_date_header` | on | RFC 9110, section 6.6.1 |
@@ -33,6 +34,7 @@
 //! hyper has no limit for an HTTP/2 connection that answers pings and asks for nothing: after
 //! `head_timeout` without a request it is told to go away.
 
+use super::buffer::{ReadAhead, WRITE};
 use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
@@ -47,7 +49,8 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Context;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, watch};
@@ -73,6 +76,8 @@ pub(crate) struct State {
     line: Mutex<Option<String>>,
     /// What the connection has become after an upgrade.
     tunnel: Mutex<Option<JoinHandle<()>>>,
+    /// The answer that is on its way, as long as more of it is to come.
+    answer: Mutex<Weak<ReadAhead>>,
     /// What it knows of its listener.
     listener: Option<Listener>,
 }
@@ -210,6 +215,19 @@ impl State {
         locked(&self.body).take()
     }
 
+    /// This answer is read ahead while the client takes nothing.
+    pub(crate) fn reads_ahead(&self, answer: &Arc<ReadAhead>) {
+        *locked(&self.answer) = Arc::downgrade(answer);
+    }
+
+    /// The client takes nothing now: reads ahead what is to be sent to it.
+    pub(crate) fn client_is_behind(&self, cx: &mut Context<'_>) {
+        let answer = locked(&self.answer).upgrade();
+        if let Some(answer) = answer {
+            answer.poll(cx);
+        }
+    }
+
     /// What came last was no request.
     pub(crate) fn leave_line(&self, line: String) {
         *locked(&self.line) = Some(line);
@@ -254,7 +272,7 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
         .ignore_invalid_headers(false)
         .max_headers(limits.headers)
         .max_header_size(limits.head)
-        .max_buf_size(limits.head.max(8192))
+        .max_buf_size(limits.head.max(WRITE))
         .timer(KeptTimer::default())
         .header_read_timeout(limits.head_timeout)
         .auto_date_header(true)

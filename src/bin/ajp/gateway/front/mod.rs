@@ -362,7 +362,9 @@ async fn forward(
             let (head, body) = response.into_parts();
             let most = settings.response_buffer;
             let most = most.unwrap_or(site.limits.response_buffer);
-            let body = Buffered::new(body, most, &site.budget).await;
+            let is_http1 = parts.version < Version::HTTP_2;
+            let connection = is_http1.then_some(&*client.ends.state);
+            let body = Buffered::new(body, most, &site.budget, connection).await;
             let body = body.map_err(|error| {
                 let why = answer::chain(&error);
                 failures::tell(entry, Some(mapping.path()), &why);

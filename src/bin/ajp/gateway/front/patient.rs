@@ -151,6 +151,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if written.is_pending() {
+            self.state.client_is_behind(cx);
+        }
         self.write.check(cx, buf.len(), written)
     }
 
@@ -161,6 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     ) -> Poll<io::Result<usize>> {
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if written.is_pending() {
+            self.state.client_is_behind(cx);
+        }
         self.write.check(cx, offered, written)
     }
 
@@ -171,7 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             // TLS has bytes of its own that wait for the client.
-            Poll::Pending => self.write.wait(cx).map(Err),
+            Poll::Pending => {
+                self.state.client_is_behind(cx);
+                self.write.wait(cx).map(Err)
+            }
             Poll::Ready(flushed) => Poll::Ready(flushed),
         }
     }
