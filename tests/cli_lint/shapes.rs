@@ -206,6 +206,15 @@ fn the_gateway_before_two_containers() {
         &[("gateway.toml", toml), ("server.xml", TOMCAT)],
         &[("AJP201", "gateway.toml", 6), ("AJP301", "server.xml", 4)],
     );
+    // What is learned differs from nothing.
+    for size in ["8192", "65536"] {
+        let toml = toml.replace("packet_size = 65536", "packet_size = \"auto\"");
+        let xml = TOMCAT.replace("secret=", &format!("packetSize=\"{size}\" secret="));
+        shape(
+            &[("gateway.toml", &toml), ("server.xml", &xml)],
+            &[("AJP301", "server.xml", 4)],
+        );
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn client(tomcat: &Tomcat, config: PoolConfig) -> Client {
 
 /// A gateway to the container at this address. Tomcat neither ends nor closes an aborted
 /// response, so it does not wait long.
-async fn gateway(to: SocketAddr, keys: &str, packet_size: usize) -> Gateway {
+async fn gateway(to: SocketAddr, keys: &str, packet_size: &str) -> Gateway {
     Gateway::start_with(
         &[("secret", SECRET)],
         &format!(
@@ -76,7 +76,7 @@ where
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_list_through_the_gateway() {
     let tomcat = Tomcat::shared().await;
-    let gateway = gateway(tomcat.ajp_addr(), "", 8192).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", "8192").await;
     let pair = cases::Pair {
         keeps_length: true,
         shows_truncation: true,
@@ -96,7 +96,7 @@ async fn the_whole_list_with_large_packets() {
         .packet_size(65536)
         .start()
         .await;
-    let gateway = gateway(tomcat.ajp_addr(), "", 65536).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", "\"auto\"").await;
     let pair = cases::Pair {
         keeps_length: true,
         shows_truncation: true,
@@ -199,7 +199,7 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
         cause.contains("header x-token") && cause.contains("8192"),
         "{cause}"
     );
-    let gateway = gateway(tomcat.ajp_addr(), "", 8192).await;
+    let gateway = gateway(tomcat.ajp_addr(), "", "8192").await;
     let token = "t".repeat(12_000);
     let answer = gateway
         .client()
@@ -212,7 +212,7 @@ async fn a_head_that_does_not_fit_names_the_header_and_the_sizes() {
 #[tokio::test]
 async fn errors_towards_the_http_client_have_their_status() {
     let tomcat = Tomcat::shared().await;
-    let small = gateway(tomcat.ajp_addr(), "max_body = 1000", 8192).await;
+    let small = gateway(tomcat.ajp_addr(), "max_body = 1000", "8192").await;
     let mut to_slow = small.client();
     assert_eq!(to_slow.get("/app/sleep?ms=5000").await.status, 504);
     let too_large = to_slow
@@ -229,7 +229,7 @@ async fn errors_towards_the_http_client_have_their_status() {
         )
         .await;
     assert_eq!(too_large.status, 413);
-    let nobody = gateway(support::ports::free_addr(), "", 8192).await;
+    let nobody = gateway(support::ports::free_addr(), "", "8192").await;
     let mut to_nobody = nobody.client();
     let answer = to_nobody.get("/app/hello").await;
     assert_eq!(
@@ -367,7 +367,7 @@ async fn tls_facts_are_those_of_httpd() {
         key.display(),
         ca.display()
     );
-    let gateway = gateway(tomcat.ajp_addr(), &listener, 8192).await;
+    let gateway = gateway(tomcat.ajp_addr(), &listener, "8192").await;
     let fronts = [httpd.https_addr().to_string(), gateway.others()[0].clone()];
     let ca = ca.to_str().unwrap().to_owned();
     let (client, client_key) = (httpd.client_cert_path(), httpd.client_key_path());

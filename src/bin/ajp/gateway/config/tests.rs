@@ -264,6 +264,10 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
             "g.toml:3: packet_size: invalid value: integer `8191`, expected a whole number from 8192 to 65536, or \"auto\"",
         ),
         (
+            &balancer("packet_size = \"large\""),
+            "g.toml:3: packet_size: invalid value: string \"large\", expected a whole number from 8192 to 65536, or \"auto\"",
+        ),
+        (
             &balancer("body_requests = 0"),
             "g.toml:3: body_requests: invalid value: integer `0`, expected a whole number from 1 to 1000",
         ),
@@ -523,6 +527,23 @@ fn a_map_has_settings_of_its_own() {
     assert_eq!(settings.request_headers.remove, ["x-b"]);
     let plain = config.maps[0].mapping().unwrap().settings();
     assert!(plain.options.is_none() && plain.timeouts.is_none());
+}
+
+#[test]
+fn a_packet_size_is_a_number_or_learned() {
+    for (written, size, learns) in [
+        ("", 8192, false),
+        ("packet_size = 16384", 16384, false),
+        ("packet_size = \"auto\"", 65536, true),
+    ] {
+        let config = read(&balancer(written)).unwrap();
+        let farm = config.balancers();
+        let name = &farm[0].snapshot().members[0].name;
+        let pool = farm[0].pool(name).unwrap();
+        let pool = pool.config();
+        assert_eq!(pool.packet_size().bytes(), size, "{written}");
+        assert_eq!(pool.learn_packet_size(), learns, "{written}");
+    }
 }
 
 #[test]
