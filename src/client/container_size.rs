@@ -116,7 +116,10 @@ mod tests {
     fn what_is_shown_counts_until_it_is_refused() {
         let size = of(true);
         let small = PacketSize::new(16384).unwrap();
-        assert_eq!((size.of_heads(), size.learned()), (PacketSize::DEFAULT, None));
+        assert_eq!(
+            (size.of_heads(), size.learned()),
+            (PacketSize::DEFAULT, None)
+        );
         size.shown(small);
         size.shown(PacketSize::DEFAULT);
         assert_eq!(size.learned(), Some(small));

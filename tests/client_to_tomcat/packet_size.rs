@@ -140,7 +140,11 @@ async fn the_packet_size_is_learned_of_each_process() {
         assert_eq!(learned(client), (None, 1));
     }
     // A new pool does not try.
-    for client in [client_of_bodies, of_heads, self::client(&tomcat, learning())] {
+    for client in [
+        client_of_bodies,
+        of_heads,
+        self::client(&tomcat, learning()),
+    ] {
         let cuts = learned(&client).1;
         for _ in 0..2 {
             let error = exchange(&client, with_token(12_000)).await.unwrap_err();

@@ -2,9 +2,7 @@
 //! length, for pools that learn it.
 
 use super::send::{Sent, attempt};
-use crate::client::{
-    ClientError, CloseCause, ErrorKind, Pool, RequestTimeouts, SecretChoice,
-};
+use crate::client::{ClientError, CloseCause, ErrorKind, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_encode::write_request;
 use crate::mapping::request_facts::OWN_REQUEST;
 use crate::mapping::response_body::Refusal;

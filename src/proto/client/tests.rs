@@ -91,7 +91,10 @@ fn a_container_shows_its_packet_size_by_what_it_asks_for() {
     let mut x = begin(PacketSize::MAX);
     assert_eq!(x.packet_size(), PacketSize::DEFAULT);
     x.receive(ask(65530)).unwrap();
-    assert_eq!((x.packet_size(), x.credit()), (PacketSize::MAX, Some(65530)));
+    assert_eq!(
+        (x.packet_size(), x.credit()),
+        (PacketSize::MAX, Some(65530))
+    );
     x.send_data(65530).unwrap();
     // What it asks for later may be less, and its packets are as long as before.
     x.receive(ask(10)).unwrap();
@@ -108,7 +111,11 @@ fn a_container_shows_its_packet_size_by_what_it_asks_for() {
     ] {
         let mut x = begin(most);
         x.receive(ask(asked)).unwrap();
-        assert_eq!((x.packet_size(), x.credit()), (shown, Some(credit)), "{asked}");
+        assert_eq!(
+            (x.packet_size(), x.credit()),
+            (shown, Some(credit)),
+            "{asked}"
+        );
     }
 
     // Without leave nothing is learned.
