@@ -4,15 +4,19 @@
 //! ```text
 //! cargo bench --bench fronts                               # all of it, about 6 minutes
 //! cargo bench --bench fronts -- --rounds 3 --seconds 3 --connections 32 --backend null
-//! cargo bench --bench fronts -- --backend null --kind tls --kind handshakes --kind http2
+//! cargo bench --bench fronts -- --backend null --kind tls --kind handshakes --kind resumed --kind http2
+//! cargo bench --bench fronts -- --backend null --kind http --count    # and so with the others
 //! ```
 //!
-//! `--kind` is what clients do: plain HTTP, TLS with kept connections, a TLS handshake for each
-//! request, HTTP/2. Over TLS all have the same kind of certificate (ECDSA with P-256).
+//! `--kind` is what clients do: plain HTTP, TLS with kept connections, a TLS handshake or a resumed
+//! session for each request, HTTP/2. Over TLS all have the same kind of certificate (ECDSA with
+//! P-256) and speak TLS 1.3.
 //!
 //! Each stands in front of a null container, which answers 13 bytes at once, and in front of
 //! a real Tomcat. wrk loads them in turns; the tables show the medians of all rounds, and CPU
 //! time of the front alone.
+//!
+//! `--count` counts instructions and system calls of a request instead, of the gateway and nginx.
 //!
 //! nginx is there twice: as it comes, and telling the container what AJP tells it.
 //!
@@ -30,6 +34,10 @@
     reason = "a benchmark of our own data"
 )]
 
+#[path = "fronts/counts.rs"]
+mod counts;
+#[path = "fronts/handshakes.rs"]
+mod handshakes;
 #[path = "fronts/load.rs"]
 mod load;
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -42,7 +50,7 @@ mod support;
 use clap::Parser;
 use load::{Kind, cpu, load};
 use servers::{Server, relay};
-use starts::{FORWARDED, floor, gateway, mod_jk, mod_proxy_ajp, nginx};
+use starts::{FORWARDED, Start, floor, gateway, mod_jk, mod_proxy_ajp, nginx};
 use std::net::SocketAddr;
 use support::need;
 use support::tls::Certificates;
@@ -65,6 +73,12 @@ struct Args {
     /// What clients do; may be repeated [default: http]
     #[arg(long, value_enum)]
     kind: Vec<Kind>,
+    /// Count instructions (callgrind) and system calls (strace) instead of measuring
+    #[arg(long)]
+    count: bool,
+    /// Of what is counted, this front alone
+    #[arg(long)]
+    front: Option<String>,
     /// This program in place of the one that is built
     #[arg(long)]
     gateway: Option<std::path::PathBuf>,
@@ -108,8 +122,12 @@ struct Backend {
 async fn run(args: &Args) {
     need::file("/usr/bin/wrk", "wrk");
     need::file("/usr/sbin/nginx", "nginx-light");
-    if args.kind.contains(&Kind::Http2) {
+    if args.count || args.kind.contains(&Kind::Http2) {
         need::file("/usr/bin/h2load", "nghttp2-client");
+    }
+    if args.count {
+        need::file("/usr/bin/valgrind", "valgrind");
+        need::file("/usr/bin/strace", "strace");
     }
     let dir = tempfile::tempdir().unwrap();
     let certificates = Certificates::create(dir.path());
@@ -155,17 +173,25 @@ async fn compare_all(args: &Args, backend: &Backend) {
         kinds => kinds,
     };
     for kind in kinds {
-        compare(args, backend, *kind).await;
+        if args.count {
+            counts::count(args, backend, *kind).await;
+        } else {
+            compare(args, backend, *kind).await;
+        }
     }
 }
 
 async fn compare(args: &Args, backend: &Backend, kind: Kind) {
+    let start = Start {
+        kind,
+        counted: None,
+    };
     let mut fronts = vec![
-        gateway(args.gateway.as_deref(), backend, kind).await,
+        gateway(args.gateway.as_deref(), backend, start).await,
         mod_proxy_ajp(backend, kind).await,
         mod_jk(backend, kind).await,
-        nginx("nginx (HTTP)", backend, "", kind).await,
-        nginx("nginx, as AJP", backend, FORWARDED, kind).await,
+        nginx("nginx (HTTP)", backend, "", start).await,
+        nginx("nginx, as AJP", backend, FORWARDED, start).await,
     ];
     if backend.secret.is_none() && kind == Kind::Http {
         let to = backend.ajp.to_string();

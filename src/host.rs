@@ -1,5 +1,34 @@
 //! What may stand in a `Host` header (RFC 9110 section 7.2).
 
+/// Which bytes can stand in the name of a host: one look at a table for each.
+static IN_A_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    table
+};
+
 /// Whether it is a host with an optional port. An empty one is allowed: HTTP/1.1 sends it where
 /// the target has no host.
 pub(crate) fn is_host(value: &[u8]) -> bool {
@@ -20,7 +49,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         let (name, port) = value.split_at(end);
         (
             name.iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b)),
+                .all(|b| IN_A_NAME.get(usize::from(*b)).is_some_and(|is| *is)),
             port,
         )
     };

@@ -1,8 +1,10 @@
 //! Load on a front, and what it costs.
 
+use crate::handshakes::{self, Until};
 use crate::starts::Front;
 use crate::support::need;
 use std::process::Command;
+use std::time::Duration;
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -13,6 +15,8 @@ pub(crate) enum Kind {
     Tls,
     /// A TLS handshake for each request.
     Handshakes,
+    /// The same, and clients take up the session of the connection before.
+    Resumed,
     /// HTTP/2 over TLS, four requests at a time over each connection.
     Http2,
 }
@@ -22,11 +26,17 @@ impl Kind {
         self != Self::Http
     }
 
+    /// Whether each request has a connection of its own.
+    pub(crate) fn is_one_by_one(self) -> bool {
+        matches!(self, Self::Handshakes | Self::Resumed)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http => "HTTP",
             Self::Tls => "TLS, connections kept",
             Self::Handshakes => "TLS, a handshake for each request",
+            Self::Resumed => "TLS, a session resumed for each request",
             Self::Http2 => "HTTP/2 over TLS",
         }
     }
@@ -51,6 +61,11 @@ pub(crate) fn load(
     if kind == Kind::Http2 {
         return h2load(front, path, connections, seconds);
     }
+    if kind.is_one_by_one() {
+        let until = Until::Time(Duration::from_secs(seconds.into()));
+        let resumes = kind == Kind::Resumed;
+        return handshakes::load(front, path, connections, until, resumes);
+    }
     let mut wrk = Command::new("wrk");
     wrk.args([
         "-t1",
@@ -58,9 +73,6 @@ pub(crate) fn load(
         &format!("-c{connections}"),
         &format!("-d{seconds}s"),
     ]);
-    if kind == Kind::Handshakes {
-        wrk.args(["-H", "Connection: close"]);
-    }
     let scheme = if kind.is_tls() { "https" } else { "http" };
     wrk.arg(format!("{scheme}://{}{path}", front.addr));
     let output = need::run(&mut wrk, "wrk");
@@ -119,15 +131,53 @@ fn h2load(front: &Front, path: &str, connections: u32, seconds: u32) -> Report {
     // Start, status and microseconds of each request.
     let log = std::fs::read_to_string(log.path()).unwrap();
     let times = log.lines().filter_map(|line| line.split('\t').nth(2));
-    let mut times: Vec<f64> = times.map(|time| time.parse().unwrap()).collect();
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[(times.len() as f64 * share) as usize] / 1000.0;
-    Report {
-        requests: times.len() as f64,
-        rate: times.len() as f64 / f64::from(seconds),
-        p50: at(0.5),
-        p99: at(0.99),
+    let times = times.map(|time| time.parse::<f64>().unwrap() / 1000.0);
+    let times: Vec<_> = times.collect();
+    let rate = times.len() as f64 / f64::from(seconds);
+    Report::of(times, rate)
+}
+
+impl Report {
+    /// Of requests that took so long each, in milliseconds.
+    pub(crate) fn of(mut times: Vec<f64>, rate: f64) -> Self {
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[(times.len() as f64 * share) as usize];
+        Self {
+            requests: times.len() as f64,
+            rate,
+            p50: at(0.5),
+            p99: at(0.99),
+        }
     }
+}
+
+/// Sends a front so many requests.
+pub(crate) fn exactly(front: &Front, kind: Kind, path: &str, connections: u32, requests: u64) {
+    if kind.is_one_by_one() {
+        let until = Until::Requests(requests);
+        handshakes::load(front, path, 1, until, kind == Kind::Resumed);
+        return;
+    }
+    let (clients, streams) = match kind {
+        Kind::Http2 => ((connections / 4).max(1), "-m4"),
+        _ => (connections, "-m1"),
+    };
+    let mut h2load = Command::new("h2load");
+    h2load.args([
+        "-t1",
+        streams,
+        &format!("-c{clients}"),
+        &format!("-n{requests}"),
+    ]);
+    if kind != Kind::Http2 {
+        h2load.arg("--h1");
+    }
+    let scheme = if kind.is_tls() { "https" } else { "http" };
+    h2load.arg(format!("{scheme}://{}{path}", front.addr));
+    let output = need::run(&mut h2load, "nghttp2-client");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let good = format!("{requests} succeeded, 0 failed, 0 errored");
+    assert!(text.contains(&good), "{}: {text}", front.name);
 }
 
 /// CPU seconds of a process and its group so far, in user space and in the kernel.

@@ -19,7 +19,50 @@ pub(crate) struct Front {
     pub(crate) addr: SocketAddr,
     /// Its process, which leads a group if there are more.
     pub(crate) pid: u32,
+    /// Who vouches for its certificate, with TLS.
+    pub(crate) ca: PathBuf,
     _running: Box<dyn std::any::Any>,
+}
+
+/// How a front is started.
+#[derive(Clone, Copy)]
+pub(crate) struct Start<'a> {
+    pub(crate) kind: Kind,
+    /// What counts what it does, and the file for that.
+    pub(crate) counted: Option<(Counter, &'a Path)>,
+}
+
+/// What a program can run in to be counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counter {
+    /// strace.
+    SystemCalls,
+    /// callgrind.
+    Instructions,
+}
+
+impl Start<'_> {
+    /// This program, in its counter.
+    fn command(self, program: &Path) -> Command {
+        let Some((counter, file)) = self.counted else {
+            return Command::new(program);
+        };
+        let mut command;
+        match counter {
+            Counter::SystemCalls => {
+                command = Command::new("strace");
+                command.args(["-f", "-qq", "-c", "-U", "calls,name", "-o"]);
+                command.arg(file);
+            }
+            Counter::Instructions => {
+                command = Command::new("valgrind");
+                command.arg("--tool=callgrind");
+                command.arg(format!("--callgrind-out-file={}", file.display()));
+            }
+        }
+        command.arg(program);
+        command
+    }
 }
 
 pub(crate) fn floor(name: &'static str, server: Server) -> Front {
@@ -27,6 +70,7 @@ pub(crate) fn floor(name: &'static str, server: Server) -> Front {
         name,
         addr: server.address.parse().unwrap(),
         pid: server.pid(),
+        ca: PathBuf::new(),
         _running: Box::new(server),
     }
 }
@@ -49,7 +93,8 @@ fn built() -> PathBuf {
     own.parent().unwrap().parent().unwrap().join("ajp")
 }
 
-pub(crate) async fn gateway(program: Option<&Path>, backend: &Backend, kind: Kind) -> Front {
+pub(crate) async fn gateway(program: Option<&Path>, backend: &Backend, start: Start<'_>) -> Front {
+    let kind = start.kind;
     let program = program.map_or_else(built, Path::to_owned);
     let dir = tempfile::tempdir().unwrap();
     let addr = ports::free_addr();
@@ -68,18 +113,19 @@ pub(crate) async fn gateway(program: Option<&Path>, backend: &Backend, kind: Kin
     }
     let file = dir.path().join("gateway.toml");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(program);
+    let mut command = start.command(&program);
     command.arg("gateway").arg("--config").arg(&file);
     if let Some(secret) = &backend.secret {
         let file = dir.path().join("secret");
         std::fs::write(&file, secret).unwrap();
         command.arg("--secret-file").arg(file);
     }
-    let running = start(command, "cargo", &dir, addr).await;
+    let running = run(command, "cargo", &dir, addr).await;
     Front {
         name: "gateway",
         addr,
         pid: running.pid(),
+        ca: backend.certificates.pem("ca"),
         _running: Box::new((running, dir)),
     }
 }
@@ -132,6 +178,11 @@ async fn httpd_front(name: &'static str, httpd: HttpdBuilder, kind: Kind) -> Fro
         ));
     }
     let httpd = httpd.start().await;
+    let ca = if kind.is_tls() {
+        httpd.ca_pem_path()
+    } else {
+        PathBuf::new()
+    };
     Front {
         name,
         addr: if kind.is_tls() {
@@ -140,6 +191,7 @@ async fn httpd_front(name: &'static str, httpd: HttpdBuilder, kind: Kind) -> Fro
             httpd.http_addr()
         },
         pid: httpd.pid(),
+        ca,
         _running: Box::new(httpd),
     }
 }
@@ -155,24 +207,30 @@ pub(crate) async fn nginx(
     name: &'static str,
     backend: &Backend,
     headers: &str,
-    kind: Kind,
+    start: Start<'_>,
 ) -> Front {
+    let kind = start.kind;
     let dir = tempfile::tempdir().unwrap();
     let addr = ports::free_addr();
     let (root, http) = (dir.path().display(), backend.http);
     let made = &backend.certificates;
     let tls = format!(
-        "ssl_certificate {}; ssl_certificate_key {};",
+        "ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
         made.pem("server").display(),
         made.key("server").display()
     );
     let (listen, tls) = match kind {
         Kind::Http => (addr.to_string(), ""),
-        Kind::Tls | Kind::Handshakes => (format!("{addr} ssl"), &*tls),
+        Kind::Tls | Kind::Handshakes | Kind::Resumed => (format!("{addr} ssl"), &*tls),
         Kind::Http2 => (format!("{addr} ssl http2"), &*tls),
     };
+    let processes = match start.counted {
+        // One that does all.
+        Some(_) => "master_process off;".to_owned(),
+        None => format!("worker_processes {WORKERS};"),
+    };
     let conf = format!(
-        "daemon off;\nworker_processes {WORKERS};\npid {root}/pid;\nerror_log {root}/error.log;\n\
+        "daemon off;\n{processes}\npid {root}/pid;\nerror_log {root}/error.log;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n access_log off;\n\
          client_body_temp_path {root}/a;\n proxy_temp_path {root}/b;\n fastcgi_temp_path {root}/c;\n\
@@ -183,25 +241,28 @@ pub(crate) async fn nginx(
          proxy_set_header Connection \"\"; proxy_set_header Host $host; {headers} }} }}\n}}\n"
     );
     std::fs::write(dir.path().join("nginx.conf"), conf).unwrap();
-    let mut command = Command::new("/usr/sbin/nginx");
+    let mut command = start.command(Path::new("/usr/sbin/nginx"));
     command
         .arg("-p")
         .arg(dir.path())
         .arg("-c")
         .arg(dir.path().join("nginx.conf"));
-    let running = start(command, "nginx-light", &dir, addr).await;
+    let running = run(command, "nginx-light", &dir, addr).await;
     Front {
         name,
         addr,
         pid: running.pid(),
+        ca: backend.certificates.pem("ca"),
         _running: Box::new((running, dir)),
     }
 }
 
-async fn start(command: Command, package: &str, dir: &TempDir, addr: SocketAddr) -> ChildGuard {
+async fn run(command: Command, package: &str, dir: &TempDir, addr: SocketAddr) -> ChildGuard {
     let log = dir.path().join("log");
-    let mut child = ChildGuard::spawn(command, package, dir.path(), log, Duration::from_secs(5));
-    let open = child.wait_for_port(addr, Duration::from_secs(20)).await;
+    // Where it is counted all of this takes its time.
+    let limit = Duration::from_secs(60);
+    let mut child = ChildGuard::spawn(command, package, dir.path(), log, limit);
+    let open = child.wait_for_port(addr, limit).await;
     open.unwrap_or_else(|error| panic!("{error}"));
     child
 }

@@ -284,7 +284,7 @@ impl Balancer {
 
     /// Both, as they are at this moment.
     pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.with(|state, _| Arc::clone(&state.rules))
+        self.shared.change(|state| Arc::clone(&state.rules))
     }
 
     /// Treats failed requests by other rules from now on.

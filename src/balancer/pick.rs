@@ -210,7 +210,7 @@ impl Pick {
         if self.stage == Stage::Answered {
             self.stage = Stage::Ended;
             let choice = &self.choice;
-            self.shared.with(|state, _| state.cluster.ended(choice));
+            self.shared.change(|state| state.cluster.ended(choice));
         }
     }
 

@@ -131,10 +131,16 @@ impl Shared {
     /// Runs `f` under the lock, with the time, and then tells everybody what has changed.
     pub(super) fn with<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = tokio::time::Instant::now().into_std();
+        self.change(|state| f(state, now))
+    }
+
+    /// As [`with`](Self::with), for what asks for no time: a look at the clock is what costs
+    /// most of it.
+    pub(super) fn change<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let (result, changes) = {
             // No code of others runs under the lock, so that nothing panics there.
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let result = f(&mut state, now);
+            let result = f(&mut state);
             (result, state.cluster.take_changes())
         };
         for change in changes {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What the container is told about a request beyond what HTTP says: who the HTTP client is,
 /// where and how it connected, which user was authenticated. The container believes all of it.
@@ -32,6 +32,8 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, PartialEq, Eq)]
 pub struct RequestFacts {
     pub(super) remote_addr: Bytes,
+    /// The same, if it is an address: a balancer wants it for each request.
+    pub(super) remote_ip: Option<IpAddr>,
     pub(super) remote_host: Option<Bytes>,
     pub(super) remote_port: Option<u16>,
     pub(super) local_addr: Option<Bytes>,
@@ -51,12 +53,19 @@ pub struct RequestFacts {
 
 /// The facts of requests that a program makes itself.
 pub(super) static OWN_REQUEST: RequestFacts =
-    RequestFacts::with_remote_addr(Bytes::from_static(b"127.0.0.1"), None);
+    RequestFacts::with_remote_addr(Bytes::from_static(b"127.0.0.1"), Some(LOCALHOST), None);
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 impl RequestFacts {
-    const fn with_remote_addr(remote_addr: Bytes, is_tls: Option<bool>) -> Self {
+    const fn with_remote_addr(
+        remote_addr: Bytes,
+        remote_ip: Option<IpAddr>,
+        is_tls: Option<bool>,
+    ) -> Self {
         Self {
             remote_addr,
+            remote_ip,
             remote_host: None,
             remote_port: None,
             local_addr: None,
@@ -80,7 +89,8 @@ impl RequestFacts {
     /// An IPv4 address in IPv6 form, as dual-stack sockets show it, is told as IPv4.
     #[must_use]
     pub fn new(remote: IpAddr) -> Self {
-        Self::with_remote_addr(address_bytes(remote), Some(false))
+        let remote = remote.to_canonical();
+        Self::with_remote_addr(address_bytes(remote), Some(remote), Some(false))
     }
 
     /// The facts of a connection that this web server has accepted: who opened it, and where.
@@ -173,6 +183,7 @@ impl RequestFacts {
     #[must_use]
     pub fn from_trusted_claims(claims: &crate::server::RequestClaims) -> Option<Self> {
         let remote_addr = claims.shared(claims.remote_addr)?;
+        let remote_ip = as_str(Some(&remote_addr)).and_then(|text| text.parse().ok());
         let trusted = |span| claims.shared(span).filter(|_| claims.trust_user);
         Some(Self {
             remote_host: claims.shared(claims.remote_host),
@@ -183,7 +194,7 @@ impl RequestFacts {
             tls: claims.tls.clone(),
             remote_user: trusted(claims.remote_user),
             auth_type: trusted(claims.auth_type),
-            ..Self::with_remote_addr(remote_addr, Some(claims.is_tls))
+            ..Self::with_remote_addr(remote_addr, remote_ip, Some(claims.is_tls))
         })
     }
 
@@ -191,6 +202,12 @@ impl RequestFacts {
     #[must_use]
     pub fn remote_addr(&self) -> &str {
         as_str(Some(&self.remote_addr)).unwrap_or_default()
+    }
+
+    /// The address of the HTTP client, if it is one.
+    #[cfg(feature = "balancer")]
+    pub(super) fn remote_ip(&self) -> Option<IpAddr> {
+        self.remote_ip
     }
 
     /// The TCP port of the HTTP client (`AJP_REMOTE_PORT`).
@@ -264,7 +281,9 @@ impl RequestFacts {
     /// Sets the address of the HTTP client, as [`new`](Self::new) does.
     #[must_use]
     pub fn with_remote_ip(mut self, remote: IpAddr) -> Self {
+        let remote = remote.to_canonical();
         self.remote_addr = address_bytes(remote);
+        self.remote_ip = Some(remote);
         self
     }
 

@@ -6,6 +6,9 @@ use crate::wire::SendHeaders;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
+/// Headers that any response has room for: as many as the smallest table of a `HeaderMap` takes.
+const LEAST_ROOM: usize = 6;
+
 /// Builds an `http::Response`. Hop-by-hop headers are left out, and so is the length of a
 /// 204. Of several `Content-Length` lines, which say the same, one is left. A reason phrase of
 /// the container's own is in the extensions ([`ReasonPhrase`]).
@@ -18,7 +21,9 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     let status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.status_mut() = status;
     let headers = head.headers();
-    let mut map = HeaderMap::with_capacity(headers.len());
+    // With room for what a caller adds. hyper's server takes the map for the headers of the
+    // request that follows, too, and makes a new one where that has more.
+    let mut map = HeaderMap::with_capacity(headers.len().max(LEAST_ROOM));
     let mut nominates = false;
     for header in headers {
         let Some(name) = response_name(&header) else {

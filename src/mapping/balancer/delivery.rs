@@ -100,7 +100,7 @@ impl<'a> Delivery<'a> {
             sticky,
             session: sticky.map_or_else(Session::default, |sticky| session(sticky, parts)),
             idempotent: Idempotent::of(&parts.method, &parts.extensions),
-            client: facts.remote_addr().parse().ok(),
+            client: facts.remote_ip(),
             facts,
             parts,
             attempts_left: most.unwrap_or(u32::MAX).max(1),

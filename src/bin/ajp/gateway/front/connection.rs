@@ -39,6 +39,7 @@ use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
 use super::timer::KeptTimer;
+use super::when_woken::WhenWoken;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -70,6 +71,8 @@ pub(crate) struct State {
     running: AtomicUsize,
     /// There was none, or there is none now.
     running_changed: Notify,
+    /// Somebody waits for that.
+    is_watched: AtomicBool,
     /// How long the body of the last request is, for the stream that it comes from.
     body: Mutex<Option<BodyLength>>,
     /// The line of what came last and was no request.
@@ -123,7 +126,7 @@ pub(crate) struct Running(Arc<State>);
 impl Drop for Running {
     fn drop(&mut self) {
         if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.running_changed.notify_waiters();
+            self.0.running_has_changed();
         }
     }
 }
@@ -187,12 +190,24 @@ impl State {
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Running {
         if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.running_changed.notify_waiters();
+            self.running_has_changed();
         }
         Running(Arc::clone(self))
     }
 
-    /// Completes when no request has run for so long.
+    fn running_has_changed(&self) {
+        if self.is_watched.load(Ordering::Acquire) {
+            self.running_changed.notify_waiters();
+        }
+    }
+
+    /// From here on changes are told to [`idle`](Self::idle). To be called before the first
+    /// request.
+    fn watch_running(&self) {
+        self.is_watched.store(true, Ordering::Release);
+    }
+
+    /// Completes when no request has run for so long. Needs [`watch_running`](Self::watch_running).
     async fn idle(&self, limit: Duration) {
         loop {
             let mut changed = pin!(self.running_changed.notified());
@@ -320,6 +335,9 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let stream = Patient::new(stream, Arc::clone(&state), limits);
+    if protocol == Protocol::Http2 {
+        state.watch_running();
+    }
     // What asks the connection to end: the operator, what its own requests found out, or that
     // there are none. hyper looks for the latter itself with HTTP/1.
     let no_requests = || async {
@@ -336,14 +354,16 @@ where
             () = idle => {}
         }
     };
-    let mut ending = pin!(ending);
+    let ending = pin!(ending);
+    let mut ending = WhenWoken::new(ending);
     /// Both kinds of connection have the same methods, but no trait.
     macro_rules! run {
         ($connection:expr) => {{
             let mut connection = pin!($connection);
             tokio::select! {
+                biased;
                 result = connection.as_mut() => return result,
-                () = ending.as_mut() => connection.as_mut().graceful_shutdown(),
+                () = &mut ending => connection.as_mut().graceful_shutdown(),
             }
             tokio::select! {
                 result = connection.as_mut() => result,
@@ -372,6 +392,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_when_no_request_has_run_for_the_limit() {
         let state = Arc::new(State::default());
+        state.watch_running();
         let limit = Duration::from_secs(30);
         let start = Instant::now();
         let requests = {

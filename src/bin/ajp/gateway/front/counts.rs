@@ -97,12 +97,9 @@ pub(crate) struct Running {
 
 impl Running {
     /// A request of a site has come.
-    pub(crate) fn begin(counts: Arc<SiteCounts>) -> Self {
+    pub(crate) fn begin(counts: Arc<SiteCounts>, since: Instant) -> Self {
         counts.running.fetch_add(1, Ordering::Relaxed);
-        Self {
-            counts,
-            since: Instant::now(),
-        }
+        Self { counts, since }
     }
 
     /// The head of its answer is there.
@@ -174,7 +171,7 @@ mod tests {
     fn a_request_is_counted_from_its_head_to_the_end_of_its_body() {
         let requests = Requests::default();
         let counts = requests.of("default");
-        let running = Running::begin(requests.of("default"));
+        let running = Running::begin(requests.of("default"), Instant::now());
         running.answered(StatusCode::NOT_FOUND);
         let body = CountedBody::new(Full::new(Bytes::from("x")), running);
         assert_eq!((counts.running(), counts.answered()), (1, vec![(404, 1)]));
@@ -185,7 +182,7 @@ mod tests {
             (0, 1)
         );
         // One that nobody could be answered.
-        drop(Running::begin(requests.of("none")));
+        drop(Running::begin(requests.of("none"), Instant::now()));
         let all = requests.all();
         let names: Vec<_> = all.iter().map(|counts| &*counts.name).collect();
         assert_eq!(names, ["default", "none"]);

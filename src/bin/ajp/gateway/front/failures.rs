@@ -25,7 +25,7 @@ pub(super) fn tell(entry: &Entry, map: Option<&str>, reason: &str) {
     };
     let client = asked.client.map(|client| client.to_canonical().to_string());
     let client = client.as_deref().unwrap_or("-");
-    let (method, id) = (&asked.method, &asked.id);
+    let (method, id) = (&asked.method, asked.id.as_str());
     let path = bare(asked.uri.path());
     let map = map.map(|map| format!(" (map {map})")).unwrap_or_default();
     let reason = escaped(reason);

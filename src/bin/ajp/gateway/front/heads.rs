@@ -16,6 +16,7 @@
 use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
 use bytes::{Buf, BytesMut};
+use memchr::memchr_iter;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -178,7 +179,7 @@ impl<S> Heads<S> {
             }
             Next::Head if end_of_head(read, 0) == Some(read.len()) => {
                 keep_line(&mut self.line, read);
-                let is_plain = !request_line(read).iter().any(|b| is_special(*b));
+                let is_plain = !has_special(request_line(read));
                 if is_plain {
                     self.next = Next::Request;
                 }
@@ -201,7 +202,7 @@ fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
     let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
     let from = start.max(searched.saturating_sub(2));
     let rest = bytes.get(from..)?;
-    for (at, _) in rest.iter().enumerate().filter(|(_, b)| **b == b'\n') {
+    for at in memchr_iter(b'\n', rest) {
         let after = match rest.get(at.checked_add(1)?..)? {
             [b'\n', ..] => 2,
             [b'\r', b'\n', ..] => 3,
@@ -214,8 +215,21 @@ fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
 
 /// The first line with something in it, without its end.
 fn request_line(head: &[u8]) -> &[u8] {
-    let mut lines = head.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end);
-    lines.find(|line| !line.is_empty()).unwrap_or_default()
+    let mut start = 0;
+    for end in memchr_iter(b'\n', head).chain([head.len()]) {
+        let line = head.get(start..end).unwrap_or_default().trim_ascii_end();
+        if !line.is_empty() {
+            return line;
+        }
+        start = end.saturating_add(1);
+    }
+    &[]
+}
+
+/// Whether there is something to encode. Looks at all bytes, which takes less time than to stop
+/// at the first one: many are looked at together.
+fn has_special(line: &[u8]) -> bool {
+    line.iter().fold(false, |found, b| found | is_special(*b))
 }
 
 /// Whether a byte cannot stand in a URI and is one all the same to those who send it.
@@ -226,7 +240,7 @@ fn is_special(byte: u8) -> bool {
 /// The head with what is special in its target percent-encoded.
 fn encoded(head: BytesMut) -> BytesMut {
     let line = request_line(&head);
-    if !line.iter().any(|b| is_special(*b)) {
+    if !has_special(line) {
         return head;
     }
     let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'));

@@ -23,6 +23,7 @@ mod tls;
 mod transport;
 mod upgrade;
 mod upload;
+mod when_woken;
 
 pub(crate) use answer::wants_html;
 pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
@@ -52,9 +53,12 @@ use hyper::upgrade::OnUpgrade;
 use listen::Refused;
 use log::{Entry, Sent, Served};
 pub(crate) use map::Found;
+use methods::Notable;
+use request_id::RequestId;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::watch;
 use upload::Upload;
 
@@ -88,7 +92,8 @@ impl Site {
     /// The numbers of the site that a request is of.
     fn counts_of<B>(&self, request: &Request<B>) -> Arc<SiteCounts> {
         let (sites, none) = &self.counts;
-        let site = self.sites.index(host_of(request.uri(), request.headers()));
+        let host = || host_of(request.uri(), request.headers());
+        let site = self.sites.index_by(host);
         Arc::clone(site.and_then(|site| sites.get(site)).unwrap_or(none))
     }
 }
@@ -120,6 +125,8 @@ impl Current {
 struct Client {
     ends: Ends,
     peer: Peer,
+    /// Whether it is a proxy whose word about clients is taken.
+    is_trusted: bool,
     /// The host that the client itself asked for last, and what the members were told then.
     /// Hardly any connection asks for several.
     last: Mutex<Option<(Option<Bytes>, Arc<RequestFacts>)>>,
@@ -131,17 +138,13 @@ impl Client {
         if let Some(local) = ends.local {
             peer = peer.with_local(local);
         }
+        let mut trusted = ends.options.trusted.iter();
         Self {
             peer,
+            is_trusted: trusted.any(|networks| networks.contains(ends.peer.ip())),
             ends,
             last: Mutex::new(None),
         }
-    }
-
-    /// Whether it is a proxy whose word about clients is taken.
-    fn is_trusted(&self) -> bool {
-        let mut trusted = self.ends.options.trusted.iter();
-        trusted.any(|networks| networks.contains(self.ends.peer.ip()))
     }
 
     /// What the members are told.
@@ -186,15 +189,20 @@ pub(crate) async fn run(
         let here = Arc::new((Arc::clone(&current), Client::new(ends)));
         service_fn(move |request: Request<Incoming>| {
             let here = Arc::clone(&here);
+            let notable = Notable::of(request.headers());
             if request.version() < Version::HTTP_2 {
-                here.1.ends.state.saw_request(body_length(&request));
+                let length = body_length(&request, notable);
+                here.1.ends.state.saw_request(length);
             }
-            // By what came before this request: its own body has not been looked at.
-            let is_distrusted = here.1.ends.state.is_distrusted();
+            let seen = Seen {
+                at: Instant::now(),
+                notable,
+                is_distrusted: here.1.ends.state.is_distrusted(),
+            };
             async move {
                 let site = here.0.get();
-                let running = Running::begin(site.counts_of(&request));
-                let response = answer(&site, request, &here.1, is_distrusted).await;
+                let running = Running::begin(site.counts_of(&request), seen.at);
+                let response = answer(&site, request, seen, &here.1).await;
                 running.answered(response.status());
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, running)))
             }
@@ -203,9 +211,18 @@ pub(crate) async fn run(
     serve(bound, options, traffic, stopping, service, refused).await;
 }
 
+/// What is known of a request when its head has come.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: Instant,
+    notable: Notable,
+    /// By what came before this request: its own body has not been looked at.
+    is_distrusted: bool,
+}
+
 /// What comes over the connection after the head of this request.
-fn body_length(request: &Request<Incoming>) -> BodyLength {
-    if upgrade::is_wanted(request) {
+fn body_length(request: &Request<Incoming>, notable: Notable) -> BodyLength {
+    if notable.for_the_connection && upgrade::is_wanted(request) {
         return BodyLength::Upgrade;
     }
     let length = request.body().size_hint().exact();
@@ -215,31 +232,33 @@ fn body_length(request: &Request<Incoming>) -> BodyLength {
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
+    seen: Seen,
     client: &Client,
-    is_distrusted: bool,
 ) -> Response<GatewayBody> {
-    let upgrade = upgrade::is_wanted(&request).then(|| hyper::upgrade::on(&mut request));
-    let asks_for_upgrade = upgrade.is_some();
+    let notable = seen.notable;
+    let asks_for_upgrade = notable.for_the_connection && upgrade::is_wanted(&request);
+    let upgrade = asks_for_upgrade.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let state = Arc::clone(&client.ends.state);
     let running = state.begin();
-    let id = request_id::settle(&mut parts.headers, client.is_trusted());
-    let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id);
+    let id = RequestId::of(&parts.headers, client.is_trusted);
+    let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id, seen.at);
     entry.came_over(&state);
     let number = state.count_request();
     let body = Upload::new(body, Arc::clone(&state), &site.limits);
-    let has_odd_framing = methods::has_odd_framing(&parts.headers);
-    let own_answer = if is_distrusted {
+    let has_odd_framing = notable.transfer_encoding && methods::has_odd_framing(&parts.headers);
+    let own_answer = if seen.is_distrusted {
         let text = "a request with trailers or odd framing came before this one; use another \
                     connection";
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, text);
         Some(refusal.response(false, entry.id()))
     } else {
-        own_answer(&mut parts, client, entry.id())
+        own_answer(&mut parts, notable, client, entry.id())
     };
     let result = if let Some(response) = own_answer {
         Ok(own(response))
     } else {
+        let body = (body, notable);
         forward(site, &mut parts, body, client, upgrade, &mut entry).await
     };
     let mut response = result.unwrap_or_else(|refusal| {
@@ -276,6 +295,7 @@ async fn answer(
 /// What is answered without looking at the maps.
 fn own_answer(
     parts: &mut request::Parts,
+    notable: Notable,
     client: &Client,
     id: &str,
 ) -> Option<Response<Full<Bytes>>> {
@@ -289,7 +309,7 @@ fn own_answer(
             Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id)
         }));
     }
-    if methods::expects_more(&parts.headers) {
+    if notable.expect && methods::expects_more(&parts.headers) {
         let text = "nothing but 100-continue can be expected";
         return Some(Refusal::new(StatusCode::EXPECTATION_FAILED, text).response(false, id));
     }
@@ -299,19 +319,18 @@ fn own_answer(
 async fn forward(
     site: &Site,
     parts: &mut request::Parts,
-    body: Upload<Incoming>,
+    (body, notable): (Upload<Incoming>, Notable),
     client: &Client,
     upgrade: Option<OnUpgrade>,
     entry: &mut Entry,
 ) -> Result<Response<Answer>, Refusal> {
-    let waits = parts.headers.contains_key(header::EXPECT);
-    let mut outgoing = outgoing(site, parts, body, client, entry)?;
+    let mut outgoing = outgoing(site, parts, (body, notable), client, entry)?;
     let settings = outgoing.mapping.settings();
-    let host = parts.headers.get(HOST);
-    let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
+    // As the members are told it.
+    let host = parts.headers.get(HOST).cloned();
     let (mapping, maps) = (outgoing.mapping, outgoing.maps);
     let map_back = |headers: &mut HeaderMap| {
-        reverse::headers(headers, mapping, maps, host.as_deref());
+        reverse::headers(headers, mapping, maps, host.as_ref());
         settings.response_headers.apply(headers);
     };
     if let (Some(upgrade), false) = (upgrade, mapping.upgrades().is_empty()) {
@@ -333,7 +352,7 @@ async fn forward(
         return Ok(response.map(|body| Either::Right(Either::Right(body))));
     }
     // Who waits to be told to go on is told so when a container wants the body.
-    if !waits {
+    if !notable.expect {
         let most = settings.request_buffer;
         let most = most.unwrap_or(site.limits.request_buffer);
         let held = outgoing.body.hold(most, &site.budget).await;
@@ -404,7 +423,7 @@ struct Outgoing<'a> {
 fn outgoing<'a>(
     site: &'a Site,
     parts: &mut request::Parts,
-    mut body: Upload<Incoming>,
+    (mut body, notable): (Upload<Incoming>, Notable),
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
@@ -440,10 +459,12 @@ fn outgoing<'a>(
         parts.uri = target;
     }
     let origin = site.forwarded.apply(&mut parts.headers, &client.peer);
-    remove_nominated(&mut parts.headers);
+    if notable.for_the_connection {
+        remove_nominated(&mut parts.headers);
+        methods::ignore_upgrade(&mut parts.headers);
+    }
     // `Connection` may have named it.
-    request_id::tell(&mut parts.headers, entry.id());
-    methods::ignore_upgrade(&mut parts.headers);
+    entry.tell_id(&mut parts.headers);
     entry.client(origin.client());
     settings.request_headers.apply(&mut parts.headers);
     settings.tell(&mut parts.extensions);

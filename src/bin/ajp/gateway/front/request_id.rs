@@ -9,19 +9,57 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// More is no name.
 const MOST: usize = 128;
 
-/// The id that a trusted proxy has given the request, or a new one. [`tell`] tells the members.
-pub(super) fn settle(headers: &mut HeaderMap, is_trusted: bool) -> String {
-    let given = given(headers).filter(|_| is_trusted).map(str::to_owned);
-    let id = given.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
-    tell(headers, &id);
-    id
+/// The id of a request.
+#[derive(Debug, Clone)]
+pub(super) enum RequestId {
+    /// Made here: 32 hexadecimal digits.
+    Made([u8; 32]),
+    /// From a trusted proxy.
+    Given(Box<str>),
 }
 
-/// Puts the id where the members find it.
-pub(super) fn tell(headers: &mut HeaderMap, id: &str) {
-    // One that was given was looked at, one of our own is plain.
-    if let Ok(value) = HeaderValue::try_from(id) {
-        headers.insert(HEADER, value);
+impl RequestId {
+    /// The id that a trusted proxy has given the request, or a new one.
+    pub(super) fn of(headers: &HeaderMap, is_trusted: bool) -> Self {
+        let given = is_trusted.then(|| given(headers)).flatten();
+        given.map_or_else(Self::made, |id| Self::Given(id.into()))
+    }
+
+    fn made() -> Self {
+        let digit = |value: u8| match value & 15 {
+            value @ 0..=9 => value | b'0',
+            value => value.wrapping_add(b'a' - 10),
+        };
+        let mut digits = [0; 32];
+        for (pair, byte) in digits
+            .chunks_exact_mut(2)
+            .zip(fastrand::u128(..).to_be_bytes())
+        {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
+        }
+        Self::Made(digits)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Made(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Given(id) => id,
+        }
+    }
+
+    /// Puts the id where the members find it, in place of what the client says.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        // One that was given was looked at, one of our own is plain.
+        if let Ok(value) = HeaderValue::from_str(self.as_str()) {
+            headers.insert(HEADER, value);
+        }
+    }
+}
+
+impl Default for RequestId {
+    /// None.
+    fn default() -> Self {
+        Self::Given(Box::default())
     }
 }
 
@@ -58,11 +96,14 @@ mod tests {
             for value in values {
                 headers.append(HEADER, HeaderValue::from_str(value).unwrap());
             }
-            let id = settle(&mut headers, trusted);
-            assert_eq!(values.contains(&&*id), kept, "{values:?}");
+            let id = RequestId::of(&headers, trusted);
+            id.tell(&mut headers);
+            let id = id.as_str();
+            assert_eq!(values.contains(&id), kept, "{values:?}");
             assert_eq!(headers.get_all(HEADER).iter().count(), 1);
             assert_eq!(headers[HEADER], id);
-            assert!(kept || id.len() == 32, "{id}");
+            let is_made = id.len() == 32 && id.bytes().all(|b| b"0123456789abcdef".contains(&b));
+            assert!(kept || is_made, "{id}");
         }
     }
 }

@@ -19,6 +19,7 @@ pub(in crate::gateway) mod text;
 pub(super) use record::{Entry, Served};
 pub(super) use sent::Sent;
 
+use super::request_id::RequestId;
 use http::request;
 use record::{Asked, Refused};
 use std::fs::File;
@@ -110,9 +111,15 @@ impl AccessLog {
         Ok((Self(Some(sink)), writer))
     }
 
-    /// Begins the entry of a request.
-    pub(super) fn entry(&self, head: &request::Parts, client: IpAddr, id: String) -> Entry {
-        Entry::new(self.0.clone(), head, Asked::new(head, client, id))
+    /// Begins the entry of a request that has come at this time.
+    pub(super) fn entry(
+        &self,
+        head: &request::Parts,
+        client: IpAddr,
+        id: RequestId,
+        began: Instant,
+    ) -> Entry {
+        Entry::new(self.0.as_ref(), head, Asked::new(head, client, id), began)
     }
 
     /// Notes what came over a connection and was no request: the line that it began with, the
@@ -299,7 +306,12 @@ mod tests {
             .body(())
             .unwrap();
         let (head, ()) = request.into_parts();
-        let mut entry = log.entry(&head, client, "0a1b".to_owned());
+        let mut entry = log.entry(
+            &head,
+            client,
+            RequestId::Given("0a1b".into()),
+            Instant::now(),
+        );
         entry.waiting();
         let mut phases = Phases::default();
         phases.connect = Some(Duration::from_millis(7));
@@ -313,7 +325,12 @@ mod tests {
         entry.served(|| served);
         entry.sent(5);
         drop(entry);
-        let mut gone = log.entry(&head, client, "0a1c".to_owned());
+        let mut gone = log.entry(
+            &head,
+            client,
+            RequestId::Given("0a1c".into()),
+            Instant::now(),
+        );
         gone.waiting();
         drop(gone);
         log.refused(client, "GET /\u{7} HTTP/9", 400, "invalid version");

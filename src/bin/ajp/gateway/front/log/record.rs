@@ -3,9 +3,10 @@
 use super::text::{clf_time, escaped, iso_time, masked, tame_json};
 use super::{LogFormat, Sink};
 use crate::gateway::front::connection::{STOPS, State};
+use crate::gateway::front::request_id::RequestId;
 use ajp::client::Phases;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
-use http::{Method, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -22,11 +23,11 @@ pub(in crate::gateway::front) struct Asked {
     pub(in crate::gateway::front) uri: Uri,
     version: Version,
     pub(in crate::gateway::front) client: Option<IpAddr>,
-    pub(in crate::gateway::front) id: String,
+    pub(in crate::gateway::front) id: RequestId,
 }
 
 impl Asked {
-    pub(super) fn new(head: &request::Parts, client: IpAddr, id: String) -> Self {
+    pub(super) fn new(head: &request::Parts, client: IpAddr, id: RequestId) -> Self {
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
@@ -79,53 +80,66 @@ pub(in crate::gateway::front) struct Entry(Option<Box<Fields>>);
 
 #[derive(Debug)]
 struct Fields {
-    sink: Option<Sink>,
     asked: Asked,
-    at: SystemTime,
     started: Instant,
+    status: Option<StatusCode>,
+    stage: Stage,
+    end: End,
+    why: Option<String>,
+    /// What only a log wants to know, if there is one.
+    noted: Option<Noted>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    sink: Sink,
+    at: SystemTime,
     host: String,
     referer: String,
     agent: String,
-    status: Option<StatusCode>,
     sent: u64,
     served: Served,
-    stage: Stage,
     /// When the body had been read as far as it is read ahead.
     uploaded: Option<Instant>,
     /// When the head of the answer was there.
     answered: Option<Instant>,
-    end: End,
-    why: Option<String>,
     /// The connection that it came over.
     connection: Option<Arc<State>>,
 }
 
 impl Entry {
-    pub(super) fn new(sink: Option<Sink>, head: &request::Parts, asked: Asked) -> Self {
-        let is_noted = sink.is_some();
+    pub(super) fn new(
+        sink: Option<&Sink>,
+        head: &request::Parts,
+        asked: Asked,
+        started: Instant,
+    ) -> Self {
         let header = |name: &HeaderName| {
-            let value = head.headers.get(name).filter(|_| is_noted);
+            let value = head.headers.get(name);
             value.map_or_else(String::new, |value| {
                 ajp::mapping::text(value.as_bytes()).into_owned()
             })
         };
-        Self(Some(Box::new(Fields {
-            sink,
-            asked,
+        let noted = sink.map(|sink| Noted {
+            sink: sink.clone(),
             at: SystemTime::now(),
-            started: Instant::now(),
             host: header(&HOST),
             referer: header(&REFERER),
             agent: header(&USER_AGENT),
-            status: None,
             sent: 0,
             served: Served::default(),
-            stage: Stage::Upload,
             uploaded: None,
             answered: None,
+            connection: None,
+        });
+        Self(Some(Box::new(Fields {
+            asked,
+            started,
+            status: None,
+            stage: Stage::Upload,
             end: End::Answered,
             why: None,
-            connection: None,
+            noted,
         })))
     }
 
@@ -136,7 +150,14 @@ impl Entry {
 
     /// The id of the request.
     pub(in crate::gateway::front) fn id(&self) -> &str {
-        self.asked().map_or("", |asked| &asked.id)
+        self.asked().map_or("", |asked| asked.id.as_str())
+    }
+
+    /// Tells the members the id of the request.
+    pub(in crate::gateway::front) fn tell_id(&self, headers: &mut HeaderMap) {
+        if let Some(asked) = self.asked() {
+            asked.id.tell(headers);
+        }
     }
 
     fn with(&mut self, change: impl FnOnce(&mut Fields)) {
@@ -145,31 +166,38 @@ impl Entry {
         }
     }
 
+    /// Notes what only a log wants to know.
+    fn note(&mut self, change: impl FnOnce(&mut Noted)) {
+        if let Some(noted) = self.0.as_mut().and_then(|fields| fields.noted.as_mut()) {
+            change(noted);
+        }
+    }
+
     /// The head of the answer is there.
     pub(in crate::gateway::front) fn status(&mut self, status: StatusCode) {
         self.with(|fields| {
             fields.status = Some(status);
             fields.stage = Stage::Answer;
-            fields.answered.get_or_insert_with(Instant::now);
+        });
+        self.note(|noted| {
+            noted.answered.get_or_insert_with(Instant::now);
         });
     }
 
     /// It came over this connection, which may be broken off.
     pub(in crate::gateway::front) fn came_over(&mut self, connection: &Arc<State>) {
-        self.with(|fields| fields.connection = Some(Arc::clone(connection)));
+        self.note(|noted| noted.connection = Some(Arc::clone(connection)));
     }
 
     /// A member is asked from here on.
     pub(in crate::gateway::front) fn waiting(&mut self) {
-        self.with(|fields| {
-            fields.stage = Stage::Waiting;
-            fields.uploaded = Some(Instant::now());
-        });
+        self.with(|fields| fields.stage = Stage::Waiting);
+        self.note(|noted| noted.uploaded = Some(Instant::now()));
     }
 
     /// Who answered, or was asked last.
     pub(in crate::gateway::front) fn served(&mut self, served: impl FnOnce() -> Served) {
-        self.with(|fields| fields.served = served());
+        self.note(|noted| noted.served = served());
     }
 
     /// The client as it turned out to be.
@@ -179,7 +207,7 @@ impl Entry {
 
     /// So many bytes of the answer went to the client.
     pub(in crate::gateway::front) fn sent(&mut self, bytes: usize) {
-        self.with(|fields| fields.sent = fields.sent.saturating_add(bytes as u64));
+        self.note(|noted| noted.sent = noted.sent.saturating_add(bytes as u64));
     }
 
     /// Why it was not answered by a container.
@@ -206,29 +234,31 @@ impl Drop for Entry {
         let Some(mut fields) = self.0.take() else {
             return;
         };
+        let Some(noted) = fields.noted.take() else {
+            return;
+        };
         if fields.status.is_none() {
             fields.end = End::Aborted;
         }
         let is_over = |state: &Arc<State>| state.is_over();
-        if fields.end == End::Aborted && fields.connection.as_ref().is_some_and(is_over) {
+        if fields.end == End::Aborted && noted.connection.as_ref().is_some_and(is_over) {
             fields.why.get_or_insert_with(|| STOPS.to_owned());
         }
-        if let Some(sink) = fields.sink.take() {
-            sink.write(fields.record().line(sink.format));
-        }
+        let line = fields.record(&noted).line(noted.sink.format);
+        noted.sink.write(line);
     }
 }
 
 impl Fields {
-    fn record(&self) -> Record<'_> {
+    fn record<'a>(&'a self, noted: &'a Noted) -> Record<'a> {
         let asked = &self.asked;
         let since = |from: Option<Instant>, to: Option<Instant>| {
             let (from, to) = (from?, to?);
             Some(millis(to.saturating_duration_since(from)))
         };
         let now = Some(Instant::now());
-        let phases = &self.served.phases;
-        let is_served = self.served.member.is_some() && self.answered.is_some();
+        let phases = &noted.served.phases;
+        let is_served = noted.served.member.is_some() && noted.answered.is_some();
         let query = asked.uri.query();
         let target = match asked.uri.authority() {
             Some(_) => asked.uri.to_string(),
@@ -238,7 +268,7 @@ impl Fields {
             },
         };
         Record {
-            time: self.at,
+            time: noted.at,
             client: asked.client,
             line: Line::Request {
                 method: asked.method.as_str(),
@@ -248,20 +278,20 @@ impl Fields {
             status: self
                 .status
                 .map_or(CLIENT_HAS_GONE, |status| status.as_u16()),
-            bytes: self.sent,
-            host: &self.host,
-            referer: masked(&self.referer).into_owned(),
-            agent: &self.agent,
-            route: self.served.route.as_deref(),
-            member: self.served.member.as_deref(),
-            attempts: self.served.attempts,
-            id: &asked.id,
+            bytes: noted.sent,
+            host: &noted.host,
+            referer: masked(&noted.referer).into_owned(),
+            agent: &noted.agent,
+            route: noted.served.route.as_deref(),
+            member: noted.served.member.as_deref(),
+            attempts: noted.served.attempts,
+            id: asked.id.as_str(),
             ms: millis(self.started.elapsed()),
-            upload: since(Some(self.started), self.uploaded),
+            upload: since(Some(self.started), noted.uploaded),
             queue: is_served.then(|| millis(phases.acquire)),
             connect: phases.connect.map(millis),
             first: phases.first_packet.map(millis),
-            body: since(self.answered, now),
+            body: since(noted.answered, now),
             end: self.end,
             stage: self.stage,
             why: self.why.as_deref(),

@@ -98,10 +98,15 @@ impl Sites {
 
     /// The place of that site, in the order in which they were added.
     pub(crate) fn index(&self, host: Option<&str>) -> Option<usize> {
+        self.index_by(|| host)
+    }
+
+    /// The same for a host that is asked for only if it makes a difference.
+    pub(crate) fn index_by<'a>(&self, host: impl FnOnce() -> Option<&'a str>) -> Option<usize> {
         if self.exact.is_empty() && self.wildcards.is_empty() {
             return self.default;
         }
-        let named = host.and_then(|host| {
+        let named = host().and_then(|host| {
             let name = normal(host);
             let wildcard = || {
                 let below = |parent: &str| {
