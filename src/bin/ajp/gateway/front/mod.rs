@@ -319,12 +319,12 @@ fn own_answer(
 async fn forward(
     site: &Site,
     parts: &mut request::Parts,
-    (body, notable): (Upload<Incoming>, Notable),
+    (mut body, notable): (Upload<Incoming>, Notable),
     client: &Client,
     upgrade: Option<OnUpgrade>,
     entry: &mut Entry,
 ) -> Result<Response<Answer>, Refusal> {
-    let mut outgoing = outgoing(site, parts, (body, notable), client, entry)?;
+    let outgoing = outgoing(site, parts, (&mut body, notable), client, entry)?;
     let settings = outgoing.mapping.settings();
     // As the members are told it.
     let host = parts.headers.get(HOST).cloned();
@@ -355,16 +355,14 @@ async fn forward(
     if !notable.expect {
         let most = settings.request_buffer;
         let most = most.unwrap_or(site.limits.request_buffer);
-        let held = outgoing.body.hold(most, &site.budget).await;
+        let held = body.hold(most, &site.budget).await;
         held.map_err(|error| {
             entry.failed(&answer::chain(&error));
             Refusal::of_upload(&error)
         })?;
     }
     entry.waiting();
-    let sent = mapping
-        .balancer()
-        .send_parts(parts, &outgoing.facts, outgoing.body);
+    let sent = mapping.balancer().send_parts(parts, &outgoing.facts, body);
     match sent.await {
         Ok(mut response) => {
             entry.status(response.status());
@@ -411,7 +409,6 @@ async fn forward(
 
 /// What goes to the members beside the head of a request, and what is kept of that.
 struct Outgoing<'a> {
-    body: Upload<Incoming>,
     mapping: &'a Mapping,
     maps: &'a Maps,
     origin: Origin,
@@ -423,7 +420,7 @@ struct Outgoing<'a> {
 fn outgoing<'a>(
     site: &'a Site,
     parts: &mut request::Parts,
-    (mut body, notable): (Upload<Incoming>, Notable),
+    (body, notable): (&mut Upload<Incoming>, Notable),
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
@@ -454,9 +451,16 @@ fn outgoing<'a>(
         return Err(answer::too_large());
     }
     body.allow(most);
-    if !matches!(inward, Cow::Borrowed(_)) || parts.uri.authority().is_some() {
-        let target = target(&parts.uri, inward).ok_or_else(|| bad("the path cannot be mapped"))?;
-        parts.uri = target;
+    let unmapped = || bad("the path cannot be mapped");
+    match inward {
+        Cow::Owned(inward) => {
+            parts.uri = target(&parts.uri, inward).ok_or_else(unmapped)?;
+        }
+        Cow::Borrowed(_) if parts.uri.authority().is_some() => {
+            let uri = std::mem::take(&mut parts.uri);
+            parts.uri = without_authority(uri).ok_or_else(unmapped)?;
+        }
+        Cow::Borrowed(_) => {}
     }
     let origin = site.forwarded.apply(&mut parts.headers, &client.peer);
     if notable.for_the_connection {
@@ -470,7 +474,6 @@ fn outgoing<'a>(
     settings.tell(&mut parts.extensions);
     let facts = client.facts(&origin, host.as_ref());
     Ok(Outgoing {
-        body,
         mapping,
         maps,
         facts: settings.facts(facts),
@@ -505,13 +508,21 @@ fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 }
 
 /// The request's target at the members: the mapped path and the query as it was.
-fn target(uri: &Uri, path: Cow<'_, str>) -> Option<Uri> {
-    let mut path = path.into_owned();
+fn target(uri: &Uri, mut path: String) -> Option<Uri> {
     if let Some(query) = uri.query() {
         path.push('?');
         path.push_str(query);
     }
     let path = PathAndQuery::from_maybe_shared(Bytes::from(path)).ok()?;
+    of_path(path)
+}
+
+/// The request's target at the members where its path stays what it is.
+fn without_authority(uri: Uri) -> Option<Uri> {
+    of_path(uri.into_parts().path_and_query?)
+}
+
+fn of_path(path: PathAndQuery) -> Option<Uri> {
     let mut parts = http::uri::Parts::default();
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).ok()

@@ -87,7 +87,7 @@ struct Fields {
     end: End,
     why: Option<String>,
     /// What only a log wants to know, if there is one.
-    noted: Option<Noted>,
+    noted: Option<Box<Noted>>,
 }
 
 #[derive(Debug)]
@@ -120,17 +120,19 @@ impl Entry {
                 ajp::mapping::text(value.as_bytes()).into_owned()
             })
         };
-        let noted = sink.map(|sink| Noted {
-            sink: sink.clone(),
-            at: SystemTime::now(),
-            host: header(&HOST),
-            referer: header(&REFERER),
-            agent: header(&USER_AGENT),
-            sent: 0,
-            served: Served::default(),
-            uploaded: None,
-            answered: None,
-            connection: None,
+        let noted = sink.map(|sink| {
+            Box::new(Noted {
+                sink: sink.clone(),
+                at: SystemTime::now(),
+                host: header(&HOST),
+                referer: header(&REFERER),
+                agent: header(&USER_AGENT),
+                sent: 0,
+                served: Served::default(),
+                uploaded: None,
+                answered: None,
+                connection: None,
+            })
         });
         Self(Some(Box::new(Fields {
             asked,
