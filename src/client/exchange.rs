@@ -151,7 +151,7 @@ impl Exchange {
         }
         let span = ExchangeSpan::new(&lease.shared.id, lease.reused);
         let wanted = lease.shared.config.observer.is_there() || span.is_on();
-        lease.stopwatch.begin(wanted);
+        lease.stopwatch.begin(wanted, lease.limits.started);
         let check = if lease.reused {
             ConnectionCheck::Skip
         } else {

@@ -50,9 +50,12 @@ impl Stopwatch {
         self.phases.cping = Some(before + took);
     }
 
-    /// An exchange begins.
-    pub(super) fn begin(&mut self, wanted: bool) {
-        self.mark = wanted.then(Instant::now);
+    /// An exchange begins, on a connection that was asked for at `started`: the same moment,
+    /// where nothing was waited for.
+    pub(super) fn begin(&mut self, wanted: bool, started: Instant) {
+        let has_waited = self.phases != Phases::default();
+        let began = || if has_waited { Instant::now() } else { started };
+        self.mark = wanted.then(began);
     }
 
     pub(super) fn written(&mut self) {
@@ -75,10 +78,11 @@ impl Stopwatch {
     /// when nobody wants to know.
     pub(super) fn end(&mut self, started: Instant) -> Option<Phases> {
         let mark = self.mark.take()?;
+        let now = Instant::now();
         if self.phases.first_packet.is_some() {
-            self.phases.body = Some(mark.elapsed());
+            self.phases.body = Some(now.saturating_duration_since(mark));
         }
-        self.phases.total = started.elapsed();
+        self.phases.total = now.saturating_duration_since(started);
         Some(self.phases)
     }
 }

@@ -275,6 +275,9 @@ pub(crate) enum Protocol {
     Http2,
 }
 
+/// What hyper takes without being told.
+const HYPERS_MAX_HEADERS: usize = 100;
+
 /// hyper's settings for HTTP/1.
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -285,13 +288,16 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
         .keep_alive(true)
         .allow_multiple_spaces_in_request_line_delimiters(false)
         .ignore_invalid_headers(false)
-        .max_headers(limits.headers)
         .max_header_size(limits.head)
         .max_buf_size(limits.head.max(WRITE))
         .timer(KeptTimer::default())
         .header_read_timeout(limits.head_timeout)
         .auto_date_header(true)
         .pipeline_flush(false);
+    // Told a number, hyper fills a table of that length for every request.
+    if limits.headers != HYPERS_MAX_HEADERS {
+        builder.max_headers(limits.headers);
+    }
     builder
 }
 
