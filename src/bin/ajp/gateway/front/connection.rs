@@ -48,7 +48,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::error::Error;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Context;
@@ -322,6 +322,20 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
+/// A service whose futures are on the heap from their beginning. For HTTP/2 hyper makes a task of
+/// each, and copies it several times on that way; for HTTP/1 it keeps room for one itself.
+struct OnTheHeap<S>(S);
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for OnTheHeap<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<S::Future>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.0.call(request))
+    }
+}
+
 /// Serves a connection to its end. When `stop` completes it answers what has begun.
 pub(crate) async fn serve<T, S, B>(
     stream: T,
@@ -385,6 +399,7 @@ where
             run!(connection.with_upgrades())
         }
         Protocol::Http2 => {
+            let service = OnTheHeap(service);
             run!(http2_builder(limits).serve_connection(TokioIo::new(stream), service))
         }
     }

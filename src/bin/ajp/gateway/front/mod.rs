@@ -347,7 +347,8 @@ async fn forward(
             idle: site.limits.upgrade_idle_timeout,
             state: &client.ends.state,
         };
-        let mut response = upgrade::forward(wanted, upgrade, entry).await?;
+        // Rare, and a large future: those of all requests would have room for it.
+        let mut response = Box::pin(upgrade::forward(wanted, upgrade, entry)).await?;
         map_back(response.headers_mut());
         return Ok(response.map(|body| Either::Right(Either::Right(body))));
     }
