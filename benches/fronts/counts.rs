@@ -164,7 +164,7 @@ fn instructions(text: &str) -> BTreeMap<String, u64> {
 fn owner(file: &str, object: &str, function: &str) -> String {
     let crate_name = |path: &str| {
         let name = path.split('/').next().unwrap_or_default();
-        let version = name.rfind(|c| c == '-').unwrap_or(name.len());
+        let version = name.rfind('-').unwrap_or(name.len());
         name[..version].to_owned()
     };
     if let Some((_, path)) = file.split_once("/registry/src/") {
