@@ -57,8 +57,11 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         && match port {
             [] | [b':'] => true,
             [b':', digits @ ..] => {
-                digits.iter().all(u8::is_ascii_digit)
-                    && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+                let add = |port: u16, digit: &u8| {
+                    let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+                    port.checked_mul(10)?.checked_add(digit.into())
+                };
+                digits.iter().try_fold(0, add).is_some()
             }
             _ => false,
         }
@@ -80,11 +83,27 @@ mod tests {
             "[::1]:8009",
             "my_host",
             "a:",
+            "a:65535",
+            "a:0000080",
         ] {
             assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [
-            "a b", "a/b", "user@a", "a:b", "a:70000", "[", "[]", "[::1", "[::1]x", "a\"b", "a:1:2",
+            "a b",
+            "a/b",
+            "user@a",
+            "a:b",
+            "a:70000",
+            "a:65536",
+            "a:6553600",
+            "a:+1",
+            "a:1:",
+            "[",
+            "[]",
+            "[::1",
+            "[::1]x",
+            "a\"b",
+            "a:1:2",
             "<a>",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");

@@ -40,9 +40,10 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
             Signal::Stop => break,
         }
     }
+    // Before it is said: who reads the line may ask whether it is so.
+    stop.send_replace(true);
     say("gateway: draining").await;
     tell(&[NotifyState::Stopping]);
-    stop.send_replace(true);
     running.end().await;
     say("gateway: done").await;
     Ok(())

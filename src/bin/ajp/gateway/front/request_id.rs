@@ -50,7 +50,11 @@ impl RequestId {
     /// Puts the id where the members find it, in place of what the client says.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
         // One that was given was looked at, one of our own is plain.
-        if let Ok(value) = HeaderValue::from_str(self.as_str()) {
+        let id = match self {
+            Self::Made(digits) => digits,
+            Self::Given(id) => id.as_bytes(),
+        };
+        if let Ok(value) = HeaderValue::from_bytes(id) {
             headers.insert(HEADER, value);
         }
     }
