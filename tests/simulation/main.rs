@@ -1,11 +1,19 @@
 //! Whole farms in one process, under a clock that is driven by hand: visitors that hurry, stall
-//! and leave, a balancer with its pools, containers that break every rule, and a network that
-//! cuts, freezes and refuses.
+//! and leave, the gateway's HTTP side, a balancer with its pools, containers that break every
+//! rule, and a network that cuts, freezes and refuses.
+//!
+//! Visitors come in three ways. Browsers speak HTTP/1.1 to the gateway of the program, from its
+//! listener to its balancer (`src/bin/ajp/gateway/front`): they send several requests before
+//! they read an answer, send slowly, read slowly or not at all, and hang up. Others ask the
+//! library's balancer, and some a single client with `RetryPolicy`. The gateway's signals, files
+//! and sockets are not here: its configuration is made as the one of the program is made of a
+//! file, and its connections come from the simulated network.
 //!
 //! What happens to them: connections are cut, frozen, half open, refused; machines hang alone
 //! and all at once; the clock jumps; bytes come in pieces and tasks in any order; containers are
 //! killed and restarted gently; the discovery adds and removes members; secrets are rotated;
-//! pools are resized; members drain, and an operator changes methods and flags.
+//! pools are resized; members drain, and an operator changes methods and flags; the gateway
+//! reads another configuration, or another process takes over from it.
 //!
 //! What must hold at every moment:
 //!
@@ -18,21 +26,26 @@
 //! - no pool has more connections than it may, and none is in use by nobody: neither a visitor
 //!   that reads nothing nor a body that does not come holds one for longer than agreed, which is
 //!   its limit and 3 s, counted anew when the clock jumps: the pool sees the wait only then;
+//! - answers over one connection of the gateway come in the order of the requests, an answer that
+//!   broke off does not end as if it were whole, and nothing that follows the last answer of a
+//!   connection is acted on;
+//! - a gateway that is told to stop ends in time, and leaves no request, connection or buffer;
 //! - every wait ends; and at the end the members are those that the discovery knows, and no
 //!   permit, connection or task is left.
 //!
 //! | variable | |
 //! |---|---|
 //! | `SIMULATION_SEED` | only this world |
-//! | `SIMULATION_SECONDS` | how long fresh worlds are made, default 20 |
+//! | `SIMULATION_SECONDS` | how long fresh worlds are made, default 60 |
 //! | `SIMULATION_HOURS` | the same in hours |
+//! | `SIMULATION_EXCHANGES` | fresh worlds until so many exchanges were made, however long it takes |
 //!
 //! The long run is built with optimised code that keeps its assertions, in the workspace of the
 //! fuzz targets; one core does 10 000 to 15 000 exchanges a second:
 //!
 //! ```sh
 //! cd fuzz
-//! SIMULATION_HOURS=1 cargo test --release -p ajp-models --test simulation fresh_worlds -- --nocapture
+//! SIMULATION_EXCHANGES=1000000 cargo test --release -p ajp-simulation fresh_worlds -- --nocapture
 //! ```
 //!
 //! What it finds: `tests/simulation/faults.sh` puts faults back that this crate once had, or
@@ -62,6 +75,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "in a test a panic is the report"
 )]
@@ -189,13 +203,21 @@ fn must_hold(seed: u64, before: u64) -> Report {
     }
 }
 
+fn number(name: &str) -> Option<f64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap())
+}
+
+/// Whether enough fresh worlds were made.
+fn enough(since: Instant, exchanges: u64) -> bool {
+    match number("SIMULATION_EXCHANGES") {
+        Some(wanted) => exchanges as f64 >= wanted,
+        None => since.elapsed() >= time(),
+    }
+}
+
 /// How long fresh worlds are made.
 fn time() -> Duration {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<f64>().unwrap())
-    };
     let seconds = number("SIMULATION_HOURS")
         .map(|hours| hours * 3600.0)
         .or_else(|| number("SIMULATION_SECONDS"));
@@ -235,7 +257,7 @@ fn fresh_worlds() {
     let (start, mut worlds, mut exchanges) = (Instant::now(), 0_u64, 0);
     let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut events: BTreeMap<&'static str, u64> = BTreeMap::new();
-    while start.elapsed() < time() {
+    while !enough(start, exchanges) {
         let report = must_hold(first.wrapping_add(worlds), exchanges);
         worlds += 1;
         exchanges += report.exchanges;
@@ -246,12 +268,20 @@ fn fresh_worlds() {
             *events.entry(what).or_default() += count;
         }
     }
-    println!("{worlds} worlds from seed {first}, {exchanges} exchanges: {outcomes:?}; {events:?}");
+    let time = start.elapsed();
+    println!(
+        "{worlds} worlds from seed {first}, {exchanges} exchanges in {time:.0?}: {outcomes:?}; \
+         {events:?}"
+    );
     for what in [
         "answered",
         "error in the body",
         "error before the head",
         "given up",
+        "answered through the gateway",
+        "the answer broke off",
+        "hung up",
+        "error of the client",
     ] {
         assert!(outcomes.contains_key(what), "no request ended with: {what}");
     }

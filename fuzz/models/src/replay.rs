@@ -49,15 +49,15 @@ fn read(mut body: ReplayBody<Source>) -> Result<Vec<u8>, ()> {
     })
 }
 
-/// Each handle gets the whole body in order, and nobody waits for a wake that went to another.
-pub fn both_get_the_whole_body() {
+/// What two handles read of a body of which so many bytes may be kept.
+fn read_twice(most_kept: usize) -> [Result<Vec<u8>, ()>; 2] {
     let (give, pieces) = mpsc::channel();
     let waker = Arc::new(Mutex::new(None::<Waker>));
     let source = Source {
         pieces,
         waker: Arc::clone(&waker),
     };
-    let first = ReplayBody::new(source, 100);
+    let first = ReplayBody::new(source, most_kept);
     let second = first.clone();
     let readers = [first, second].map(|body| thread::spawn(move || read(body)));
     for piece in ["ab", "c"] {
@@ -66,30 +66,19 @@ pub fn both_get_the_whole_body() {
     }
     drop(give);
     wake(&waker);
-    for reader in readers {
-        assert_eq!(reader.join().unwrap(), Ok(b"abc".to_vec()));
+    readers.map(|reader| reader.join().unwrap())
+}
+
+/// Each handle gets the whole body in order, and nobody waits for a wake that went to another.
+pub fn both_get_the_whole_body() {
+    for got in read_twice(100) {
+        assert_eq!(got, Ok(b"abc".to_vec()));
     }
 }
 
-/// Where not all may be kept, one handle gets the whole body or knows that it did not.
+/// Where not all may be kept, a handle gets the whole body or knows that it did not.
 pub fn a_body_that_is_not_kept_is_whole_or_fails() {
-    let (give, pieces) = mpsc::channel();
-    let waker = Arc::new(Mutex::new(None::<Waker>));
-    let source = Source {
-        pieces,
-        waker: Arc::clone(&waker),
-    };
-    let first = ReplayBody::new(source, 2);
-    let second = first.clone();
-    let readers = [first, second].map(|body| thread::spawn(move || read(body)));
-    for piece in ["ab", "c"] {
-        give.send(Bytes::from(piece)).unwrap();
-        wake(&waker);
-    }
-    drop(give);
-    wake(&waker);
-    for reader in readers {
-        let got = reader.join().unwrap();
+    for got in read_twice(2) {
         assert!(got.is_err() || got == Ok(b"abc".to_vec()), "{got:?}");
     }
 }

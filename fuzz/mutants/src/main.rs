@@ -8,7 +8,9 @@
 //!
 //! `PACKAGE` is a copy of the package that may be changed, `LIST` what `cargo mutants --list
 //! --json` says of it, `FIRST` a filter of tests that are run before all others. Outcomes are
-//! added to `outcomes` in `PACKAGE`, a line for each; what stands there is not tried again.
+//! added to `outcomes` in `PACKAGE`, a line for each; what stands there is not tried again. The
+//! order is shuffled, always in the same way: those tried by a run that is broken off are a fair
+//! sample of all.
 //!
 //! A mutant that cannot stand in the code with others, because the compiler evaluates it or its
 //! types, is built alone; the environment variable `MUTANTS_ALONE=no` leaves these out.
@@ -101,7 +103,9 @@ fn run(root: &Path, list: &Path, first: &str, arguments: &[String]) -> Result<bo
     println!("{} mutants, {} to be tried", mutants.len(), left.len());
     let (together, alone) = package.together(&left)?;
     println!("{} together, {} alone", together.0.len(), alone.len());
-    for number in together.0 {
+    let mut order = together.0;
+    order.sort_by_key(|number| shuffled(&mutants[number - 1].name));
+    for number in order {
         let outcome = package.test(&together.1, Some(number))?;
         package.note(&mutants[number - 1], outcome)?;
     }
@@ -113,6 +117,14 @@ fn run(root: &Path, list: &Path, first: &str, arguments: &[String]) -> Result<bo
     }
     package.restore()?;
     Ok(package.report(&mutants))
+}
+
+/// A number that is the same in every run and has nothing to do with the place (FNV-1a).
+fn shuffled(name: &str) -> u64 {
+    let bytes = name.bytes().map(u64::from);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ byte).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl Package {
