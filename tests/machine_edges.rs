@@ -10,7 +10,7 @@
 use ajp::proto::{ClientEvent, ClientExchange, Progress, ProtocolError, ServerExchange};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
-    ForwardRequestWriter, PacketSize, RequestLine, Rule, SendHeaders, ToWebServer,
+    ForwardRequestWriter, PacketSize, RequestLine, Rule, SendHeaders, ToContainer, ToWebServer,
     write_body_chunk, write_request_body,
 };
 use bytes::{Bytes, BytesMut};
@@ -105,6 +105,7 @@ fn well_known_attributes_are_written_once() {
         writer.attribute(named(name)).unwrap();
         let error = writer.attribute(named(name)).unwrap_err();
         assert_eq!(error.rule(), EncodeRule::Duplicate);
+        assert!(!error.is_too_large() && error.to_string().contains("cannot write AJP packet"));
         writer.attribute(named(b"OTHER")).unwrap();
         writer.attribute(named(b"OTHER")).unwrap();
         writer.finish().unwrap();
@@ -261,6 +262,24 @@ fn a_key_size_is_a_number_or_its_digits() {
         assert_eq!(broken(attributes), Some(unknown));
     }
     assert_eq!(key_size(b"\x0b\0\0"), Ok(Some(0)));
+}
+
+/// Protocol chapter "packets": a message of one code, or of a code and a number, is nothing more.
+#[test]
+fn short_messages_carry_nothing_else() {
+    let options = DecodeOptions::default();
+    let trailing = (Field::End, Rule::TrailingBytes(1));
+    for code in [10, 8, 7] {
+        assert!(ToContainer::parse(Bytes::from(vec![code]), &options).is_ok());
+        let error = ToContainer::parse(Bytes::from(vec![code, 0]), &options).unwrap_err();
+        assert_eq!((error.field(), error.rule()), trailing);
+    }
+    for message in [&[9][..], &[5, 1], &[6, 0, 1]] {
+        assert!(ToWebServer::parse(Bytes::from(message.to_vec())).is_ok());
+        let longer = [message, &[0]].concat();
+        let error = ToWebServer::parse(longer.into()).unwrap_err();
+        assert_eq!((error.field(), error.rule()), trailing);
+    }
 }
 
 /// A refusal says what would have been needed, and how much a packet holds.

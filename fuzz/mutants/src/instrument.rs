@@ -34,8 +34,8 @@ pub struct Instrumented {
 struct Sites {
     /// Operators: where the operator stands, and the whole expression.
     operators: Vec<(Range<usize>, Range<usize>)>,
-    /// Match arms: the whole, the end of its pattern.
-    arms: Vec<(Range<usize>, usize)>,
+    /// Match arms: the whole, the end of its pattern, and the match that it is in.
+    arms: Vec<(Range<usize>, usize, Range<usize>)>,
     guards: Vec<Range<usize>>,
     /// Bodies of functions from their first statement to their last.
     bodies: Vec<Range<usize>>,
@@ -125,19 +125,23 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         visit::visit_expr_unary(self, expr);
     }
 
-    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
-        match &arm.guard {
-            Some((_, guard)) if !has_let(guard) => {
-                let guard = self.range(guard);
-                self.sites.guards.push(guard);
-            }
-            Some(_) => {}
-            None => {
-                let site = (self.range(arm), self.range(&arm.pat).end);
-                self.sites.arms.push(site);
+    fn visit_expr_match(&mut self, expr: &'ast syn::ExprMatch) {
+        let whole = self.range(expr);
+        for arm in &expr.arms {
+            match &arm.guard {
+                Some((_, guard)) if !has_let(guard) => {
+                    let guard = self.range(guard);
+                    self.sites.guards.push(guard);
+                }
+                Some(_) => {}
+                None => {
+                    let pattern_end = self.range(&arm.pat).end;
+                    let site = (self.range(arm), pattern_end, whole.clone());
+                    self.sites.arms.push(site);
+                }
             }
         }
-        visit::visit_arm(self, arm);
+        visit::visit_expr_match(self, expr);
     }
 }
 
@@ -227,12 +231,12 @@ pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instr
         insertions.push(Insertion::after(guard, "\n))"));
         groups.push((guard.clone(), numbers(&those)));
     }
-    for (arm, pattern_end) in &sites.arms {
+    for (arm, pattern_end, whole) in &sites.arms {
         for (number, _) in of(&[Genre::MatchArm], arm) {
             let end = *pattern_end..*pattern_end;
             let code = format!("\nif !crate::mutant({number})\n");
             insertions.push(Insertion::before(&end, code, Some(number)));
-            groups.push((end, vec![number]));
+            groups.push((whole.clone(), vec![number]));
         }
     }
     for body in &sites.bodies {
@@ -259,35 +263,32 @@ fn assemble(
 ) -> Instrumented {
     let mut out = String::new();
     let mut lines = BTreeMap::new();
-    // Line numbers of the old text's bytes in the new one.
-    let mut line = 1;
-    let mut begins: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut ends: BTreeMap<usize, usize> = BTreeMap::new();
+    let newlines = |text: &str| text.matches('\n').count();
+    let line_of = |at: usize| {
+        let before = insertions.iter().filter(|insertion| insertion.at <= at);
+        let inserted: usize = before.map(|insertion| newlines(&insertion.text)).sum();
+        1 + newlines(&text[..at]) + inserted
+    };
+    let around = groups.iter().map(|(range, numbers)| {
+        // What is inserted where it begins is a part of it.
+        let first = line_of(range.start.saturating_sub(1));
+        (first..line_of(range.end) + 1, numbers.clone())
+    });
+    let around = around.collect();
     let mut from = 0;
-    for insertion in insertions {
-        let part = &text[from..insertion.at];
-        out += part;
-        line += part.matches('\n').count();
+    for insertion in &insertions {
+        out += &text[from..insertion.at];
         from = insertion.at;
-        begins.entry(from).or_insert(line);
-        let first = line;
+        let first = 1 + newlines(&out);
         out += &insertion.text;
-        line += insertion.text.matches('\n').count();
-        ends.insert(from, line);
         if let Some(number) = insertion.mutant {
-            lines.insert(number, first..line + 1);
+            lines.insert(number, first..2 + newlines(&out));
         }
     }
     out += &text[from..];
-    let around = groups.iter().filter_map(|(range, numbers)| {
-        let first = begins.get(&range.start)?;
-        // A body has nothing at its end.
-        let last = ends.get(&range.end).or_else(|| ends.get(&range.start))?;
-        Some((*first..last + 1, numbers.clone()))
-    });
     Instrumented {
         text: out,
         lines,
-        around: around.collect(),
+        around,
     }
 }

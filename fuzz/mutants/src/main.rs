@@ -255,7 +255,7 @@ impl Package {
         }
         let time = start.elapsed();
         println!("the tests take {time:.1?}");
-        self.limit = (time * 5).max(Duration::from_secs(10));
+        self.limit = (time * 3).max(Duration::from_secs(10));
         Ok(())
     }
 
@@ -380,8 +380,13 @@ fn blamed(files: &BTreeMap<String, instrument::Instrumented>, error: &CompileErr
         .around
         .iter()
         .filter(|(lines, _)| lines.contains(&line));
-    let innermost = around.min_by_key(|(lines, _)| lines.len());
-    innermost.map_or_else(Vec::new, |(_, those)| those.clone())
+    // Arms of one match are apart, and all of them may be to blame.
+    let around: Vec<_> = around.collect();
+    let least = around.iter().map(|(lines, _)| lines.len()).min();
+    let innermost = around
+        .iter()
+        .filter(|(lines, _)| Some(lines.len()) == least);
+    innermost.flat_map(|(_, those)| those.clone()).collect()
 }
 
 struct CompileError {
