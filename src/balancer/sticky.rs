@@ -35,13 +35,14 @@ const MOST_ROUTES: usize = 8;
 
 impl Sticky {
     /// Names as in httpd's `stickysession`: the cookie's, `|`, the path parameter's. One
-    /// name stands for both. Tomcat's are `JSESSIONID|jsessionid`.
+    /// name stands for both, and several of either are separated by commas, as
+    /// [`names`](Self::names) shows them. Tomcat's are `JSESSIONID|jsessionid`.
     ///
     /// # Errors
     /// [`InvalidSticky`].
     pub fn new(names: &str) -> Result<Self, InvalidSticky> {
         let (cookie, parameter) = names.split_once('|').unwrap_or((names, names));
-        let none = Self {
+        let mut sticky = Self {
             cookies: Vec::new(),
             parameters: Vec::new(),
             separator: Some(b'.'),
@@ -51,7 +52,13 @@ impl Sticky {
             move_when_full: false,
             route_cookie: None,
         };
-        none.with_cookie(cookie)?.with_path_parameter(parameter)
+        for name in cookie.split(',') {
+            sticky = sticky.with_cookie(name)?;
+        }
+        for name in parameter.split(',') {
+            sticky = sticky.with_path_parameter(name)?;
+        }
+        Ok(sticky)
     }
 
     /// A further cookie.
@@ -271,6 +278,17 @@ mod tests {
 
     fn tomcat() -> Sticky {
         Sticky::new("JSESSIONID|jsessionid").unwrap()
+    }
+
+    /// What one shows of its names makes one with the same names.
+    #[test]
+    fn names_are_read_as_they_are_shown() {
+        for names in ["JSESSIONID|jsessionid", "A,B|p", "A|p,q,r"] {
+            assert_eq!(Sticky::new(names).unwrap().names(), names);
+        }
+        for wrong in ["A,|p", ",A|p", "A|p,", "A,B|"] {
+            assert!(Sticky::new(wrong).is_err(), "{wrong}");
+        }
     }
 
     fn routes(sticky: &Sticky, path: &str, cookies: &[&str]) -> Vec<String> {

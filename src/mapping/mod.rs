@@ -31,6 +31,7 @@ mod response_decode;
 mod response_encode;
 #[cfg(feature = "client")]
 pub(crate) mod send_error;
+pub(crate) mod site_path;
 mod target;
 mod text;
 mod tls_facts;

@@ -1,5 +1,6 @@
 //! What a container says of its own paths, as the visitors of the site must read it.
 
+use crate::mapping::site_path::on_site;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
@@ -253,16 +254,6 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, change: impl Fn(&str) -> Opt
         if let Some(changed) = changed.and_then(|text| HeaderValue::try_from(text).ok()) {
             *value = changed;
         }
-    }
-}
-
-/// A path that no browser takes for another host: one slash at the beginning. Paths without one
-/// stay as they are.
-fn on_site(path: &str) -> Cow<'_, str> {
-    let rest = path.trim_start_matches(['/', '\\']);
-    match path.get(..path.len().wrapping_sub(rest.len())) {
-        Some("" | "/") | None => Cow::Borrowed(path),
-        Some(_) => Cow::Owned(format!("/{rest}")),
     }
 }
 

@@ -9,6 +9,7 @@
 mod bad;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod closed;
 mod mutated;
 mod pairs;
 mod shapes;

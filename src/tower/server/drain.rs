@@ -2,6 +2,7 @@
 //! `LoadBalancerDrainingValve` does.
 
 use crate::mapping::request_claims::RequestClaims;
+use crate::mapping::site_path::on_site;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use pin_project_lite::pin_project;
@@ -152,7 +153,6 @@ fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a
 /// Path and query, without a session id in the path, which leads here as the cookie does.
 fn without_parameters(uri: &Uri, cookie: &str) -> Option<HeaderValue> {
     let mut target = String::new();
-    // Two slashes would name another host.
     let path = uri.path().trim_start_matches('/');
     for part in path.split(';') {
         let is_session = part
@@ -170,6 +170,9 @@ fn without_parameters(uri: &Uri, cookie: &str) -> Option<HeaderValue> {
             target = format!("{target};{part}");
         }
     }
+    // Only now: a path that begins with two slashes, or gets them because a parameter between
+    // them is taken out, names another host.
+    let mut target = on_site(&target).into_owned();
     if let Some(query) = uri.query() {
         target = format!("{target}?{query}");
     }
@@ -265,6 +268,12 @@ mod tests {
             ("/a;jsessionid=1.jvm1", "/a"),
             ("/a;v=1;JSESSIONID=1.jvm1/b;w=2?q", "/a;v=1/b;w=2?q"),
             ("//evil.example/a", "/evil.example/a"),
+            ("/;JSESSIONID=x/evil.example/p", "/evil.example/p"),
+            ("/;JSESSIONID=x//evil.example?q", "/evil.example?q"),
+            ("/;JSESSIONID=x/;JSESSIONID=y/evil.example", "/evil.example"),
+            ("/\\evil.example/", "/evil.example/"),
+            ("/;jsessionid=x/\\evil.example", "/evil.example"),
+            ("/a/;JSESSIONID=x/b", "/a//b"),
         ] {
             let uri: Uri = uri
                 .parse()

@@ -1,5 +1,6 @@
 //! mod_jk's `uriworkermap.properties`: which path goes to which worker.
 
+use super::workers::without_comment;
 use super::{Place, Text};
 
 /// One line: `/path/*=worker;option=value`.
@@ -18,13 +19,13 @@ pub(crate) struct Rule {
 /// The rules in their order; a line that is none comes as its text.
 pub(crate) fn rules(map: &Text) -> impl Iterator<Item = Result<Rule, (Place, String)>> + '_ {
     map.lines().filter_map(|(number, line)| {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+        let line = without_comment(line);
+        if line.is_empty() {
             return None;
         }
         let place = map.place(number);
         let Some((patterns, worker)) = line.split_once('=') else {
-            return Some(Err((place, line.to_owned())));
+            return Some(Err((place, line)));
         };
         let (worker, options) = worker.split_once(';').unwrap_or((worker, ""));
         let (pattern, base) = self::patterns(patterns.trim());
@@ -43,5 +44,19 @@ pub(crate) fn patterns(written: &str) -> (String, Option<String>) {
     match written.split_once('|') {
         Some((base, rest)) => (format!("{base}{rest}"), Some(base.to_owned())),
         None => (written.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_may_stand_behind_a_rule() {
+        let text = Text::new("u", "/a/*=w # all\n!/b/*=*#\n # no\n\n/c\\#d=w;x=1 # y\n");
+        let rules: Vec<_> = rules(&text).map(Result::unwrap).collect();
+        let shown = |rule: &Rule| format!("{}={};{}", rule.pattern, rule.worker, rule.options);
+        let shown: Vec<_> = rules.iter().map(shown).collect();
+        assert_eq!(shown, ["/a/*=w;", "!/b/*=*;", "/c#d=w;x=1"]);
     }
 }

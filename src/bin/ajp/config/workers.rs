@@ -43,8 +43,8 @@ impl Workers {
         let mut workers = Self::default();
         let mut variables: BTreeMap<String, String> = BTreeMap::new();
         for (number, line) in text.lines() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+            let line = without_comment(line);
+            if line.is_empty() {
                 continue;
             }
             let place = text.place(number);
@@ -133,6 +133,22 @@ impl Workers {
         }
         whole
     }
+}
+
+/// A line of mod_jk's files without its comment, which may stand behind a value: it begins at a
+/// `#` that has no backslash before it.
+pub(crate) fn without_comment(line: &str) -> String {
+    let mut text = String::new();
+    for c in line.chars() {
+        if c == '#' {
+            if !text.ends_with('\\') {
+                break;
+            }
+            text.pop();
+        }
+        text.push(c);
+    }
+    text.trim().to_owned()
 }
 
 /// Today's name of a property.

@@ -54,13 +54,19 @@ impl BalancerSettings {
     }
 
     /// Makes a balancer work by these settings: all of them, or none when one is wrong.
+    /// `configured` is how the configuration reads sessions, which is more than the names here
+    /// say: those names get it back.
     ///
     /// # Errors
     /// Which one is wrong, and what is allowed.
-    pub(crate) fn apply(&self, balancer: &Balancer) -> Result<(), String> {
+    pub(crate) fn apply(
+        &self,
+        balancer: &Balancer,
+        configured: Option<&Sticky>,
+    ) -> Result<(), String> {
         let before = Self::of(balancer);
         let method = self.changed_method(&before)?;
-        let sticky = self.new_sticky(balancer)?;
+        let sticky = self.new_sticky(balancer, configured)?;
         let failover = self.new_failover(&balancer.failover())?;
         if let Some(method) = method {
             balancer.set_method(method);
@@ -82,17 +88,21 @@ impl BalancerSettings {
         })
     }
 
-    fn new_sticky(&self, balancer: &Balancer) -> Result<Option<Sticky>, String> {
+    fn new_sticky(
+        &self,
+        balancer: &Balancer,
+        configured: Option<&Sticky>,
+    ) -> Result<Option<Sticky>, String> {
         let Some(names) = &self.sticky else {
             if self.nofailover {
                 return Err("nofailover: true needs sticky".into());
             }
             return Ok(None);
         };
-        let before = balancer.sticky();
-        let same = before.filter(|before| before.names() == *names);
-        let sticky = match same {
-            Some(same) => Sticky::clone(&same),
+        let running = balancer.sticky();
+        let mut known = running.as_deref().into_iter().chain(configured);
+        let sticky = match known.find(|known| known.names() == *names) {
+            Some(same) => same.clone(),
             None => Sticky::new(names).map_err(|error| format!("sticky: {error}"))?,
         };
         Ok(Some(sticky.with_force(self.nofailover)))

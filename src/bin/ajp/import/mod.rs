@@ -38,7 +38,7 @@ Examples:
 
 The configuration goes to the standard output or to --output; what has no equal, and what to
 do about it, to the standard error, and as a comment to its place. Where an exclusion or a rule
-of access would be lost nothing is written.
+of access would be lost, or a header that httpd writes would be the visitor's, nothing is written.
 
 {}",
         codes(
@@ -51,7 +51,7 @@ of access would be lost nothing is written.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct ImportArgs {
-    /// Configuration of httpd, may be repeated; Include is not followed
+    /// Configuration of httpd, may be repeated; an Include is read if its file is there
     #[arg(long, value_name = "FILE")]
     httpd: Vec<PathBuf>,
     /// workers.properties of mod_jk
@@ -63,7 +63,8 @@ pub(crate) struct ImportArgs {
     /// Write the secrets to files in this directory, which nobody else can read
     #[arg(long, value_name = "DIR")]
     secrets: Option<PathBuf>,
-    /// Write the configuration even if something that was kept out would be let through
+    /// Write the configuration even if something that was kept out would be let through, or a
+    /// header is removed that httpd wrote
     #[arg(long)]
     force: bool,
     /// Write the configuration to a file, which must not exist
@@ -91,15 +92,14 @@ impl ImportArgs {
             httpd::read(&files?, &mut plan);
         }
         plan.settle();
-        let worst = plan.remarks().iter().map(|remark| remark.severity).max();
-        if worst == Some(Severity::Open) && !self.force {
-            let open = |remark: &&plan::Remark| remark.severity == Severity::Open;
-            for remark in plan.remarks().iter().filter(open) {
+        let refuses = |remark: &&plan::Remark| remark.severity >= Severity::Believed;
+        if plan.remarks().iter().any(|remark| refuses(&remark)) && !self.force {
+            for remark in plan.remarks().iter().filter(refuses) {
                 ui::say(&remark.to_string());
             }
             ui::say(
-                "ajp: nothing was written: the gateway would let through what was kept out; mend \
-                 the lines above, or say --force",
+                "ajp: nothing was written: the gateway would let through what was kept out, or \
+                 let visitors write what httpd wrote; mend the lines above, or say --force",
             );
             return Ok(Exit::No);
         }

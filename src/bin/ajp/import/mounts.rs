@@ -118,19 +118,64 @@ impl Plan {
         let (excluded, mounted): (Vec<_>, Vec<_>) =
             mounts.into_iter().partition(|mount| mount.is_excluded);
         for mount in mounted {
+            self.settle_uncopied(&mount);
             let glob = Glob::parse(&mount.pattern);
             for taken in &excluded {
-                let is_of_it = taken.worker == mount.worker && taken.site == mount.site;
-                let common = Glob::parse(&taken.pattern).and(&glob);
-                if let Some(common) = common.filter(|_| is_of_it) {
-                    self.mount(taken, common, Kind::NotFound);
+                // A star stands for every worker.
+                let is_of_worker = taken.worker == mount.worker || taken.worker == "*";
+                let Some(common) = Glob::parse(&taken.pattern).and(&glob) else {
+                    continue;
+                };
+                match (&taken.site, &mount.site) {
+                    _ if !is_of_worker => {}
+                    (mine, other) if mine == other => {
+                        self.mount(taken, common, Kind::NotFound, mount.site.as_ref());
+                    }
+                    (None, Some(site)) if self.has_mounts_of_server(site) => {
+                        self.mount(taken, common, Kind::NotFound, mount.site.as_ref());
+                    }
+                    (Some(site), None) if self.has_mounts_of_server(site) => {
+                        let text = format!(
+                            "takes {} away from a mount of the server in one virtual host; write \
+                             that mount, of {}, into the virtual host",
+                            taken.pattern, mount.place
+                        );
+                        self.open(&taken.place, text);
+                    }
+                    _ => {}
                 }
             }
-            self.mount(&mount, glob, Kind::Forward);
+            self.mount(&mount, glob, Kind::Forward, mount.site.as_ref());
         }
     }
 
-    fn mount(&mut self, mount: &Mount, glob: Glob, kind: Kind) {
+    /// Whether `JkMountCopy` gives a virtual host the mounts of the server.
+    fn has_mounts_of_server(&self, site: &str) -> bool {
+        let mut copies = self.mount_copies.iter();
+        copies.any(|copy| copy.as_deref().is_none_or(|copy| copy == site))
+    }
+
+    /// A mount of the server is not one of its virtual hosts unless `JkMountCopy` says so, and
+    /// the gateway would serve it there too.
+    fn settle_uncopied(&mut self, mount: &Mount) {
+        if mount.site.is_some() || mount.is_of_file && self.mount_files.is_empty() {
+            return;
+        }
+        let hosts = self.virtual_hosts.iter();
+        let without = hosts.map(|host| &host.place);
+        let mut without = without.filter(|place| !self.has_mounts_of_server(place));
+        if let Some(host) = without.next() {
+            let text = format!(
+                "the mount of {} is the server's and not of the virtual host at {host}, which has \
+                 no JkMountCopy; say JkMountCopy On there, or mount it in the virtual hosts that \
+                 it is for",
+                mount.pattern
+            );
+            self.open(&mount.place, text);
+        }
+    }
+
+    fn mount(&mut self, mount: &Mount, glob: Glob, kind: Kind, site: Option<&String>) {
         let (path, target) = glob.path();
         self.map(Map {
             place: mount.place.clone(),
@@ -143,7 +188,7 @@ impl Plan {
             kind,
             location: true,
             cookie_path: true,
-            site: mount.site.clone(),
+            site: site.cloned(),
             settings: mount.settings.clone(),
             ..Map::default()
         });

@@ -35,6 +35,10 @@ pub(super) struct Plan {
     pub(super) mounts: Vec<Mount>,
     /// The sites that name the file of mounts.
     pub(super) mount_files: Vec<Option<String>>,
+    /// The virtual hosts that have the mounts of the server; `None` stands for all.
+    pub(super) mount_copies: Vec<Option<String>>,
+    /// What httpd leads elsewhere before it forwards anything.
+    pub(super) diverted: Vec<Map>,
     /// Paths that everybody may have.
     pub(super) granted: Vec<Granted>,
     /// In their order.
@@ -133,6 +137,9 @@ pub(super) enum Setting {
     /// A header of requests or of responses that is set, or else removed.
     RequestHeader(String, Option<String>),
     ResponseHeader(String, Option<String>),
+    /// A header of requests that httpd wrote and the gateway cannot: it is removed where nothing
+    /// else sets it, so that visitors do not write it.
+    NotOfVisitors(String),
 }
 
 /// `[[balancer]]`. What is `None` is the gateway's default.
@@ -230,7 +237,8 @@ pub(super) struct Map {
     pub(super) cookie_path: bool,
     /// The virtual host.
     pub(super) site: Option<String>,
-    /// It stands in a `<Location>`, which comes before what stands outside of one.
+    /// It stands in a `<Location>`, or is a rule that rewrites: these come before `ProxyPass`
+    /// outside of one.
     pub(super) is_of_location: bool,
     /// What is below the path, without the path itself.
     pub(super) is_below_only: bool,
@@ -289,6 +297,9 @@ pub(super) enum Severity {
     Left,
     /// The gateway does not do this.
     Lost,
+    /// Without it containers would believe of visitors what httpd itself wrote: nothing is
+    /// written.
+    Believed,
     /// Without it the gateway would let through what was kept out: nothing is written.
     Open,
 }
@@ -315,6 +326,7 @@ impl fmt::Display for Remark {
             Severity::Note => "note",
             Severity::Left => "left to the web server",
             Severity::Lost => "no equal",
+            Severity::Believed => "would be believed from visitors",
             Severity::Open => "would be open",
         };
         write!(f, "{}: {kind}: {}", self.place, self.text)
@@ -335,6 +347,11 @@ impl Plan {
     /// What the gateway does not do, and what to do about it.
     pub(super) fn lost(&mut self, place: &str, text: impl Into<String>) {
         self.remark(place, text.into(), Severity::Lost);
+    }
+
+    /// What httpd wrote, so that no visitor could, and the gateway does not.
+    pub(super) fn believed(&mut self, place: &str, text: impl Into<String>) {
+        self.remark(place, text.into(), Severity::Believed);
     }
 
     /// What was kept out and the gateway would let through.

@@ -87,11 +87,22 @@ impl Settings {
             Setting::Attribute(name, None) => {
                 self.attributes.remove(&name);
             }
+            // The last word on a header holds, whatever the case of its name.
             Setting::RequestHeader(name, value) => {
+                self.request_headers
+                    .retain(|known, _| !known.eq_ignore_ascii_case(&name));
                 self.request_headers.insert(name, value);
             }
             Setting::ResponseHeader(name, value) => {
+                self.response_headers
+                    .retain(|known, _| !known.eq_ignore_ascii_case(&name));
                 self.response_headers.insert(name, value);
+            }
+            Setting::NotOfVisitors(name) => {
+                let mut known = self.request_headers.keys();
+                if !known.any(|known| known.eq_ignore_ascii_case(&name)) {
+                    self.request_headers.insert(name, None);
+                }
             }
         }
     }

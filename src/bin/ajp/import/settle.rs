@@ -23,6 +23,7 @@ impl Plan {
             }
         }
         self.settle_mounts();
+        self.settle_diverted();
         // httpd asks who may have a path before it forwards it, and a later Location outdoes
         // an earlier one.
         let (mut first, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.maps)
@@ -44,6 +45,28 @@ impl Plan {
         self.settle_tls();
         if self.maps.is_empty() {
             self.lost("all files", "map no path to a container; add a [[map]]");
+        }
+    }
+
+    /// What httpd leads elsewhere is no path of a container: where it would be one it is left
+    /// out, although nothing leads the visitor on.
+    fn settle_diverted(&mut self) {
+        for diverted in std::mem::take(&mut self.diverted) {
+            let is_plain = |map: &Map| map.path.starts_with('/') && !map.path.contains('*');
+            let is_part = |one: &Map, of: &Map| {
+                let rest = one.path.strip_prefix(of.path.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let meets = |map: &Map| {
+                let is_here = map.site == diverted.site || map.site.is_none();
+                let is_any = !is_plain(map) || !is_plain(&diverted);
+                map.kind == Kind::Forward
+                    && (is_here || diverted.site.is_none())
+                    && (is_any || is_part(&diverted, map) || is_part(map, &diverted))
+            };
+            if self.maps.iter().any(meets) {
+                self.map(diverted);
+            }
         }
     }
 

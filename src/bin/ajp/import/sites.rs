@@ -174,6 +174,16 @@ impl Plan {
         let only_tls13 = with.iter().all(|host| host.tls.only_tls13);
         let hsts = with.iter().find_map(|host| host.tls.hsts.clone());
         let is_required = with.iter().any(|host| host.tls.clients.is_required);
+        let no_authority = with.iter().find(|host| {
+            let clients = &host.tls.clients;
+            clients.is_required && clients.ca.is_none()
+        });
+        let no_authority = no_authority.map(|host| host.place.clone());
+        if let Some(place) = no_authority {
+            let text = "SSLVerifyClient require without SSLCACertificateFile: the gateway would ask \
+                        for no certificate; put the certificates of the authorities into one file";
+            self.open(&place, text);
+        }
         if let Some((other, others)) = other {
             let text = "asks clients for other certificates than the virtual host at ";
             let text = format!("{text}{place}; a listener of the gateway asks all of them alike");

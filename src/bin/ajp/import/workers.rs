@@ -339,15 +339,24 @@ pub(super) fn mount(pattern: &str, worker: &str, place: &str, site: Option<&str>
         return;
     }
     let excluded = pattern.strip_prefix('!');
-    plan.mounts.push(Mount {
-        place: place.to_owned(),
-        pattern: excluded.unwrap_or(pattern).to_owned(),
-        worker: worker.to_owned(),
-        is_excluded: excluded.is_some(),
-        site: site.map(str::to_owned),
-        is_of_file: false,
-        settings: Settings::default(),
-    });
+    let (pattern, base) = uri_map::patterns(excluded.unwrap_or(pattern));
+    for pattern in base.into_iter().chain([pattern]) {
+        if !pattern.starts_with('/') {
+            // Not even mod_jk knows what is meant, and goes on without it.
+            let text = format!("{pattern:?} does not begin with a slash; mod_jk ignores it too");
+            plan.lost(place, text);
+            continue;
+        }
+        plan.mounts.push(Mount {
+            place: place.to_owned(),
+            pattern,
+            worker: worker.to_owned(),
+            is_excluded: excluded.is_some(),
+            site: site.map(str::to_owned),
+            is_of_file: false,
+            settings: Settings::default(),
+        });
+    }
 }
 
 /// The options of a rule, as far as a map of the gateway has them.

@@ -15,23 +15,6 @@ pub(crate) struct Directive {
 /// `Define`d names and their values.
 pub(crate) type Defined = BTreeMap<String, String>;
 
-/// Lines with continuations joined, comments left out.
-pub(crate) fn directives(file: &Text, defined: &mut Defined) -> Vec<Directive> {
-    let mut all = Vec::new();
-    for mut directive in raw(file) {
-        directive.name = expanded(&directive.name, defined);
-        for arg in &mut directive.args {
-            *arg = expanded(arg, defined);
-        }
-        if directive.name.eq_ignore_ascii_case("define") {
-            define(directive.args, defined);
-            continue;
-        }
-        all.push(directive);
-    }
-    all
-}
-
 /// What a `Define` line defines.
 pub(crate) fn define(args: Vec<String>, defined: &mut Defined) {
     let mut args = args.into_iter();
@@ -60,7 +43,10 @@ pub(crate) fn raw(file: &Text) -> Vec<Directive> {
             continue;
         }
         let text = match text.strip_prefix('<') {
-            Some(section) => format!("<{}", section.trim_end().trim_end_matches('>')),
+            Some(section) => {
+                let inside = section.rsplit_once('>');
+                format!("<{}", inside.map_or(section, |(inside, _)| inside))
+            }
             None => text.to_owned(),
         };
         let mut args = words(&text);
@@ -97,28 +83,128 @@ pub(crate) fn expanded(text: &str, defined: &Defined) -> String {
     out + rest
 }
 
-/// Words, and texts in quotes.
+/// The words of a line. `RewriteRule` and `RewriteCond` have a way of their own to take them.
 fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = text.chars();
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text.trim_start_matches(is_blank);
+    while !rest.is_empty() {
+        let is_rewrite = words.first().is_some_and(|name| {
+            ["rewriterule", "rewritecond"].contains(&&*name.to_ascii_lowercase())
+        });
+        let (word, after) = if is_rewrite {
+            rewrite_word(rest)
+        } else {
+            plain_word(rest)
+        };
+        words.push(word);
+        rest = after.trim_start_matches(is_blank);
+    }
+    words
+}
+
+/// What C's `isspace` takes for a blank.
+fn is_blank(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
+/// The first word and what follows it, as httpd's `ap_getword_conf` reads it: a quote opens a
+/// text only where a word begins, and a backslash is taken away only before another one and
+/// before the quote that is open. `"^/a\d"` keeps its backslash.
+fn plain_word(text: &str) -> (String, &str) {
+    let (quote, body) = opened(text);
+    let mut word = String::new();
+    let mut chars = body.chars();
     while let Some(c) = chars.next() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) if c == '\\' => {
-                if let Some(c) = chars.next() {
-                    word.get_or_insert_default().push(c);
-                }
+        if quote.map_or(is_blank(c), |open| c == open) {
+            break;
+        }
+        let next = chars.clone().next();
+        if let Some(next) = next.filter(|next| *next == '\\' || Some(*next) == quote) {
+            if c == '\\' {
+                chars.next();
+                word.push(next);
+                continue;
             }
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            None if c.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
+        }
+        word.push(c);
+    }
+    (word, chars.as_str())
+}
+
+/// The same as `mod_rewrite` reads it: nothing is taken away, and a blank behind a backslash
+/// belongs to the word.
+fn rewrite_word(text: &str) -> (String, &str) {
+    let (quote, body) = opened(text);
+    let mut word = String::new();
+    let mut chars = body.chars();
+    while let Some(c) = chars.next() {
+        if quote.map_or(is_blank(c), |open| c == open) {
+            break;
+        }
+        word.push(c);
+        if c == '\\' && chars.clone().next().is_some_and(is_blank) {
+            word.extend(chars.next());
         }
     }
-    words.extend(word);
-    words
+    (word, chars.as_str())
+}
+
+/// The quote that a word begins with, and the word behind it.
+fn opened(text: &str) -> (Option<char>, &str) {
+    match text.strip_prefix(['"', '\'']) {
+        Some(body) => (text.chars().next(), body),
+        None => (None, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line was given to httpd 2.4, in `LocationMatch` or `RewriteRule`.
+    #[test]
+    fn words_are_taken_as_httpd_takes_them() {
+        for (line, expected) in [
+            (r#"a "b c" d"#, &["a", "b c", "d"][..]),
+            (r#"LocationMatch "^/a\d+x""#, &["LocationMatch", r"^/a\d+x"]),
+            (
+                r#"LocationMatch "^/b\\d+x""#,
+                &["LocationMatch", r"^/b\d+x"],
+            ),
+            (r"LocationMatch ^/c\\d+x", &["LocationMatch", r"^/c\d+x"]),
+            (r"LocationMatch ^/d\d+x", &["LocationMatch", r"^/d\d+x"]),
+            (r#"a "^/e(a|\"b)""#, &["a", r#"^/e(a|"b)"#]),
+            (r#"a '^/f\w\'\"x'"#, &["a", r#"^/f\w'\"x"#]),
+            (
+                r#"RewriteRule "^/g\d+" "-" [F]"#,
+                &["RewriteRule", r"^/g\d+", "-", "[F]"],
+            ),
+            (
+                r#"RewriteRule "^/h\\d" -"#,
+                &["RewriteRule", r"^/h\\d", "-"],
+            ),
+            (
+                r"RewriteRule ^/i\ j - [F]",
+                &["RewriteRule", r"^/i\ j", "-", "[F]"],
+            ),
+            (r#"a b"c d"e"#, &["a", "b\"c", "d\"e"]),
+            (r#"a "b"c"#, &["a", "b", "c"]),
+            (r#"a "" ''"#, &["a", "", ""]),
+            (r#"a "b"#, &["a", "b"]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn sections_end_at_their_last_bracket() {
+        let text = Text::new("a", "<Location /a> # b\n<If \"%{X} > 1\">\n</If>\n");
+        let all = raw(&text);
+        let shown: Vec<_> = all
+            .iter()
+            .map(|one| (&*one.name, one.args.join(" ")))
+            .collect();
+        let expected = [("<Location", "/a"), ("<If", "%{X} > 1"), ("</If", "")];
+        assert_eq!(shown, expected.map(|(name, args)| (name, args.to_owned())));
+    }
 }

@@ -107,7 +107,8 @@ impl Tree {
     }
 }
 
-struct Macro {
+/// What `Use` writes out.
+pub(crate) struct Macro {
     parameters: Vec<String>,
     body: Vec<Directive>,
 }
@@ -213,13 +214,7 @@ impl Reader {
             // Any httpd that is still in use.
             "ifversion" => !first.starts_with('<'),
             "macro" => {
-                let mut parts = args.into_iter();
-                let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-                let macro_ = Macro {
-                    parameters: parts.collect(),
-                    body: Vec::new(),
-                };
-                self.recorded = Some((name, macro_));
+                self.recorded = Some(Macro::begin(args));
                 return;
             }
             _ => {
@@ -261,7 +256,7 @@ impl Reader {
                 self.macros.insert(name, body);
             }
         } else if let Some((_, body)) = &mut self.recorded {
-            body.body.push(directive);
+            body.push(directive);
         }
     }
 
@@ -273,18 +268,7 @@ impl Reader {
         depth: usize,
     ) -> Result<(), Failure> {
         let path = self.tree.path(pattern, &self.base);
-        let mut found = Vec::new();
-        if path.is_dir() {
-            collect(&path, &mut found);
-        } else if let Ok(paths) = glob::glob(&path.to_string_lossy()) {
-            for path in paths.filter_map(Result::ok) {
-                if path.is_dir() {
-                    collect(&path, &mut found);
-                } else {
-                    found.push(path);
-                }
-            }
-        }
+        let found = included(&path);
         let is_pattern = pattern.contains(['*', '?', '[']);
         if found.is_empty() && is_needed && !is_pattern {
             self.tree.missing.push((place.clone(), pattern.to_owned()));
@@ -294,6 +278,23 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The files that `Include` of this path means, which may be a directory or have stars.
+pub(crate) fn included(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if path.is_dir() {
+        collect(path, &mut found);
+    } else if let Ok(paths) = glob::glob(&path.to_string_lossy()) {
+        for path in paths.filter_map(Result::ok) {
+            if path.is_dir() {
+                collect(&path, &mut found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 /// All files below a directory, in the order of their names, as httpd reads it.
@@ -314,7 +315,23 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 impl Macro {
-    fn with(&self, values: &[String]) -> Vec<Directive> {
+    /// An empty one of `<Macro name parameters>`, and its name in lower case.
+    pub(crate) fn begin(args: Vec<String>) -> (String, Self) {
+        let mut parts = args.into_iter();
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let empty = Self {
+            parameters: parts.collect(),
+            body: Vec::new(),
+        };
+        (name, empty)
+    }
+
+    pub(crate) fn push(&mut self, directive: Directive) {
+        self.body.push(directive);
+    }
+
+    /// Its lines for these values.
+    pub(crate) fn with(&self, values: &[String]) -> Vec<Directive> {
         let mut body = self.body.clone();
         for directive in &mut body {
             for text in std::iter::once(&mut directive.name).chain(&mut directive.args) {

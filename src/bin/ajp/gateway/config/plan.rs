@@ -5,7 +5,7 @@ use super::discovery::Found;
 use crate::gateway::front::Upgrades;
 use crate::gateway::settings::{BalancerSettings, Object, member_object};
 use ajp::Secret;
-use ajp::balancer::{Balancer, Discovery, InvalidMember, Leaving, Member};
+use ajp::balancer::{Balancer, Discovery, InvalidMember, Leaving, Member, Sticky};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     pools: PoolConfig,
     tcp: TcpOptions,
     /// What the configuration says where the running balancer may have been told otherwise.
-    settings: Option<BalancerSettings>,
+    settings: Option<(BalancerSettings, Option<Sticky>)>,
     members: Vec<Planned>,
     /// Where members take upgrades.
     pub(super) upgrades: Arc<Upgrades>,
@@ -97,8 +97,16 @@ impl Plan {
     /// What the configuration says of the balancer.
     pub(crate) fn settings(&self) -> BalancerSettings {
         match &self.settings {
-            Some(settings) => settings.clone(),
+            Some((settings, _)) => settings.clone(),
             None => BalancerSettings::of(&self.balancer),
+        }
+    }
+
+    /// How the configuration reads sessions.
+    pub(crate) fn sticky(&self) -> Option<Sticky> {
+        match &self.settings {
+            Some((_, sticky)) => sticky.clone(),
+            None => self.balancer.sticky().map(|sticky| (*sticky).clone()),
         }
     }
 
@@ -153,7 +161,8 @@ impl Plan {
             return None;
         }
         let running = &before.balancer;
-        self.settings = Some(BalancerSettings::of(&self.balancer));
+        let sticky = self.balancer.sticky().map(|sticky| (*sticky).clone());
+        self.settings = Some((BalancerSettings::of(&self.balancer), sticky.clone()));
         let mut changes = Vec::new();
         if self.method != before.method {
             let name = self.method.as_deref().unwrap_or("byrequests");
@@ -162,7 +171,7 @@ impl Plan {
                 changes.push(format!("method {name}"));
             }
         }
-        running.set_sticky(self.balancer.sticky().map(|sticky| (*sticky).clone()));
+        running.set_sticky(sticky);
         running.set_failover((*self.balancer.failover()).clone());
         for planned in &self.members {
             let name = planned.member.name();

@@ -102,7 +102,8 @@ pub(super) fn balancer(
     }
     let settings: BalancerSettings = serde_json::from_value(Value::Object(wanted))
         .map_err(|error| Refusal::bad(error.to_string()))?;
-    settings.apply(balancer).map_err(Refusal::bad)?;
+    let applied = settings.apply(balancer, managed.sticky.as_ref());
+    applied.map_err(Refusal::bad)?;
     let after = BalancerSettings::of(balancer).object();
     let done = differences(&before, &after);
     store.keep_settings(managed, &after);

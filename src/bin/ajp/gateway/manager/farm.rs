@@ -7,7 +7,7 @@ use crate::gateway::config::Config;
 use crate::gateway::front::{Action, HostName, Rule};
 use crate::gateway::settings::{BalancerSettings, Object};
 use ajp::Secret;
-use ajp::balancer::Balancer;
+use ajp::balancer::{Balancer, Sticky};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ pub(crate) struct Managed {
     pub(crate) pools: PoolConfig,
     pub(crate) tcp: TcpOptions,
     pub(crate) settings: BalancerSettings,
+    /// How the configuration reads sessions.
+    pub(crate) sticky: Option<Sticky>,
     /// The request attributes that its members are told by settings of maps.
     pub(crate) attributes: Vec<String>,
     /// The members by their names.
@@ -147,6 +149,7 @@ impl View {
             pools: plan.pools().clone(),
             tcp: plan.tcp(),
             settings: plan.settings(),
+            sticky: plan.sticky(),
             attributes: config.attributes_for(plan.name()),
             members: plan.members().collect(),
         });

@@ -222,7 +222,7 @@ impl Changes {
             let applied = serde_json::from_value(Value::Object(is))
                 .map_err(|error| error.to_string())
                 .and_then(|settings: crate::gateway::settings::BalancerSettings| {
-                    settings.apply(balancer)
+                    settings.apply(balancer, managed.sticky.as_ref())
                 });
             if let Err(error) = applied {
                 notes.push(format!(

@@ -2,12 +2,14 @@
 //!
 //! - `proxy`, `parameters`: what is forwarded where.
 //! - `access`: who may have what.
+//! - `rewrite`: rules that rewrite, redirects, variables that keep a path from being forwarded.
 //! - `scope`: attributes, headers, limits and names.
 //! - `tls`: `SSL...`.
 
 mod access;
 mod parameters;
 mod proxy;
+mod rewrite;
 mod scope;
 mod tls;
 
@@ -15,14 +17,15 @@ use super::plan::Plan;
 use super::values::{self, limit, seconds};
 use super::workers;
 use crate::config::Text;
-use crate::config::httpd::{Defined, Directive, directives};
+use crate::config::httpd::{Defined, Directive, Macro, define, expanded, included, raw};
 use proxy::{balancer_name, set};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Directives of one line that need no word: the gateway does it unasked.
-const COVERED: [&str; 4] = ["proxypreservehost", "loadmodule", "jkmountcopy", "define"];
+const COVERED: [&str; 2] = ["proxypreservehost", "loadmodule"];
 /// Directives about the program, its files and its logs, which are named in one line.
 const OPERATION: [&str; 17] = [
     "listen",
@@ -57,11 +60,30 @@ const JK_OPTIONS: [&str; 8] = [
 /// How long httpd leaves a member alone that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// How deep files may include each other, and macros use each other.
+const MAX_DEPTH: usize = 20;
+/// Sections that httpd applies to some of the requests of those around them.
+const PARTIAL: [&str; 6] = [
+    "if",
+    "elseif",
+    "else",
+    "limit",
+    "limitexcept",
+    "requirenone",
+];
+/// Sections for files, which httpd does not look for where it forwards a request.
+const OF_FILES: [&str; 4] = ["directory", "directorymatch", "files", "filesmatch"];
+
+#[derive(Default)]
 struct Section {
     /// In lower case.
     name: String,
     args: Vec<String>,
     place: String,
+    /// Where `Order` lets nobody in whom no `Allow` names.
+    closed_by_order: Option<String>,
+    /// There is an `Allow`.
+    allows: bool,
 }
 
 /// What the open `Location` is for.
@@ -86,18 +108,27 @@ struct Reader {
     packet_size: Option<u64>,
     /// Lines of `JkWorkerProperty`.
     jk: String,
-    /// `RewriteCond` came last.
-    has_rewrite_condition: bool,
+    rewrite: rewrite::State,
+    defined: Defined,
+    macros: BTreeMap<String, Macro>,
+    /// The macro that is being read, and its name.
+    recorded: Option<(String, Macro)>,
+    /// How many sections are open within one that does not hold.
+    skipped: usize,
+    /// Files that an `Include` named.
+    included: BTreeSet<PathBuf>,
+    /// Where relative paths begin.
+    root: Option<PathBuf>,
+    depth: usize,
 }
 
 pub(super) fn read(files: &[Text], plan: &mut Plan) {
     let before = plan.balancers.len();
     let mut reader = Reader::default();
-    let mut defined = Defined::new();
     for file in files {
         reader.sections.clear();
-        for directive in directives(file, &mut defined) {
-            reader.directive(&directive, plan);
+        if !reader.included.contains(Path::new(&*file.name)) {
+            reader.file(file, plan);
         }
     }
     let timeout = reader.proxy_timeout.or(reader.timeout);
@@ -128,6 +159,119 @@ fn shown(args: &[&str]) -> String {
 }
 
 impl Reader {
+    fn file(&mut self, file: &Text, plan: &mut Plan) {
+        for directive in raw(file) {
+            self.line(directive, plan);
+        }
+    }
+
+    /// A line as it is written: conditions and macros are not done yet.
+    fn line(&mut self, mut directive: Directive, plan: &mut Plan) {
+        let name = directive.name.to_ascii_lowercase();
+        if let Some((_, body)) = &mut self.recorded {
+            if name != "</macro" {
+                body.push(directive);
+            } else if let Some((name, body)) = self.recorded.take() {
+                self.macros.insert(name, body);
+            }
+            return;
+        }
+        if self.skipped > 0 {
+            if name.starts_with("</") {
+                self.skipped = self.skipped.saturating_sub(1);
+            } else if name.starts_with('<') {
+                self.skipped = self.skipped.saturating_add(1);
+            }
+            return;
+        }
+        for text in &mut directive.args {
+            *text = expanded(text, &self.defined);
+        }
+        directive.name = expanded(&directive.name, &self.defined);
+        match &*name {
+            "<macro" => self.recorded = Some(Macro::begin(directive.args)),
+            "<ifdefine" | "<ifversion" if self.is_refuted(&name, &directive) => self.skipped = 1,
+            "define" => define(directive.args, &mut self.defined),
+            "undefine" => {
+                let first = directive.args.first();
+                first.and_then(|name| self.defined.remove(name));
+            }
+            "use" => self.use_macro(&directive, plan),
+            "include" | "includeoptional" => self.include(&directive, plan),
+            _ => self.directive(&directive, plan),
+        }
+    }
+
+    /// Whether `<IfDefine !NAME>` is for a name that the files define, or `<IfVersion>` for an
+    /// httpd that nobody has any more.
+    fn is_refuted(&self, section: &str, directive: &Directive) -> bool {
+        let first = directive.args.first().map_or("", String::as_str);
+        match first.strip_prefix('!') {
+            _ if section == "<ifversion" => first.starts_with('<'),
+            Some(name) => self.defined.contains_key(name),
+            None => false,
+        }
+    }
+
+    fn use_macro(&mut self, directive: &Directive, plan: &mut Plan) {
+        let place = directive.place.to_string();
+        let [name, values @ ..] = &directive.args[..] else {
+            return;
+        };
+        let known = self.macros.get(&name.to_ascii_lowercase());
+        let Some(lines) = known.filter(|_| self.depth < MAX_DEPTH) else {
+            let text = "Use of a macro that is not in these files: what it keeps out is not known; \
+                        give its file as --httpd before this one";
+            plan.open(&place, text);
+            return;
+        };
+        let lines = lines.with(values);
+        self.depth = self.depth.saturating_add(1);
+        for line in lines {
+            self.line(line, plan);
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Reads what is included, where it stands; what is not there could keep something out.
+    fn include(&mut self, directive: &Directive, plan: &mut Plan) {
+        let place = directive.place.to_string();
+        let Some(pattern) = directive.args.first() else {
+            return;
+        };
+        let of_file = Path::new(&*directive.place.file).parent();
+        let base = self.root.as_deref().or(of_file).unwrap_or(Path::new(""));
+        let found = included(&base.join(pattern));
+        let is_optional = directive.name.eq_ignore_ascii_case("includeoptional");
+        if found.is_empty() && is_optional {
+            plan.lost(
+                &place,
+                format!("{pattern} was not read; give it as --httpd too"),
+            );
+        }
+        let none = found.is_empty() && !is_optional;
+        let files = found
+            .into_iter()
+            .map(|path| Text::read(&path).map(|text| (path, text)));
+        let files: Result<Vec<_>, _> = files.collect();
+        let files = files.ok().filter(|_| !none && self.depth < MAX_DEPTH);
+        let Some(files) = files else {
+            let text = format!(
+                "{pattern} cannot be read, and what it keeps out is not known; put the file where \
+                 this one looks for it, or its lines here"
+            );
+            plan.open(&place, text);
+            return;
+        };
+        self.depth = self.depth.saturating_add(1);
+        for (path, text) in files {
+            self.included.insert(path);
+            self.file(&text, plan);
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// A line that holds, with all values put in.
     fn directive(&mut self, directive: &Directive, plan: &mut Plan) {
         let name = directive.name.to_ascii_lowercase();
         if name.starts_with('<') {
@@ -142,8 +286,16 @@ impl Reader {
         {
             self.conditions(plan);
             if args.iter().any(|arg| arg.contains("${")) {
-                let text = format!("{} {}", directive.name, shown(&args));
-                plan.lost(place, format!("{text}: Define what stands in ${{}}"));
+                let text = format!(
+                    "{} {}: Define what stands in ${{}}",
+                    directive.name,
+                    shown(&args)
+                );
+                if args.contains(&"!") || name == "jkunmount" {
+                    plan.open(place, text);
+                } else {
+                    plan.lost(place, text);
+                }
                 return;
             }
         }
@@ -169,33 +321,39 @@ impl Reader {
                     format!("SetHandler {handler}: map the paths that it means"),
                 );
             }
-            ("use", _) => plan.lost(
+            ("serverroot", [root]) => self.root = Some(root.into()),
+            ("proxypassinherit", [value]) if value.eq_ignore_ascii_case("off") => plan.open(
                 place,
-                "macros are not expanded; write out what this one says",
+                "ProxyPassInherit Off: the gateway has the paths of the server in every virtual \
+                 host; write them into those that have them",
             ),
-            ("include" | "includeoptional", [file]) => {
-                plan.lost(
-                    place,
-                    format!("{file} was not read; give it as --httpd too"),
-                );
-            }
             ("proxyrequests", [value]) if value.eq_ignore_ascii_case("off") => {}
             ("proxypassmatch", _) => self.proxy_pass_match(&args, place, plan),
             ("proxypassreverse", _) => self.reverse(&args, false, place, plan),
             ("proxypassreversecookiepath", _) => self.reverse(&args, true, place, plan),
-            ("require" | "deny" | "allow" | "order" | "satisfy" | "authtype", _) => {
-                self.access(&name, &args, place, plan);
-            }
+            (
+                "require" | "deny" | "allow" | "order" | "satisfy" | "authtype" | "allowmethods",
+                _,
+            ) => self.access(&name, &args, place, plan),
+            ("secrule" | "secaction", _) => plan.open(
+                place,
+                format!(
+                    "{}: the gateway has no rules of mod_security; keep httpd in front",
+                    directive.name
+                ),
+            ),
             ("servername" | "serveralias", names) => self.names(names, plan),
-            ("setenv" | "unsetenv" | "passenv" | "setenvif" | "setenvifnocase", _) => {
-                self.variable(&name, &args, place, plan);
-            }
+            (
+                "setenv" | "unsetenv" | "passenv" | "setenvif" | "setenvifnocase" | "setenvifexpr"
+                | "browsermatch" | "browsermatchnocase",
+                _,
+            ) => self.variable(&name, &args, place, plan),
             ("limitrequestbody", [limit]) => self.max_body(limit, place, plan),
             ("header" | "requestheader", _) => self.header(&name, &args, place, plan),
-            ("redirect" | "redirectmatch" | "redirectpermanent", _) => {
+            ("redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp", _) => {
                 self.redirect(&name, &args, place, plan);
             }
-            ("rewritecond", _) => self.has_rewrite_condition = true,
+            ("rewritecond", _) => self.rewrite.condition(),
             ("rewriterule", _) => self.rewrite(&args, place, plan),
             ("rewriteengine", _) => {}
             (ssl, args) if ssl.starts_with("ssl") => self.tls(ssl, args, place, plan),
@@ -217,8 +375,7 @@ impl Reader {
     /// What is no business of a gateway.
     fn left(&mut self, directive: &Directive, args: &[&str], place: &str, plan: &mut Plan) {
         let name = directive.name.to_ascii_lowercase();
-        let is_about_files = self.open("directory").or(self.open("files")).is_some();
-        if is_about_files || OPERATION.iter().any(|of| name.starts_with(of)) {
+        if self.is_about_files() || OPERATION.iter().any(|of| name.starts_with(of)) {
             self.others.insert(directive.name.clone());
         } else {
             plan.left(place, format!("{} {}", directive.name, shown(args)));
@@ -228,6 +385,7 @@ impl Reader {
     fn section(&mut self, name: &str, directive: &Directive, plan: &mut Plan) {
         if let Some(name) = name.strip_prefix("</") {
             if self.sections.last().is_some_and(|open| open.name == name) {
+                self.end_of_order(plan);
                 self.sections.pop();
             }
             return;
@@ -235,11 +393,13 @@ impl Reader {
         if name == "<virtualhost" {
             let place = directive.place.to_string();
             Self::begin_virtual_host(&directive.args, &place, plan);
+            self.rewrite = rewrite::State::default();
         }
         self.sections.push(Section {
             name: name.trim_start_matches('<').to_owned(),
             args: directive.args.clone(),
             place: directive.place.to_string(),
+            ..Section::default()
         });
     }
 
@@ -256,12 +416,27 @@ impl Reader {
             ("jkunmount", [pattern, worker]) => {
                 workers::mount(&format!("!{pattern}"), worker, place, self.site(), plan);
             }
-            ("jkmount", [worker]) => match self.location() {
-                Some(Location::Path(path)) => {
-                    workers::mount(path, worker, place, self.site(), plan);
-                }
-                _ => plan.lost(place, "JkMount without a path; map the one that it means"),
+            ("jkmount", [worker]) => match self.location_as_written() {
+                Some(path) => workers::mount(path, worker, place, self.site(), plan),
+                None => plan.lost(place, "JkMount without a path; map the one that it means"),
             },
+            ("jkunmount", [worker]) => match self.location_as_written() {
+                Some(path) => {
+                    workers::mount(&format!("!{path}"), worker, place, self.site(), plan);
+                }
+                None => plan.open(place, "JkUnMount of a pattern; map the paths to none"),
+            },
+            ("jkmount" | "jkunmount", _) => plan.open(
+                place,
+                format!("{} {} cannot be understood", directive.name, shown(args)),
+            ),
+            ("jkmountcopy", [value]) => {
+                if value.eq_ignore_ascii_case("all") {
+                    plan.mount_copies.push(None);
+                } else if let Some(site) = self.site().filter(|_| is_on(value)) {
+                    plan.mount_copies.push(Some(site.to_owned()));
+                }
+            }
             ("jkworkersfile", [file]) => {
                 if !plan.has_workers {
                     plan.lost(place, format!("give {file} as --workers"));
@@ -302,13 +477,42 @@ impl Reader {
         self.sections.iter().rev().find(|open| open.name == name)
     }
 
+    /// The path of the open `Location` as it stands there, which mod_jk takes for a pattern of
+    /// its own.
+    fn location_as_written(&self) -> Option<&str> {
+        match &self.open("location")?.args[..] {
+            [path] if path.starts_with('/') && !path.contains("${") => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether what stands here is for files only.
+    fn is_about_files(&self) -> bool {
+        let is_of_files = OF_FILES.iter().any(|name| self.open(name).is_some());
+        is_of_files && self.location().is_none()
+    }
+
+    /// The open section whose requests are only some of those around it.
+    fn partial(&self) -> Option<&Section> {
+        let mut open = self.sections.iter().rev();
+        open.find(|open| PARTIAL.contains(&&*open.name))
+    }
+
+    /// The open `<Proxy>` that is for a part of what is forwarded.
+    fn part_of_proxy(&self) -> Option<&Section> {
+        let open = self.open("proxy").or(self.open("proxymatch"))?;
+        Some(open).filter(|open| open.name != "proxy" || open.args != ["*"])
+    }
+
     /// What the open `Location` is for.
     fn location(&self) -> Option<Location<'_>> {
         if let Some(section) = self.open("locationmatch") {
-            let regex = section.args.first();
+            let regex = section.args.first().filter(|regex| !regex.contains("${"));
             return Some(regex.map_or(Location::Glob, |regex| Location::Regex(regex)));
         }
         Some(match &*self.open("location")?.args {
+            // Nobody knows what would stand there.
+            args if args.iter().any(|arg| arg.contains("${")) => Location::Glob,
             [tilde, regex] if tilde == "~" => Location::Regex(regex),
             [path] if path.starts_with('/') && !path.contains(['*', '?', '[']) => {
                 Location::Path(path)
@@ -322,14 +526,22 @@ impl Reader {
         Some(&self.open("virtualhost")?.place)
     }
 
-    /// Sections that httpd may skip.
+    /// Sections that httpd may skip, around what is forwarded.
     fn conditions(&self, plan: &mut Plan) {
-        for Section { name, args, place } in &self.sections {
-            let is_negated = args.first().is_some_and(|arg| arg.starts_with('!'));
-            let is_condition = name.starts_with("if") || name.starts_with("else");
-            if is_condition && (name != "ifmodule" || is_negated) {
+        for Section {
+            name, args, place, ..
+        } in &self.sections
+        {
+            let first = args.first().map_or("", String::as_str);
+            let holds = match &**name {
+                "ifmodule" => !first.starts_with('!'),
+                "ifdefine" => self.defined.contains_key(first),
+                "ifversion" => true,
+                other => !other.starts_with("if") && !other.starts_with("else"),
+            };
+            if !holds {
                 let text = format!("<{name} {}> is read as if it held", args.join(" "));
-                plan.note(place, text);
+                plan.lost(place, text);
             }
         }
     }
@@ -349,6 +561,11 @@ fn time_limit(known: &mut Option<Duration>, value: &str, place: &str, plan: &mut
             format!("{value} is no limit that the gateway has; set timeout"),
         ),
     }
+}
+
+/// Whether mod_jk's directives take it for `On`.
+fn is_on(value: &str) -> bool {
+    value.eq_ignore_ascii_case("on")
 }
 
 /// Whether it is an option of mod_jk that needs no word.

@@ -18,6 +18,17 @@ impl Reader {
                 (*path, *url, settings)
             }
             ([url, settings @ ..], Some(Location::Path(path))) => (path, *url, settings),
+            (["!", ..], Some(Location::Regex(regex))) => {
+                self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan);
+                return;
+            }
+            (["!", ..], _) => {
+                plan.open(
+                    place,
+                    "ProxyPass ! for a pattern; map what it means to none",
+                );
+                return;
+            }
             (_, Some(Location::Regex(_) | Location::Glob)) => {
                 let text = "ProxyPass in a Location with a pattern; map the path that it means";
                 plan.lost(place, text);
@@ -28,9 +39,13 @@ impl Reader {
                 return;
             }
         };
-        if path.contains('*') {
+        if path.contains('*') || self.partial().is_some() {
             let text = format!("{path} is no plain path; map the path that it means");
-            plan.lost(place, text);
+            if url == "!" {
+                plan.open(place, text);
+            } else {
+                plan.lost(place, text);
+            }
             return;
         }
         if url == "!" {
@@ -42,7 +57,19 @@ impl Reader {
 
     /// A path, or pattern, that is not forwarded.
     pub(super) fn exclude(&self, path: String, kind: Kind, place: &str, plan: &mut Plan) {
+        plan.map(self.excluded(path, kind, place));
+    }
+
+    /// The same, where httpd knows it before it forwards anything.
+    pub(super) fn exclude_first(&self, path: String, kind: Kind, place: &str, plan: &mut Plan) {
         plan.map(Map {
+            is_of_location: true,
+            ..self.excluded(path, kind, place)
+        });
+    }
+
+    pub(super) fn excluded(&self, path: String, kind: Kind, place: &str) -> Map {
+        Map {
             place: place.to_owned(),
             path,
             balancer: String::new(),
@@ -53,13 +80,19 @@ impl Reader {
             site: self.site().map(str::to_owned),
             is_of_location: self.location().is_some(),
             ..Map::default()
-        });
+        }
     }
 
     /// A regular expression and where it leads.
     pub(super) fn proxy_pass_match(&self, args: &[&str], place: &str, plan: &mut Plan) {
         match args {
-            [regex, "!"] => self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan),
+            [regex, "!", ..] => self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan),
+            ["!", ..] => match self.location() {
+                Some(Location::Regex(regex)) if self.partial().is_none() => {
+                    self.exclude(format!("~ {regex}"), Kind::NotFound, place, plan);
+                }
+                _ => plan.open(place, "ProxyPassMatch ! of a Location; map it to none"),
+            },
             [regex, url, settings @ ..] if regex::Regex::new(regex).is_ok() => {
                 self.forward(format!("~ {regex}"), url, settings, place, plan);
             }

@@ -2,7 +2,10 @@
 //! bodies, names, redirects.
 
 use super::{Location, Reader, shown};
-use crate::import::plan::{Kind, Plan, Scoped, Setting, VirtualHost};
+use crate::import::plan::{Plan, Scoped, Setting, VirtualHost};
+use ajp::proxy::{ForwardedRules, Peer};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// How variables begin that httpd sends as request attributes.
 const ATTRIBUTE: &str = "AJP_";
@@ -29,25 +32,35 @@ impl Reader {
         }
     }
 
-    /// A setting of what is forwarded where this stands.
+    /// A setting of what is forwarded where this stands; what the gateway cannot set there is
+    /// told with the reason.
     fn scoped(&self, setting: Setting, text: &str, place: &str, plan: &mut Plan) {
-        let is_about_files = self.open("directory").or(self.open("directorymatch"));
-        let is_conditional = self
-            .open("if")
-            .or(self.open("limit"))
-            .or(self.open("files"));
+        if self.is_about_files() {
+            return;
+        }
         let path = match self.location() {
-            _ if is_conditional.is_some() => {
-                plan.lost(place, format!("{text} under a condition"));
-                return;
-            }
             Some(Location::Path(path)) => Some(path.to_owned()),
-            Some(Location::Regex(_) | Location::Glob) => {
-                plan.lost(place, format!("{text} for a pattern; say it for each map"));
+            _ => None,
+        };
+        let why = match self.location() {
+            _ if self.partial().is_some() => Some("under a condition"),
+            Some(Location::Regex(_) | Location::Glob) => Some("for a pattern; say it for each map"),
+            _ if self.part_of_proxy().is_some() => {
+                Some("for a part of what is forwarded; say it for each map")
+            }
+            _ => None,
+        };
+        let setting = match (why, setting) {
+            (None, setting) => setting,
+            (Some(why), Setting::RequestHeader(header, _)) => {
+                self.not_of_visitors(&header, &format!("{text} {why}"), place, plan);
                 return;
             }
-            None if is_about_files.is_some() => return,
-            None => None,
+            (Some(_), setting @ Setting::NotOfVisitors(_)) => setting,
+            (Some(why), _) => {
+                plan.lost(place, format!("{text} {why}"));
+                return;
+            }
         };
         plan.scoped.push(Scoped {
             place: place.to_owned(),
@@ -57,8 +70,32 @@ impl Reader {
         });
     }
 
+    /// A header of requests that httpd writes, or takes away, in a way that the gateway has
+    /// not: from here on nobody writes it, and visitors must not.
+    fn not_of_visitors(&self, header: &str, text: &str, place: &str, plan: &mut Plan) {
+        let is_name = HeaderName::try_from(header).is_ok_and(|name| !FRAMING.contains(&name));
+        if !is_name {
+            plan.lost(place, text);
+        } else if is_removed(header) {
+            plan.lost(
+                place,
+                format!("{text}: visitors cannot write it, and the gateway tells what it knows"),
+            );
+        } else {
+            plan.believed(
+                place,
+                format!("{text}: the gateway removes {header}, which nobody writes any more"),
+            );
+            let setting = Setting::NotOfVisitors(header.to_owned());
+            self.scoped(setting, text, place, plan);
+        }
+    }
+
     /// `SetEnv` and its like.
     pub(super) fn variable(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
+        if self.keeps(name, args, place, plan) {
+            return;
+        }
         let of = |arg: &&str| arg.trim_start_matches('!').starts_with(ATTRIBUTE);
         match (name, args) {
             ("setenv", [variable, rest @ ..]) if of(variable) => {
@@ -118,22 +155,42 @@ impl Reader {
             ["always" | "onsuccess", rest @ ..] if !is_request => rest,
             args => args,
         };
+        // What httpd does early is done before anything else, and to the same end.
+        let args = match args {
+            [rest @ .., early] if early.eq_ignore_ascii_case("early") => rest,
+            args => args,
+        };
+        let action = args
+            .first()
+            .map_or(String::new(), |action| action.to_ascii_lowercase());
         let change = match args {
-            [action, header, value]
-                if action.eq_ignore_ascii_case("set") && is_plain_value(value) =>
-            {
-                Some(((*header).to_owned(), Some((*value).to_owned())))
+            [_, header, value] if action == "set" => {
+                plain_value(value).map(|value| (*header, Some(value)))
             }
-            [action, header] if action.eq_ignore_ascii_case("unset") => {
-                Some(((*header).to_owned(), None))
-            }
+            [_, header] if action == "unset" => Some((*header, None)),
             _ => None,
         };
         let Some((header, value)) = change else {
-            plan.left(place, text);
+            let header = args
+                .get(1)
+                .map_or("", |header| header.trim_end_matches(':'));
+            match &*action {
+                _ if self.is_about_files() => {}
+                // Whoever has written it already is asked nothing.
+                "setifempty" | "note" if is_request => plan.lost(place, text),
+                _ if is_request => self.not_of_visitors(header, &text, place, plan),
+                _ => plan.left(place, text),
+            }
             return;
         };
         let header = header.trim_end_matches(':').to_owned();
+        if !HeaderName::try_from(&header).is_ok_and(|name| !FRAMING.contains(&name)) {
+            plan.lost(
+                place,
+                format!("{text}: the gateway has no say over this header"),
+            );
+            return;
+        }
         let site = self.site().filter(|_| self.location().is_none());
         let host = site.and_then(|site| plan.virtual_host(site));
         if let (Some(host), false) = (host, is_request) {
@@ -149,40 +206,40 @@ impl Reader {
         };
         self.scoped(setting, &text, place, plan);
     }
-
-    /// `Redirect` and `RedirectMatch`: refusals are expressed, what leads elsewhere is left.
-    pub(super) fn redirect(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
-        let is_match = name == "redirectmatch";
-        let pattern = |path: &str| {
-            if is_match {
-                format!("~ {path}")
-            } else {
-                path.to_owned()
-            }
-        };
-        let kind = |status: &str| match status {
-            "403" => Some(Kind::Forbidden),
-            "404" | "410" => Some(Kind::NotFound),
-            status if status.eq_ignore_ascii_case("gone") => Some(Kind::NotFound),
-            _ => None,
-        };
-        match args {
-            [status, path] if kind(status).is_some() => {
-                let kind = kind(status).unwrap_or(Kind::NotFound);
-                self.exclude(pattern(path), kind, place, plan);
-            }
-            [.., "/", url] if url.starts_with("https://") && self.location().is_none() => {
-                match self.site().and_then(|site| plan.virtual_host(site)) {
-                    Some(host) => host.redirects_to_https = true,
-                    None => plan.left(place, format!("{name} {}", shown(args))),
-                }
-            }
-            _ => plan.left(place, format!("{name} {}", shown(args))),
-        }
-    }
 }
 
-/// Whether httpd sends it as it stands: no `%{variable}s`, no `expr=`.
-fn is_plain_value(value: &str) -> bool {
-    !value.contains('%') && !value.starts_with("expr=") && !value.is_empty()
+/// Headers that are HTTP's own, which no configuration sets.
+const FRAMING: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Whether the gateway takes this header from every visitor unasked.
+fn is_removed(header: &str) -> bool {
+    let visitor = Peer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    let mut headers = HeaderMap::new();
+    if let Ok(name) = HeaderName::try_from(header) {
+        headers.insert(name, HeaderValue::from_static("1"));
+    }
+    let _ = ForwardedRules::new()
+        .with_underscores(true)
+        .apply(&mut headers, &visitor);
+    headers.is_empty()
+}
+
+/// What httpd sends for a value, if that is always the same: no `%{variable}s`, no `expr=`, no
+/// escapes.
+fn plain_value(value: &str) -> Option<String> {
+    let parts: Vec<_> = value.split("%%").collect();
+    let is_plain = !value.starts_with("expr=") && !value.contains('\\');
+    let is_plain = is_plain && parts.iter().all(|part| !part.contains('%'));
+    is_plain.then(|| parts.join("%"))
 }

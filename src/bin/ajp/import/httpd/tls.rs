@@ -5,9 +5,11 @@ use crate::import::plan::Plan;
 
 impl Reader {
     pub(super) fn tls(&mut self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
-        let is_host = self.open("location").is_none()
-            && self.open("locationmatch").is_none()
-            && self.open("directory").is_none();
+        if self.is_about_files() {
+            self.others.insert(name.to_owned());
+            return;
+        }
+        let is_host = self.location().is_none() && self.partial().is_none();
         let text = format!("{name} {}", shown(args));
         let asks = |kind: &str| !kind.eq_ignore_ascii_case("none");
         match (name, args) {
@@ -29,6 +31,20 @@ impl Reader {
                 ssl_options(options, place, plan);
                 return;
             }
+            _ => {}
+        }
+        let is_on = |value: &str| !["off", "none"].contains(&&*value.to_ascii_lowercase());
+        match (name, args) {
+            // Who has lost a certificate must not be let in with it.
+            ("sslcarevocationcheck" | "sslocspenable", [check, ..]) if is_on(check) => plan.open(
+                place,
+                format!("{text}: the gateway does not ask whether a certificate was revoked"),
+            ),
+            // A virtual host has it from the server unless it says otherwise.
+            ("sslverifyclient", [kind]) if self.site().is_none() && asks(kind) => plan.open(
+                place,
+                format!("{text} for all virtual hosts; say it in those that it is for"),
+            ),
             _ => {}
         }
         let Some(host) = self.site().and_then(|site| plan.virtual_host(site)) else {
