@@ -93,7 +93,8 @@ Include more.conf
         ("/app/away", 404),
         ("/app/s1", 403),
         ("/app/sd", 200),
-        ("/app/two%20words", 403),
+        // Its two readings lead to different maps.
+        ("/app/two%20words", 400),
         ("/app/teapot", 403),
         ("/app/left", 404),
         ("/app/moved", 404),
@@ -182,7 +183,18 @@ fn what_cannot_be_kept_out_is_not_opened() {
         ("Use Nothing /app", "a macro that is not in these files"),
         ("SecRule ARGS x deny", "mod_security"),
         ("SSLVerifyClient require", "for all virtual hosts"),
-        ("JkUnMount /app/*", "cannot be understood"),
+        ("RemoteIPInternalProxy proxy.example", "by its address"),
+        (
+            "RemoteIPInternalProxyList /etc/proxies",
+            "set trusted_proxies",
+        ),
+        ("RemoteIPHeader X-Client", "set trusted_proxies"),
+        (
+            "<VirtualHost *:80>\nProxyPass /a ajp://127.0.0.1:8009/a\n</VirtualHost>\n\
+             <VirtualHost 127.0.0.1:81>\nProxyPass /b ajp://127.0.0.1:8009/b\n</VirtualHost>",
+            "is served at 127.0.0.1:81 only",
+        ),
+        ("JkUnMount /app/*", "JkUnMount of a pattern"),
         (
             "<VirtualHost *:443>\nSSLCARevocationCheck chain\n</VirtualHost>",
             "revoked",
@@ -251,6 +263,7 @@ async fn headers_of_httpd_are_not_those_of_visitors() {
             "<Location /app>\nRequestHeader set X-A %{A}e\n</Location>",
             "X-A",
         ),
+        ("RequestHeader set X-A ${A}", "X-A"),
         ("<Proxy ajp://x>\nRequestHeader set X-A 1\n</Proxy>", "X-A"),
     ] {
         let conf = format!("ProxyPass /app {one}/app\n{lines}\n");
@@ -300,6 +313,25 @@ async fn headers_of_httpd_are_not_those_of_visitors() {
         !text.contains("forged") && !text.contains("x-twice"),
         "{text}"
     );
+}
+
+/// Whom httpd believes about the addresses of visitors the gateway believes.
+#[tokio::test]
+async fn addresses_of_visitors_are_believed_of_the_same_proxies() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_one, one) = serve(&["--no-secret", "-q"]);
+    let conf = format!(
+        "ProxyPass /app {one}/app\nRemoteIPHeader X-Forwarded-For\n\
+         RemoteIPInternalProxy 127.0.0.0/8 ::1\nRemoteIPTrustedProxy 127.0.0.0/8\n"
+    );
+    let done = ajp(&["import", "--httpd", &file(&dir, "site.conf", &conf)]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let gateway = gateway(&done).await;
+    let headers = [("x-forwarded-for", "203.0.113.9")];
+    let mut client = gateway.client();
+    let answer = client.request("GET", "/app", &headers, Body::None).await;
+    let text = answer.text();
+    assert!(text.contains("remote address: 203.0.113.9\n"), "{text}");
 }
 
 /// The words of the directive in some lines.

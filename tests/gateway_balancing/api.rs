@@ -135,6 +135,34 @@ async fn members_are_added_changed_and_removed() {
     assert_eq!(gateway.member("a").await["elected"], 0);
 }
 
+/// Who takes `sticky` away and gives the same names back has what the configuration says, not
+/// only the names.
+#[tokio::test(flavor = "multi_thread")]
+async fn sticky_is_given_back_as_it_was() {
+    let (a, b) = (Container::start("a").await, Container::start("b").await);
+    let sessions = "[balancer.sessions]\ncookies = [\"SID\"]\nseparator = \"!\"\n";
+    let members = a.member("") + &b.member("");
+    let gateway = start(&site(sessions, &members), "").await;
+    let mut client = gateway.client();
+    let shown = ask(&gateway, "GET", "/balancers/b", Value::Null)
+        .await
+        .json();
+    let names = shown["settings"]["sticky"].clone();
+    assert_eq!(names, "JSESSIONID,SID|jsessionid", "{shown}");
+    for change in [Value::Null, names] {
+        let answer = ask(&gateway, "PUT", "/balancers/b", json!({ "sticky": change })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    for route in ["b", "a", "a", "b", "b"] {
+        assert_eq!(served(&mut client, &format!("1!{route}")).await, route);
+    }
+    // Other names than the configuration's, several of them.
+    let other = json!({ "sticky": "JSESSIONID,OTHER|p,q" });
+    let answer = ask(&gateway, "PUT", "/balancers/b", other).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["settings"]["sticky"], "JSESSIONID,OTHER|p,q");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::too_many_lines, reason = "a table")]
 async fn errors_say_what_to_do_and_change_nothing() {

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) mount_files: Vec<Option<String>>,
     /// The virtual hosts that have the mounts of the server; `None` stands for all.
     pub(super) mount_copies: Vec<Option<String>>,
+    /// Addresses and networks of proxies whose word on visitors counts.
+    pub(super) trusted_proxies: Vec<String>,
     /// What httpd leads elsewhere before it forwards anything.
     pub(super) diverted: Vec<Map>,
     /// Paths that everybody may have.

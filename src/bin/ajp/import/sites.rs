@@ -46,6 +46,7 @@ impl Plan {
                 format!("{name} stands for names that the gateway cannot name so; write them out");
             self.lost(&place, text);
         }
+        self.settle_addresses();
         let sites = self.sites();
         if sites.iter().any(|(_, names)| names.is_empty()) {
             for map in &mut self.maps {
@@ -77,6 +78,29 @@ impl Plan {
             });
             let all = copies.chain(std::mem::take(&mut self.maps)).collect();
             self.maps = all;
+        }
+    }
+
+    /// Virtual hosts at other addresses than the first, with TLS or without: not everybody may
+    /// come there, and the gateway has the same sites at all listeners.
+    fn settle_addresses(&mut self) {
+        let forwards = |host: &&VirtualHost| {
+            let mut maps = self.maps.iter().filter(|map| map.kind == Kind::Forward);
+            maps.any(|map| map.site.as_ref() == Some(&host.place))
+        };
+        let hosts: Vec<_> = self.virtual_hosts.iter().filter(forwards).collect();
+        let first = |tls: bool| hosts.iter().find(|host| host.tls.is_on == tls);
+        let elsewhere = hosts.iter().filter_map(|host| {
+            let first = first(host.tls.is_on).filter(|first| first.address != host.address)?;
+            let text = format!(
+                "is served at {} only, and the virtual host at {} at {}: the gateway has the same \
+                 sites at all listeners; import them one by one, for a gateway each",
+                host.address, first.place, first.address
+            );
+            Some((host.place.clone(), text))
+        });
+        for (place, text) in elsewhere.collect::<Vec<_>>() {
+            self.open(&place, text);
         }
     }
 

@@ -95,6 +95,10 @@ impl Plan {
         {
             let _ = writeln!(text, "listen = {}", quoted(PLAIN));
         }
+        if !self.trusted_proxies.is_empty() {
+            let proxies: Vec<_> = self.trusted_proxies.iter().map(|one| quoted(one)).collect();
+            let _ = writeln!(text, "trusted_proxies = [{}]", proxies.join(", "));
+        }
         if has_one_site {
             text.push_str(order(self.maps.iter()));
             text.push_str("paths = \"normalise\"\n");

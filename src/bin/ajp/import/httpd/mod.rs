@@ -1,5 +1,7 @@
 //! httpd: `ProxyPass`, `BalancerMember`, `<Proxy>`, and what of mod_jk is in its files.
 //!
+//! - `files`: conditions, macros, includes.
+//! - `jk`: mounts and options of mod_jk.
 //! - `proxy`, `parameters`: what is forwarded where.
 //! - `access`: who may have what.
 //! - `rewrite`: rules that rewrite, redirects, variables that keep a path from being forwarded.
@@ -7,6 +9,8 @@
 //! - `tls`: `SSL...`.
 
 mod access;
+mod files;
+mod jk;
 mod parameters;
 mod proxy;
 mod rewrite;
@@ -17,10 +21,9 @@ use super::plan::Plan;
 use super::values::{self, limit, seconds};
 use super::workers;
 use crate::config::Text;
-use crate::config::httpd::{Defined, Directive, Macro, define, expanded, included, raw};
+use crate::config::httpd::{Defined, Directive, Macro};
 use proxy::{balancer_name, set};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,17 +48,6 @@ const OPERATION: [&str; 17] = [
     "keepalive",
     "thread",
     "host",
-];
-/// Options of mod_jk that are the gateway's own way.
-const JK_OPTIONS: [&str; 8] = [
-    "+forwarduriproxy",
-    "+forwarduricompat",
-    "+forwarduricompatunparsed",
-    "+forwardkeysize",
-    "-forwarddirectories",
-    "+forwardlocaladdress",
-    "+rejectunsafeuri",
-    "+flushpackets",
 ];
 /// How long httpd leaves a member alone that failed.
 const RETRY: Duration = Duration::from_secs(60);
@@ -159,118 +151,6 @@ fn shown(args: &[&str]) -> String {
 }
 
 impl Reader {
-    fn file(&mut self, file: &Text, plan: &mut Plan) {
-        for directive in raw(file) {
-            self.line(directive, plan);
-        }
-    }
-
-    /// A line as it is written: conditions and macros are not done yet.
-    fn line(&mut self, mut directive: Directive, plan: &mut Plan) {
-        let name = directive.name.to_ascii_lowercase();
-        if let Some((_, body)) = &mut self.recorded {
-            if name != "</macro" {
-                body.push(directive);
-            } else if let Some((name, body)) = self.recorded.take() {
-                self.macros.insert(name, body);
-            }
-            return;
-        }
-        if self.skipped > 0 {
-            if name.starts_with("</") {
-                self.skipped = self.skipped.saturating_sub(1);
-            } else if name.starts_with('<') {
-                self.skipped = self.skipped.saturating_add(1);
-            }
-            return;
-        }
-        for text in &mut directive.args {
-            *text = expanded(text, &self.defined);
-        }
-        directive.name = expanded(&directive.name, &self.defined);
-        match &*name {
-            "<macro" => self.recorded = Some(Macro::begin(directive.args)),
-            "<ifdefine" | "<ifversion" if self.is_refuted(&name, &directive) => self.skipped = 1,
-            "define" => define(directive.args, &mut self.defined),
-            "undefine" => {
-                let first = directive.args.first();
-                first.and_then(|name| self.defined.remove(name));
-            }
-            "use" => self.use_macro(&directive, plan),
-            "include" | "includeoptional" => self.include(&directive, plan),
-            _ => self.directive(&directive, plan),
-        }
-    }
-
-    /// Whether `<IfDefine !NAME>` is for a name that the files define, or `<IfVersion>` for an
-    /// httpd that nobody has any more.
-    fn is_refuted(&self, section: &str, directive: &Directive) -> bool {
-        let first = directive.args.first().map_or("", String::as_str);
-        match first.strip_prefix('!') {
-            _ if section == "<ifversion" => first.starts_with('<'),
-            Some(name) => self.defined.contains_key(name),
-            None => false,
-        }
-    }
-
-    fn use_macro(&mut self, directive: &Directive, plan: &mut Plan) {
-        let place = directive.place.to_string();
-        let [name, values @ ..] = &directive.args[..] else {
-            return;
-        };
-        let known = self.macros.get(&name.to_ascii_lowercase());
-        let Some(lines) = known.filter(|_| self.depth < MAX_DEPTH) else {
-            let text = "Use of a macro that is not in these files: what it keeps out is not known; \
-                        give its file as --httpd before this one";
-            plan.open(&place, text);
-            return;
-        };
-        let lines = lines.with(values);
-        self.depth = self.depth.saturating_add(1);
-        for line in lines {
-            self.line(line, plan);
-        }
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    /// Reads what is included, where it stands; what is not there could keep something out.
-    fn include(&mut self, directive: &Directive, plan: &mut Plan) {
-        let place = directive.place.to_string();
-        let Some(pattern) = directive.args.first() else {
-            return;
-        };
-        let of_file = Path::new(&*directive.place.file).parent();
-        let base = self.root.as_deref().or(of_file).unwrap_or(Path::new(""));
-        let found = included(&base.join(pattern));
-        let is_optional = directive.name.eq_ignore_ascii_case("includeoptional");
-        if found.is_empty() && is_optional {
-            plan.lost(
-                &place,
-                format!("{pattern} was not read; give it as --httpd too"),
-            );
-        }
-        let none = found.is_empty() && !is_optional;
-        let files = found
-            .into_iter()
-            .map(|path| Text::read(&path).map(|text| (path, text)));
-        let files: Result<Vec<_>, _> = files.collect();
-        let files = files.ok().filter(|_| !none && self.depth < MAX_DEPTH);
-        let Some(files) = files else {
-            let text = format!(
-                "{pattern} cannot be read, and what it keeps out is not known; put the file where \
-                 this one looks for it, or its lines here"
-            );
-            plan.open(&place, text);
-            return;
-        };
-        self.depth = self.depth.saturating_add(1);
-        for (path, text) in files {
-            self.included.insert(path);
-            self.file(&text, plan);
-        }
-        self.depth = self.depth.saturating_sub(1);
-    }
-
     /// A line that holds, with all values put in.
     fn directive(&mut self, directive: &Directive, plan: &mut Plan) {
         let name = directive.name.to_ascii_lowercase();
@@ -348,6 +228,9 @@ impl Reader {
                 | "browsermatch" | "browsermatchnocase",
                 _,
             ) => self.variable(&name, &args, place, plan),
+            (remote_ip, _) if remote_ip.starts_with("remoteip") => {
+                self.remote_ip(remote_ip, &args, place, plan);
+            }
             ("limitrequestbody", [limit]) => self.max_body(limit, place, plan),
             ("header" | "requestheader", _) => self.header(&name, &args, place, plan),
             ("redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp", _) => {
@@ -401,70 +284,6 @@ impl Reader {
             place: directive.place.to_string(),
             ..Section::default()
         });
-    }
-
-    /// What of mod_jk is in httpd's files.
-    fn jk(&mut self, directive: &Directive, name: &str, args: &[&str], plan: &mut Plan) {
-        let place = &directive.place.to_string();
-        match (name, args) {
-            ("jkworkerproperty", _) => {
-                let _ = writeln!(self.jk, "{}", args.join(" "));
-            }
-            ("jkmount", [pattern, worker]) => {
-                workers::mount(pattern, worker, place, self.site(), plan);
-            }
-            ("jkunmount", [pattern, worker]) => {
-                workers::mount(&format!("!{pattern}"), worker, place, self.site(), plan);
-            }
-            ("jkmount", [worker]) => match self.location_as_written() {
-                Some(path) => workers::mount(path, worker, place, self.site(), plan),
-                None => plan.lost(place, "JkMount without a path; map the one that it means"),
-            },
-            ("jkunmount", [worker]) => match self.location_as_written() {
-                Some(path) => {
-                    workers::mount(&format!("!{path}"), worker, place, self.site(), plan);
-                }
-                None => plan.open(place, "JkUnMount of a pattern; map the paths to none"),
-            },
-            ("jkmount" | "jkunmount", _) => plan.open(
-                place,
-                format!("{} {} cannot be understood", directive.name, shown(args)),
-            ),
-            ("jkmountcopy", [value]) => {
-                if value.eq_ignore_ascii_case("all") {
-                    plan.mount_copies.push(None);
-                } else if let Some(site) = self.site().filter(|_| is_on(value)) {
-                    plan.mount_copies.push(Some(site.to_owned()));
-                }
-            }
-            ("jkworkersfile", [file]) => {
-                if !plan.has_workers {
-                    plan.lost(place, format!("give {file} as --workers"));
-                }
-            }
-            ("jkmountfile", [file]) => {
-                plan.mount_files.push(self.site().map(str::to_owned));
-                if !plan.has_uri_map {
-                    plan.lost(place, format!("give {file} as --uriworkermap"));
-                }
-            }
-            ("jkoptions", options) if options.iter().all(is_own_way) => plan.note(
-                place,
-                format!("JkOptions {}: as the gateway does it", shown(args)),
-            ),
-            ("jkoptions" | "jkenvvar" | "jkmountoptions" | "jkautoalias", _) => {
-                let text = format!("{} {}", directive.name, shown(args));
-                plan.lost(
-                    place,
-                    format!(
-                        "{text}: the gateway has no such thing; leave it, or keep httpd in front"
-                    ),
-                );
-            }
-            _ => {
-                self.others.insert(directive.name.clone());
-            }
-        }
     }
 
     /// The balancer whose section is open.
@@ -561,14 +380,4 @@ fn time_limit(known: &mut Option<Duration>, value: &str, place: &str, plan: &mut
             format!("{value} is no limit that the gateway has; set timeout"),
         ),
     }
-}
-
-/// Whether mod_jk's directives take it for `On`.
-fn is_on(value: &str) -> bool {
-    value.eq_ignore_ascii_case("on")
-}
-
-/// Whether it is an option of mod_jk that needs no word.
-fn is_own_way(option: &&str) -> bool {
-    JK_OPTIONS.contains(&&*option.to_ascii_lowercase())
 }

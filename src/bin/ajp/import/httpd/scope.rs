@@ -5,7 +5,7 @@ use super::{Location, Reader, shown};
 use crate::import::plan::{Plan, Scoped, Setting, VirtualHost};
 use ajp::proxy::{ForwardedRules, Peer};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How variables begin that httpd sends as request attributes.
 const ATTRIBUTE: &str = "AJP_";
@@ -124,6 +124,42 @@ impl Reader {
         }
     }
 
+    /// `mod_remoteip`: whose word on a visitor's address counts. Without it every visitor would
+    /// have the address of the proxy before, which containers may let do more.
+    pub(super) fn remote_ip(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
+        let text = format!("{name} {}", shown(args));
+        match (name, args) {
+            ("remoteipheader", [header]) if header.eq_ignore_ascii_case("x-forwarded-for") => {}
+            ("remoteipinternalproxy" | "remoteiptrustedproxy", proxies) => {
+                for proxy in proxies {
+                    if !is_network(proxy) {
+                        plan.open(
+                            place,
+                            format!(
+                                "{text}: name {proxy} by its address; every visitor would have it"
+                            ),
+                        );
+                        continue;
+                    }
+                    let known = plan.trusted_proxies.iter().any(|known| known == proxy);
+                    if !known {
+                        plan.trusted_proxies.push((*proxy).to_owned());
+                    }
+                }
+            }
+            ("remoteipheader" | "remoteipinternalproxylist" | "remoteiptrustedproxylist", _) => {
+                plan.open(
+                    place,
+                    format!("{text}: set trusted_proxies; every visitor would have their address"),
+                );
+            }
+            ("remoteipproxyprotocol", [on]) if on.eq_ignore_ascii_case("on") => {
+                plan.lost(place, format!("{text}: set proxy_protocol of the listener"));
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn max_body(&self, limit: &str, place: &str, plan: &mut Plan) {
         let text = format!("LimitRequestBody {limit}");
         match limit.parse::<u64>() {
@@ -208,6 +244,17 @@ impl Reader {
     }
 }
 
+/// An address, or a network as `10.0.0.0/8`.
+fn is_network(text: &str) -> bool {
+    let (address, length) = text.split_once('/').unwrap_or((text, "0"));
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    length.parse::<u8>().is_ok_and(|length| length <= most)
+}
+
 /// Headers that are HTTP's own, which no configuration sets.
 const FRAMING: [HeaderName; 10] = [
     header::CONNECTION,
@@ -239,7 +286,7 @@ fn is_removed(header: &str) -> bool {
 /// escapes.
 fn plain_value(value: &str) -> Option<String> {
     let parts: Vec<_> = value.split("%%").collect();
-    let is_plain = !value.starts_with("expr=") && !value.contains('\\');
+    let is_plain = !value.starts_with("expr=") && !value.contains(['\\', '$']);
     let is_plain = is_plain && parts.iter().all(|part| !part.contains('%'));
     is_plain.then(|| parts.join("%"))
 }
