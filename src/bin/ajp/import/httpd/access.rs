@@ -54,8 +54,21 @@ impl Reader {
         }
     }
 
+    /// Rules about all requests of the server or of a virtual host.
+    pub(super) fn rule_of_server(name: &str, args: &[&str], place: &str, plan: &mut Plan) {
+        let text = match (name, args) {
+            ("proxypassinherit", [on]) if on.eq_ignore_ascii_case("on") => return,
+            ("proxypassinherit", _) => {
+                "ProxyPassInherit Off: the gateway has the paths of the server in every virtual \
+                 host; write them into those that have them"
+            }
+            _ => "the gateway has no rules of mod_security; keep httpd in front",
+        };
+        plan.open(place, text);
+    }
+
     /// At the end of a section: `Order allow,deny` without any `Allow` lets nobody in.
-    pub(super) fn end_of_order(&mut self, plan: &mut Plan) {
+    pub(super) fn end_of_order(&self, plan: &mut Plan) {
         let last = self.sections.last().filter(|open| !open.allows);
         if let Some(place) = last.and_then(|open| open.closed_by_order.clone()) {
             self.deny("Order without Allow", &place, plan);
@@ -94,7 +107,9 @@ impl Reader {
     }
 
     fn innermost(&mut self, change: impl FnOnce(&mut Section)) {
-        self.sections.last_mut().map(change).unwrap_or_default();
+        if let Some(section) = self.sections.last_mut() {
+            change(section);
+        }
     }
 
     /// Whether what stands here is about requests that are forwarded.

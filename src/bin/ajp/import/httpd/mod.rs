@@ -202,11 +202,6 @@ impl Reader {
                 );
             }
             ("serverroot", [root]) => self.root = Some(root.into()),
-            ("proxypassinherit", [value]) if value.eq_ignore_ascii_case("off") => plan.open(
-                place,
-                "ProxyPassInherit Off: the gateway has the paths of the server in every virtual \
-                 host; write them into those that have them",
-            ),
             ("proxyrequests", [value]) if value.eq_ignore_ascii_case("off") => {}
             ("proxypassmatch", _) => self.proxy_pass_match(&args, place, plan),
             ("proxypassreverse", _) => self.reverse(&args, false, place, plan),
@@ -215,13 +210,9 @@ impl Reader {
                 "require" | "deny" | "allow" | "order" | "satisfy" | "authtype" | "allowmethods",
                 _,
             ) => self.access(&name, &args, place, plan),
-            ("secrule" | "secaction", _) => plan.open(
-                place,
-                format!(
-                    "{}: the gateway has no rules of mod_security; keep httpd in front",
-                    directive.name
-                ),
-            ),
+            ("secrule" | "secaction" | "proxypassinherit", _) => {
+                Self::rule_of_server(&name, &args, place, plan);
+            }
             ("servername" | "serveralias", names) => self.names(names, plan),
             (
                 "setenv" | "unsetenv" | "passenv" | "setenvif" | "setenvifnocase" | "setenvifexpr"
