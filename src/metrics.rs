@@ -242,6 +242,10 @@ fn record_member(balancer: &SharedString, member: &MemberSnapshot) {
     gauge!("ajp_member_busy", labels(&[])).set(member.busy);
     if let Some(limit) = member.adaptive_limit {
         gauge!("ajp_member_adaptive_limit", labels(&[])).set(limit);
+        let in_flight = member.adaptive_in_flight.unwrap_or(0);
+        gauge!("ajp_member_adaptive_in_flight", labels(&[])).set(in_flight);
+        counter!("ajp_member_adaptive_refused_total", labels(&[]))
+            .absolute(member.adaptive_refused);
     }
     for (state, label) in [
         (MemberState::Ok, "ok"),

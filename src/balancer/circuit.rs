@@ -27,6 +27,8 @@ pub(super) struct Circuit {
     /// Whether only the answer to a trial request closes it; otherwise it is enough that the
     /// container was reached.
     strict: bool,
+    /// Whether requests of the member's own sessions pass while it is not closed.
+    keeps_sessions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ impl Circuit {
             state: State::Closed,
             closed_at: None,
             strict: false,
+            keeps_sessions: false,
         }
     }
 
@@ -61,6 +64,16 @@ impl Circuit {
     /// Whether a request may pass.
     pub(super) fn passes(&self, now: Instant) -> bool {
         matches!(self.phase(now), Phase::Closed | Phase::Due)
+    }
+
+    /// Whether requests of the member's own sessions pass although others do not.
+    pub(super) fn keeps_sessions(&self) -> bool {
+        self.keeps_sessions && self.state != State::Closed
+    }
+
+    /// The member's own sessions are served elsewhere too while it is not closed.
+    pub(super) fn let_sessions_go(&mut self) {
+        self.keeps_sessions = false;
     }
 
     /// A request passes. Whether it is the trial.
@@ -109,6 +122,8 @@ impl Circuit {
             State::Trial { .. } => self.is_trial(serial),
             State::Open { .. } => false,
         };
+        // Whatever it was opened for: sessions would fail there too.
+        self.keeps_sessions = false;
         if counts {
             // A trial that was not even reached leaves what was known before.
             self.open(now, pause, strict || self.is_strict());
@@ -127,12 +142,21 @@ impl Circuit {
     /// `strict`.
     pub(super) fn open(&mut self, now: Instant, pause: Duration, strict: bool) {
         self.strict = strict;
+        self.keeps_sessions = false;
         // A pause beyond what the clock can express: a year.
         let year = Duration::from_secs(365 * 24 * 3600);
         let until = now.checked_add(pause).or_else(|| now.checked_add(year));
         self.state = State::Open {
             until: until.unwrap_or(now),
         };
+    }
+
+    /// Opens it for `pause`, until an answer closes it, for a member that answers, but not well
+    /// enough for new requests. Whether its own sessions are better served there than nowhere
+    /// they are known is `keeps_sessions`.
+    pub(super) fn eject(&mut self, now: Instant, pause: Duration, keeps_sessions: bool) {
+        self.open(now, pause, true);
+        self.keeps_sessions = keeps_sessions;
     }
 
     /// Ends the pause. Whether there was one.
@@ -260,6 +284,21 @@ mod tests {
         assert!(circuit.enter(2, at(t, 10)));
         assert!(!circuit.reach(2, at(t, 10)), "still an answer is wanted");
         assert!(circuit.succeed(2, at(t, 10)));
+    }
+
+    #[test]
+    fn sessions_stay_where_most_answers_are_good_until_one_fails() {
+        let t = Instant::now();
+        let mut circuit = Circuit::new();
+        circuit.eject(t, PAUSE, true);
+        assert!(!circuit.passes(t) && circuit.keeps_sessions());
+        assert!(!circuit.fail(7, t, t, PAUSE, false), "it is out already");
+        assert!(!circuit.keeps_sessions());
+        circuit.eject(t, PAUSE, true);
+        circuit.close(t);
+        assert!(!circuit.keeps_sessions(), "nothing is out");
+        circuit.open(t, PAUSE, true);
+        assert!(!circuit.keeps_sessions(), "it failed since");
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub enum MemberChange {
         /// For how long.
         pause: Duration,
     },
-    /// Too many of its answers were bad, and it is left alone for a while.
+    /// Too many of its answers were bad, or they took much longer than those of the others
+    /// ([`Outlier`](super::Outlier)), and it is left alone for a while.
     Ejected {
         /// How many times in a row this happened.
         times: u32,

@@ -33,7 +33,8 @@ impl Flags {
     pub const STOPPED: Self = Self(1 << 2);
     /// `H`: serves when no member and no spare of its set can.
     pub const HOT_STANDBY: Self = Self(1 << 3);
-    /// `R`: serves in place of one member of its set that cannot.
+    /// `R`: serves in place of one member of its set that cannot. In place of one that has only no
+    /// free slot it serves when all others are as full.
     pub const HOT_SPARE: Self = Self(1 << 4);
     /// `I`: failures do not take it out.
     pub const IGNORE_ERRORS: Self = Self(1 << 5);

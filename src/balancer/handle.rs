@@ -235,6 +235,24 @@ impl Balancer {
         })
     }
 
+    /// Waits until there is a member: for programs that have their members from a
+    /// [discovery](Self::follow), and are not to take requests before.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait_for_member(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if self.with(|state, _| !state.backends.is_empty()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// The pool of the member of this name, for its numbers and its size
     /// ([`Pool::resize`]).
     #[must_use]

@@ -11,6 +11,7 @@ use super::circuit::Phase;
 use super::cluster::Cluster;
 use super::events::MemberChange;
 use super::member::MemberId;
+use super::outlier::Fault;
 use super::request::{Affinity, Choice, RequestOutcome};
 use super::slot::Slot;
 use finding::{Failure, Finding};
@@ -44,10 +45,19 @@ impl Cluster {
         }
         // While it is out, what it says of older requests is no news.
         let serves = slot.circuit.phase(now) == Phase::Closed;
-        let over = match (outlier, bad) {
-            (Some(outlier), Some(bad)) if serves => slot.rate.record(bad, outlier, now),
-            _ => false,
-        };
+        let took = now.saturating_duration_since(choice.started);
+        let (mut over, mut compare_time) = (false, false);
+        if let (Some(outlier), Some(bad)) = (outlier, bad) {
+            if serves {
+                over = slot.rate.record(bad, took, outlier, now);
+                compare_time =
+                    outlier.peer_latency.is_some() && slot.rate.is_comparison_due(outlier);
+            } else if slot.circuit.keeps_sessions()
+                && slot.rate.record_while_out(bad, took, outlier)
+            {
+                slot.circuit.let_sessions_go();
+            }
+        }
         match (failure, bad) {
             (Some(failure), _) => self.fail(choice, failure, now),
             (None, None) => slot.circuit.release(choice.serial, now),
@@ -58,7 +68,9 @@ impl Cluster {
             }
         }
         if over || (serves && bad == Some(true) && self.falls_behind(choice.id, now)) {
-            self.eject(choice.id, now);
+            self.eject(choice.id, Fault::BadAnswers, now);
+        } else if compare_time && self.is_slow_beside_others(choice.id, now) {
+            self.eject(choice.id, Fault::LateAnswers, now);
         }
     }
 

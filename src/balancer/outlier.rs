@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 ///
 /// Bad are exchanges that broke off or timed out, and answers with a status of
 /// [`statuses`](Self::with_statuses). The rate is that of the last one to two windows.
+///
+/// A member that is taken out answers, only worse than it should. Its own sessions stay with it
+/// if most of its answers were good, since elsewhere they may be unknown. They move when most
+/// are bad, when a request finds it unreachable, and one by one where a request of theirs fails
+/// and may be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlier {
     pub(super) window: Duration,
@@ -16,6 +21,7 @@ pub struct Outlier {
     pub(super) eject_for: Duration,
     pub(super) max_out_percent: u32,
     pub(super) peer_deviations: Option<u32>,
+    pub(super) peer_latency: Option<u32>,
 }
 
 impl Default for Outlier {
@@ -30,6 +36,7 @@ impl Default for Outlier {
             eject_for: Duration::from_secs(30),
             max_out_percent: 50,
             peer_deviations: None,
+            peer_latency: None,
         }
     }
 }
@@ -89,6 +96,19 @@ impl Outlier {
         self
     }
 
+    /// Takes a member out also when its good answers take longer on average than so many percent
+    /// of what they take at the others (the median of their averages), and at least 10 ms
+    /// longer. For that at least two others must have [enough answers](Self::with_min_requests).
+    /// At least 100; 300 is three times as long. Default `None`: how long a member takes is not
+    /// compared.
+    ///
+    /// Members of unlike strength need a percentage that allows for it.
+    #[must_use]
+    pub fn with_peer_latency(mut self, percent: impl Into<Option<u32>>) -> Self {
+        self.peer_latency = percent.into().map(|percent| percent.max(100));
+        self
+    }
+
     pub(super) fn is_bad(&self, status: u16) -> bool {
         self.statuses.contains(&status)
     }
@@ -99,86 +119,194 @@ impl Outlier {
     }
 }
 
-/// Good and bad answers of one member.
+/// Why a member is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    BadAnswers,
+    LateAnswers,
+}
+
+impl Fault {
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::BadAnswers => "too many bad answers",
+            Self::LateAnswers => "its answers take much longer than those of the others",
+        }
+    }
+}
+
+/// The answers of one member.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rate {
     since: Option<Instant>,
-    /// All, and the bad ones of them.
-    window: (u32, u32),
-    before: (u32, u32),
-    /// Ejections without a quiet window in between.
+    window: Answers,
+    before: Answers,
+    /// Those of its own sessions since it was taken out.
+    while_out: Answers,
+    /// Answers since its time was compared with the others'.
+    uncompared: u64,
+    /// Good answers in a row, over all windows.
+    good_in_a_row: u64,
+    /// Ejections without a quiet time in between.
     ejections: u32,
+}
+
+/// Counts of answers. They are kept as long as the user says, so 64 bits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
+    all: u64,
+    bad: u64,
+    /// How long the good ones took, in seconds.
+    seconds: f64,
+}
+
+impl Answers {
+    fn add(&mut self, bad: bool, took: Duration) {
+        self.all += 1;
+        if bad {
+            self.bad += 1;
+        } else {
+            self.seconds += took.as_secs_f64();
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            all: self.all + other.all,
+            bad: self.bad + other.bad,
+            seconds: self.seconds + other.seconds,
+        }
+    }
+
+    fn are_enough(&self, outlier: &Outlier) -> bool {
+        self.all >= u64::from(outlier.min_requests.max(1))
+    }
+
+    fn are_mostly_bad(&self) -> bool {
+        self.bad * 2 >= self.all
+    }
 }
 
 impl Rate {
     /// Counts an answer. Whether the member has now reached the limit.
-    pub(super) fn record(&mut self, bad: bool, outlier: &Outlier, now: Instant) -> bool {
+    pub(super) fn record(
+        &mut self,
+        bad: bool,
+        took: Duration,
+        outlier: &Outlier,
+        now: Instant,
+    ) -> bool {
         let since = *self.since.get_or_insert(now);
         let age = now.saturating_duration_since(since);
         if age >= outlier.window {
             let quiet = age >= outlier.window.saturating_mul(2);
-            self.before = if quiet { (0, 0) } else { self.window };
-            self.window = (0, 0);
+            self.before = if quiet {
+                Answers::default()
+            } else {
+                self.window
+            };
+            self.window = Answers::default();
             self.since = Some(now);
-            if self.before.1 == 0 {
+            if self.good_in_a_row >= u64::from(outlier.min_requests) {
                 self.ejections = 0;
             }
         }
-        self.window.0 += 1;
-        self.window.1 += u32::from(bad);
-        let all = u64::from(self.window.0) + u64::from(self.before.0);
-        let bad = u64::from(self.window.1) + u64::from(self.before.1);
-        all >= u64::from(outlier.min_requests)
-            && bad > 0
-            && bad * 100 >= all * u64::from(outlier.bad_percent)
+        self.window.add(bad, took);
+        self.uncompared += 1;
+        self.good_in_a_row = if bad { 0 } else { self.good_in_a_row + 1 };
+        let all = self.window.and(self.before);
+        all.all >= u64::from(outlier.min_requests)
+            && all.bad > 0
+            && all.bad * 100 >= all.all * u64::from(outlier.bad_percent)
+    }
+
+    /// Whether enough has come to compare the time of its answers with the others' once more:
+    /// that is a look at all members, and not worth one with each answer.
+    pub(super) fn is_comparison_due(&mut self, outlier: &Outlier) -> bool {
+        let due = self.uncompared >= u64::from(outlier.min_requests.max(1));
+        if due {
+            self.uncompared = 0;
+        }
+        due
+    }
+
+    /// Counts an answer to one of its own sessions while it is out. Whether these fail there.
+    pub(super) fn record_while_out(
+        &mut self,
+        bad: bool,
+        took: Duration,
+        outlier: &Outlier,
+    ) -> bool {
+        self.while_out.add(bad, took);
+        self.while_out.are_enough(outlier) && self.while_out.are_mostly_bad()
+    }
+
+    /// Those of the last one to two windows, if there were enough.
+    fn lately(&self, outlier: &Outlier, now: Instant) -> Option<Answers> {
+        let age = now.saturating_duration_since(self.since?);
+        let all = self.window.and(self.before);
+        (age < outlier.window.saturating_mul(2) && all.are_enough(outlier)).then_some(all)
     }
 
     /// The part of good answers, if there were enough answers lately.
     pub(super) fn good_part(&self, outlier: &Outlier, now: Instant) -> Option<f64> {
-        let age = now.saturating_duration_since(self.since?);
-        if age >= outlier.window.saturating_mul(2) {
-            return None;
-        }
-        let all = self.window.0 + self.before.0;
-        let bad = self.window.1 + self.before.1;
-        (all >= outlier.min_requests.max(1)).then(|| 1.0 - f64::from(bad) / f64::from(all))
+        let all = self.lately(outlier, now)?;
+        Some(1.0 - part(all.bad, all.all))
     }
 
-    /// The member was taken out. How many times in a row that was.
-    pub(super) fn eject(&mut self) -> u32 {
+    /// How long a good answer took on average, in seconds, if there were enough answers lately.
+    pub(super) fn mean_time(&self, outlier: &Outlier, now: Instant) -> Option<f64> {
+        let all = self.lately(outlier, now)?;
+        (all.bad < all.all).then(|| all.seconds * part(1, all.all - all.bad))
+    }
+
+    /// The member was taken out: how many times in a row that was, and whether its own sessions
+    /// would fail there as well.
+    pub(super) fn eject(&mut self) -> (u32, bool) {
+        let fails = self.window.and(self.before).are_mostly_bad();
         *self = Self {
-            ejections: self.ejections + 1,
+            ejections: self.ejections.saturating_add(1),
             ..Self::default()
         };
-        self.ejections
+        (self.ejections, fails)
     }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counts of requests are far below 2 to the 53rd"
+)]
+fn part(some: u64, all: u64) -> f64 {
+    some as f64 / all as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const QUICK: Duration = Duration::from_millis(1);
+
     #[test]
     fn rates() {
         let t = Instant::now();
         let outlier = Outlier::default().with_min_requests(4);
         let mut rate = Rate::default();
-        assert!(!rate.record(true, &outlier, t));
-        assert!(!rate.record(false, &outlier, t));
-        assert!(!rate.record(true, &outlier, t));
-        assert!(rate.record(false, &outlier, t), "2 of 4");
-        assert!(!rate.record(false, &outlier, t), "2 of 5");
+        assert!(!rate.record(true, QUICK, &outlier, t));
+        assert!(!rate.record(false, QUICK, &outlier, t));
+        assert!(!rate.record(true, QUICK, &outlier, t));
+        assert!(rate.record(false, QUICK, &outlier, t), "2 of 4");
+        assert!(!rate.record(false, QUICK, &outlier, t), "2 of 5");
         // The window before counts too, the one before that does not.
         let next = t + Duration::from_secs(10);
-        assert!(rate.record(true, &outlier, next), "3 of 6");
+        assert!(rate.record(true, QUICK, &outlier, next), "3 of 6");
         let next = t + Duration::from_secs(40);
         for _ in 0..3 {
-            assert!(!rate.record(true, &outlier, next));
+            assert!(!rate.record(true, QUICK, &outlier, next));
         }
-        assert!(rate.record(true, &outlier, next));
-        assert_eq!(rate.eject(), 1);
-        assert!(!rate.record(true, &outlier, next), "a new count");
-        assert_eq!(rate.eject(), 2);
+        assert!(rate.record(true, QUICK, &outlier, next));
+        assert_eq!(rate.eject().0, 1);
+        assert!(!rate.record(true, QUICK, &outlier, next), "a new count");
+        assert_eq!(rate.eject().0, 2);
         assert_eq!(outlier.pause(2), Duration::from_secs(60));
         assert_eq!(outlier.pause(99), Duration::from_secs(300));
     }
@@ -186,6 +314,57 @@ mod tests {
     #[test]
     fn no_failure_is_no_reason() {
         let outlier = Outlier::default().with_min_requests(0).with_bad_percent(0);
-        assert!(!Rate::default().record(false, &outlier, Instant::now()));
+        assert!(!Rate::default().record(false, QUICK, &outlier, Instant::now()));
+    }
+
+    #[test]
+    fn a_quiet_time_makes_up_for_ejections() {
+        let mut now = Instant::now();
+        let outlier = Outlier::default().with_min_requests(4);
+        let mut rate = Rate::default();
+        assert_eq!(rate.eject().0, 1);
+        // Too few good answers say nothing, in however many windows.
+        for _ in 0..3 {
+            now += Duration::from_secs(11);
+            rate.record(false, QUICK, &outlier, now);
+        }
+        assert_eq!(rate.eject().0, 2);
+        for _ in 0..5 {
+            now += Duration::from_secs(11);
+            rate.record(false, QUICK, &outlier, now);
+        }
+        assert_eq!(rate.eject().0, 1);
+    }
+
+    #[test]
+    fn sessions_fail_where_most_answers_are_bad() {
+        let now = Instant::now();
+        let outlier = Outlier::default().with_min_requests(4);
+        let mut rate = Rate::default();
+        for bad in [true, true, false, false] {
+            rate.record(bad, QUICK, &outlier, now);
+        }
+        assert!(rate.eject().1);
+        for bad in [true, false, false, false] {
+            rate.record(bad, QUICK, &outlier, now);
+        }
+        assert!(!rate.eject().1);
+        let turned =
+            [false, true, false, true].map(|bad| rate.record_while_out(bad, QUICK, &outlier));
+        assert_eq!(turned, [false, false, false, true]);
+    }
+
+    #[test]
+    fn windows_of_any_length_count_without_end() {
+        let now = Instant::now();
+        let outlier = Outlier::default().with_window(Duration::MAX);
+        let mut rate = Rate::default();
+        rate.window.all = u64::from(u32::MAX);
+        rate.before = rate.window;
+        assert!(!rate.record(true, QUICK, &outlier, now));
+        assert!(
+            rate.good_part(&outlier, now)
+                .is_some_and(|part| part > 0.99)
+        );
     }
 }

@@ -81,7 +81,7 @@ impl Selection<'_> {
         loop {
             let (affinity, route) = match self.session_member()? {
                 SessionMember::Found(selected) => return Ok(selected),
-                SessionMember::Full => return Err(self.refuse(Reason::Full).into()),
+                SessionMember::Full(route) => return Err(self.refuse_session(route).into()),
                 SessionMember::Out(route) => (Affinity::Moved, Some(route)),
                 SessionMember::Unknown if self.names_a_route() => (Affinity::Unknown, None),
                 SessionMember::Unknown => (Affinity::Free, None),
@@ -125,6 +125,15 @@ impl Selection<'_> {
         slot.is_some_and(|slot| self.would_serve_its_own(slot) && !slot.is_full(self.now))
     }
 
+    /// Whether a member can serve a request of the sessions of another one, which redirects to
+    /// it.
+    fn can_serve_redirected(&self, at: usize) -> bool {
+        let slot = self.roster.slots.get(at);
+        slot.is_some_and(|slot| {
+            slot.settings.flags.takes_own() && slot.is_usable(self.now) && !self.was_tried(slot)
+        })
+    }
+
     /// Whether it could, but for want of a free slot.
     fn is_only_full(&self, at: usize) -> bool {
         let slot = self.roster.slots.get(at);
@@ -132,7 +141,7 @@ impl Selection<'_> {
     }
 
     fn would_serve_its_own(&self, slot: &Slot) -> bool {
-        slot.settings.flags.takes_own() && slot.works(self.now) && !self.was_tried(slot)
+        slot.settings.flags.takes_own() && slot.works_for_its_own(self.now) && !self.was_tried(slot)
     }
 
     fn was_tried(&self, slot: &Slot) -> bool {

@@ -22,6 +22,8 @@ pub(super) struct Counters {
     pub(super) failed: u64,
     pub(super) timed_out: u64,
     pub(super) full: u64,
+    /// Requests refused while it had as many as its adaptive limit allows.
+    pub(super) refused_by_limit: u64,
     /// Answers by the first digit of their status.
     pub(super) statuses: [u64; 6],
     pub(super) max_busy: u32,
@@ -148,6 +150,13 @@ impl Slot {
         !self.is_unhealthy() && !self.leaving && self.circuit.passes(now)
     }
 
+    /// As [`works`](Self::works), for requests of its own sessions: one that was taken out for
+    /// answers that are worse than those of the others still serves them, if most were good.
+    pub(super) fn works_for_its_own(&self, now: Instant) -> bool {
+        let passes = self.circuit.passes(now) || self.circuit.keeps_sessions();
+        !self.is_unhealthy() && !self.leaving && passes
+    }
+
     /// Whether health checks keep it from serving.
     pub(super) fn is_unhealthy(&self) -> bool {
         matches!(self.checks.verdict, Verdict::Unhealthy { .. })
@@ -169,6 +178,16 @@ impl Slot {
         let limiter = self.limiter.as_ref();
         told.is_some_and(|most| self.busy >= most)
             || limiter.is_some_and(|limiter| limiter.is_full(now))
+    }
+
+    /// A request was refused, and that its adaptive limit was reached had a part in it if it
+    /// was.
+    pub(super) fn count_refusal(&mut self, now: Instant) {
+        let limited = |limiter: &Limiter| limiter.is_full(now);
+        if self.works(now) && self.limiter.as_deref().is_some_and(limited) {
+            let count = &mut self.counters.refused_by_limit;
+            *count = count.wrapping_add(1);
+        }
     }
 
     /// Whether health alone keeps nobody out: what an operator has said is not asked.

@@ -104,11 +104,19 @@ pub struct MemberSnapshot {
     pub max_requests: Option<u32>,
     /// The [adaptive limit](super::AdaptiveLimit) at this moment, if there is one.
     pub adaptive_limit: Option<u32>,
+    /// Requests that wait for the head of their response, which is what the adaptive limit
+    /// bounds, if there is one.
+    pub adaptive_in_flight: Option<u32>,
+    /// Requests refused while it had as many as its adaptive limit allows.
+    pub adaptive_refused: u64,
     /// Whether it can serve.
     pub state: MemberState,
     /// Whether it goes on serving although it is unhealthy, because [too few
     /// others](super::ClusterConfig::with_panic_threshold) are left.
     pub spared: bool,
+    /// Whether it still serves its own sessions while it is left alone: it was taken out as an
+    /// [outlier](super::Outlier), and most of its answers were good.
+    pub keeps_sessions: bool,
     /// How long it is left alone.
     #[cfg_attr(
         feature = "serde",
@@ -298,7 +306,10 @@ fn member(slot: &mut Slot, now: Instant) -> MemberSnapshot {
         flags: settings.flags,
         max_requests: settings.max_requests,
         adaptive_limit: slot.limiter.as_ref().map(|limiter| limiter.places(now)),
+        adaptive_in_flight: slot.limiter.as_ref().map(|limiter| limiter.waiting()),
+        adaptive_refused: counters.refused_by_limit,
         state,
+        keeps_sessions: slot.circuit.keeps_sessions(),
         spared: matches!(slot.checks.verdict, Verdict::KeptServing { .. }),
         recovery_in: slot.circuit.due_in(now),
         last_error: slot.last_error.as_ref().map(|(error, _)| error.clone()),

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An exchange failed. `Display` prints this level only; the cause is in `source`.
+/// An exchange failed. `Display` prints this level only, with the [`RequestId`] if the request
+/// had one; the cause is in `source`.
 pub struct ClientError(Box<Inner>);
 
 struct Inner {
@@ -210,6 +211,10 @@ impl fmt::Display for ClientError {
         match &self.0.peer {
             Some(peer) => write!(f, "{peer}: {}", self.0.kind),
             None => write!(f, "{}", self.0.kind),
+        }?;
+        match &self.0.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
         }
     }
 }

@@ -1,134 +1,20 @@
 //! Members by a name server of the test's own and by a file, with containers on addresses of
 //! loopback.
 
+use crate::name_server::{Answer, NameServer, host, hosts};
 use ajp::balancer::{Balancer, BalancerConfig, Discover, Discovery, Flags, Leaving, Member};
 use bytes::Bytes;
-use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, SRV};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::op::ResponseCode;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-
-/// What the name server says.
-#[derive(Debug, Clone, PartialEq)]
-enum Answer {
-    Addresses(Vec<Ipv4Addr>),
-    /// These, and nothing about other versions of IP.
-    OnlyThese(Vec<Ipv4Addr>),
-    /// Priority, weight, port and target of each.
-    Services(Vec<(u16, u16, u16, &'static str)>),
-    Code(ResponseCode),
-}
-
-/// A name server, which says the same of all names but those of `hosts`.
-struct NameServer {
-    address: SocketAddr,
-    answer: Arc<Mutex<Answer>>,
-    queries: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-fn host(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, number)
-}
-
-fn hosts(numbers: &[u8]) -> Answer {
-    Answer::Addresses(numbers.iter().copied().map(host).collect())
-}
-
-impl NameServer {
-    async fn start(ttl: u32, answer: Answer) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let answer = Arc::new(Mutex::new(answer));
-        let queries = Arc::new(AtomicUsize::new(0));
-        let (says, counted) = (Arc::clone(&answer), Arc::clone(&queries));
-        let task = tokio::spawn(async move {
-            let mut buffer = [0; 1500];
-            loop {
-                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-                let query = Message::from_vec(&buffer[..length]).unwrap();
-                counted.fetch_add(1, Ordering::SeqCst);
-                let response = respond(&query, &says.lock().unwrap(), ttl);
-                let _ = socket.send_to(&response.to_vec().unwrap(), from).await;
-            }
-        });
-        Self {
-            address,
-            answer,
-            queries,
-            task,
-        }
-    }
-
-    fn say(&self, answer: Answer) {
-        *self.answer.lock().unwrap() = answer;
-    }
-
-    fn queries(&self) -> usize {
-        self.queries.load(Ordering::SeqCst)
-    }
-}
-
-fn respond(query: &Message, answer: &Answer, ttl: u32) -> Message {
-    let asked = query.query().unwrap();
-    let mut response = Message::new();
-    response
-        .set_id(query.id())
-        .set_message_type(MessageType::Response)
-        .set_recursion_available(true)
-        .add_query(asked.clone());
-    let name = asked.name();
-    // jvm7.test has the address 127.0.0.7.
-    let text = name.to_ascii();
-    let number = text
-        .strip_prefix("jvm")
-        .and_then(|text| text.split('.').next()?.parse().ok());
-    let data: Vec<RData> = match (answer, asked.query_type(), number) {
-        (Answer::Code(code), ..) => {
-            response.set_response_code(*code);
-            Vec::new()
-        }
-        // What gone.test is it does not tell.
-        _ if text.starts_with("gone.") => {
-            response.set_response_code(ResponseCode::ServFail);
-            Vec::new()
-        }
-        (Answer::OnlyThese(_), RecordType::AAAA, _) => {
-            response.set_response_code(ResponseCode::ServFail);
-            Vec::new()
-        }
-        (_, RecordType::A, Some(number)) => vec![RData::A(A(host(number)))],
-        (Answer::Addresses(all) | Answer::OnlyThese(all), RecordType::A, None) => {
-            all.iter().map(|&address| RData::A(A(address))).collect()
-        }
-        (Answer::Services(all), RecordType::SRV, None) => {
-            let service = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
-                RData::SRV(SRV::new(
-                    priority,
-                    weight,
-                    port,
-                    Name::from_ascii(target).unwrap(),
-                ))
-            };
-            all.iter().map(service).collect()
-        }
-        _ => Vec::new(),
-    };
-    for data in data {
-        response.add_answer(Record::from_rdata(name.clone(), ttl, data));
-    }
-    response
-}
 
 /// A container that needs 5 ms for a request and answers with its own number.
 struct Container {

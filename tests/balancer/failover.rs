@@ -722,3 +722,32 @@ async fn bad_answers_take_a_member_out() {
     assert_eq!(a.last_error.as_deref(), Some("too many bad answers"));
     assert_eq!(farm.serving().await, "b");
 }
+
+/// An error of the balancer names the request as one of the client does.
+#[tokio::test(start_paused = true)]
+async fn an_error_names_its_request() {
+    let farm = farm(1);
+    let named = || {
+        let mut request = get("/");
+        let id = ajp::client::RequestId::new("8a4e-17").unwrap();
+        request.extensions_mut().insert(id);
+        request
+    };
+    farm.of("a").set(Mood::Dead);
+    let error = farm.send(named()).await.unwrap_err();
+    assert_eq!(error.request_id().unwrap().as_str(), "8a4e-17");
+    let inner = error.exchange().unwrap();
+    assert_eq!(inner.request_id().unwrap().as_str(), "8a4e-17");
+    for text in [error.to_string(), inner.to_string()] {
+        assert!(text.ends_with(" (request 8a4e-17)"), "{text}");
+    }
+    // Nobody was asked: the balancer alone has something to say.
+    farm.balancer.remove("a").unwrap();
+    let error = farm.send(named()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the balancer has no active member (request 8a4e-17)"
+    );
+    let error = farm.get("/").await.unwrap_err();
+    assert_eq!(error.to_string(), "the balancer has no active member");
+}

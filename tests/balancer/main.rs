@@ -20,6 +20,8 @@ mod lab;
 mod management;
 mod methods;
 mod metrics;
+mod name_server;
+mod outliers;
 mod overload;
 #[path = "../raw/packets.rs"]
 #[allow(dead_code, reason = "written for other binaries too")]

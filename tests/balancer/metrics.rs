@@ -1,7 +1,7 @@
 //! What the facade of the `metrics` crate is told.
 
 use super::farm::{Farm, get, whole};
-use ajp::balancer::{BalancerConfig, RequestInfo};
+use ajp::balancer::{AdaptiveLimit, BalancerConfig, ClusterConfig, RequestInfo};
 use ajp::client::PoolConfig;
 use ajp::metrics::{MetricsObserver, record_balancer, record_pool, record_server};
 use ajp::server::Monitor;
@@ -135,6 +135,23 @@ async fn numbers_reach_the_facade() {
     is("ajp_member_state balancer=farm member=a state=ok", 1.0);
     is("ajp_member_state balancer=farm member=a state=error", 0.0);
     is("ajp_balancer_refused_total balancer=farm reason=full", 0.0);
+    // An adaptive limit, and what it refuses.
+    let limit = AdaptiveLimit::default().with_initial(1).with_least(1);
+    let cluster = ClusterConfig::default().with_adaptive_limit(limit);
+    let limited = Farm::new(1, BalancerConfig::new("limited").with_cluster(cluster));
+    let held = limited.balancer.pick(&RequestInfo::new()).unwrap();
+    assert!(limited.balancer.pick(&RequestInfo::new()).is_err());
+    record_balancer(&limited.balancer.snapshot());
+    drop(held);
+    is("ajp_member_adaptive_limit balancer=limited member=a", 1.0);
+    is(
+        "ajp_member_adaptive_in_flight balancer=limited member=a",
+        1.0,
+    );
+    is(
+        "ajp_member_adaptive_refused_total balancer=limited member=a",
+        1.0,
+    );
     let pick = farm.balancer.pick(&RequestInfo::new()).unwrap();
     record_pool(&pick.pool().stats());
     is("ajp_pool_connections pool=a state=idle", 1.0);

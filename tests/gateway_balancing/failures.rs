@@ -95,6 +95,58 @@ async fn a_full_container_is_a_503_with_the_time_to_come_back() {
     );
 }
 
+/// What an adaptive limit does stands on the page, in JSON and in the metrics.
+#[tokio::test]
+async fn an_adaptive_limit_is_shown() {
+    let a = Container::start("a").await;
+    let options = "adaptive_limit = { initial = 1, least = 1 }";
+    let gateway = Gateway::start(&site(options, &a.member(""))).await;
+    let slow = {
+        let mut client = gateway.client();
+        tokio::spawn(async move { client.get("/?sleep=3000").await.status })
+    };
+    gateway
+        .wait_until("busy", |status| {
+            status["balancers"][0]["members"][0]["adaptive_in_flight"] == 1
+        })
+        .await;
+    let answer = gateway.client().get("/").await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503.try_into().unwrap(), Some("1"))
+    );
+    let member = gateway.member("a").await;
+    assert_eq!(
+        (
+            &member["adaptive_limit"],
+            &member["adaptive_refused"],
+            &member["state"]
+        ),
+        (&1.into(), &1.into(), &"full".into())
+    );
+    let mut operator = gateway.operator();
+    let metrics = operator.get("/metrics").await;
+    for (family, value) in [
+        ("limit", "1.0"),
+        ("in_flight", "1.0"),
+        ("refused_total", "1"),
+    ] {
+        let line = format!("ajp_member_adaptive_{family}{{balancer=\"b\",");
+        let mut lines = metrics
+            .text()
+            .lines()
+            .filter(|known| known.starts_with(&line));
+        let line = lines.next().unwrap_or_else(|| panic!("{line}"));
+        assert!(line.ends_with(&format!(" {value}")), "{line}");
+    }
+    let page = operator.get("/balancer-manager").await;
+    assert!(
+        page.text()
+            .contains("refused beyond that: 1\">1 of 1</span>")
+    );
+    assert_eq!(slow.await.unwrap(), 200);
+}
+
 #[tokio::test]
 async fn a_status_takes_a_member_out_and_the_request_goes_on() {
     let (a, b) = (Container::start("a").await, Container::start("b").await);

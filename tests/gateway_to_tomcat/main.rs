@@ -8,6 +8,8 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod discovery;
+mod overload;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,13 +1,22 @@
-//! Members that answer, and badly: they are taken out if enough others are left.
+//! Members that answer, but badly or late: they are taken out if enough others are left.
 
 use super::super::Flags;
 use super::super::cluster::Cluster;
 use super::super::events::MemberChange;
 use super::super::member::MemberId;
+use super::super::outlier::Fault;
+use super::super::slot::Slot;
 use std::time::Instant;
 
 /// Fewer members than this are nothing to compare with.
 const FEWEST_PEERS: f64 = 5.0;
+
+/// As many others must be there to compare the time of answers with: their median is one of them.
+const FEWEST_TIMED_PEERS: usize = 2;
+
+/// Answers that take so much longer, in seconds, are not late: among those that take next to no
+/// time a multiple means nothing.
+const LEAST_DELAY: f64 = 0.01;
 
 /// A member whose part of good answers is below the mean by less than this counts as good as the
 /// others. Where all are nearly alike, a deviation is so small that noise alone is many of them.
@@ -42,8 +51,31 @@ impl Cluster {
         gap >= LEAST_GAP && gap > deviation * f64::from(most) / 100.0
     }
 
-    /// Takes a member out for its bad answers, if enough others are left.
-    pub(super) fn eject(&mut self, id: MemberId, now: Instant) {
+    /// Whether the answers of a member take so much longer than those of the others that it must
+    /// be its own fault.
+    pub(super) fn is_slow_beside_others(&self, id: MemberId, now: Instant) -> bool {
+        let outlier = self.config.outlier.as_ref();
+        let Some((outlier, most)) = outlier.and_then(|all| Some((all, all.peer_latency?))) else {
+            return false;
+        };
+        let time = |slot: &Slot| slot.rate.mean_time(outlier, now);
+        let Some(own) = self.roster.get(id).and_then(time) else {
+            return false;
+        };
+        let others = self.roster.in_service();
+        let others = others.filter(|slot| slot.id != id && slot.is_in(now));
+        let mut others: Vec<f64> = others.filter_map(time).collect();
+        if others.len() < FEWEST_TIMED_PEERS {
+            return false;
+        }
+        // Of an even number the lower one of both in the middle.
+        let middle = (others.len() - 1) / 2;
+        let (_, &mut median, _) = others.select_nth_unstable_by(middle, f64::total_cmp);
+        own - median >= LEAST_DELAY && own > median * f64::from(most) / 100.0
+    }
+
+    /// Takes a member out for its answers, if enough others are left.
+    pub(super) fn eject(&mut self, id: MemberId, fault: Fault, now: Instant) {
         let Some(outlier) = self.config.outlier.clone() else {
             return;
         };
@@ -59,10 +91,10 @@ impl Cluster {
         if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
             return;
         }
-        let times = slot.rate.eject();
+        let (times, sessions_fail) = slot.rate.eject();
         let pause = outlier.pause(times);
-        slot.circuit.open(now, pause, true);
-        slot.last_error = Some(("too many bad answers".into(), now));
+        slot.circuit.eject(now, pause, !sessions_fail);
+        slot.last_error = Some((fault.describe().into(), now));
         self.spare_too_few(now);
         self.changed(id, MemberChange::Ejected { times, pause });
     }

@@ -1,6 +1,6 @@
 //! What one outcome says of the member that served: it is counted, and may be a failure.
 
-use super::super::adaptive_limit::Told;
+use super::super::adaptive_limit::Timing;
 use super::super::request::{Choice, RequestOutcome};
 use super::super::slot::Slot;
 use std::time::{Duration, Instant};
@@ -118,13 +118,13 @@ impl Slot {
         let Some(limiter) = &mut self.limiter else {
             return;
         };
-        let told = match outcome {
-            RequestOutcome::Answered { status } if status < 500 => Told::Answer,
-            RequestOutcome::TimedOut(_) => Told::Timeout,
-            RequestOutcome::Late(_) => Told::Late,
-            _ => Told::Nothing,
+        let timing = match outcome {
+            RequestOutcome::Answered { status } if status < 500 => Timing::Answer,
+            RequestOutcome::TimedOut(_) => Timing::Timeout,
+            RequestOutcome::Late(_) => Timing::Late,
+            _ => Timing::Nothing,
         };
-        limiter.told(choice.entry(), told, now);
+        limiter.outcome(choice.entry(), timing, now);
     }
 
     fn count_answer(&mut self, status: u16, took: Duration, now: Instant) {

@@ -47,7 +47,7 @@ impl Selection<'_> {
         let at = self
             .roster
             .with_route(route.as_bytes())
-            .find(|&at| self.can_serve_its_own(at))?;
+            .find(|&at| self.can_serve_redirected(at))?;
         self.charge(at);
         Some(at)
     }
@@ -73,7 +73,9 @@ impl Selection<'_> {
     }
 
     /// Puts those of one set that can serve into `scratch.order`, by httpd's rule: a spare
-    /// for each member that cannot, standbys when there is nobody else. The round of the set.
+    /// for each member that cannot, standbys when there is nobody else. A member that has only
+    /// no free slot is back in a moment: for that spares come in when all others are full too,
+    /// and not to and fro with each request. The round of the set.
     pub(super) fn line_up(&mut self, set: u32) -> u64 {
         let round = self.roster.next_round(set);
         let before = round.wrapping_sub(1);
@@ -86,7 +88,7 @@ impl Selection<'_> {
         order.clear();
         spares.clear();
         standbys.clear();
-        let mut missing = 0usize;
+        let (mut missing, mut full) = (0, 0);
         for at in 0..self.roster.slots.len() {
             let Some(slot) = self.roster.slots.get(at) else {
                 break;
@@ -108,7 +110,11 @@ impl Selection<'_> {
             } else if usable {
                 order.push(at);
             } else {
-                missing += 1;
+                if flags.takes_new() && slot.works(self.now) && !able {
+                    full += 1;
+                } else {
+                    missing += 1;
+                }
                 let slot = self.roster.slots.get_mut(at);
                 if let Some(slot) = slot.filter(|slot| able && slot.round == before) {
                     // It was tried for this request alone, and takes part in the next round.
@@ -117,6 +123,9 @@ impl Selection<'_> {
             }
         }
         order.extend(spares.iter().take(missing));
+        if order.is_empty() {
+            order.extend(spares.iter().take(full));
+        }
         if order.is_empty() {
             order.append(standbys);
         }

@@ -55,7 +55,29 @@ impl Selection<'_> {
         }
     }
 
+    /// Refuses a request of a session whose members have no free slot.
+    pub(super) fn refuse_session(&mut self, index: usize) -> Unavailable {
+        let session = self.request.session;
+        let route = session.and_then(|session| session.routes().get(index).copied());
+        for slot in &mut self.roster.slots {
+            let own = slot.settings.route.as_ref().map(String::as_bytes);
+            if own.is_some() && own == route {
+                slot.count_refusal(self.now);
+            }
+        }
+        self.unavailable(Reason::Full)
+    }
+
     pub(super) fn refuse(&mut self, reason: Reason) -> Unavailable {
+        if reason == Reason::Full {
+            for slot in &mut self.roster.slots {
+                slot.count_refusal(self.now);
+            }
+        }
+        self.unavailable(reason)
+    }
+
+    fn unavailable(&mut self, reason: Reason) -> Unavailable {
         self.totals.refused(reason);
         let retry_after = match reason {
             Reason::NoMember | Reason::AllTried => None,

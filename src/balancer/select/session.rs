@@ -8,8 +8,8 @@ use super::{NotSelected, Selected, Selection};
 /// What the routes of a session lead to.
 pub(super) enum SessionMember {
     Found(Selected),
-    /// Its member has no free slot, and the session stays there.
-    Full,
+    /// Its member has no free slot, and the session stays there: by which of its routes.
+    Full(usize),
     /// Members that know it exist and cannot serve; the first of its routes that names one.
     Out(usize),
     /// No member that exists.
@@ -74,11 +74,10 @@ impl Selection<'_> {
                 route: Some(index),
             })
         };
-        let able = |selection: &Self, route: &[u8]| {
-            let mut members = selection.roster.with_route(route);
-            members.find(|&at| selection.can_serve_its_own(at))
-        };
-        if let Some(at) = able(self, route) {
+        let mut members = self.roster.with_route(route);
+        let own = members.find(|&at| self.can_serve_its_own(at));
+        drop(members);
+        if let Some(at) = own {
             self.charge(at);
             return Ok(found(at, Affinity::Kept));
         }
@@ -105,7 +104,10 @@ impl Selection<'_> {
                 Some(next) if !session.force => here = next.into_bytes(),
                 _ => break,
             }
-            if let Some(at) = able(self, &here) {
+            let mut members = self.roster.with_route(&here);
+            let able = members.find(|&at| self.can_serve_redirected(at));
+            drop(members);
+            if let Some(at) = able {
                 self.charge(at);
                 return Ok(found(at, Affinity::Redirected));
             }
@@ -117,7 +119,7 @@ impl Selection<'_> {
             }
         }
         Ok(if full && !session.move_when_full {
-            SessionMember::Full
+            SessionMember::Full(index)
         } else {
             SessionMember::Out(index)
         })

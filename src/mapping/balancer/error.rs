@@ -1,15 +1,15 @@
 //! Why a balancer did not answer a request.
 
 use crate::balancer::{Reason, Unavailable};
-use crate::client;
+use crate::client::{self, RequestId};
 use http::StatusCode;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// No member answered a request. `Display` prints this level only; the cause is in
-/// `source`.
+/// No member answered a request. `Display` prints this level only, with the [`RequestId`] if the
+/// request had one; the cause is in `source`.
 #[derive(Debug)]
 pub struct BalancerError(Box<Inner>);
 
@@ -18,6 +18,7 @@ struct Inner {
     unavailable: Option<Unavailable>,
     last: Option<client::ClientError>,
     attempts: Vec<Attempt>,
+    request_id: Option<RequestId>,
 }
 
 /// A member that a request was tried on.
@@ -55,7 +56,20 @@ impl BalancerError {
             unavailable,
             last,
             attempts,
+            request_id: None,
         }))
+    }
+
+    /// It is of this request.
+    pub(super) fn of_request(mut self, id: Option<&RequestId>) -> Self {
+        self.0.request_id = id.cloned();
+        self
+    }
+
+    /// The [`RequestId`] that the request had in its extensions.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.0.request_id.as_ref()
     }
 
     /// Why there was no member for the request, or none after those it was tried on.
@@ -106,6 +120,10 @@ impl fmt::Display for BalancerError {
             (Some(none), _) => none.fmt(f),
             (None, Some(_)) => f.write_str("the request failed"),
             (None, None) => f.write_str("the member could not be reached"),
+        }?;
+        match &self.0.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
         }
     }
 }

@@ -95,14 +95,18 @@ impl Balancer {
         // Not an `async fn`: that would keep room for the request twice.
         async move {
             let parts = parts.borrow();
+            let id = parts.extensions.get();
             let facts = match given {
                 Some(facts) => facts,
-                None => find_facts(parts, self.is_for_own_requests())
-                    .map_err(|error| BalancerError::new(None, Some(error), Vec::new()))?,
+                None => find_facts(parts, self.is_for_own_requests()).map_err(|error| {
+                    let error = error.of_request(id);
+                    BalancerError::new(None, Some(error), Vec::new()).of_request(id)
+                })?,
             };
-            Delivery::new(self, &rules, parts, facts)
+            let sent = Delivery::new(self, &rules, parts, facts)
                 .run(&original)
-                .await
+                .await;
+            sent.map_err(|error| error.of_request(id))
         }
     }
 }

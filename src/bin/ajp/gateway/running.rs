@@ -27,7 +27,11 @@ const SAY_LIMIT: Duration = Duration::from_secs(1);
 pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
     let mut signals = Signals::new()?;
     let (stop, stopping) = watch::channel(false);
-    let mut running = Running::start(args, &stopping).await?;
+    // The members of a discovery are waited for: a stop is not.
+    let mut running = tokio::select! {
+        started = Running::start(args, &stopping) => started?,
+        () = signals.stop() => return Ok(()),
+    };
     tell(&[NotifyState::Ready]);
     loop {
         match signals.next().await {
@@ -101,6 +105,11 @@ impl Signals {
         })
     }
 
+    /// Waits for the end, and lets all else pass.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Signal::Stop) {}
+    }
+
     async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
@@ -121,11 +130,56 @@ struct Running {
     budget: Arc<Budget>,
     listeners: Listeners,
     farm: Arc<Farm>,
-    /// The health checks of the balancers, by name.
-    checks: Vec<(Balancer, JoinHandle<()>)>,
+    tasks: BalancerTasks,
     log: Log,
     manager: Option<JoinHandle<()>>,
     health: Option<Health>,
+}
+
+/// The health checks and discoveries of the balancers.
+#[derive(Default)]
+struct BalancerTasks(Vec<(Balancer, JoinHandle<()>)>);
+
+impl BalancerTasks {
+    /// Runs those of these balancers, if they do not run yet.
+    fn start(&mut self, plans: &[Plan]) {
+        for plan in plans {
+            let balancer = plan.balancer.clone();
+            if !self.0.iter().any(|(known, _)| known.is_same(&balancer)) {
+                let task = tokio::spawn(Plan::run(balancer.clone(), plan.discovery()));
+                self.0.push((balancer, task));
+            }
+        }
+    }
+
+    /// Ends those of all other balancers.
+    fn end_others(&mut self, plans: &[Plan]) {
+        self.0.retain(|(balancer, task)| {
+            let stays = plans.iter().any(|plan| plan.balancer.is_same(balancer));
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+    }
+}
+
+/// Waits until balancers have members whose members must be found, each as long as its
+/// `first_set` says. Without any it is as good as one whose members are all down: its requests
+/// are answered with 503 until there are some.
+async fn first_sets(plans: &[Plan]) {
+    let start = tokio::time::Instant::now();
+    for plan in plans {
+        let Some(limit) = plan.first_set() else {
+            continue;
+        };
+        let until = start.checked_add(limit).unwrap_or(start);
+        let found = tokio::time::timeout_at(until, plan.balancer.wait_for_member());
+        if found.await.is_err() {
+            let name = plan.name();
+            tracing::warn!("balancer {name}: no member was found within {limit:?}, it answers 503");
+        }
+    }
 }
 
 /// The listener that tells whether the gateway is ready: it ends last.
@@ -207,6 +261,9 @@ impl Running {
         let first = site(&config, &log, &budget, &requests)?;
         let current = Arc::new(Current::new(first));
         let traffic = Arc::new(Traffic::default());
+        let mut tasks = BalancerTasks::default();
+        tasks.start(&config.balancers);
+        first_sets(&config.balancers).await;
         let mut listeners = Listeners::new(Arc::clone(&current), Arc::clone(&traffic));
         listeners.apply(&config).await?;
         let bound = match &config.manager {
@@ -238,7 +295,7 @@ impl Running {
                 Some(tokio::spawn(manager::run(bound, manager, stopping.clone())))
             }
         };
-        let mut running = Self {
+        Ok(Self {
             args,
             config,
             embedded,
@@ -248,32 +305,10 @@ impl Running {
             budget,
             listeners,
             farm,
-            checks: Vec::new(),
+            tasks,
             log,
             manager,
-        };
-        running.check();
-        Ok(running)
-    }
-
-    /// Runs the health checks and discoveries of all balancers, and of no others.
-    fn check(&mut self) {
-        let mut before = std::mem::take(&mut self.checks);
-        for plan in &self.config.balancers {
-            let balancer = plan.balancer.clone();
-            let known = before
-                .iter()
-                .position(|(known, _)| known.is_same(&balancer));
-            let task = if let Some(index) = known {
-                before.swap_remove(index).1
-            } else {
-                tokio::spawn(Plan::run(balancer.clone(), plan.discovery()))
-            };
-            self.checks.push((balancer, task));
-        }
-        for (_, task) in before {
-            task.abort();
-        }
+        })
     }
 
     /// Reads the configuration again. One that is wrong changes nothing.
@@ -303,11 +338,13 @@ impl Running {
             .open(config.access_log.as_ref(), config.log_format)?;
         self.listeners.apply(&config).await?;
         let changes = config.adopt(&self.config);
+        self.tasks.start(&config.balancers);
+        first_sets(&config.balancers).await;
         self.farm.set(&config);
         let site = site(&config, &self.log, &self.budget, &self.requests)?;
         self.current.set(site);
         self.config = config;
-        self.check();
+        self.tasks.end_others(&self.config.balancers);
         Ok(changes)
     }
 

@@ -228,6 +228,7 @@ pub(crate) struct Outlier {
     pub(crate) eject_for: Option<Text<Duration>>,
     pub(crate) max_out_percent: Option<Whole<0, 100>>,
     pub(crate) peer_deviations: Option<Whole<1, 1_000_000>>,
+    pub(crate) peer_latency: Option<Whole<100, 1_000_000>>,
 }
 
 /// `[balancer.adaptive_limit]`: requests at a time at each member, found out.
@@ -254,4 +255,5 @@ pub(crate) struct Discovery {
     pub(crate) absences: Option<Whole<1, 1000>>,
     pub(crate) session_timeout: Option<Text<Duration>>,
     pub(crate) at_most: Option<Text<Duration>>,
+    pub(crate) first_set: Option<Text<Duration>>,
 }

@@ -218,8 +218,11 @@ fn outlier(table: &tables::Outlier) -> Outlier {
     let outlier = with(outlier, table.max_out_percent, |outlier, percent| {
         outlier.with_max_out_percent(percent.number())
     });
-    with(outlier, table.peer_deviations, |outlier, hundredths| {
+    let outlier = with(outlier, table.peer_deviations, |outlier, hundredths| {
         outlier.with_peer_deviations(hundredths.number())
+    });
+    with(outlier, table.peer_latency, |outlier, percent| {
+        outlier.with_peer_latency(percent.number())
     })
 }
 

@@ -23,6 +23,9 @@ enum Place {
     File(std::path::PathBuf),
 }
 
+/// How long the first members are waited for unless the file says otherwise.
+const FIRST_SET: Duration = Duration::from_secs(10);
+
 impl Found {
     /// What the table says; exactly one place.
     pub(super) fn read(table: &Spanned<tables::Discovery>) -> Result<Self, Fault> {
@@ -56,6 +59,14 @@ impl Found {
             }
         }
         Ok(Self { place, table })
+    }
+
+    /// How long the first members are waited for before requests are taken.
+    pub(super) fn first_set(&self) -> Duration {
+        let Some(Text(time)) = self.table.first_set else {
+            return FIRST_SET;
+        };
+        time
     }
 
     /// It begins to look when it is followed.

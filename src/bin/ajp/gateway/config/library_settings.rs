@@ -195,6 +195,10 @@ const KEYS: [(&str, &str); 94] = [
         "balancer.outlier.peer_deviations",
     ),
     (
+        "balancer::Outlier::with_peer_latency",
+        "balancer.outlier.peer_latency",
+    ),
+    (
         "balancer::Outlier::with_statuses",
         "balancer.outlier.statuses",
     ),

@@ -8,6 +8,7 @@ use ajp::Secret;
 use ajp::balancer::{Balancer, Discovery, InvalidMember, Leaving, Member, Sticky};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A balancer, and what it was made of.
 #[derive(Debug)]
@@ -78,6 +79,12 @@ impl Plan {
     pub(crate) fn discovery(&self) -> Option<(Discovery, Leaving)> {
         let found = self.discovery.as_ref()?;
         Some(found.discovery(self.pools.clone()))
+    }
+
+    /// How long its first members are waited for before requests are taken, if they must be
+    /// found.
+    pub(crate) fn first_set(&self) -> Option<Duration> {
+        self.discovery.as_ref().map(Found::first_set)
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -109,9 +109,30 @@ pub(super) fn write(families: &mut Families<'_>, balancers: &[Measured]) -> fmt:
         let samples = members.iter().map(|named| (labels(named), read(named.1)));
         families.gauge(name, help, samples)?;
     }
+    adaptive_limits(families, &members)?;
     states(families, &members)?;
     latencies(families, &members)?;
     verdicts(families, balancers)
+}
+
+/// Of members that have one.
+fn adaptive_limits(families: &mut Families<'_>, members: &[Named<'_>]) -> fmt::Result {
+    let limited = || {
+        let members = members.iter();
+        members.filter_map(|named| Some((named, named.1.adaptive_limit?)))
+    };
+    let limits = limited().map(|(named, limit)| (labels(named), f64::from(limit)));
+    let help = "Requests that it can take at a time, found out.";
+    families.gauge("ajp_member_adaptive_limit", help, limits)?;
+    let in_flight = limited().map(|(named, _)| {
+        let waiting = named.1.adaptive_in_flight.unwrap_or(0);
+        (labels(named), f64::from(waiting))
+    });
+    let help = "Requests that wait for an answer, which its adaptive limit bounds.";
+    families.gauge("ajp_member_adaptive_in_flight", help, in_flight)?;
+    let refused = limited().map(|(named, _)| (labels(named), named.1.adaptive_refused));
+    let help = "Requests refused while its adaptive limit was reached.";
+    families.counter("ajp_member_adaptive_refused", help, refused)
 }
 
 fn states(families: &mut Families<'_>, members: &[Named<'_>]) -> fmt::Result {

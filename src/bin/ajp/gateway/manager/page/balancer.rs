@@ -151,6 +151,7 @@ impl Shown<'_> {
                 ("share", share.unwrap_or(0).into()),
                 ("busy", member.busy.into()),
                 ("max_busy", member.max_busy.into()),
+                ("limit", adaptive_limit(member).into()),
                 ("received", format::bytes(member.received_bytes).into()),
                 ("received_exact", member.received_bytes.into()),
                 ("sent", format::bytes(member.sent_bytes).into()),
@@ -218,6 +219,25 @@ impl Shown<'_> {
     }
 }
 
+/// How many requests it may have at a time, if that is found out.
+fn adaptive_limit(member: &MemberSnapshot) -> Markup {
+    let Some(limit) = member.adaptive_limit else {
+        return Markup::default();
+    };
+    let text = "<span class=\"sub\" data-field=\"adaptive_limit\" data-value=\"{{limit}}\" \
+                title=\"Requests that wait for an answer, of those that it can take at a time; \
+                refused beyond that: {{refused}}\">{{in_flight}} of {{limit}}</span>";
+    let in_flight = member.adaptive_in_flight.unwrap_or(0);
+    Markup::fill(
+        text,
+        &[
+            ("limit", limit.into()),
+            ("in_flight", in_flight.into()),
+            ("refused", member.adaptive_refused.into()),
+        ],
+    )
+}
+
 /// The median, what the slower ones took, and the slowest.
 fn latency(latency: &LatencySnapshot) -> [String; 3] {
     if latency.count == 0 {
@@ -252,6 +272,7 @@ fn word(member: &MemberSnapshot) -> (&'static str, &'static str) {
     match member.state {
         MemberState::Ok => ("ok", "good"),
         MemberState::Full => ("full", "warn"),
+        MemberState::Error if member.keeps_sessions => ("own sessions only", "warn"),
         MemberState::Error => ("error", "bad"),
         MemberState::Due => ("error, due", "bad"),
         MemberState::Trial => ("on trial", "warn"),

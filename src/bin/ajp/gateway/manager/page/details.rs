@@ -79,6 +79,14 @@ fn facts(
         ("New sessions", count(member.new_sessions)),
         ("Sessions lost", count(member.lost_sessions)),
     ];
+    if let Some(limit) = member.adaptive_limit {
+        let in_flight = member.adaptive_in_flight.unwrap_or(0);
+        facts.push((
+            "Adaptive limit",
+            format!("{in_flight} waiting for an answer, of {limit}"),
+        ));
+        facts.push(("Refused at that limit", count(member.adaptive_refused)));
+    }
     if let Some(place) = stats.secret_in_use {
         let place = place.saturating_add(1);
         facts.push((

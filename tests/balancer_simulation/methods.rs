@@ -1,20 +1,7 @@
-//! A farm on paper: 100 members, 1 000 000 requests for each method, members that refuse,
-//! members that are slow, members that answer 503 at once. No IO, no clock, no threads but
-//! to run the methods side by side; the same numbers in every run.
-//!
-//! `cargo test --test balancer_simulation -- --nocapture` prints the table.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    missing_docs,
-    reason = "tests"
-)]
-#![cfg(feature = "balancer")]
+//! 100 members, 1 000 000 requests for each method, members that refuse, members that are slow,
+//! members that answer 503 at once.
 
+use super::{Dice, SECOND, Time, fewer};
 use ajp::balancer::{
     Choice, Cluster, ClusterConfig, Member, MemberId, Method, Outlier, RequestInfo, RequestOutcome,
     Sticky, Weight,
@@ -24,17 +11,15 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 const MEMBERS: usize = 100;
-/// For each method: in a build without optimisation there are a million for all.
-const REQUESTS: usize = 1_000_000 / if cfg!(debug_assertions) { 6 } else { 1 };
-
-/// Microseconds.
-type Time = u64;
-const SECOND: Time = 1_000_000;
+/// For each method, all of them.
+const ALL: usize = 1_000_000;
 
 /// Of a member of weight 1.
 const THREADS: u32 = 4;
 /// Mean time of a request; chosen so that all of them take 20 s.
-const SERVICE: f64 = 10_000.0 * (1_000_000 / REQUESTS) as f64;
+fn service() -> f64 {
+    10_000.0 * fewer() as f64
+}
 /// Part of what the farm can do when all is well.
 const LOAD: f64 = 0.6;
 
@@ -71,24 +56,6 @@ const SLOW: std::ops::Range<usize> = 12..20;
 /// Those nothing is ever wrong with.
 fn is_sound(member: usize) -> bool {
     member >= 24
-}
-
-struct Dice(fastrand::Rng);
-
-impl Dice {
-    /// From 0 to 1, never 0.
-    fn unit(&mut self) -> f64 {
-        // `f64` may be 0, and never is 1.
-        1.0 - self.0.f64()
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -self.unit().ln() * mean
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.unit() * n as f64) as usize % n
-    }
 }
 
 /// A request at a member, waiting or being served.
@@ -162,7 +129,7 @@ impl Farm {
         Self {
             cluster,
             ids,
-            dice: Dice(fastrand::Rng::with_seed(1)),
+            dice: Dice::new(1),
             sticky: Sticky::new("S").unwrap(),
             start,
             servers: (0..MEMBERS).map(|_| Server::default()).collect(),
@@ -187,10 +154,10 @@ impl Farm {
 
     fn run(mut self) -> Row {
         let total: u32 = (0..MEMBERS).map(weight).sum();
-        let rate = f64::from(total * THREADS) / SERVICE * LOAD;
+        let rate = f64::from(total * THREADS) / service() * LOAD;
         let mut now = 0.0;
         let mut sessions: Vec<usize> = Vec::new();
-        for _ in 0..REQUESTS {
+        for _ in 0..(ALL / fewer()) {
             now += self.dice.exponential(1.0 / rate);
             let time = now as Time;
             self.finish_until(time);
@@ -198,7 +165,7 @@ impl Farm {
             let returns = self.dice.unit() < 0.3 && !sessions.is_empty();
             let old = returns.then(|| sessions[self.dice.below(sessions.len())]);
             let (takes, bytes) = (
-                self.dice.exponential(SERVICE),
+                self.dice.exponential(service()),
                 self.dice.exponential(20_000.0) as u64,
             );
             let served = self.request(time, old, takes, bytes);
@@ -272,7 +239,7 @@ impl Farm {
     fn begin(&mut self, member: usize, job: Job, now: Time) {
         let takes = match trouble(member, now) {
             Trouble::Slow => job.takes * 5.0,
-            Trouble::Fails => SERVICE / 10.0,
+            Trouble::Fails => service() / 10.0,
             Trouble::None | Trouble::Refuses => job.takes,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -356,7 +323,8 @@ fn methods_compared() {
     let run = |name: &'static str| std::thread::spawn(move || Farm::new(name).run());
     let running: Vec<_> = Method::NAMES.into_iter().map(run).collect();
     let rows: Vec<Row> = running.into_iter().map(|row| row.join().unwrap()).collect();
-    println!("{REQUESTS} requests for each method. Worst deviation from the weights in percent:");
+    let each = ALL / fewer();
+    println!("{each} requests for each method. Worst deviation from the weights in percent:");
     println!("a member's requests, new sessions and bytes; the requests of all of a weight. Times");
     println!("in units of the mean service time; longest queue per thread; attempts refused;");
     println!("answers 503; what slow members got, by what they were worth.");
@@ -375,7 +343,7 @@ fn methods_compared() {
         "503",
         "slow"
     );
-    let unit = SERVICE / 1000.0;
+    let unit = service() / 1000.0;
     for row in &rows {
         println!(
             "{:17}{:>9.2}{:>9.2}{:>8.2}{:>9.2}{:>7.1}{:>7.1}{:>7.1}{:>7.1}{:>8}{:>6}{:>6.2}",
@@ -410,7 +378,7 @@ fn check(row: &Row) {
     // Nobody goes without an answer, and none has two.
     assert_eq!(
         (row.unanswered, row.latencies.len()),
-        (0, REQUESTS),
+        (0, (ALL / fewer())),
         "{name}"
     );
     // Ten members refuse for 4 s and are tried by one request a second.
@@ -420,7 +388,7 @@ fn check(row: &Row) {
         row.refused_attempts
     );
     // Members of 4 percent of the weight fail for 6 of 20 s; ejection saves most of it.
-    let unprotected = REQUESTS as f64 * 0.04 * 6.0 / 20.0;
+    let unprotected = (ALL / fewer()) as f64 * 0.04 * 6.0 / 20.0;
     assert!(
         (row.failed as f64) < unprotected / 3.0,
         "{name}: {}",
