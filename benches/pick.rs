@@ -6,7 +6,8 @@
 //!
 //! `pick/METHOD/N`: a choice among N members, its answer and its end, on a cluster without
 //! lock. `balancer/THREADS/N`: the same on a balancer, whose lock all threads share; the time is
-//! that of one request on one of the threads.
+//! that of one request on one of the threads. `working/THREADS/N`: the same between pieces of
+//! work of some 50 us, as what else a request costs is outside of the lock.
 #![allow(clippy::unwrap_used, reason = "a benchmark of our own data")]
 
 use ajp::balancer::{
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 
 const SIZES: [usize; 3] = [10, 100, 1000];
 const METHODS: [&str; 4] = ["byrequests", "bybusyness", "leastoutstanding", "hash:path"];
+/// Of [`work`], for some 50 us on the machine of the figures.
+const ROUNDS: u64 = 25_000;
 const OK: RequestOutcome<'static> = RequestOutcome::Answered { status: 200 };
 
 fn member(number: usize) -> Member {
@@ -53,38 +56,50 @@ fn choices(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a request costs beside its choice: nothing, or arithmetic that takes some 50 us.
+fn work(rounds: u64) {
+    let mut number = 1u64;
+    for round in 0..rounds {
+        number = black_box(number.wrapping_mul(6_364_136_223_846_793_005) ^ round);
+    }
+    black_box(number);
+}
+
 /// Requests of one thread, one after the other.
-fn requests(balancer: &Balancer, count: u64) {
+fn requests(balancer: &Balancer, count: u64, rounds: u64) {
     for _ in 0..count {
+        work(rounds);
         let mut pick = balancer.pick(black_box(&RequestInfo::new())).unwrap();
         pick.answered(OK);
     }
 }
 
 fn threads(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("balancer");
-    for size in SIZES {
-        let balancer = Balancer::new(BalancerConfig::new("bench"));
-        for number in 0..size {
-            // Nothing is ever sent to it.
-            let pool = Pool::new(Address::tcp("127.0.0.1", 1), PoolConfig::default());
-            balancer.add(member(number), pool).unwrap();
-        }
-        for threads in [1, 2] {
-            group.bench_function(BenchmarkId::new(threads.to_string(), size), |bench| {
-                bench.iter_custom(|count| -> Duration {
-                    let start = Instant::now();
-                    std::thread::scope(|scope| {
-                        for _ in 0..threads {
-                            scope.spawn(|| requests(&balancer, count));
-                        }
+    for (name, rounds) in [("balancer", 0), ("working", ROUNDS)] {
+        let mut group = criterion.benchmark_group(name);
+        for size in SIZES {
+            let balancer = Balancer::new(BalancerConfig::new("bench"));
+            for number in 0..size {
+                // Nothing is ever sent to it.
+                let pool = Pool::new(Address::tcp("127.0.0.1", 1), PoolConfig::default());
+                balancer.add(member(number), pool).unwrap();
+            }
+            for threads in [1, 2] {
+                group.bench_function(BenchmarkId::new(threads.to_string(), size), |bench| {
+                    bench.iter_custom(|count| -> Duration {
+                        let start = Instant::now();
+                        std::thread::scope(|scope| {
+                            for _ in 0..threads {
+                                scope.spawn(|| requests(&balancer, count, rounds));
+                            }
+                        });
+                        start.elapsed()
                     });
-                    start.elapsed()
                 });
-            });
+            }
         }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group!(benches, choices, threads);

@@ -10,7 +10,7 @@ use super::method::{Candidate, Method};
 use super::request::{Affinity, Choice, RequestInfo};
 use super::roster::Roster;
 use super::select::{Advice, NotSelected, Scratch, Selected, Selection};
-use super::slot::{NO_ROUND, Slot};
+use super::slot::Slot;
 use super::totals::Totals;
 use super::unavailable::Unavailable;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl Cluster {
             slot.circuit.restart(now);
         }
         if is.set != was.set {
-            slot.round = NO_ROUND;
+            slot.took_part = false;
         }
         if is.weight != was.weight {
             self.restart_scores();
@@ -189,7 +189,7 @@ impl Cluster {
     /// All members join anew: scores by other weights or of another method mean nothing.
     fn restart_scores(&mut self) {
         for slot in &mut self.roster.slots {
-            slot.round = NO_ROUND;
+            slot.took_part = false;
         }
     }
 

@@ -95,7 +95,7 @@ impl MemberDrain {
         loop {
             let looked = self.balancer.with(|state, now| {
                 let slot = state.cluster.roster.get(self.id)?;
-                let drains = slot.settings.flags.contains(Flags::DRAINING) && !slot.leaving;
+                let drains = slot.terms.flags.contains(Flags::DRAINING) && !slot.leaving;
                 let last = slot.last_own_session;
                 let quiet = last.map(|last| now.saturating_duration_since(last));
                 drains.then_some((slot.busy, quiet))

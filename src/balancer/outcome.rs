@@ -140,7 +140,7 @@ impl Cluster {
             needs_answer,
             ..
         } = failure;
-        if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
+        if slot.terms.flags.contains(Flags::IGNORE_ERRORS) {
             slot.circuit.release(choice.serial, now);
         } else if spares {
             self.changed(choice.id, MemberChange::Spared { error });

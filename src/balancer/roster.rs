@@ -10,14 +10,7 @@ pub(super) struct Roster {
     /// In the order of their ids, which is the order in which they were added.
     pub(super) slots: Vec<Slot>,
     /// The sets in use, lowest first.
-    sets: Vec<Set>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Set {
-    number: u32,
-    /// How many times a member was chosen from it.
-    round: u64,
+    sets: Vec<u32>,
 }
 
 impl Roster {
@@ -48,7 +41,7 @@ impl Roster {
             slots.filter(move |(_, slot)| {
                 let own = slot.settings.route.as_ref();
                 !slot.leaving
-                    && slot.settings.flags.contains(Flags::HOT_STANDBY) == standby
+                    && slot.terms.flags.contains(Flags::HOT_STANDBY) == standby
                     && own.is_some_and(|own| own.as_bytes() == route)
             })
         };
@@ -58,37 +51,19 @@ impl Roster {
     /// Those that an operator lets serve.
     pub(super) fn in_service(&self) -> impl Iterator<Item = &Slot> {
         let slots = self.slots.iter();
-        slots.filter(|slot| slot.settings.flags.takes_own() && !slot.leaving)
+        slots.filter(|slot| slot.terms.flags.takes_own() && !slot.leaving)
     }
 
     /// The number of a set in use; the lowest is at 0.
     pub(super) fn set_at(&self, index: usize) -> Option<u32> {
-        self.sets.get(index).map(|set| set.number)
-    }
-
-    /// A member is to be chosen from this set. Which time that is.
-    pub(super) fn next_round(&mut self, number: u32) -> u64 {
-        let set = self.sets.iter_mut().find(|set| set.number == number);
-        set.map_or(0, |set| {
-            set.round = set.round.wrapping_add(1);
-            set.round
-        })
+        self.sets.get(index).copied()
     }
 
     /// Finds out anew which sets there are.
     pub(super) fn index_sets(&mut self) {
         let serving = self.slots.iter().filter(|slot| !slot.leaving);
-        let mut numbers: Vec<u32> = serving.map(|slot| slot.settings.set).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let round = |number: u32| {
-            let known = self.sets.iter().find(|set| set.number == number);
-            known.map_or(0, |set| set.round)
-        };
-        let sets = numbers.into_iter().map(|number| Set {
-            number,
-            round: round(number),
-        });
-        self.sets = sets.collect();
+        self.sets = serving.map(|slot| slot.terms.set).collect();
+        self.sets.sort_unstable();
+        self.sets.dedup();
     }
 }

@@ -130,7 +130,7 @@ impl Selection<'_> {
     fn can_serve_redirected(&self, at: usize) -> bool {
         let slot = self.roster.slots.get(at);
         slot.is_some_and(|slot| {
-            slot.settings.flags.takes_own() && slot.is_usable(self.now) && !self.was_tried(slot)
+            slot.terms.flags.takes_own() && slot.is_usable(self.now) && !self.was_tried(slot)
         })
     }
 
@@ -141,7 +141,7 @@ impl Selection<'_> {
     }
 
     fn would_serve_its_own(&self, slot: &Slot) -> bool {
-        slot.settings.flags.takes_own() && slot.works_for_its_own(self.now) && !self.was_tried(slot)
+        slot.terms.flags.takes_own() && slot.works_for_its_own(self.now) && !self.was_tried(slot)
     }
 
     fn was_tried(&self, slot: &Slot) -> bool {
@@ -150,6 +150,6 @@ impl Selection<'_> {
 
     /// Whether a member can serve a request without session.
     fn takes_new(&self, slot: &Slot) -> bool {
-        slot.settings.flags.takes_new() && slot.is_usable(self.now)
+        slot.terms.flags.takes_new() && slot.is_usable(self.now)
     }
 }

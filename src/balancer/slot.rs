@@ -1,5 +1,6 @@
 //! One member of a cluster with everything that is known about it.
 
+use super::Flags;
 use super::adaptive_limit::Limiter;
 use super::circuit::{Circuit, Phase};
 use super::config::ClusterConfig;
@@ -63,20 +64,54 @@ impl Checks {
     };
 }
 
-/// [`Slot::round`] of a member that no choice has considered since its score was set.
-pub(super) const NO_ROUND: u64 = u64::MAX;
+/// What a choice looks at of what is configured of a member, beside its other state.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) set: u32,
+    pub(super) flags: Flags,
+    /// In hundredths.
+    weight: u32,
+    max_requests: u32,
+}
 
+impl Terms {
+    fn of(member: &Member) -> Self {
+        Self {
+            set: member.set,
+            flags: member.flags,
+            weight: member.weight.hundredths(),
+            max_requests: member.max_requests.unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A choice looks at every member of a set, so what it needs stands together at the beginning
+/// (`repr(C)` keeps the order): of a thousand members two lines of the cache each are read, and
+/// nothing behind a pointer.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Slot {
-    pub(super) id: MemberId,
-    pub(super) settings: Arc<Member>,
-    /// Of its name, for [`HashBy`](super::HashBy).
-    pub(super) name_hash: u64,
-    pub(super) circuit: Circuit,
-    pub(super) checks: Checks,
+    pub(super) terms: Terms,
+    pub(super) busy: u32,
     /// Removed; gone when its last request is.
     pub(super) leaving: bool,
-    pub(super) busy: u32,
+    /// Whether it could have been chosen when a member was last chosen from its set. One that
+    /// could not begins anew when it can again.
+    pub(super) took_part: bool,
+    /// The method's own number.
+    pub(super) score: i64,
+    pub(super) circuit: Circuit,
+    pub(super) checks: Checks,
+    /// Off unless configured.
+    pub(super) limiter: Option<Box<Limiter>>,
+    slow_start: Option<Duration>,
+    pub(super) id: MemberId,
+    /// Of its name, for [`HashBy`](super::HashBy).
+    pub(super) name_hash: u64,
+    pub(super) settings: Arc<Member>,
+    pub(super) traffic: Arc<Traffic>,
+    /// The bytes of `traffic` that the score has in it, where the method counts bytes.
+    pub(super) scored_bytes: u64,
     /// Requests that are over. Never reset, as the traffic that it is compared with.
     pub(super) ended: u64,
     /// Requests that it answered. Never reset: see [`signs_of_life`](Self::signs_of_life).
@@ -86,20 +121,10 @@ pub(super) struct Slot {
     pub(super) timeouts: u32,
     /// Where `counters.sent` and `received` begin.
     pub(super) traffic_mark: (u64, u64),
-    pub(super) traffic: Arc<Traffic>,
     pub(super) latency: Latency,
     pub(super) rate: Rate,
-    /// Off unless configured.
-    pub(super) limiter: Option<Box<Limiter>>,
-    /// The method's own number.
-    pub(super) score: i64,
-    /// The bytes of `traffic` that the score has in it, where the method counts bytes.
-    pub(super) scored_bytes: u64,
-    /// The last round of its set in which it could have been chosen.
-    pub(super) round: u64,
     pub(super) last_error: Option<(String, Instant)>,
     pub(super) last_own_session: Option<Instant>,
-    slow_start: Option<Duration>,
 }
 
 impl Slot {
@@ -108,6 +133,7 @@ impl Slot {
             slow_start: settings.slow_start.or(config.slow_start),
             id,
             name_hash: hash(settings.name().as_bytes()),
+            terms: Terms::of(&settings),
             settings: Arc::new(settings),
             circuit: Circuit::new(),
             checks: Checks::NEW,
@@ -127,7 +153,7 @@ impl Slot {
                 .map(|limit| Box::new(Limiter::new(limit))),
             score: 0,
             scored_bytes: 0,
-            round: NO_ROUND,
+            took_part: false,
             last_error: None,
             last_own_session: None,
         }
@@ -135,6 +161,7 @@ impl Slot {
 
     pub(super) fn set_settings(&mut self, settings: Member, config: &ClusterConfig) {
         self.slow_start = settings.slow_start.or(config.slow_start);
+        self.terms = Terms::of(&settings);
         self.settings = Arc::new(settings);
     }
 
@@ -174,10 +201,8 @@ impl Slot {
     }
 
     pub(super) fn is_full(&self, now: Instant) -> bool {
-        let told = self.settings.max_requests;
         let limiter = self.limiter.as_ref();
-        told.is_some_and(|most| self.busy >= most)
-            || limiter.is_some_and(|limiter| limiter.is_full(now))
+        self.busy >= self.terms.max_requests || limiter.is_some_and(|limiter| limiter.is_full(now))
     }
 
     /// A request was refused, and that its adaptive limit was reached had a part in it if it
@@ -201,13 +226,18 @@ impl Slot {
 
     /// Hundredths, at least 1.
     pub(super) fn weight(&self, now: Instant) -> u32 {
-        let whole = self.settings.weight.hundredths();
+        let whole = self.terms.weight;
         match self.ramp(now) {
             1000 => whole,
             ramp => u32::try_from(u64::from(whole) * u64::from(ramp) / 1000)
                 .unwrap_or(whole)
                 .max(1),
         }
+    }
+
+    /// Hundredths, without regard to a slow start.
+    pub(super) fn whole_weight(&self) -> u32 {
+        self.terms.weight
     }
 
     /// Bytes sent and received since the last reset.

@@ -1,6 +1,7 @@
 //! HTTP requests over a pool of AJP connections.
 
 mod announced;
+mod attempt;
 mod packet_size;
 mod refused;
 mod send;

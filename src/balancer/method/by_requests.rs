@@ -6,11 +6,22 @@
 //! that of their weights.
 
 use super::lineup::{Entrant, Lineup};
+use crate::balancer::slot::Slot;
+use std::time::Instant;
 
 /// Smooth weighted round robin.
 pub(super) fn by_requests(lineup: &mut Lineup<'_>) -> usize {
-    let total = pay(lineup);
-    let chosen = lineup.best(|one, best| one.score() > best.score());
+    let (mut total, mut index, mut best) = (0i64, 0, None);
+    // Paid and compared in one walk: with many members this is what a choice costs.
+    lineup.each(|slot, now, _| {
+        let weight = pay_one(slot, now);
+        total += weight;
+        if best.is_none_or(|(_, score)| slot.score > score) {
+            best = Some((index, slot.score));
+        }
+        index += 1;
+    });
+    let chosen = best.map_or(0, |(index, _)| index);
     lineup.add_score(chosen, -total);
     chosen
 }
@@ -42,12 +53,15 @@ pub(super) fn charge(lineup: &mut Lineup<'_>, index: usize) {
 /// Pays every member its weight. The sum that was paid.
 fn pay(lineup: &mut Lineup<'_>) -> i64 {
     let mut total = 0i64;
-    lineup.each(|slot, now, _| {
-        let weight = i64::from(slot.weight(now));
-        slot.score = slot.score.saturating_add(weight);
-        total += weight;
-    });
+    lineup.each(|slot, now, _| total += pay_one(slot, now));
     total
+}
+
+/// Pays a member its weight.
+fn pay_one(slot: &mut Slot, now: Instant) -> i64 {
+    let weight = i64::from(slot.weight(now));
+    slot.score = slot.score.saturating_add(weight);
+    weight
 }
 
 /// Rounds, in each of which every member has its turns, that a member may have to catch up on

@@ -102,27 +102,51 @@ pub(super) fn by_hash(lineup: &Lineup<'_>, key: u64) -> usize {
             .div_ceil(weights.saturating_mul(100).max(1));
         u64::from(one.busy()) < share
     };
-    let mut best: Option<(usize, f64)> = None;
+    let mut best: Option<(usize, Ticket)> = None;
     for (index, one) in lineup.iter().enumerate() {
         if has_room(&one) {
-            let number = number(&one, key);
-            if best.is_none_or(|(_, best)| number > best) {
-                best = Some((index, number));
+            let ticket = Ticket::of(&one, key);
+            if best.is_none_or(|(_, best)| ticket.is_higher_than(best)) {
+                best = Some((index, ticket));
             }
         }
     }
     best.map_or(0, |(index, _)| index)
 }
 
-/// A member's number for a key: the larger its weight, the more often it is the highest.
-fn number(one: &Entrant<'_>, key: u64) -> f64 {
-    let mixed = mix(key ^ one.slot.name_hash);
-    // From 0 to 1, never either: 53 bits are all that the type holds.
-    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let part = ((mixed >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    // The whole weight: a slow start must not move keys to and fro.
-    let weight = f64::from(one.slot.settings.weight.hundredths());
-    -weight / part.ln()
+/// What a member's number for a key is made of: the larger its weight, the more often the number
+/// is the highest.
+#[derive(Clone, Copy)]
+struct Ticket {
+    /// The whole weight: a slow start must not move keys to and fro.
+    weight: u32,
+    /// 53 bits, which is all that the number's type holds.
+    mixed: u64,
+}
+
+impl Ticket {
+    fn of(one: &Entrant<'_>, key: u64) -> Self {
+        Self {
+            weight: one.slot.whole_weight(),
+            mixed: mix(key ^ one.slot.name_hash) >> 11,
+        }
+    }
+
+    /// Among members of one weight, as most are, no logarithm is needed.
+    fn is_higher_than(self, other: Self) -> bool {
+        if self.weight == other.weight {
+            self.mixed > other.mixed
+        } else {
+            self.number() > other.number()
+        }
+    }
+
+    fn number(self) -> f64 {
+        // From 0 to 1, never either.
+        #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+        let part = (self.mixed as f64 + 0.5) / (1u64 << 53) as f64;
+        -f64::from(self.weight) / part.ln()
+    }
 }
 
 /// Spreads what FNV leaves close together: the last step of `MurmurHash3`.

@@ -1,8 +1,8 @@
 //! The members that a built-in method chooses among.
 //!
-//! A *round* is one choice from a set: each set counts its own, and each member keeps the number of
-//! the last round in which it could have been chosen. Who was not in the round before has joined
-//! since, and begins with the score of the others in place of an old one of its own.
+//! A member keeps whether it could have been chosen when one was last chosen from its set. Who
+//! could not has joined since, and begins with the score of the others in place of an old one of
+//! its own.
 
 use crate::balancer::slot::Slot;
 use std::time::Instant;
@@ -13,8 +13,6 @@ pub(in crate::balancer) struct Lineup<'a> {
     slots: &'a mut [Slot],
     order: &'a [usize],
     now: Instant,
-    /// The round of the set that is being chosen from.
-    round: u64,
 }
 
 impl<'a> Lineup<'a> {
@@ -22,14 +20,8 @@ impl<'a> Lineup<'a> {
         slots: &'a mut [Slot],
         order: &'a [usize],
         now: Instant,
-        round: u64,
     ) -> Self {
-        Self {
-            slots,
-            order,
-            now,
-            round,
-        }
+        Self { slots, order, now }
     }
 
     pub(in crate::balancer) fn get(&self, index: usize) -> Option<Entrant<'_>> {
@@ -48,27 +40,19 @@ impl<'a> Lineup<'a> {
         })
     }
 
-    /// Runs `f` on each member; whether it has joined since the round before is told too.
+    /// Runs `f` on each member; whether it has joined since the last choice is told too.
     pub(super) fn each(&mut self, mut f: impl FnMut(&mut Slot, Instant, bool)) {
-        let before = self.round.wrapping_sub(1);
         for &at in self.order {
             if let Some(slot) = self.slots.get_mut(at) {
-                let joined = slot.round != before;
+                let joined = !slot.took_part;
                 f(slot, self.now, joined);
             }
         }
     }
 
-    /// Whether a member could not have been chosen in the round before.
-    pub(in crate::balancer) fn has_joined(&self) -> bool {
-        let before = self.round.wrapping_sub(1);
-        self.iter().any(|one| one.slot.round != before)
-    }
-
     /// From now on these are no newcomers.
-    pub(in crate::balancer) fn close_round(&mut self) {
-        let round = self.round;
-        self.each(|slot, _, _| slot.round = round);
+    pub(in crate::balancer) fn take_part(&mut self) {
+        self.each(|slot, _, _| slot.took_part = true);
     }
 
     /// Puts those that have joined in the middle of the scores of the others, and the others
@@ -111,20 +95,22 @@ impl<'a> Lineup<'a> {
         best.map_or(0, |(index, _)| index)
     }
 
-    /// An index drawn by weight, other than `but`.
-    fn draw(&self, random: &mut fastrand::Rng, but: Option<usize>) -> Option<usize> {
-        let weights = || {
-            let all = self.iter().map(|one| u64::from(one.weight()));
-            all.enumerate().filter(|(index, _)| Some(*index) != but)
-        };
-        let total = weights().map(|(_, weight)| weight).sum::<u64>();
+    /// An index drawn by weight, other than `but`, and its weight. `total` is the sum of the
+    /// weights of all others.
+    fn draw(
+        &self,
+        random: &mut fastrand::Rng,
+        total: u64,
+        but: Option<usize>,
+    ) -> Option<(usize, u64)> {
         if total == 0 {
             return None;
         }
         let mut at = random.u64(..total);
-        for (index, weight) in weights() {
+        let all = self.iter().map(|one| u64::from(one.weight()));
+        for (index, weight) in all.enumerate().filter(|(index, _)| Some(*index) != but) {
             match at.checked_sub(weight) {
-                None => return Some(index),
+                None => return Some((index, weight)),
                 Some(rest) => at = rest,
             }
         }
@@ -137,8 +123,12 @@ impl<'a> Lineup<'a> {
         random: &mut fastrand::Rng,
         better: impl Fn(&Entrant<'_>, &Entrant<'_>) -> bool,
     ) -> usize {
-        let first = self.draw(random, None).unwrap_or(0);
-        let second = self.draw(random, Some(first));
+        let total = self.iter().map(|one| u64::from(one.weight())).sum::<u64>();
+        let Some((first, weight)) = self.draw(random, total, None) else {
+            return 0;
+        };
+        let second = self.draw(random, total - weight, Some(first));
+        let second = second.map(|(index, _)| index);
         let pair = self.get(first).zip(second.and_then(|at| self.get(at)));
         match (pair, second) {
             (Some((one, other)), Some(second)) if better(&other, &one) => second,

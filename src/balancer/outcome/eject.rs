@@ -88,7 +88,7 @@ impl Cluster {
         let Some(slot) = self.roster.get_mut(id) else {
             return;
         };
-        if slot.settings.flags.contains(Flags::IGNORE_ERRORS) {
+        if slot.terms.flags.contains(Flags::IGNORE_ERRORS) {
             return;
         }
         let (times, sessions_fail) = slot.rate.eject();

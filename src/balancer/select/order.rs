@@ -17,9 +17,9 @@ impl Selection<'_> {
                 && !self.was_tried(slot)
         });
         order.extend(members.map(|(at, _)| at));
-        // A part of the set, for this request alone, is no round of the set (see
-        // `method/lineup.rs`): nobody joins or leaves by it.
-        let chosen = self.choose(&order, None);
+        // A part of the set, for this request alone (see `method/lineup.rs`): nobody joins or
+        // leaves by it.
+        let chosen = self.choose(&order, false);
         self.scratch.order = order;
         chosen
     }
@@ -29,9 +29,9 @@ impl Selection<'_> {
         let mut index = 0;
         while let Some(set) = self.roster.set_at(index) {
             index += 1;
-            let round = self.line_up(set);
+            let joined = self.line_up(set);
             let order = std::mem::take(&mut self.scratch.order);
-            let chosen = self.choose(&order, Some(round));
+            let chosen = self.choose(&order, joined);
             self.scratch.order = order;
             if let Some(at) = chosen? {
                 return Ok(Some(at));
@@ -54,31 +54,30 @@ impl Selection<'_> {
 
     /// The method must know of a request that was not for it to decide.
     pub(super) fn charge(&mut self, at: usize) {
-        let Some(set) = self.roster.slots.get(at).map(|slot| slot.settings.set) else {
+        let Some(set) = self.roster.slots.get(at).map(|slot| slot.terms.set) else {
             return;
         };
-        let round = self.line_up(set);
+        let joined = self.line_up(set);
         let order = std::mem::take(&mut self.scratch.order);
-        let mut lineup = Lineup::new(&mut self.roster.slots, &order, self.now, round);
-        if lineup.has_joined() {
+        let mut lineup = Lineup::new(&mut self.roster.slots, &order, self.now);
+        if joined {
             self.method.rebase(&mut lineup);
+            lineup.take_part();
         }
         // One that takes no new requests, such as a draining member, does not compete for
         // them: what it serves is nothing that the others were spared.
         if let Some(index) = order.iter().position(|&one| one == at) {
             self.method.charge(&mut lineup, index);
         }
-        lineup.close_round();
         self.scratch.order = order;
     }
 
     /// Puts those of one set that can serve into `scratch.order`, by httpd's rule: a spare
     /// for each member that cannot, standbys when there is nobody else. A member that has only
     /// no free slot is back in a moment: for that spares come in when all others are full too,
-    /// and not to and fro with each request. The round of the set.
-    pub(super) fn line_up(&mut self, set: u32) -> u64 {
-        let round = self.roster.next_round(set);
-        let before = round.wrapping_sub(1);
+    /// and not to and fro with each request. Whether one of them could not have been chosen
+    /// the last time.
+    pub(super) fn line_up(&mut self, set: u32) -> bool {
         let mut scratch = std::mem::take(self.scratch);
         let Scratch {
             order,
@@ -88,17 +87,16 @@ impl Selection<'_> {
         order.clear();
         spares.clear();
         standbys.clear();
+        let (now, tried) = (self.now, self.request.tried);
         let (mut missing, mut full) = (0, 0);
-        for at in 0..self.roster.slots.len() {
-            let Some(slot) = self.roster.slots.get(at) else {
-                break;
-            };
-            if slot.settings.set != set || slot.leaving {
+        let mut joined = false;
+        for (at, slot) in self.roster.slots.iter_mut().enumerate() {
+            if slot.terms.set != set || slot.leaving {
                 continue;
             }
-            let flags = slot.settings.flags;
-            let able = self.takes_new(slot);
-            let usable = able && !self.was_tried(slot);
+            let flags = slot.terms.flags;
+            let able = flags.takes_new() && slot.is_usable(now);
+            let usable = able && (tried.is_empty() || !tried.contains(&slot.id));
             if flags.contains(Flags::HOT_SPARE) {
                 if usable {
                     spares.push(at);
@@ -108,52 +106,54 @@ impl Selection<'_> {
                     standbys.push(at);
                 }
             } else if usable {
+                joined |= !slot.took_part;
                 order.push(at);
+                continue;
+            } else if flags.takes_new() && slot.works(now) && !able {
+                full += 1;
             } else {
-                if flags.takes_new() && slot.works(self.now) && !able {
-                    full += 1;
-                } else {
-                    missing += 1;
-                }
-                let slot = self.roster.slots.get_mut(at);
-                if let Some(slot) = slot.filter(|slot| able && slot.round == before) {
-                    // It was tried for this request alone, and takes part in the next round.
-                    slot.round = round;
-                }
+                missing += 1;
             }
+            // One that was tried, for this request alone, takes part the next time as before.
+            slot.took_part &= able;
         }
+        let serving = order.len();
         order.extend(spares.iter().take(missing));
         if order.is_empty() {
             order.extend(spares.iter().take(full));
         }
+        let standing_in = order.len() - serving;
+        // The others of them have no part in this choice.
+        let idle = spares.iter().skip(standing_in);
+        let idle = idle.chain(standbys.iter().filter(|_| !order.is_empty()));
+        for &at in idle {
+            if let Some(slot) = self.roster.slots.get_mut(at) {
+                slot.took_part = false;
+            }
+        }
         if order.is_empty() {
             order.append(standbys);
         }
+        let stand_ins = order.iter().skip(serving);
+        let slots = stand_ins.filter_map(|&at| self.roster.slots.get(at));
+        joined |= slots.into_iter().any(|slot| !slot.took_part);
         *self.scratch = scratch;
-        round
+        joined
     }
 
-    /// The best of these by the method. With a round, members that were not in the round
-    /// before have joined.
+    /// The best of these by the method; whether one of them has joined is told.
     pub(super) fn choose(
         &mut self,
         order: &[usize],
-        round: Option<u64>,
+        joined: bool,
     ) -> Result<Option<usize>, NotSelected> {
         let Some(last) = order.last() else {
             return Ok(None);
         };
-        let mut lineup = Lineup::new(
-            &mut self.roster.slots,
-            order,
-            self.now,
-            round.unwrap_or_default(),
-        );
-        if round.is_some() {
-            if lineup.has_joined() {
-                self.method.rebase(&mut lineup);
-            }
-            lineup.close_round();
+        let mut lineup = Lineup::new(&mut self.roster.slots, order, self.now);
+        if joined {
+            self.method.rebase(&mut lineup);
+            lineup.take_part();
         }
         let chosen = self.method.choose(&mut lineup, self.request, self.random);
         let chosen = match (chosen, self.advice) {

@@ -24,7 +24,7 @@ impl Selection<'_> {
     pub(super) fn force_recovery(&mut self) -> bool {
         let now = self.now;
         let may_serve =
-            |slot: &Slot| slot.settings.flags.takes_new() && !slot.leaving && !slot.is_unhealthy();
+            |slot: &Slot| slot.terms.flags.takes_new() && !slot.leaving && !slot.is_unhealthy();
         let works = |slot: &Slot| may_serve(slot) && slot.circuit.phase(now) == Phase::Closed;
         if !self.config.forced_recovery || self.roster.slots.iter().any(works) {
             return false;
@@ -42,7 +42,7 @@ impl Selection<'_> {
     pub(super) fn why_none(&self) -> Reason {
         let all = || {
             let slots = self.roster.slots.iter();
-            slots.filter(|slot| slot.settings.flags.takes_new() && !slot.leaving)
+            slots.filter(|slot| slot.terms.flags.takes_new() && !slot.leaving)
         };
         if all().next().is_none() {
             Reason::NoMember
@@ -84,7 +84,7 @@ impl Selection<'_> {
             Reason::Full => Some(self.config.retry_after),
             Reason::Down | Reason::SessionLost => {
                 let slots = self.roster.slots.iter();
-                let slots = slots.filter(|slot| slot.settings.flags.takes_new());
+                let slots = slots.filter(|slot| slot.terms.flags.takes_new());
                 let due = slots.filter_map(|slot| slot.circuit.due_in(self.now)).min();
                 Some(due.unwrap_or_default().max(Duration::from_secs(1)))
             }

@@ -11,5 +11,4 @@ mod upload;
 pub use check::HttpCheck;
 pub use error::{Attempt, BalancerError, Failure};
 pub use options::SendOptions;
-pub use response_body::BalancedBody;
-pub use send::Served;
+pub use response_body::{BalancedBody, Served};

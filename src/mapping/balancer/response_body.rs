@@ -1,14 +1,30 @@
 //! The response body of a member, which counts as busy until it has ended.
 
 use super::error::Attempt;
-use super::send::Served;
-use crate::balancer::Pick;
-use crate::client::{self, ClientError};
+use crate::balancer::{Affinity, Pick};
+use crate::client::{self, ClientError, Phases};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+/// Who answered ([`BalancedBody::served`]). For access logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// The member's name.
+    pub member: Arc<str>,
+    /// Its route.
+    pub route: Option<Arc<str>>,
+    /// How it was chosen with regard to the session.
+    pub affinity: Affinity,
+    /// The members that the request was tried on before.
+    pub failed: Vec<Attempt>,
+    /// Where the time went so far: [`ResponseBody::phases`](crate::client::ResponseBody::phases).
+    pub phases: Phases,
+}
 
 /// The body of a response that a balancer's member gave. As
 /// [`client::ResponseBody`](crate::client::ResponseBody); until it has ended or is dropped

@@ -1,11 +1,11 @@
 //! One request: a member for it, and another one when that fails.
 
 use super::delivery::Delivery;
-use super::error::{Attempt, BalancerError};
+use super::error::BalancerError;
 use super::response_body::BalancedBody;
 use super::upload::Original;
-use crate::balancer::{Affinity, Balancer};
-use crate::client::{Phases, RequestFacts};
+use crate::balancer::Balancer;
+use crate::client::RequestFacts;
 use crate::mapping::client::find_facts;
 use bytes::Buf;
 use http::{Request, Response, request};
@@ -13,25 +13,8 @@ use http_body::Body;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
 use std::future::Future;
-use std::sync::Arc;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// Who answered ([`BalancedBody::served`]). For access logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Served {
-    /// The member's name.
-    pub member: Arc<str>,
-    /// Its route.
-    pub route: Option<Arc<str>>,
-    /// How it was chosen with regard to the session.
-    pub affinity: Affinity,
-    /// The members that the request was tried on before.
-    pub failed: Vec<Attempt>,
-    /// Where the time went so far: [`ResponseBody::phases`](crate::client::ResponseBody::phases).
-    pub phases: Phases,
-}
 
 impl Balancer {
     /// Sends a request to the member it belongs to, or the best one, and waits for the head
@@ -40,7 +23,7 @@ impl Balancer {
     ///
     /// [`RequestFacts`], [`SendOptions`](super::SendOptions), [`RequestTimeouts`](crate::client::RequestTimeouts)
     /// and [`Idempotent`](crate::client::Idempotent) are taken from the request's extensions; the
-    /// response's body has a [`Served`]. Bodies are streamed as by
+    /// response's body has a [`Served`](super::Served). Bodies are streamed as by
     /// [`Client::send`](crate::client::Client::send).
     ///
     /// # Errors

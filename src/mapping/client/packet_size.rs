@@ -1,7 +1,7 @@
 //! How long a head a container takes, which AJP has no question for: asked with requests of that
 //! length, for pools that learn it.
 
-use super::send::{Sent, attempt};
+use super::attempt::{Sent, attempt};
 use crate::client::{ClientError, CloseCause, ErrorKind, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_encode::write_request;
 use crate::mapping::request_facts::OWN_REQUEST;

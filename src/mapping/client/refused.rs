@@ -1,7 +1,7 @@
 //! What is done when a container may have refused the secret of a request, and the pool has
 //! others.
 
-use super::send::{Sent, attempt};
+use super::attempt::{Sent, attempt};
 use crate::client::repeat::Idempotent;
 use crate::client::{ClientError, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_facts::OWN_REQUEST;

@@ -1,23 +1,21 @@
-//! One request over a connection of the pool, and over a second one when the first was stale.
+//! One request over a connection of the pool, with as many secrets as it needs.
 
 use super::announced::{check, check_uri_length, framing};
+use super::attempt::{Sent, attempt};
 use super::packet_size::takes_more;
 use super::refused::after_refusal;
-use crate::client::repeat::{self, Idempotent, Repeat};
-use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts, SecretChoice};
-use crate::mapping::request_encode::{ContainerFacts, write_request};
+use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts};
+use crate::mapping::request_encode::ContainerFacts;
 use crate::mapping::request_facts::{OWN_REQUEST, RequestFacts};
 use crate::mapping::response_body::ResponseBody;
-use crate::mapping::response_decode::response_parts;
 use crate::mapping::upload::Upload;
-use crate::proto::Progress;
 use crate::wire::BodyFraming;
 use bytes::Buf;
-use http::{Method, Response, StatusCode, request};
+use http::{Response, StatusCode, request};
 use http_body::Body;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -130,80 +128,6 @@ pub(super) async fn exchange(
     .await
 }
 
-/// A request as it is sent, but for its body and the secret.
-#[derive(Clone, Copy)]
-pub(super) struct Sent<'a> {
-    pub(super) parts: &'a request::Parts,
-    pub(super) facts: ContainerFacts<'a>,
-    pub(super) framing: BodyFraming,
-}
-
-/// Sends a request over a connection, which it takes, and over a second one when the first was
-/// stale.
-pub(super) async fn attempt(
-    lease: &mut Option<Lease>,
-    request: &Sent<'_>,
-    upload: &mut Upload,
-    secret: &SecretChoice,
-) -> Result<Response<ResponseBody>, ClientError> {
-    let parts = request.parts;
-    let mut first = Progress::NotSent;
-    loop {
-        let Some(fresh) = lease.take() else {
-            return Err(ClientError::bare(ErrorKind::Closed));
-        };
-        let reused = fresh.is_reused();
-        let started = start(fresh, request, upload, secret);
-        let mut body = started.map_err(|error| error.after(first))?;
-        let mut head = None;
-        let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
-        let error = match (result, &head) {
-            (Ok(()), Some(packet)) => return Ok(response_parts(packet).map(|()| body)),
-            (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
-            (Err(error), _) => error,
-        };
-        let stale = reused && is_stale(&error) && body.is_unanswered();
-        let rest;
-        (*upload, rest) = body.into_parts();
-        let again = stale && {
-            let whole_body = match error.progress() {
-                Progress::NotSent => upload.rewind(),
-                Progress::RequestSent => !upload.is_touched(),
-                _ => false,
-            };
-            let idempotent = Idempotent::of(&parts.method, &parts.extensions);
-            repeat::after_error(&error, idempotent, whole_body) != Repeat::No
-        };
-        let error = error.after(first);
-        if !again {
-            return Err(error);
-        }
-        first = error.progress();
-        // Once: a fresh connection is never "reused". Rare, and a large future.
-        let reopened = Box::pin(rest.reopen()).await;
-        *lease = Some(reopened.map_err(|error| error.after(first))?);
-    }
-}
-
-/// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
-fn start(
-    lease: Lease,
-    request: &Sent<'_>,
-    upload: &mut Upload,
-    secret: &SecretChoice,
-) -> Result<ResponseBody, ClientError> {
-    let Sent {
-        parts,
-        facts,
-        framing,
-    } = *request;
-    let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
-        write_request(buffer, size, parts, facts, framing, secret.secret())
-    })?;
-    let exchange = exchange.with_request_id(parts.extensions.get());
-    Ok(ResponseBody::new(exchange, std::mem::take(upload)))
-}
-
 /// Checks a request and takes its body, if that has anything to give.
 pub(super) fn prepare<B>(
     parts: &request::Parts,
@@ -215,12 +139,4 @@ where
     let heads = check(parts)?;
     let framing = framing(&heads, body.as_ref())?;
     Ok((framing, Upload::new(body, framing)))
-}
-
-/// Whether a reused connection had gone away.
-fn is_stale(error: &ClientError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Closed | ErrorKind::Read | ErrorKind::Write
-    )
 }
