@@ -42,7 +42,11 @@ pub(super) fn has_forwarded(headers: &HeaderMap) -> bool {
 
 /// What a trusted peer says in `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `-Prefix`.
 pub(super) fn x_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Said {
-    let mut said = Said::default();
+    // A proxy that speaks of its client and does not name it is no client itself.
+    let mut said = Said {
+        client_is_unknown: elements(headers, &FOR).next().is_none(),
+        ..Said::default()
+    };
     for element in elements(headers, &FOR) {
         if !said.follow(node(element), &trusted) {
             break;

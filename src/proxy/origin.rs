@@ -234,16 +234,15 @@ impl Origin {
 
     /// The peer is a trusted proxy, and this is its word.
     fn told(peer: &Peer, said: Said) -> Self {
-        let is_direct = said.named.is_empty() && !said.client_is_unknown;
         let mut origin = Self::direct(peer);
+        origin.is_direct = false;
         origin.is_tls = said.is_tls.unwrap_or(peer.is_tls);
         origin.host = said.host;
         origin.port = said.port;
         origin.prefix = said.prefix;
-        if is_direct {
+        if said.named.is_empty() && !said.client_is_unknown {
             return origin;
         }
-        origin.is_direct = false;
         origin.client = said
             .named
             .last()
@@ -295,7 +294,9 @@ impl Origin {
         self.client_port
     }
 
-    /// Whether the peer is the client itself.
+    /// Whether all of this is what the connection itself shows: the peer is the client, and no
+    /// trusted proxy has said anything of this request. What is known of such a request holds
+    /// for all of its connection, TLS facts included; what a proxy says holds for one request.
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.is_direct

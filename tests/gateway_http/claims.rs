@@ -53,6 +53,40 @@ async fn what_a_trusted_proxy_says_of_its_client() {
     }
 }
 
+/// Behind a proxy many visitors share a connection: what it says of one holds for no other.
+#[tokio::test]
+async fn what_is_said_of_one_request_is_not_told_of_the_next() {
+    let gateway = Gateway::start("trusted_proxies = [\"127.0.0.1\"]\n").await;
+    let tls =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 4443\r\nX-Forwarded-Prefix: /alice\r\n";
+    let plain = "X-Forwarded-Proto: http\r\n";
+    for order in [[tls, plain, "", tls], [plain, tls, plain, ""]] {
+        let mut http = TcpStream::connect(gateway.http).await.unwrap();
+        for (number, lines) in order.into_iter().enumerate() {
+            let close = if number + 1 == order.len() {
+                "Connection: close\r\n"
+            } else {
+                ""
+            };
+            let head = format!("GET /x HTTP/1.1\r\nHost: a\r\n{close}{lines}\r\n");
+            http.write_all(head.as_bytes()).await.unwrap();
+        }
+        let mut answers = String::new();
+        http.read_to_string(&mut answers).await.unwrap();
+        let answers: Vec<_> = answers.split("HTTP/1.1 200 ").skip(1).collect();
+        assert_eq!(answers.len(), order.len());
+        for (lines, answer) in order.into_iter().zip(answers) {
+            let is_tls = lines == tls;
+            let proto = if is_tls { "https" } else { "http" };
+            let proto = format!("header: x-forwarded-proto: {proto}\n");
+            assert!(answer.contains(&proto), "{lines}: {answer}");
+            assert_eq!(answer.contains("tls: yes"), is_tls, "{lines}: {answer}");
+            assert_eq!(answer.contains("/alice"), is_tls, "{lines}: {answer}");
+            assert_eq!(answer.contains("4443"), is_tls, "{lines}: {answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_else_is_believed() {
     let gateway = Gateway::start("").await;

@@ -86,12 +86,37 @@ async fn a_container_that_never_asks_costs_no_upload() {
 #[tokio::test]
 async fn without_a_container_nobody_is_told_to_go_on() {
     let nobody = gateway(&format!("ajp://{}", ports::free_addr())).await;
-    for announced in [CHUNKED, LENGTH] {
-        let answer = finish(ask(&nobody, announced).await, "never").await;
-        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    }
+    let answer = finish(ask(&nobody, CHUNKED).await, "never").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // What fits the buffer is read before anybody is asked.
+    let answer = finish(ask(&nobody, LENGTH).await, "body").await;
+    let answer = answer.strip_prefix(CONTINUE).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let answer = finish(ask(&nobody, "Content-Length: 1001").await, "never").await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+/// Clients that announce a small body and then say nothing occupy no connection of a member.
+#[tokio::test]
+async fn a_body_that_fits_the_buffer_is_asked_for_by_the_gateway() {
+    let backend = Backend::start(config(), |_, conn: Conn| conn.serve_well()).await;
+    let site = format!(
+        "[[balancer]]\nname = \"a\"\nmax_connections = 2\n[[balancer.member]]\nurl = \"{}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://a/\"\n",
+        backend.url()
+    );
+    let gateway = Gateway::start(&site).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let mut http = ask(&gateway, LENGTH).await;
+        let mut told = vec![0; CONTINUE.len()];
+        soon("the word", http.read_exact(&mut told)).await.unwrap();
+        assert_eq!(told, CONTINUE.as_bytes());
+        silent.push(http);
+    }
+    assert_eq!(backend.accepted(), 0);
+    let answer = finish(ask(&gateway, LENGTH).await, "body").await;
+    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]

@@ -1,15 +1,24 @@
-//! HTTP/2 connections that ask for nothing.
+//! HTTP/2 connections that ask for nothing, that take nothing, and those of many visitors.
 
+use crate::hostile::{Frames, GET, GOAWAY, HEADERS, PING, RESET, SETTINGS};
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::{answer_packet, chunk, head, response};
 use crate::raw::soon;
-use crate::wire::{before, echo};
+use crate::support::gateway::Gateway;
+use crate::wire::{before, echo, exchange};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// GOAWAY (RFC 9113, section 6.8), as a frame's type.
-const GOAWAY: u8 = 7;
-/// PING (section 6.7).
-const PING: u8 = 6;
+/// DATA (RFC 9113, section 6.1), as a frame's type.
+const DATA: u8 = 0;
+/// Flags: the stream ends, the head ends.
+const LAST: u8 = 1;
+const HEAD_ENDS: u8 = 4;
+/// As [`GET`], with `:method POST`.
+const POST: &[u8] = &[0x83, 0x86, 0x84, 0x41, 1, b'a'];
+/// `:status 200` as a field of the static table (RFC 7541, appendix A).
+const OK: u8 = 0x88;
 
 /// A frame with its type, flags, stream and payload.
 async fn frame(http: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
@@ -50,4 +59,126 @@ async fn a_connection_without_requests_is_closed_though_it_answers_pings() {
             "{took:?}"
         );
     }
+}
+
+/// The first byte of the head of the answer on this stream: its status.
+async fn status(client: &mut Frames, stream: u32) -> Option<u8> {
+    loop {
+        let mut head = [0; 9];
+        soon("a frame", client.0.read_exact(&mut head)).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        client.0.read_exact(&mut payload).await.ok()?;
+        let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        if head[3] == HEADERS && of == stream {
+            return payload.first().copied();
+        }
+    }
+}
+
+/// A proxy in front has many visitors on one connection. HTTP/2 has framing of its own, so what
+/// one of them breaks off or ends with trailers says nothing of the others.
+#[tokio::test]
+async fn an_upload_that_ends_oddly_ends_alone() {
+    let backend = echo().await;
+    let gateway = before(&backend, "").await;
+    for end in ["cancelled", "trailers"] {
+        let mut client = Frames::connect(gateway.http).await;
+        for stream in [1, 5, 9] {
+            assert!(client.send(HEADERS, HEAD_ENDS, stream, POST).await);
+            assert!(client.send(DATA, 0, stream, b"part").await);
+            if end == "cancelled" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                assert!(client.send(RESET, 0, stream, &8u32.to_be_bytes()).await);
+            } else {
+                let field = [0x40, 1, b'x', 1, b'y'];
+                assert!(client.send(HEADERS, HEAD_ENDS | LAST, stream, &field).await);
+                assert_eq!(status(&mut client, stream).await, Some(OK), "{end}");
+            }
+            let next = stream + 2;
+            assert!(client.send(HEADERS, HEAD_ENDS | LAST, next, GET).await);
+            assert_eq!(status(&mut client, next).await, Some(OK), "after {end}");
+        }
+    }
+}
+
+/// A stream without a window writes nothing that a time limit of the socket could measure.
+#[tokio::test]
+async fn who_grants_no_window_keeps_no_connection_of_a_member() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            if request.req_uri() == b"/small" {
+                conn.write(&response("small", 1)).await;
+                continue;
+            }
+            conn.write(&head(200, &[])).await;
+            for _ in 0..100 {
+                conn.write(&chunk(&[b'x'; 8000])).await;
+            }
+            conn.write(&answer_packet(&[5, 1])).await;
+        }
+    })
+    .await;
+    let site = format!(
+        "[limits]\nwrite_timeout = \"1s\"\nhead_timeout = \"1s\"\nresponse_buffer = 0\n\
+         [[balancer]]\nname = \"b\"\nmax_connections = 1\n[[balancer.member]]\nurl = \"{}\"\n\
+         [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+        backend.url()
+    );
+    let gateway = Gateway::start(&site).await;
+    let mut client = Frames::connect(gateway.http).await;
+    let no_window = [0, 4, 0, 0, 0, 0];
+    assert!(client.send(SETTINGS, 0, 0, &no_window).await);
+    assert!(client.send(HEADERS, HEAD_ENDS | LAST, 1, GET).await);
+    assert_eq!(status(&mut client, 1).await, Some(OK));
+    // The only connection is not free before the time is over.
+    let start = Instant::now();
+    let request = b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = exchange(gateway.http, request).await;
+    assert!(answer.ends_with("\r\n\r\nsmall"), "{answer}");
+    let took = start.elapsed();
+    assert!(took > Duration::from_millis(800), "{took:?}");
+    // And the client itself is one without requests then.
+    let mut goodbyes = 0;
+    while let Some((kind, flags, payload)) = soon("a frame", frame(&mut client.0)).await {
+        if kind == PING && flags == 0 {
+            client.send(PING, 1, 0, &payload).await;
+        }
+        goodbyes += u32::from(kind == GOAWAY);
+    }
+    assert!(goodbyes > 0);
+}
+
+/// A member works on for every request that its client has cancelled.
+#[tokio::test]
+async fn who_cancels_everything_is_told_to_go_away() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while conn.request().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            conn.write(&response("late", 1)).await;
+        }
+    })
+    .await;
+    let gateway = before(&backend, "").await;
+    let mut client = Frames::connect(gateway.http).await;
+    let mut sent = 0;
+    while sent < 400 {
+        let stream = sent * 2 + 1;
+        // Long enough for hyper to take it.
+        if !client.send(HEADERS, HEAD_ENDS | LAST, stream, GET).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        if !client.send(RESET, 0, stream, &8u32.to_be_bytes()).await {
+            break;
+        }
+        sent += 1;
+    }
+    while let Some((kind, ..)) = soon("GOAWAY", frame(&mut client.0)).await {
+        if kind == GOAWAY {
+            break;
+        }
+    }
+    let accepted = backend.accepted();
+    assert!(accepted < 250, "{accepted} of {sent} reached the member");
 }

@@ -292,6 +292,24 @@ async fn a_unix_socket_and_the_proxy_protocol() {
         http.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
     }
+    // A client that the load balancer cannot name is nobody, whose words are not the load
+    // balancer's; only what is its own counts as such.
+    for header in [
+        &b"PROXY UNKNOWN\r\n"[..],
+        b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    ] {
+        let mut http = tokio::net::TcpStream::connect(&address).await.unwrap();
+        http.write_all(header).await.unwrap();
+        http.write_all(
+            b"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n",
+        )
+        .await
+        .unwrap();
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+    }
     // Without the header nothing is answered.
     let told = curl(&[&format!("http://{address}/x")]);
     assert!(
@@ -304,7 +322,16 @@ async fn a_unix_socket_and_the_proxy_protocol() {
             .lines()
             .filter_map(|line| line.split(' ').next())
             .collect();
-        if clients == ["127.0.0.1", "203.0.113.9", "203.0.113.10"] {
+        let nobody = "0.0.0.0";
+        let told = [
+            "127.0.0.1",
+            "203.0.113.9",
+            "203.0.113.10",
+            nobody,
+            nobody,
+            "6.6.6.6",
+        ];
+        if clients == told {
             break;
         }
         assert!(attempt < 100, "{lines}");

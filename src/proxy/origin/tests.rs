@@ -175,8 +175,9 @@ fn the_walk_ends_at_the_first_who_is_not_trusted() {
         (b"2001:db8::1", "::1", "2001:db8::1", "2001:db8::1, ::1"),
         // A stranger's word counts for nothing.
         (b"203.0.113.9", "192.0.2.1", "192.0.2.1", "192.0.2.1"),
-        // The proxy asks for itself.
-        (b"", "10.0.0.1", "10.0.0.1", "10.0.0.1"),
+        // A proxy that speaks of its client and does not name it asks for nobody that is known;
+        // one that asks for itself says nothing.
+        (b"", "10.0.0.1", "unknown", "unknown, 10.0.0.1"),
         (b"10.0.0.3", "10.0.0.1", "10.0.0.3", "10.0.0.3, 10.0.0.1"),
         // A trusted proxy does not know its client: that is not the proxy.
         (
@@ -210,11 +211,11 @@ fn the_walk_ends_at_the_first_who_is_not_trusted() {
         assert_eq!(found, expected, "{} from {from}", list.escape_ascii());
         assert_eq!(told(&origin)[0], format!("x-forwarded-for: {chain}"));
         assert_eq!(origin.is_tls(), from != "192.0.2.1");
-        assert_eq!(origin.is_direct(), !chain.contains(','));
+        assert_eq!(origin.is_direct(), from == "192.0.2.1");
         let port = match list {
             b"203.0.113.9:4711" => Some(4711),
             b"[2001:db8::1]:443" => Some(443),
-            _ if origin.is_direct() => Some(51234),
+            _ if !chain.contains(',') => Some(51234),
             _ => None,
         };
         assert_eq!(origin.client_port(), port);
@@ -295,7 +296,7 @@ fn one_kind_of_header_goes_before_the_other() {
         (&[x], "203.0.113.1", "203.0.113.1"),
         (&[rfc], "203.0.113.2", "203.0.113.2"),
         // Never one header of one kind beside one of the other.
-        (&[proto, rfc], "10.0.0.1", "203.0.113.2"),
+        (&[proto, rfc], "unknown", "203.0.113.2"),
         (&[], "10.0.0.1", "10.0.0.1"),
     ] {
         assert_eq!(client(&first, lines, "10.0.0.1"), by_first, "{lines:?}");
@@ -357,6 +358,25 @@ fn a_connection_says_whether_it_is_tls_until_a_trusted_proxy_does() {
         lines.extend(proto.map(|proto| ("x-forwarded-proto", proto.as_bytes())));
         let origin = rules.apply(&mut headers(&lines), &peer(from).with_tls(on));
         assert_eq!(origin.is_tls(), expected, "{proto:?} {from} {on}");
+    }
+}
+
+/// What is kept for a connection must not hold what was said of one request.
+#[test]
+fn nothing_that_a_trusted_proxy_says_is_direct() {
+    let rules = rules(&["10.0.0.0/8"]);
+    for (name, value) in [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "other.example"),
+        ("x-forwarded-port", "4443"),
+        ("x-forwarded-prefix", "/alice"),
+        ("forwarded", "proto=https"),
+    ] {
+        let lines = [(name, value.as_bytes())];
+        for (from, is_direct) in [("10.0.0.1", false), ("192.0.2.1", true)] {
+            let origin = rules.apply(&mut headers(&lines), &peer(from));
+            assert_eq!(origin.is_direct(), is_direct, "{name} from {from}");
+        }
     }
 }
 

@@ -10,6 +10,11 @@ use std::borrow::Cow;
 
 /// More readings than any honest path has; beyond it a path is refused.
 const MOST: usize = 64;
+/// Bytes of all readings together. A long path has few, or looking at them would cost more than
+/// serving the request.
+const MOST_BYTES: usize = 64 * 1024;
+/// What a path may have that is as long as its head can be: escapes, and a parameter with them.
+const LEAST: usize = 4;
 
 /// A path that no reading makes safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub(crate) fn is_plain(path: &str) -> bool {
 /// where they are no UTF-8; patterns are ASCII and compare the same.
 pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
     let mut found = vec![(path.to_owned(), false)];
+    let by_length = MOST_BYTES.checked_div(path.len()).unwrap_or(MOST);
+    let most = by_length.clamp(LEAST, MOST);
     for next in 0..=MOST {
         let Some((path, decoded)) = found.get(next).cloned() else {
             break;
@@ -68,7 +75,7 @@ pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
         add(without_parameters(&path), decoded);
         add(with_slashes(&path), decoded);
         add(resolved(&path)?, decoded);
-        if found.len() > MOST {
+        if found.len() > most {
             return Err(Unreadable::TooMany);
         }
     }
@@ -220,6 +227,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read() {
         assert_eq!(readings("/a%00b"), Err(Unreadable::Nul));
+        // As long as this it is refused before it costs more than serving it.
+        let path = format!("/x{}/%41;x//./\\%2f%5c/b%3b", "/a".repeat(3400));
+        assert_eq!(readings(&path), Err(Unreadable::TooMany));
+        let path = format!("/x{}/%41;x=y%20z", "/a".repeat(8000));
+        assert_eq!(readings(&path).unwrap().len(), 4);
         for path in ["/..", "/a/../..", "/%2e%2e/a", "/..;x/a", "/a/..\\.."] {
             assert_eq!(readings(path), Err(Unreadable::AboveRoot), "{path}");
         }

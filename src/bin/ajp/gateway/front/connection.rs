@@ -22,7 +22,7 @@
 //! | `max_header_list_size` | `max_head` | as HTTP/1 |
 //! | `max_pending_accept_reset_streams`, `max_local_error_reset_streams` | `http2_resets` | CVE-2023-44487: streams that are opened and reset at once |
 //! | `initial_stream_window_size` | 65 535 | the protocol's: what a client may send before anybody reads |
-//! | `initial_connection_window_size` | 1 MiB | uploads over several streams do not wait for each other |
+//! | `initial_connection_window_size` | that of all `http2_streams` | an upload that no container takes does not stop the others |
 //! | `adaptive_window` | off | it would take memory by the client's wish |
 //! | `max_frame_size` | 16 384 | the protocol's least |
 //! | `header_table_size` | hyper's 4096 | the protocol's |
@@ -38,6 +38,7 @@ use super::buffer::{ReadAhead, WRITE};
 use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
+use super::stalled::Streams;
 use super::timer::KeptTimer;
 use super::when_woken::WhenWoken;
 use http::{Request, Response};
@@ -65,6 +66,8 @@ pub(crate) struct State {
     unread: AtomicBool,
     /// What follows may be read differently by a proxy before this one.
     distrusted: AtomicBool,
+    /// The client has cancelled too many requests.
+    refuses: AtomicBool,
     close: Notify,
     requests: AtomicU64,
     /// Requests whose answers have not ended.
@@ -81,6 +84,10 @@ pub(crate) struct State {
     tunnel: Mutex<Option<JoinHandle<()>>>,
     /// The answer that is on its way, as long as more of it is to come.
     answer: Mutex<Weak<ReadAhead>>,
+    /// The answers of HTTP/2.
+    pub(crate) streams: Streams,
+    /// Requests of which all was answered.
+    answered: AtomicU64,
     /// What it knows of its listener.
     listener: Option<Listener>,
 }
@@ -109,6 +116,10 @@ impl Listener {
     }
 }
 
+/// Requests that a client of HTTP/2 may cancel if they are more than were answered: a member
+/// works on for each of them (CVE-2023-44487, where hyper's own limits see no harm).
+const MOST_CANCELLED: u64 = 100;
+
 /// How long the body of a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyLength {
@@ -123,10 +134,29 @@ pub(crate) enum BodyLength {
 #[derive(Debug)]
 pub(crate) struct Running(Arc<State>);
 
+impl Running {
+    /// All of its answer was taken.
+    pub(crate) fn answered(&self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let before = self.0.running.fetch_sub(1, Ordering::AcqRel);
+        if before == 1 {
             self.0.running_has_changed();
+        }
+        let requests = self.0.requests.load(Ordering::Relaxed);
+        let answered = self.0.answered.load(Ordering::Relaxed);
+        let others = answered.saturating_add(before.saturating_sub(1) as u64);
+        let cancelled = requests.saturating_sub(others);
+        if cancelled > MOST_CANCELLED && cancelled > answered {
+            self.0.close();
+        }
+        // It goes on although it was told to go away.
+        if cancelled > MOST_CANCELLED * 2 && cancelled > answered {
+            self.0.refuses.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -180,6 +210,11 @@ impl State {
 
     pub(crate) fn is_distrusted(&self) -> bool {
         self.distrusted.load(Ordering::Acquire)
+    }
+
+    /// Whether no member is asked for this client any more.
+    pub(crate) fn refuses(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
     }
 
     /// The connection ends when its running requests have.
@@ -301,9 +336,16 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
+/// What a client may send over a stream before anybody reads it.
+const STREAM_WINDOW: u32 = 65_535;
+/// The largest window of HTTP/2 (RFC 9113, section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
 /// hyper's settings for HTTP/2.
 fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     let head = u32::try_from(limits.head).unwrap_or(u32::MAX);
+    let streams = limits.http2_streams.saturating_add(1);
+    let all_streams = streams.saturating_mul(STREAM_WINDOW).min(LARGEST_WINDOW);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -311,8 +353,8 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .max_header_list_size(head)
         .max_pending_accept_reset_streams(limits.http2_resets)
         .max_local_error_reset_streams(limits.http2_resets.max(10))
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(1 << 20)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(all_streams)
         .adaptive_window(false)
         .max_frame_size(16_384)
         .max_send_buf_size(64 * 1024)
@@ -376,6 +418,17 @@ where
     };
     let ending = pin!(ending);
     let mut ending = WhenWoken::new(ending);
+    let stalled = async {
+        match protocol {
+            Protocol::Http1 => std::future::pending().await,
+            Protocol::Http2 => {
+                let least = limits.least_bytes_in(limits.write_timeout);
+                state.streams.watch(limits.write_timeout, least).await
+            }
+        }
+    };
+    let stalled = pin!(stalled);
+    let mut stalled = WhenWoken::new(stalled);
     /// Both kinds of connection have the same methods, but no trait.
     macro_rules! run {
         ($connection:expr) => {{
@@ -383,10 +436,12 @@ where
             tokio::select! {
                 biased;
                 result = connection.as_mut() => return result,
+                never = &mut stalled => match never {},
                 () = &mut ending => connection.as_mut().graceful_shutdown(),
             }
             tokio::select! {
                 result = connection.as_mut() => result,
+                never = &mut stalled => match never {},
                 // It was told to go away, and does not.
                 () = abandoned => Ok(()),
             }

@@ -2,7 +2,7 @@
 
 use super::connection::{self, Listener, Protocol, State};
 use super::limits::{Connections, Counted, Crowded, Limits};
-use super::proxied;
+use super::proxied::{self, Proxied};
 use super::tls;
 use super::transport::{Rewound, Socket, Transport};
 use ajp::mapping::TlsFacts;
@@ -28,6 +28,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+/// Stands for the address of a client that nobody knows.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// How long running requests may take after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to break off what is running then.
@@ -447,12 +449,19 @@ where
         }
         let (proxied, rest) = proxied::read(&mut socket).await?;
         first = rest;
-        if let Some(proxied) = proxied {
-            (peer, local) = (proxied.client, Some(proxied.local));
+        match proxied {
+            Proxied::Client {
+                client,
+                local: here,
+            } => (peer, local) = (client, Some(here)),
+            // Nobody's address, so that its words are not taken for the load balancer's.
+            Proxied::Unknown => (peer, local) = (NOBODY, None),
+            Proxied::Own => {}
         }
     }
     let address = peer.ip().to_canonical();
-    let address = Some(address).filter(|address| !is_trusted(*address));
+    let is_one_client = |address: &IpAddr| !is_trusted(*address) && !address.is_unspecified();
+    let address = Some(address).filter(is_one_client);
     let counted = match traffic.connections.enter(address, &options.limits) {
         Ok(counted) => counted,
         Err(crowded) => {

@@ -18,6 +18,7 @@ mod proxied;
 mod request_id;
 mod reverse;
 mod settings;
+mod stalled;
 mod timer;
 mod tls;
 mod transport;
@@ -42,6 +43,7 @@ use buffer::Buffered;
 use bytes::Bytes;
 use connection::BodyLength;
 use counts::{CountedBody, Running};
+use failures::Fault;
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
@@ -149,9 +151,9 @@ impl Client {
 
     /// What the members are told.
     fn facts(&self, origin: &Origin, host: Option<&HeaderValue>) -> Arc<RequestFacts> {
-        // Behind a proxy hardly two requests come from the same client, and its host may be
-        // told by the proxy.
-        if !origin.is_direct() || origin.host().is_some() {
+        // What a proxy says is said of this request alone, and the TLS of its connection is not
+        // that of its clients.
+        if !origin.is_direct() {
             return Arc::new(origin.facts(&self.peer, host));
         }
         let asked = host.map(HeaderValue::as_bytes);
@@ -202,9 +204,15 @@ pub(crate) async fn run(
             async move {
                 let site = here.0.get();
                 let running = Running::begin(site.counts_of(&request), seen.at);
+                let version = request.version();
                 let response = answer(&site, request, seen, &here.1).await;
                 running.answered(response.status());
-                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, running)))
+                let body = |body| CountedBody::new(body, running);
+                Ok::<_, Infallible>(
+                    response
+                        .map(body)
+                        .map(|body| here.1.ends.state.streams.watched(body, version)),
+                )
             }
         })
     };
@@ -245,7 +253,7 @@ async fn answer(
     let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id, seen.at);
     entry.came_over(&state);
     let number = state.count_request();
-    let body = Upload::new(body, Arc::clone(&state), &site.limits);
+    let body = Upload::new(body, parts.version, Arc::clone(&state), &site.limits);
     let has_odd_framing = notable.transfer_encoding && methods::has_odd_framing(&parts.headers);
     let own_answer = if seen.is_distrusted {
         let text = "a request with trailers or odd framing came before this one; use another \
@@ -299,6 +307,10 @@ fn own_answer(
     client: &Client,
     id: &str,
 ) -> Option<Response<Full<Bytes>>> {
+    if client.ends.state.refuses() {
+        let text = "too many requests of this connection were cancelled; use another connection";
+        return Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text).response(false, id));
+    }
     if has_userinfo(&parts.uri) {
         let text = "a user or a password stands before the host";
         return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
@@ -352,10 +364,12 @@ async fn forward(
         map_back(response.headers_mut());
         return Ok(response.map(|body| Either::Right(Either::Right(body))));
     }
-    // Who waits to be told to go on is told so when a container wants the body.
-    if !notable.expect {
-        let most = settings.request_buffer;
-        let most = most.unwrap_or(site.limits.request_buffer);
+    let most = settings.request_buffer;
+    let most = most.unwrap_or(site.limits.request_buffer);
+    // Who waits to be told to go on is told so by the gateway if all of the body fits its buffer,
+    // or a client that then says nothing would keep a connection of a member. The word about a
+    // longer body is the container's.
+    if !notable.expect || body.fits(most) {
         let held = body.hold(most, &site.budget).await;
         held.map_err(|error| {
             entry.failed(&answer::chain(&error));
@@ -385,7 +399,7 @@ async fn forward(
             let body = Buffered::new(body, most, &site.budget, connection).await;
             let body = body.map_err(|error| {
                 let why = answer::chain(&error);
-                failures::tell(entry, Some(mapping.path()), &why);
+                failures::tell(entry, Some(mapping.path()), Fault::Ours, &why);
                 entry.failed(&why);
                 Refusal::broken_off()
             })?;
@@ -393,7 +407,13 @@ async fn forward(
         }
         Err(error) => {
             let why = answer::chain(&error);
-            failures::tell(entry, Some(mapping.path()), &why);
+            let refusal = Refusal::of(&error);
+            let fault = if refusal.status.is_client_error() {
+                Fault::Client
+            } else {
+                Fault::Ours
+            };
+            failures::tell(entry, Some(mapping.path()), fault, &why);
             entry.failed(&why);
             let attempts = error.attempts();
             let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
@@ -403,7 +423,7 @@ async fn forward(
                 attempts: attempts.len(),
                 phases: Phases::default(),
             });
-            Err(Refusal::of(&error))
+            Err(refusal)
         }
     }
 }

@@ -13,21 +13,26 @@ const MOST: usize = 4096;
 /// A header of version 1 with its end.
 const LONGEST_LINE: usize = 107;
 
-/// The connection as the load balancer has it.
+/// Whose connection it is, by the word of the load balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Proxied {
-    pub(crate) client: SocketAddr,
-    pub(crate) local: SocketAddr,
+pub(crate) enum Proxied {
+    /// That of a client at this address, which has connected to that one.
+    Client {
+        client: SocketAddr,
+        local: SocketAddr,
+    },
+    /// That of a client without an address that could be told: it came over a Unix socket, or
+    /// the load balancer does not know.
+    Unknown,
+    /// The load balancer's own, such as for a health check.
+    Own,
 }
 
-/// Reads the header: what it says, and the bytes that came after it. Nothing is said of
-/// connections that are the load balancer's own, such as its health checks.
+/// Reads the header: what it says, and the bytes that came after it.
 ///
 /// # Errors
 /// There is no such header, or the connection ends before its end.
-pub(crate) async fn read(
-    socket: &mut (impl AsyncRead + Unpin),
-) -> io::Result<(Option<Proxied>, Bytes)> {
+pub(crate) async fn read(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<(Proxied, Bytes)> {
     let mut buffer = BytesMut::with_capacity(256);
     loop {
         if socket.read_buf(&mut buffer).await? == 0 {
@@ -67,34 +72,34 @@ fn is_part_of_a_line(bytes: &[u8]) -> bool {
     begins && bytes.len() < LONGEST_LINE && !bytes.windows(2).any(|pair| pair == b"\r\n")
 }
 
-fn of_text(header: &v1::Header<'_>) -> Option<Proxied> {
+fn of_text(header: &v1::Header<'_>) -> Proxied {
     match &header.addresses {
-        v1::Addresses::Unknown => None,
-        v1::Addresses::Tcp4(of) => Some(Proxied {
+        v1::Addresses::Unknown => Proxied::Unknown,
+        v1::Addresses::Tcp4(of) => Proxied::Client {
             client: (of.source_address, of.source_port).into(),
             local: (of.destination_address, of.destination_port).into(),
-        }),
-        v1::Addresses::Tcp6(of) => Some(Proxied {
+        },
+        v1::Addresses::Tcp6(of) => Proxied::Client {
             client: (of.source_address, of.source_port).into(),
             local: (of.destination_address, of.destination_port).into(),
-        }),
+        },
     }
 }
 
-fn of_binary(header: &v2::Header<'_>) -> Option<Proxied> {
+fn of_binary(header: &v2::Header<'_>) -> Proxied {
     if header.command == v2::Command::Local {
-        return None;
+        return Proxied::Own;
     }
     match &header.addresses {
-        v2::Addresses::IPv4(of) => Some(Proxied {
+        v2::Addresses::IPv4(of) => Proxied::Client {
             client: (of.source_address, of.source_port).into(),
             local: (of.destination_address, of.destination_port).into(),
-        }),
-        v2::Addresses::IPv6(of) => Some(Proxied {
+        },
+        v2::Addresses::IPv6(of) => Proxied::Client {
             client: (of.source_address, of.source_port).into(),
             local: (of.destination_address, of.destination_port).into(),
-        }),
-        v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
+        },
+        v2::Addresses::Unspecified | v2::Addresses::Unix(_) => Proxied::Unknown,
     }
 }
 
@@ -103,7 +108,7 @@ mod tests {
     use super::*;
     use ppp::v2::{Builder, Command, IPv4, Protocol, Version};
 
-    async fn told(bytes: &[u8]) -> io::Result<(Option<Proxied>, Bytes)> {
+    async fn told(bytes: &[u8]) -> io::Result<(Proxied, Bytes)> {
         // Byte by byte, as the network may bring it.
         let mut stream = tokio_stream_of(bytes);
         read(&mut stream).await
@@ -125,19 +130,24 @@ mod tests {
         let (text, _) = told(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n")
             .await
             .unwrap();
-        let proxied = Proxied {
+        let proxied = Proxied::Client {
             client: "203.0.113.9:4711".parse().unwrap(),
             local: "192.0.2.1:443".parse().unwrap(),
         };
-        assert_eq!(text, Some(proxied));
+        assert_eq!(text, proxied);
         let (six, _) = told(b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n")
             .await
             .unwrap();
-        assert_eq!(six.unwrap().client, "[2001:db8::1]:1".parse().unwrap());
-        assert_eq!(told(b"PROXY UNKNOWN\r\n").await.unwrap().0, None);
+        let proxied_six = Proxied::Client {
+            client: "[2001:db8::1]:1".parse().unwrap(),
+            local: "[2001:db8::2]:2".parse().unwrap(),
+        };
+        assert_eq!(six, proxied_six);
+        let unknown = told(b"PROXY UNKNOWN\r\n").await.unwrap().0;
+        assert_eq!(unknown, Proxied::Unknown);
 
         let addresses = IPv4::new([203, 0, 113, 9], [192, 0, 2, 1], 4711, 443);
-        for (command, expected) in [(Command::Proxy, Some(proxied)), (Command::Local, None)] {
+        for (command, expected) in [(Command::Proxy, proxied), (Command::Local, Proxied::Own)] {
             let header =
                 Builder::with_addresses(Version::Two | command, Protocol::Stream, addresses);
             let header = header.build().unwrap();

@@ -7,6 +7,7 @@
 
 use super::Refusal;
 use super::connection::{STOPS, State};
+use super::failures::Fault;
 use super::log::{Entry, Served};
 use super::map::Mapping;
 use ajp::balancer::{Pick, RequestInfo, RequestOutcome, Session};
@@ -113,7 +114,7 @@ pub(super) async fn forward(
             let text = "the application does not agree to WebSocket";
             return Err(Refusal::new(status, text));
         }
-        super::failures::tell(entry, Some(wanted.mapping.path()), &why);
+        super::failures::tell(entry, Some(wanted.mapping.path()), Fault::Ours, &why);
         return Err(Refusal::broken_off());
     }
     entry.status(status);
@@ -159,7 +160,7 @@ async fn ask_members(
             info = info.with_domain(name);
         }
         let Ok(mut pick) = balancer.pick(&info) else {
-            super::failures::tell(entry, Some(mapping.path()), &why);
+            super::failures::tell(entry, Some(mapping.path()), Fault::Ours, &why);
             entry.failed(&why);
             let text = "the application is not available at the moment";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
@@ -185,7 +186,7 @@ async fn ask_members(
             }
             Err(Failed::Unanswered(error)) => {
                 pick.answered(RequestOutcome::Unknown);
-                super::failures::tell(entry, Some(mapping.path()), &error);
+                super::failures::tell(entry, Some(mapping.path()), Fault::Ours, &error);
                 entry.failed(&error);
                 return Err(Refusal::broken_off());
             }

@@ -4,6 +4,7 @@
 use super::connection::State;
 use super::limits::{Budget, Limits, Reserved};
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,7 +60,7 @@ pub(crate) struct Upload<B> {
     held_bytes: u64,
     reserved: Option<Reserved>,
     ended: bool,
-    /// Nobody but the chunks tells where it ends.
+    /// It is of HTTP/1, and nobody but the chunks tells where it ends. HTTP/2 has frames.
     is_chunked: bool,
 }
 
@@ -105,10 +106,10 @@ impl<B> Upload<B>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    pub(crate) fn new(body: B, state: Arc<State>, limits: &Limits) -> Self {
+    pub(crate) fn new(body: B, version: Version, state: Arc<State>, limits: &Limits) -> Self {
         Self {
             ended: body.is_end_stream(),
-            is_chunked: body.size_hint().exact().is_none(),
+            is_chunked: version <= Version::HTTP_11 && body.size_hint().exact().is_none(),
             body,
             state,
             room: u64::MAX,
@@ -129,6 +130,12 @@ where
     /// No more than so many bytes of it are taken.
     pub(crate) fn allow(&mut self, most: Option<u64>) {
         self.room = most.unwrap_or(u64::MAX);
+    }
+
+    /// Whether its announced length is at most so many bytes.
+    pub(crate) fn fits(&self, most: usize) -> bool {
+        let length = self.body.size_hint().exact();
+        length.is_some_and(|length| length <= most as u64)
     }
 
     /// Waits for the body as far as it fits a buffer of `room` bytes, so that no container waits
@@ -182,7 +189,7 @@ where
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.clock.received(length);
-                if frame.is_trailers() {
+                if frame.is_trailers() && self.is_chunked {
                     // hyper takes a bare line feed in trailers for the end of a line, a proxy
                     // in front may not: what follows may not be a request of this client.
                     self.state.distrust();

@@ -1,8 +1,9 @@
 //! The body of an answer on its way to the client.
 
 use super::record::Entry;
+use crate::gateway::front::answer;
 use crate::gateway::front::connection::Running;
-use crate::gateway::front::{answer, failures};
+use crate::gateway::front::failures::{self, Fault};
 use bytes::Bytes;
 use http::Method;
 use http_body::{Body, Frame, SizeHint};
@@ -16,7 +17,7 @@ pub(in crate::gateway::front) struct Sent<B: Body> {
     entry: Entry,
     ended: bool,
     /// The request counts as running as long as its answer is sent.
-    _running: Running,
+    running: Running,
 }
 
 impl<B: Body> Sent<B> {
@@ -30,14 +31,16 @@ impl<B: Body> Sent<B> {
             ended: is_head,
             body,
             entry,
-            _running: running,
+            running,
         }
     }
 }
 
 impl<B: Body> Drop for Sent<B> {
     fn drop(&mut self) {
-        if !self.ended && !self.body.is_end_stream() {
+        if self.ended || self.body.is_end_stream() {
+            self.running.answered();
+        } else {
             self.entry.aborted();
         }
     }
@@ -63,7 +66,7 @@ where
             Some(Err(error)) => {
                 self.ended = true;
                 let why = answer::chain(&**error);
-                failures::tell(&self.entry, None, &why);
+                failures::tell(&self.entry, None, Fault::Ours, &why);
                 self.entry.cut(&why);
             }
             None => self.ended = true,

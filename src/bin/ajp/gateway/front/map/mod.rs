@@ -46,6 +46,8 @@ pub(crate) struct Maps {
     normalise: bool,
 }
 
+const OUTSIDE: &str = "the path can be read as one outside of its map";
+
 /// What a path leads to.
 #[derive(Debug)]
 pub(crate) enum Found<'m, 'p> {
@@ -91,7 +93,16 @@ impl Maps {
     /// Looks a path up.
     pub(crate) fn find<'m, 'p>(&'m self, path: &'p str) -> Found<'m, 'p> {
         if path == "*" || is_plain(path) {
-            return self.first(path, path.into());
+            return match self.first(path, path.into()) {
+                // What a template has made of a plain path need not be plain: `/u-..` with
+                // `/app/$1` is `/app/..`.
+                Found::Mapped(mapping, Cow::Owned(inward))
+                    if !is_plain(&inward) && !mapping.holds(&inward) =>
+                {
+                    Found::Ambiguous(OUTSIDE)
+                }
+                found => found,
+            };
         }
         if self.normalise {
             return match normalised(path) {
@@ -152,7 +163,7 @@ impl Maps {
             return Found::Ambiguous("the path can be read as one of another map");
         }
         if !mapping.holds(&inward) {
-            return Found::Ambiguous("the path can be read as one outside of its map");
+            return Found::Ambiguous(OUTSIDE);
         }
         Found::Mapped(mapping, inward)
     }

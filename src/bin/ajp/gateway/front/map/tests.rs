@@ -152,6 +152,28 @@ fn nobody_climbs_out_of_a_map() {
     assert_eq!(lead(&maps(&["/ root/app"]), "/../manager"), "ambiguous");
 }
 
+/// What a template makes of a plain path need not be plain.
+#[test]
+fn nobody_climbs_out_of_a_map_through_its_template() {
+    let maps = maps(&[
+        "~ ^/u-(.*)$ app/app/$1",
+        "~ ^/static(.*)$ app/app/static/$1",
+        "~ ^/whole-(.*)$ root/$1",
+    ]);
+    for path in ["/u-..", "/u-../manager/html", "/static../x", "/static.."] {
+        assert_eq!(lead(&maps, path), "ambiguous", "{path}");
+    }
+    for (path, to) in [
+        ("/u-ann/x", "app/app/ann/x"),
+        ("/u-.ann", "app/app/.ann"),
+        ("/static/x", "app/app/static//x"),
+        ("/whole-.x", "root/.x"),
+        ("/whole-../x", "ambiguous"),
+    ] {
+        assert_eq!(lead(&maps, path), to, "{path}");
+    }
+}
+
 #[test]
 fn exact_paths_endings_and_expressions() {
     let maps = maps(&[
