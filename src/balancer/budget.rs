@@ -28,6 +28,18 @@ impl Default for RetryBudget {
 impl RetryBudget {
     /// Repetitions per 100 requests.
     #[must_use]
+    pub fn percent(self) -> u32 {
+        self.percent
+    }
+
+    /// Repetitions per second that are allowed besides.
+    #[must_use]
+    pub fn min_per_second(self) -> u32 {
+        self.min_per_second
+    }
+
+    /// Repetitions per 100 requests.
+    #[must_use]
     pub fn with_percent(mut self, percent: u32) -> Self {
         self.percent = percent;
         self

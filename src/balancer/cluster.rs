@@ -169,6 +169,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Members fail and recover by these rules from now on. The seed stays that of the beginning.
+    pub fn set_config(&mut self, config: ClusterConfig, now: Instant) {
+        self.config = config;
+        for slot in &mut self.roster.slots {
+            slot.set_config(&self.config);
+        }
+        self.members_changed(now);
+    }
+
     fn members_changed(&mut self, now: Instant) {
         self.roster.index_sets();
         self.spare_too_few(now);

@@ -51,6 +51,42 @@ impl ClusterConfig {
         self
     }
 
+    /// How long a member is left alone after a failure.
+    #[must_use]
+    pub fn retry(&self) -> Duration {
+        self.retry
+    }
+
+    /// Whether the pause is cut short when all members have failed.
+    #[must_use]
+    pub fn forced_recovery(&self) -> bool {
+        self.forced_recovery
+    }
+
+    /// How long a member's weight takes to grow to the whole, if it does not at once.
+    #[must_use]
+    pub fn slow_start(&self) -> Option<Duration> {
+        self.slow_start
+    }
+
+    /// How many timeouts in a row are a failure, if any are.
+    #[must_use]
+    pub fn max_timeouts(&self) -> Option<u32> {
+        self.max_timeouts
+    }
+
+    /// What clients are told to wait when every member is full.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// The part of the members, in percent, that always goes on serving.
+    #[must_use]
+    pub fn panic_threshold(&self) -> u32 {
+        self.panic_threshold
+    }
+
     /// How long a member's weight takes to grow from a tenth to the whole after it was out
     /// or was added to a running cluster. Default no slow start.
     #[must_use]

@@ -53,6 +53,42 @@ impl Default for Failover {
 }
 
 impl Failover {
+    /// The budget of repetitions.
+    #[must_use]
+    pub fn budget(&self) -> RetryBudget {
+        self.budget
+    }
+
+    /// How many bytes of a body are kept to be sent again.
+    #[must_use]
+    pub fn replay_bytes(&self) -> usize {
+        self.replay_bytes
+    }
+
+    /// Whether bodies that were sent may be sent again.
+    #[must_use]
+    pub fn repeat_sent_bodies(&self) -> bool {
+        self.repeat_sent_bodies
+    }
+
+    /// Whether requests that timed out may be sent again.
+    #[must_use]
+    pub fn repeat_timed_out(&self) -> bool {
+        self.repeat_timed_out
+    }
+
+    /// How long a doubtful member is asked for.
+    #[must_use]
+    pub fn probe_limit(&self) -> Option<Duration> {
+        self.probe_limit
+    }
+
+    /// Whether members are told their state.
+    #[must_use]
+    pub fn send_activation(&self) -> bool {
+        self.send_activation
+    }
+
     /// Most members that a request is tried on, at least 1. Default all of them. httpd's
     /// `maxattempts` is one less.
     #[must_use]

@@ -120,7 +120,7 @@ impl Balancer {
                 drains.spawn(async move {
                     // One that is in the set again by then is not removed.
                     if drain.finish().await != Drained::NotDraining {
-                        let _ = balancer.remove(&name);
+                        balancer.remove_draining(&name);
                     }
                 });
             }

@@ -4,6 +4,7 @@ use super::cluster::Cluster;
 use super::config::ClusterConfig;
 use super::events::MemberEvents;
 use super::failover::Failover;
+use super::flags::Flags;
 use super::health::Health;
 use super::member::{InvalidMember, Member, MemberId};
 use super::method::Method;
@@ -182,6 +183,22 @@ impl Balancer {
         Ok(())
     }
 
+    /// Removes the member of this name if it is draining at this moment.
+    pub(super) fn remove_draining(&self, name: &str) {
+        let backend = self.with(|state, now| {
+            let id = state.cluster.named(name).ok()?;
+            let member = state.cluster.member(id)?;
+            if !member.flags.contains(Flags::DRAINING) {
+                return None;
+            }
+            state.cluster.remove(id, now);
+            state.backends.remove(&id)
+        });
+        self.shared.changed.notify_waiters();
+        // Outside the lock: it closes connections.
+        drop(backend);
+    }
+
     /// Changes what is configured of the member of this name: weight, flags, set and so on.
     /// The name stays.
     ///
@@ -356,10 +373,6 @@ impl Balancer {
     /// Whether the budget pays for sending a request again that was answered.
     pub(crate) fn pay(&self) -> bool {
         self.with(State::pay)
-    }
-
-    pub(super) fn health(&self) -> Option<Health> {
-        self.shared.health.clone()
     }
 }
 

@@ -49,6 +49,36 @@ impl Health {
         self
     }
 
+    /// From the start of one check to the start of the next.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How long a check may take.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Successes in a row that bring a member back.
+    #[must_use]
+    pub fn rise(&self) -> u32 {
+        self.rise
+    }
+
+    /// Failures in a row that take a member out.
+    #[must_use]
+    pub fn fall(&self) -> u32 {
+        self.fall
+    }
+
+    /// Whether both are the same check in the same rhythm.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let numbers = |health: &Self| (health.interval, health.limit, health.rise, health.fall);
+        Arc::ptr_eq(&self.check, &other.check) && numbers(self) == numbers(other)
+    }
+
     /// A check that takes longer has failed.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {

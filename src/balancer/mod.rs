@@ -51,6 +51,7 @@ mod run;
 #[cfg(feature = "serde")]
 mod seconds;
 mod select;
+mod settings;
 pub(crate) mod shared;
 mod slot;
 mod snapshot;

@@ -6,7 +6,7 @@ use super::health::{CheckError, Health};
 use super::member::MemberId;
 use super::request::CheckOutcome;
 use super::shared::{Backend, State};
-use crate::client::CPingMode;
+use crate::client::{CPingMode, Pool};
 use crate::trace::event;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +20,31 @@ const LONGEST_HEAD_START: Duration = Duration::from_secs(1);
 /// How often a member under load is asked how long requests wait, if there is an adaptive limit.
 const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The task of one member, and whether it checks its health.
+/// The task of one member, and what it looks after.
 struct MemberTask {
     task: AbortHandle,
-    checks: bool,
+    duties: Duties,
+}
+
+/// What is to be done for one member.
+#[derive(Clone)]
+struct Duties {
+    pool: Pool,
+    /// None: it is not checked.
+    health: Option<Health>,
+    /// Whether there is an adaptive limit.
+    measures_load: bool,
+}
+
+impl Duties {
+    fn is_same(&self, other: &Self) -> bool {
+        let same_health = match (&self.health, &other.health) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        };
+        same_health && self.measures_load == other.measures_load && self.pool.is_same(&other.pool)
+    }
 }
 
 impl Balancer {
@@ -43,19 +64,19 @@ impl Balancer {
         loop {
             // Made before the members are looked at: no change is missed in between.
             let changed = self.shared.changed.notified();
-            let members = self.members_and_checks();
+            let members = self.members_and_duties();
             running.retain(|id, member| {
                 let wanted = members.iter().find(|(known, ..)| known == id);
-                let stays = wanted.is_some_and(|(.., checks)| *checks == member.checks);
+                let stays = wanted.is_some_and(|(.., duties)| duties.is_same(&member.duties));
                 if !stays {
                     member.task.abort();
                 }
                 stays
             });
-            for (id, backend, checks) in members {
+            for (id, backend, duties) in members {
                 running.entry(id).or_insert_with(|| MemberTask {
-                    task: tasks.spawn(look_after(self.clone(), id, backend, checks)),
-                    checks,
+                    task: tasks.spawn(look_after(self.clone(), id, backend, duties.clone())),
+                    duties,
                 });
             }
             // Tasks that were ended are forgotten.
@@ -64,19 +85,18 @@ impl Balancer {
         }
     }
 
-    fn has_adaptive_limit(&self) -> bool {
-        self.shared
-            .with(|state, _| state.cluster.config.adaptive_limit.is_some())
-    }
-
-    /// All members, and whether health checks are for them.
-    fn members_and_checks(&self) -> Vec<(MemberId, Arc<Backend>, bool)> {
-        let has_checks = self.shared.health.is_some();
+    /// All members, and what is to be done for them.
+    fn members_and_duties(&self) -> Vec<(MemberId, Arc<Backend>, Duties)> {
         self.shared.with(|state, _| {
             let backends = state.backends.iter();
             let members = backends.map(|(id, backend)| {
                 let stopped = backend.member.flags.contains(Flags::STOPPED);
-                (*id, Arc::clone(backend), has_checks && !stopped)
+                let duties = Duties {
+                    pool: backend.pool.clone(),
+                    health: state.health.clone().filter(|_| !stopped),
+                    measures_load: state.cluster.config.adaptive_limit.is_some(),
+                };
+                (*id, Arc::clone(backend), duties)
             });
             members.collect()
         })
@@ -84,18 +104,18 @@ impl Balancer {
 }
 
 /// Looks after one member until the task is ended.
-async fn look_after(balancer: Balancer, id: MemberId, backend: Arc<Backend>, checks: bool) {
+async fn look_after(balancer: Balancer, id: MemberId, backend: Arc<Backend>, duties: Duties) {
     let checking = async {
-        match balancer.shared.health.clone() {
-            Some(health) if checks => check_again_and_again(&balancer, id, &backend, &health).await,
-            _ => std::future::pending().await,
+        match &duties.health {
+            Some(health) => check_again_and_again(&balancer, id, &backend, health).await,
+            None => std::future::pending().await,
         }
     };
     let measuring = async {
         match backend.pool.config().cping() {
             // A container that does not know it.
             CPingMode::NEVER => {}
-            _ if balancer.has_adaptive_limit() => measure_load(&balancer, id, &backend).await,
+            _ if duties.measures_load => measure_load(&balancer, id, &backend).await,
             _ => {}
         }
     };

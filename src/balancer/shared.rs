@@ -22,7 +22,6 @@ use tokio::sync::Notify;
 
 pub(super) struct Shared {
     pub(super) name: String,
-    pub(super) health: Option<Health>,
     /// Whether requests without facts about a client are this program's own.
     pub(super) own_requests: bool,
     pub(super) announcer: Announcer,
@@ -35,6 +34,7 @@ pub(super) struct State {
     pub(super) cluster: Cluster,
     pub(super) backends: BTreeMap<MemberId, Arc<Backend>>,
     pub(super) rules: Arc<Rules>,
+    pub(super) health: Option<Health>,
     pub(super) repeated: u64,
     pub(super) not_repeated: u64,
     account: BudgetAccount,
@@ -65,8 +65,13 @@ pub(super) struct Backend {
 
 impl Backend {
     pub(super) fn new(pool: Pool, member: Member) -> Arc<Self> {
-        let (checks, probes) = (pool.for_questions(1), pool.for_questions(1));
+        let (checks, probes) = Self::questions(&pool);
         Self::of(pool, checks, probes, member)
+    }
+
+    /// The pools for health checks and for probes that belong to a pool of requests.
+    pub(super) fn questions(pool: &Pool) -> (Pool, Pool) {
+        (pool.for_questions(1), pool.for_questions(1))
     }
 
     /// The same pools, of a member that was changed.
@@ -75,7 +80,7 @@ impl Backend {
         Self::of(self.pool.clone(), checks, probes, member)
     }
 
-    fn of(pool: Pool, checks: Pool, probes: Pool, member: Member) -> Arc<Self> {
+    pub(super) fn of(pool: Pool, checks: Pool, probes: Pool, member: Member) -> Arc<Self> {
         Arc::new(Self {
             pool,
             checks,
@@ -113,7 +118,6 @@ impl Shared {
     ) -> Self {
         Self {
             name,
-            health,
             own_requests,
             announcer: Announcer::new(),
             changed: Notify::new(),
@@ -121,6 +125,7 @@ impl Shared {
                 cluster,
                 backends: BTreeMap::new(),
                 rules: Arc::new(rules),
+                health,
                 repeated: 0,
                 not_repeated: 0,
                 account: BudgetAccount::default(),

@@ -165,6 +165,16 @@ impl Slot {
         self.settings = Arc::new(settings);
     }
 
+    /// The rules of its cluster have changed. What its limit has learned stays if that is the same.
+    pub(super) fn set_config(&mut self, config: &ClusterConfig) {
+        self.slow_start = self.settings.slow_start.or(config.slow_start);
+        let limit = config.adaptive_limit.as_ref();
+        let before = self.limiter.as_ref().map(|limiter| limiter.settings());
+        if before != limit {
+            self.limiter = limit.map(|limit| Box::new(Limiter::new(limit.clone())));
+        }
+    }
+
     /// Its domain: as in `mod_jk` the part of its route before a dot, unless it was told.
     pub(super) fn domain(&self) -> Option<&str> {
         let of_route = || self.settings.route.as_deref()?.split_once('.');

@@ -57,6 +57,12 @@ impl CPingMode {
         self.on_connect = true;
         self
     }
+
+    /// How long a connection must have been idle to be asked, if idle ones are.
+    #[must_use]
+    pub const fn idle_limit(self) -> Option<Duration> {
+        self.idle
+    }
 }
 
 impl Default for CPingMode {

@@ -90,6 +90,12 @@ impl Pool {
         &self.handle.0
     }
 
+    /// Whether both are handles to the same pool.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
     /// The settings that it was made with.
     #[must_use]
     pub fn config(&self) -> &PoolConfig {
@@ -138,6 +144,19 @@ impl Pool {
         let questions = Shared::with_secrets(Arc::clone(&shared.connector), config, secrets);
         Self {
             handle: Arc::new(Handle(Arc::new(questions))),
+        }
+    }
+
+    /// A pool of its own to the same container, with these settings but the secrets of this pool,
+    /// which both share: for a balancer whose member is to be reached by other limits from now on
+    /// (`Balancer::set_pool`).
+    #[must_use]
+    pub fn with_config(&self, config: PoolConfig) -> Self {
+        let shared = self.shared();
+        let secrets = Arc::clone(&shared.secrets);
+        let other = Shared::with_secrets(Arc::clone(&shared.connector), config, secrets);
+        Self {
+            handle: Arc::new(Handle(Arc::new(other))),
         }
     }
 

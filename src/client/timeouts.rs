@@ -134,6 +134,60 @@ impl Timeouts {
         self.request = limit.into();
         self
     }
+
+    /// How long a connection may be waited for in all. `None` is no limit.
+    #[must_use]
+    pub fn acquire(&self) -> Option<Duration> {
+        self.acquire
+    }
+
+    /// How long opening a connection may take. `None` is no limit.
+    #[must_use]
+    pub fn connect(&self) -> Option<Duration> {
+        self.connect
+    }
+
+    /// How long `CPong` may take. `None` is no limit.
+    #[must_use]
+    pub fn cping(&self) -> Option<Duration> {
+        self.cping
+    }
+
+    /// How long a write may make no progress. `None` is no limit.
+    #[must_use]
+    pub fn write(&self) -> Option<Duration> {
+        self.write
+    }
+
+    /// How long the container may wait for the body of the request. `None` is no limit.
+    #[must_use]
+    pub fn request_body(&self) -> Option<Duration> {
+        self.request_body
+    }
+
+    /// How long the head of the response may take. `None` is no limit.
+    #[must_use]
+    pub fn response_head(&self) -> Option<Duration> {
+        self.response_head
+    }
+
+    /// How long it may take from one packet of the response to the next. `None` is no limit.
+    #[must_use]
+    pub fn between_packets(&self) -> Option<Duration> {
+        self.between_packets
+    }
+
+    /// How long the response may stay unread. `None` is no limit.
+    #[must_use]
+    pub fn response_read(&self) -> Option<Duration> {
+        self.response_read
+    }
+
+    /// How long the whole request may take. `None` is no limit.
+    #[must_use]
+    pub fn request(&self) -> Option<Duration> {
+        self.request
+    }
 }
 
 /// What one request has instead of the [`Timeouts`] of its pool: what is not set stays as it

@@ -16,6 +16,7 @@ mod container;
 mod drain;
 mod failures;
 mod health;
+mod live;
 mod manager;
 mod mapping;
 mod metrics;

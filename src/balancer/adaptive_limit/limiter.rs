@@ -96,6 +96,10 @@ impl Limiter {
         }
     }
 
+    pub(in crate::balancer) fn settings(&self) -> &AdaptiveLimit {
+        &self.settings
+    }
+
     /// How many requests may wait for an answer of the member at this moment.
     pub(in crate::balancer) fn places(&self, now: Instant) -> u32 {
         let calibration = self.calibration.as_ref();

@@ -81,6 +81,20 @@ impl Cluster {
         }
     }
 
+    /// Members are not checked any more: no check keeps any of them out.
+    pub(in super::super) fn forget_checks(&mut self, now: Instant) {
+        let mut recovered = Vec::new();
+        for slot in &mut self.roster.slots {
+            if slot.checks.verdict != Verdict::Healthy {
+                recovered.push(slot.id);
+            }
+            slot.checks = Checks::NEW;
+        }
+        for id in recovered {
+            self.recovered(id, now);
+        }
+    }
+
     /// Believes a member to be well at once.
     pub fn recover(&mut self, id: MemberId, now: Instant) {
         let Some(slot) = self.roster.get_mut(id) else {

@@ -34,6 +34,9 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// How long standard error may take for the last lines.
+const ERRORS_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct GatewayArgs {
     /// Configuration file in TOML; flags beside it come first
@@ -121,9 +124,13 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
     if args.check || args.print_config {
         return check(&args);
     }
-    // What the library has to say, such as why a container refuses every request.
+    // What the library has to say, such as why a container refuses every request. Nobody waits for
+    // whoever reads it.
+    let errors = front::Lines::to(front::Target::Errors);
+    let (lines, errors) =
+        errors.map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(move || lines.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
@@ -131,7 +138,12 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-    let served = runtime.block_on(running::serve(args));
+    let served = runtime.block_on(async {
+        let served = running::serve(args).await;
+        // What could not be written is lost: there is nowhere to say so.
+        let _ = errors.finish(ERRORS_LIMIT).await;
+        served
+    });
     served.map_err(Failure::usage)?;
     Ok(Exit::Done)
 }

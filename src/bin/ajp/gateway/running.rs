@@ -7,14 +7,16 @@ use super::front::{
 };
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
-use super::manager::Farm;
+use super::manager::{Farm, Following};
 use super::{GatewayArgs, manager};
-use ajp::balancer::Balancer;
+use ajp::Secret;
+use ajp::balancer::{Balancer, Discovery};
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -120,6 +122,74 @@ impl Signals {
     }
 }
 
+/// A balancer with all that it does beside its requests: its checks, and members that come and go.
+struct Tended {
+    balancer: Balancer,
+    checks: JoinHandle<()>,
+    followed: Option<Followed>,
+}
+
+/// Where members are found.
+struct Followed {
+    finds: (String, Vec<Secret>),
+    places: UnboundedSender<Discovery>,
+    task: JoinHandle<()>,
+}
+
+impl Tended {
+    fn new(balancer: Balancer) -> Self {
+        let checked = balancer.clone();
+        Self {
+            balancer,
+            checks: tokio::spawn(async move { checked.run().await }),
+            followed: None,
+        }
+    }
+
+    /// Finds members where this plan says. Those that are known go on serving until there is an
+    /// answer from there.
+    fn follow(&mut self, plan: &Plan, farm: &Arc<Farm>) {
+        let wanted = plan.finds().zip(plan.discovery());
+        let (before, wanted) = (self.followed.take(), wanted);
+        self.followed = match (before, wanted) {
+            (None, None) => None,
+            (Some(before), None) => {
+                before.task.abort();
+                farm.remove_found(&self.balancer);
+                None
+            }
+            (Some(mut before), Some((finds, (discovery, _)))) => {
+                if before.finds != finds {
+                    before.finds = finds;
+                    // The task ends with the balancer only.
+                    let _ = before.places.send(discovery);
+                }
+                Some(before)
+            }
+            (None, Some((finds, (discovery, leaving)))) => {
+                let name = self.balancer.name();
+                let (following, places) = Following::new(Arc::clone(farm), name, discovery);
+                let balancer = self.balancer.clone();
+                let task = tokio::spawn(async move { balancer.follow(following, leaving).await });
+                Some(Followed {
+                    finds,
+                    places,
+                    task,
+                })
+            }
+        };
+    }
+}
+
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.checks.abort();
+        if let Some(followed) = &self.followed {
+            followed.task.abort();
+        }
+    }
+}
+
 /// Everything that runs.
 struct Running {
     args: GatewayArgs,
@@ -130,37 +200,25 @@ struct Running {
     budget: Arc<Budget>,
     listeners: Listeners,
     farm: Arc<Farm>,
-    tasks: BalancerTasks,
+    tended: Vec<Tended>,
     log: Log,
     manager: Option<JoinHandle<()>>,
     health: Option<Health>,
 }
 
-/// The health checks and discoveries of the balancers.
-#[derive(Default)]
-struct BalancerTasks(Vec<(Balancer, JoinHandle<()>)>);
-
-impl BalancerTasks {
-    /// Runs those of these balancers, if they do not run yet.
-    fn start(&mut self, plans: &[Plan]) {
-        for plan in plans {
-            let balancer = plan.balancer.clone();
-            if !self.0.iter().any(|(known, _)| known.is_same(&balancer)) {
-                let task = tokio::spawn(Plan::run(balancer.clone(), plan.discovery()));
-                self.0.push((balancer, task));
-            }
-        }
-    }
-
-    /// Ends those of all other balancers.
-    fn end_others(&mut self, plans: &[Plan]) {
-        self.0.retain(|(balancer, task)| {
-            let stays = plans.iter().any(|plan| plan.balancer.is_same(balancer));
-            if !stays {
-                task.abort();
-            }
-            stays
+/// Runs the health checks and discoveries of these balancers, those of others go on.
+fn tend(tended: &mut Vec<Tended>, plans: &[Plan], farm: &Arc<Farm>) {
+    for plan in plans {
+        let known = tended
+            .iter()
+            .position(|known| known.balancer.is_same(&plan.balancer));
+        let at = known.unwrap_or_else(|| {
+            tended.push(Tended::new(plan.balancer.clone()));
+            tended.len().saturating_sub(1)
         });
+        if let Some(tended) = tended.get_mut(at) {
+            tended.follow(plan, farm);
+        }
     }
 }
 
@@ -222,25 +280,39 @@ struct Log {
 }
 
 impl Log {
-    /// Writes to this file from now on.
-    fn open(&mut self, path: Option<&PathBuf>, format: LogFormat) -> Result<(), String> {
-        if self.path.as_ref() == path && self.format == format {
-            return Ok(());
-        }
-        self.access = match path {
-            None => AccessLog::none(),
-            Some(path) => {
-                let opened = AccessLog::open(path, format);
-                let (log, writer) =
-                    opened.map_err(|error| format!("access log {}: {error}", path.display()))?;
-                // The one before has requests to write that have not ended.
-                self.writers.push(writer);
-                log
-            }
+    /// Opens this file, if it is another one.
+    fn opened(
+        &self,
+        path: Option<&PathBuf>,
+        format: LogFormat,
+    ) -> Result<Option<(AccessLog, LogWriter)>, String> {
+        let Some(path) =
+            path.filter(|path| self.path.as_ref() != Some(*path) || self.format != format)
+        else {
+            return Ok(None);
         };
+        let opened = AccessLog::open(path, format);
+        let opened = opened.map_err(|error| format!("access log {}: {error}", path.display()))?;
+        Ok(Some(opened))
+    }
+
+    /// Writes there from now on, as [`opened`](Self::opened) has opened it.
+    fn go_on(
+        &mut self,
+        opened: Option<(AccessLog, LogWriter)>,
+        path: Option<&PathBuf>,
+        format: LogFormat,
+    ) {
+        // Those before have requests to write that have not ended.
+        self.writers.retain(|writer| !writer.has_ended());
+        if let Some((log, writer)) = opened {
+            self.access = log;
+            self.writers.push(writer);
+        } else if path.is_none() {
+            self.access = AccessLog::none();
+        }
         self.path = path.cloned();
         self.format = format;
-        Ok(())
     }
 }
 
@@ -254,15 +326,16 @@ impl Running {
             embedded = Some(own);
         }
         let mut log = Log::default();
-        log.open(config.access_log.as_ref(), config.log_format)?;
+        let opened = log.opened(config.access_log.as_ref(), config.log_format)?;
+        log.go_on(opened, config.access_log.as_ref(), config.log_format);
         let budget = Budget::new(config.limits.buffer_memory);
         let farm = Arc::new(Farm::start(&config)?);
         let requests = Arc::new(Requests::default());
         let first = site(&config, &log, &budget, &requests)?;
         let current = Arc::new(Current::new(first));
         let traffic = Arc::new(Traffic::default());
-        let mut tasks = BalancerTasks::default();
-        tasks.start(&config.balancers);
+        let mut tended = Vec::new();
+        tend(&mut tended, &config.balancers, &farm);
         first_sets(&config.balancers).await;
         let mut listeners = Listeners::new(Arc::clone(&current), Arc::clone(&traffic));
         listeners.apply(&config).await?;
@@ -305,7 +378,7 @@ impl Running {
             budget,
             listeners,
             farm,
-            tasks,
+            tended,
             log,
             manager,
         })
@@ -334,17 +407,26 @@ impl Running {
         }
         // Whatever can fail comes before anything is changed.
         config.sites()?;
-        self.log
-            .open(config.access_log.as_ref(), config.log_format)?;
+        let (path, format) = (config.access_log.clone(), config.log_format);
+        let opened = self.log.opened(path.as_ref(), format)?;
         self.listeners.apply(&config).await?;
-        let changes = config.adopt(&self.config);
-        self.tasks.start(&config.balancers);
-        first_sets(&config.balancers).await;
+        self.log.go_on(opened, path.as_ref(), format);
+        self.budget.resize(config.limits.buffer_memory);
+        let held = config.hold_manager(&self.config);
+        let changes = held.into_iter().chain(config.adopt(&self.config)).collect();
         self.farm.set(&config);
+        tend(&mut self.tended, &config.balancers, &self.farm);
+        first_sets(&config.balancers).await;
         let site = site(&config, &self.log, &self.budget, &self.requests)?;
         self.current.set(site);
         self.config = config;
-        self.tasks.end_others(&self.config.balancers);
+        let plans = &self.config.balancers;
+        let stays = |known: &Tended| {
+            plans
+                .iter()
+                .any(|plan| plan.balancer.is_same(&known.balancer))
+        };
+        self.tended.retain(stays);
         Ok(changes)
     }
 

@@ -27,11 +27,11 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
             format!("{name:?} is no name; allowed are letters, digits, \".\", \"_\" and \"-\"");
         faults.add(Fault::at(table.name.span(), text));
     }
+    let checks = health_text(table.health.as_ref());
     let health = table.health.as_ref().map(|table| health(table, faults));
     let cluster = cluster(table, faults);
     let found = table.discovery.as_ref();
     let found = found.and_then(|table| faults.take(Found::read(table)));
-    let fixed = format!("{cluster:?} {} {found:?}", fixed(table.health.as_ref()));
     let config = BalancerConfig::new(name)
         .with_failover(failover(table))
         .with_cluster(cluster)
@@ -46,7 +46,7 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
         faults.add(fault.for_want_of("member"));
     }
     let tcp = table.tcp.as_ref().map(tcp).unwrap_or_default();
-    let mut plan = Plan::new(Balancer::new(config), fixed, pools.clone(), tcp);
+    let mut plan = Plan::new(Balancer::new(config), checks, pools.clone(), tcp);
     if let Some(Text(MethodName(method))) = &table.method {
         plan.set_method(method);
     }
@@ -69,8 +69,8 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
     plan
 }
 
-/// The health checks, which cannot be changed while they run, as text: wherever in the file.
-fn fixed(table: Option<&tables::Health>) -> String {
+/// The health checks as text: the same wherever they stand in the file.
+fn health_text(table: Option<&tables::Health>) -> String {
     let Some(health) = table else {
         return String::new();
     };

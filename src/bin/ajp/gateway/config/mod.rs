@@ -17,7 +17,7 @@ mod values;
 pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use plan::Plan;
-pub(crate) use values::{MethodName, Packets, argument, duration};
+pub(crate) use values::{MethodName, Packets, argument, cping_mode, duration, upstream};
 
 use crate::gateway::front::{
     HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, TlsSettings,
@@ -138,8 +138,7 @@ impl Config {
                 .find(|before| before.name() == name);
             match before.map(|before| plan.adopt(before)) {
                 None => changes.push(format!("{name}: new")),
-                Some(None) => changes.push(format!("{name}: made anew, its checks have changed")),
-                Some(Some(done)) => {
+                Some(done) => {
                     changes.extend(done.into_iter().map(|text| format!("{name}: {text}")));
                 }
             }
@@ -150,6 +149,50 @@ impl Config {
             rule.use_balancers(&balancers);
         }
         changes
+    }
+
+    /// The manager's listeners and its state file stay those that were there at the start: what
+    /// is different and holds from the next start only, in words. Forms stay closed where the
+    /// listener is open to other machines.
+    pub(crate) fn hold_manager(&mut self, running: &Self) -> Vec<String> {
+        const LATER: &str = "holds from the next start";
+        let mut later = Vec::new();
+        let Some(before) = &running.manager else {
+            if self.manager.take().is_some() {
+                later.push(format!("manager: {LATER}"));
+            }
+            return later;
+        };
+        let Some(manager) = &mut self.manager else {
+            later.push(format!(
+                "manager: that there is none {LATER}; it is read only until then"
+            ));
+            self.manager = Some(Manager {
+                changes: false,
+                token: None,
+                ..before.clone()
+            });
+            return later;
+        };
+        let wanted = manager.clone();
+        manager.listen = before.listen;
+        manager.health_listen = before.health_listen;
+        manager.state_file.clone_from(&before.state_file);
+        manager.changes &= before.listen.ip().is_loopback();
+        for (key, is_held) in [
+            ("listen", wanted.listen != manager.listen),
+            (
+                "health_listen",
+                wanted.health_listen != manager.health_listen,
+            ),
+            ("state_file", wanted.state_file != manager.state_file),
+            ("changes", wanted.changes != manager.changes),
+        ] {
+            if is_held {
+                later.push(format!("manager.{key}: {LATER}"));
+            }
+        }
+        later
     }
 
     /// The names of the sites, in the order of [`sites`](Self::sites).

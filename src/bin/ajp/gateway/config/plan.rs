@@ -7,6 +7,7 @@ use crate::gateway::settings::{BalancerSettings, Object, member_object};
 use ajp::Secret;
 use ajp::balancer::{Balancer, Discovery, InvalidMember, Leaving, Member, Sticky};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
+use http::uri::Authority;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +17,14 @@ pub(crate) struct Plan {
     pub(crate) balancer: Balancer,
     /// The method of choosing; none: the one that is the library's own.
     method: Option<String>,
-    /// What cannot be changed while it runs, as text.
-    fixed: String,
+    /// The health checks, as text.
+    checks: String,
     /// How members are reached that the manager adds.
     pools: PoolConfig,
     tcp: TcpOptions,
     /// What the configuration says where the running balancer may have been told otherwise.
-    settings: Option<(BalancerSettings, Option<Sticky>)>,
+    settings: Option<BalancerSettings>,
+    sticky: Option<Arc<Sticky>>,
     members: Vec<Planned>,
     /// Where members take upgrades.
     pub(super) upgrades: Arc<Upgrades>,
@@ -33,24 +35,36 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 struct Planned {
     member: Member,
-    pool: Pool,
+    address: Address,
+    pool: PoolConfig,
+    upgrade: Option<Authority>,
+}
+
+impl Planned {
     /// How it is reached, as text, without the secrets.
-    reached: String,
-    secrets: Vec<Secret>,
+    fn reached(&self) -> String {
+        reached(&self.address, &self.pool)
+    }
+}
+
+fn reached(address: &Address, pool: &PoolConfig) -> String {
+    format!("{address:?} {:?}", pool.clone().with_secrets([]))
 }
 
 impl Plan {
     /// A balancer without members.
     pub(super) fn new(
         balancer: Balancer,
-        fixed: String,
+        checks: String,
         pools: PoolConfig,
         tcp: TcpOptions,
     ) -> Self {
+        let balancer_sticky = balancer.sticky();
         Self {
             balancer,
             method: None,
-            fixed,
+            checks,
+            sticky: balancer_sticky,
             pools,
             tcp,
             settings: None,
@@ -65,17 +79,8 @@ impl Plan {
         self.discovery = Some(found);
     }
 
-    /// All that a balancer does beside its requests: its checks, and members that come and go.
-    pub(crate) async fn run(balancer: Balancer, discovery: Option<(Discovery, Leaving)>) {
-        let following = async {
-            if let Some((discovery, leaving)) = discovery {
-                balancer.follow(discovery, leaving).await;
-            }
-        };
-        tokio::join!(balancer.run(), following);
-    }
-
-    /// Where further members are found, and how those leave that are gone from there.
+    /// Where further members are found, how they are reached, and how those leave that are gone
+    /// from there.
     pub(crate) fn discovery(&self) -> Option<(Discovery, Leaving)> {
         let found = self.discovery.as_ref()?;
         Some(found.discovery(self.pools.clone()))
@@ -85,6 +90,14 @@ impl Plan {
     /// found.
     pub(crate) fn first_set(&self) -> Option<Duration> {
         self.discovery.as_ref().map(Found::first_set)
+    }
+
+    /// The place where further members are found and the way to them, to be compared.
+    pub(crate) fn finds(&self) -> Option<(String, Vec<Secret>)> {
+        let found = self.discovery.as_ref()?;
+        let pools = self.pools.clone().with_secrets([]);
+        let secrets = self.pools.secrets().to_vec();
+        Some((format!("{found:?} {pools:?}"), secrets))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -104,24 +117,27 @@ impl Plan {
     /// What the configuration says of the balancer.
     pub(crate) fn settings(&self) -> BalancerSettings {
         match &self.settings {
-            Some((settings, _)) => settings.clone(),
+            Some(settings) => settings.clone(),
             None => BalancerSettings::of(&self.balancer),
         }
     }
 
-    /// How the configuration reads sessions.
-    pub(crate) fn sticky(&self) -> Option<Sticky> {
-        match &self.settings {
-            Some((_, sticky)) => sticky.clone(),
-            None => self.balancer.sticky().map(|sticky| (*sticky).clone()),
-        }
+    /// The sticky sessions of the configuration.
+    pub(crate) fn sticky(&self) -> Option<Arc<Sticky>> {
+        self.sticky.clone()
+    }
+
+    /// Where its members take upgrades.
+    pub(crate) fn upgrades(&self) -> Arc<Upgrades> {
+        Arc::clone(&self.upgrades)
     }
 
     /// What the configuration says of the members, by their names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (String, Object)> {
         self.members.iter().map(|planned| {
-            let most = planned.pool.config().max_connections();
-            let object = member_object(&planned.member, most);
+            let most = planned.pool.max_connections();
+            let upgrade = planned.upgrade.as_ref();
+            let object = member_object(&planned.member, &planned.pool, most, upgrade);
             (planned.member.name().to_owned(), object)
         })
     }
@@ -142,34 +158,23 @@ impl Plan {
         config: &PoolConfig,
     ) -> Result<(), InvalidMember> {
         let pool = Pool::new(address.clone(), config.clone());
-        self.balancer.add(member.clone(), pool.clone())?;
-        let secrets = config.secrets().to_vec();
-        let config = config.clone().with_secrets([]);
+        self.balancer.add(member.clone(), pool)?;
         self.members.push(Planned {
+            upgrade: self.upgrades.get(member.name()),
             member,
-            pool,
-            reached: format!("{address} {config:?}"),
-            secrets,
+            address: address.clone(),
+            pool: config.clone(),
         });
         Ok(())
     }
 
-    /// Makes the running balancer what this plan says: members that stay keep their connections
-    /// and their state, new ones are added, those that are gone end what they are serving. What
-    /// an operator has changed of a member stays until the configuration says something new of
-    /// it. Gives nothing if the running balancer cannot become this one; then this one takes its
-    /// place.
-    pub(crate) fn adopt(&mut self, before: &Self) -> Option<Vec<String>> {
-        if self.fixed != before.fixed {
-            return None;
-        }
-        // Members that were found are reached as was said when they were.
-        if self.discovery.is_some() && self.pools.secrets() != before.pools.secrets() {
-            return None;
-        }
+    /// Makes the running balancer what this plan says; what has changed, in words. Members that
+    /// stay keep their state, and their connections unless they are reached otherwise; new ones
+    /// are added, those that are gone end what they are serving. What an operator has changed of
+    /// a member stays until the configuration says something new of it.
+    pub(crate) fn adopt(&mut self, before: &Self) -> Vec<String> {
         let running = &before.balancer;
-        let sticky = self.balancer.sticky().map(|sticky| (*sticky).clone());
-        self.settings = Some((BalancerSettings::of(&self.balancer), sticky.clone()));
+        self.settings = Some(BalancerSettings::of(&self.balancer));
         let mut changes = Vec::new();
         if self.method != before.method {
             let name = self.method.as_deref().unwrap_or("byrequests");
@@ -178,71 +183,91 @@ impl Plan {
                 changes.push(format!("method {name}"));
             }
         }
-        running.set_sticky(sticky);
+        running.set_sticky(self.balancer.sticky().map(|sticky| (*sticky).clone()));
         running.set_failover((*self.balancer.failover()).clone());
+        running.set_cluster_config(self.balancer.cluster_config());
+        if self.checks != before.checks {
+            running.set_health(self.balancer.health());
+            changes.push("other health checks".into());
+        }
+        if self.finds() != before.finds() {
+            changes.push("other discovery".into());
+        }
         for planned in &self.members {
-            let name = planned.member.name();
-            let known = before.members.iter();
-            let known = known.clone().find(|known| known.member.name() == name);
-            let result = match known {
-                Some(known) if known.reached == planned.reached => {
-                    if known.secrets != planned.secrets {
-                        changes.push(format!("{name} has other secrets"));
-                        known.pool.set_secrets(planned.secrets.clone());
-                    }
-                    if known.member == planned.member {
-                        continue;
-                    }
-                    changes.push(format!("{name} changed"));
-                    if running.pool(name).is_none() {
-                        // An operator has removed it, and that holds.
-                        continue;
-                    }
-                    running.update(name, |_| planned.member.clone())
-                }
-                Some(_) => {
-                    changes.push(format!("{name} is reached otherwise"));
-                    // An operator may have removed it.
-                    let _ = running.remove(name);
-                    running
-                        .add(planned.member.clone(), planned.pool.clone())
-                        .map(drop)
-                }
-                None => {
-                    changes.push(format!("{name} added"));
-                    // An operator may have added it before.
-                    let _ = running.remove(name);
-                    running
-                        .add(planned.member.clone(), planned.pool.clone())
-                        .map(drop)
-                }
-            };
-            if let Err(error) = result {
-                changes.push(format!("{name}: {error}"));
+            if let Err(error) = planned.settle(before, &mut changes) {
+                changes.push(format!("{}: {error}", planned.member.name()));
             }
         }
         for known in &before.members {
             let name = known.member.name();
-            if !self
-                .members
-                .iter()
-                .any(|planned| planned.member.name() == name)
-            {
+            if !self.has(name) {
                 changes.push(format!("{name} removed"));
                 let _ = running.remove(name);
             }
         }
-        // The pools of members that stay are the ones they have.
-        for planned in &mut self.members {
-            let known = before.members.iter();
-            let mut same = known.filter(|known| {
-                known.member.name() == planned.member.name() && known.reached == planned.reached
-            });
-            if let Some(known) = same.next() {
-                planned.pool = known.pool.clone();
-            }
-        }
+        self.reach_others(before);
         self.balancer = running.clone();
-        Some(changes)
+        changes
+    }
+
+    /// Whether the configuration names this member.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut members = self.members.iter();
+        members.any(|planned| planned.member.name() == name)
+    }
+
+    /// Members that the configuration does not name are reached as it says for all.
+    fn reach_others(&self, before: &Self) {
+        let running = &before.balancer;
+        let is_other = |before: &PoolConfig| {
+            let text = |config: &PoolConfig| format!("{:?}", config.clone().with_secrets([]));
+            text(before) != text(&self.pools)
+        };
+        let changed = is_other(&before.pools);
+        for member in running.members() {
+            let name = member.name();
+            let Some(pool) = running.pool(name).filter(|_| !self.has(name)) else {
+                continue;
+            };
+            if changed {
+                // It may have been removed meanwhile.
+                let _ = running.set_pool(name, pool.with_config(self.pools.clone()));
+            }
+            pool.set_secrets(self.pools.secrets().to_vec());
+        }
+    }
+}
+
+impl Planned {
+    /// Makes the member that runs this one, or adds it.
+    fn settle(&self, before: &Plan, changes: &mut Vec<String>) -> Result<(), InvalidMember> {
+        let running = &before.balancer;
+        let name = self.member.name();
+        let known = before.members.iter();
+        let known = known.clone().find(|known| known.member.name() == name);
+        let Some(known) = known else {
+            changes.push(format!("{name} added"));
+            // An operator may have added it before.
+            let _ = running.remove(name);
+            let pool = Pool::new(self.address.clone(), self.pool.clone());
+            return running.add(self.member.clone(), pool).map(drop);
+        };
+        let Some(pool) = running.pool(name) else {
+            // An operator has removed it, and that holds.
+            return Ok(());
+        };
+        if known.reached() != self.reached() {
+            changes.push(format!("{name} is reached otherwise"));
+            let pool = Pool::new(self.address.clone(), self.pool.clone());
+            running.set_pool(name, pool)?;
+        } else if known.pool.secrets() != self.pool.secrets() {
+            changes.push(format!("{name} has other secrets"));
+            pool.set_secrets(self.pool.secrets().to_vec());
+        }
+        if known.member != self.member {
+            changes.push(format!("{name} changed"));
+            running.update(name, |_| self.member.clone())?;
+        }
+        Ok(())
     }
 }

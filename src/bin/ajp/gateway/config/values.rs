@@ -104,6 +104,16 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     Duration::read(text)
 }
 
+/// When a connection is asked with `CPing`, as it is written.
+pub(crate) fn cping_mode(text: &str) -> Option<CPingMode> {
+    CPingMode::read(text)
+}
+
+/// An HTTP server, as it is written: `http://host:port`.
+pub(crate) fn upstream(text: &str) -> Option<Authority> {
+    Upstream::read(text).map(|Upstream(address)| address)
+}
+
 impl Value for Sticky {
     const ALLOWED: &'static str = "the name of a cookie, or of a cookie and a path parameter, \
         such as \"JSESSIONID|jsessionid\"";

@@ -73,7 +73,7 @@ impl Limits {
 /// Memory that all buffers share.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    most: usize,
+    most: AtomicUsize,
     used: AtomicUsize,
 }
 
@@ -86,13 +86,19 @@ pub(crate) struct Reserved {
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        let used = AtomicUsize::new(0);
+        let (most, used) = (AtomicUsize::new(most), AtomicUsize::new(0));
         Arc::new(Self { most, used })
+    }
+
+    /// There is so much from now on. What is reserved stays so.
+    pub(crate) fn resize(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// So many bytes, if they are left.
     pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
-        let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= self.most);
+        let most = self.most.load(Ordering::Relaxed);
+        let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= most);
         let order = Ordering::Relaxed;
         self.used.fetch_update(order, order, more).ok()?;
         let budget = Arc::clone(self);

@@ -173,7 +173,7 @@ async fn ask_members(
         if !pick.is_up().await {
             continue;
         }
-        match ask(address, request(wanted)).await {
+        match ask(&address, request(wanted)).await {
             Ok(response) => {
                 let status = response.status().as_u16();
                 pick.answered(RequestOutcome::Answered { status });

@@ -6,7 +6,7 @@ use super::pool_numbers::pool_numbers;
 use super::refusal::Refusal;
 use super::{Manager, Shared};
 use crate::gateway::front::Ends;
-use crate::gateway::settings::{BalancerSettings, Object, running_member};
+use crate::gateway::settings::{BalancerSettings, Object, member_keys};
 use ajp::Secret;
 use ajp::balancer::MemberSnapshot;
 use axum::body::Bytes;
@@ -190,7 +190,7 @@ impl Manager {
         let name = &*member.name;
         let mut value = serde_json::to_value(member).unwrap_or_default();
         if let Value::Object(object) = &mut value {
-            let settings = running_member(balancer, name).map_or(Value::Null, Value::Object);
+            let settings = managed.member(name).map_or(Value::Null, Value::Object);
             object.insert("settings".into(), settings);
             let pool = balancer.pool(name).map(|pool| pool_numbers(&pool.stats()));
             object.insert("pool".into(), pool.unwrap_or_default());
@@ -401,7 +401,7 @@ async fn add(change: Change) -> Response {
 async fn change_member(change: Change) -> Response {
     let make = |manager: &Manager, author, Place { managed, member }: &Place, patch: Object| {
         if patch.is_empty() {
-            return Err(nothing_given(&edit::member_keys()));
+            return Err(nothing_given(&member_keys()));
         }
         let changed = edit::member(&manager.farm, author, managed, member, patch)?;
         Ok(json!({ "changed": changed, "member": manager.shown_member(managed, member) }))

@@ -4,8 +4,7 @@
 use super::edit::{self, Author, Way};
 use super::farm::{Farm, Managed, View};
 use super::refusal::Refusal;
-use crate::gateway::config::duration;
-use crate::gateway::settings::Object;
+use crate::gateway::settings::{Object, allowed_seconds, seconds};
 use ajp::balancer::{Balancer, Drained, Flags, MemberSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -305,16 +304,9 @@ fn flags_of(balancer: &Balancer, name: &str) -> Result<Flags, Refusal> {
 
 /// A time: a number of seconds, or a text such as "30m".
 fn time(key: &str, given: Option<&Value>) -> Result<Option<Duration>, Refusal> {
-    let time = match given {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => duration(text),
-        Some(value) => value
-            .as_f64()
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    let Some(given) = given.filter(|given| !given.is_null()) else {
+        return Ok(None);
     };
-    time.map(Some).ok_or_else(|| {
-        Refusal::bad(format!(
-            "{key}: must be a number of seconds, or a text such as \"30m\" or \"90s\""
-        ))
-    })
+    let wrong = || Refusal::bad(format!("{key}: must be {}", allowed_seconds!()));
+    seconds(given).map(Some).ok_or_else(wrong)
 }

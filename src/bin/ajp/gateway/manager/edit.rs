@@ -4,9 +4,7 @@
 
 use super::farm::{Farm, Managed};
 use super::refusal::Refusal;
-use crate::gateway::settings::{
-    BalancerSettings, MAX_CONNECTIONS, Object, apply_member, read_member, running_member,
-};
+use crate::gateway::settings::{BalancerSettings, GivenMember, Object};
 use ajp::balancer::Balancer;
 use ajp::client::Address;
 use serde::Serialize;
@@ -69,18 +67,19 @@ pub(super) fn member(
     name: &str,
     patch: Object,
 ) -> Result<Differences, Refusal> {
-    let mut store = farm.store();
+    let (mut store, managed) = farm.locked(managed);
+    let managed = &managed;
     let balancer = &managed.balancer;
-    let before =
-        running_member(balancer, name).ok_or_else(|| Refusal::no_member(balancer, name))?;
+    let known = managed.member(name);
+    let before = known.ok_or_else(|| Refusal::no_member(balancer, name))?;
     let mut after = before.clone();
     for (key, value) in patch {
         after.insert(key, value);
     }
-    apply_member(balancer, name, after).map_err(Refusal::bad)?;
-    let after = running_member(balancer, name).unwrap_or_default();
+    managed.set_member(name, after).map_err(Refusal::bad)?;
+    let after = managed.member(name).unwrap_or_default();
     let done = differences(&before, &after);
-    store.keep_member(managed, name);
+    store.keep_member(managed, name, &before);
     author.tell(&format!("{}/{name}", balancer.name()), &in_words(&done));
     store.save();
     Ok(done)
@@ -93,17 +92,16 @@ pub(super) fn balancer(
     managed: &Managed,
     patch: Object,
 ) -> Result<Differences, Refusal> {
-    let mut store = farm.store();
+    let (mut store, managed) = farm.locked(managed);
+    let managed = &managed;
     let balancer = &managed.balancer;
     let before = BalancerSettings::of(balancer).object();
     let mut wanted = before.clone();
     for (key, value) in patch {
         wanted.insert(key, value);
     }
-    let settings: BalancerSettings = serde_json::from_value(Value::Object(wanted))
-        .map_err(|error| Refusal::bad(error.to_string()))?;
-    let applied = settings.apply(balancer, managed.sticky.as_ref());
-    applied.map_err(Refusal::bad)?;
+    let settings = BalancerSettings::read(wanted).map_err(Refusal::bad)?;
+    managed.apply(&settings).map_err(Refusal::bad)?;
     let after = BalancerSettings::of(balancer).object();
     let done = differences(&before, &after);
     store.keep_settings(managed, &after);
@@ -119,7 +117,8 @@ pub(super) fn add(
     managed: &Managed,
     mut given: Object,
 ) -> Result<String, Refusal> {
-    let mut store = farm.store();
+    let (mut store, managed) = farm.locked(managed);
+    let managed = &managed;
     let balancer = &managed.balancer;
     let url = match given.remove("url") {
         Some(Value::String(url)) => url,
@@ -141,18 +140,19 @@ pub(super) fn add(
         .entry("name")
         .or_insert_with(|| address.to_string().into());
     let name = name.as_str().unwrap_or_default().to_owned();
-    let (member, most) = read_member(given).map_err(Refusal::bad)?;
-    let pool = managed.pool(&address, most);
+    let given = GivenMember::read(given, managed.pools.clone()).map_err(Refusal::bad)?;
+    let pool = managed.pool(&address, given.pool);
     if balancer.pool(&name).is_some() {
         return Err(Refusal::conflict(format!(
             "{}/{name}: is there already; PUT changes it, or give another name",
             balancer.name()
         )));
     }
-    let added = balancer.add(member, pool);
+    let added = balancer.add(given.member, pool);
     added.map_err(|error| Refusal::bad(error.to_string()))?;
+    managed.upgrades.set(&name, given.upgrade);
     store.keep_added(managed, &name, &url);
-    let after = running_member(balancer, &name).unwrap_or_default();
+    let after = managed.member(&name).unwrap_or_default();
     let text = format!("added, at {url}: {}", Value::Object(after));
     author.tell(&format!("{}/{name}", balancer.name()), &text);
     store.save();
@@ -166,12 +166,14 @@ pub(super) fn remove(
     managed: &Managed,
     name: &str,
 ) -> Result<Object, Refusal> {
-    let mut store = farm.store();
+    let (mut store, managed) = farm.locked(managed);
+    let managed = &managed;
     let balancer = &managed.balancer;
-    let before =
-        running_member(balancer, name).ok_or_else(|| Refusal::no_member(balancer, name))?;
+    let known = managed.member(name);
+    let before = known.ok_or_else(|| Refusal::no_member(balancer, name))?;
     let removed = balancer.remove(name);
     removed.map_err(|error| Refusal::bad(error.to_string()))?;
+    managed.upgrades.set(name, None);
     store.keep_removed(managed, name);
     let text = format!("removed, it was {}", Value::Object(before.clone()));
     author.tell(&format!("{}/{name}", balancer.name()), &text);
@@ -215,16 +217,4 @@ fn in_words(done: &Differences) -> String {
     let parts = done.iter();
     let parts = parts.map(|(key, Difference { old, new })| format!("{key} {old} -> {new}"));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-/// The keys that a member can be given, for a text.
-pub(super) fn member_keys() -> String {
-    let member = crate::gateway::settings::member_object(&ajp::balancer::Member::default(), 0);
-    let keys: Vec<_> = member
-        .keys()
-        .filter(|key| *key != "name")
-        .cloned()
-        .collect();
-    debug_assert!(keys.iter().any(|key| key == MAX_CONNECTIONS));
-    keys.join(", ")
 }

@@ -4,8 +4,8 @@
 use super::state::Store;
 use super::state_file::StateFile;
 use crate::gateway::config::Config;
-use crate::gateway::front::{Action, HostName, Rule};
-use crate::gateway::settings::{BalancerSettings, Object};
+use crate::gateway::front::{Action, HostName, Rule, Upgrades};
+use crate::gateway::settings::{BalancerSettings, Object, apply_member, running_member};
 use ajp::Secret;
 use ajp::balancer::{Balancer, Sticky};
 use ajp::client::{Address, Pool, PoolConfig, TcpOptions};
@@ -22,10 +22,14 @@ pub(crate) struct Managed {
     pub(crate) pools: PoolConfig,
     pub(crate) tcp: TcpOptions,
     pub(crate) settings: BalancerSettings,
-    /// How the configuration reads sessions.
-    pub(crate) sticky: Option<Sticky>,
+    /// The sticky sessions of the configuration.
+    pub(crate) sticky: Option<Arc<Sticky>>,
+    /// Where members take WebSocket.
+    pub(crate) upgrades: Arc<Upgrades>,
     /// The request attributes that its members are told by settings of maps.
     pub(crate) attributes: Vec<String>,
+    /// Whether further members are found.
+    pub(crate) discovers: bool,
     /// The members by their names.
     pub(crate) members: BTreeMap<String, Object>,
 }
@@ -124,6 +128,22 @@ impl Farm {
         self.store().file().map(Arc::clone)
     }
 
+    /// Members of a balancer that were found leave it: nobody follows where they were found.
+    pub(crate) fn remove_found(&self, balancer: &Balancer) {
+        let view = self.view();
+        let Some(managed) = view.balancer(balancer.name()) else {
+            return;
+        };
+        for member in balancer.members() {
+            let name = member.name();
+            let is_known = managed.members.contains_key(name);
+            if !is_known && !self.store().added(balancer.name(), name) {
+                // It may have been removed meanwhile.
+                let _ = balancer.remove(name);
+            }
+        }
+    }
+
     /// Waits until the changes that were made are kept.
     ///
     /// # Errors
@@ -133,6 +153,15 @@ impl Farm {
             Some(file) => file.kept().await,
             None => Ok(()),
         }
+    }
+
+    /// The changes, and a balancer as the configuration has it while they are held: a reload may
+    /// have come meanwhile.
+    pub(super) fn locked(&self, managed: &Managed) -> (MutexGuard<'_, Store>, Managed) {
+        let store = self.store();
+        let view = self.view();
+        let now = view.balancer(managed.balancer.name());
+        (store, now.unwrap_or(managed).clone())
     }
 
     /// The changes. Whoever makes one holds this, so that it is the only one; nobody waits for
@@ -150,6 +179,8 @@ impl View {
             tcp: plan.tcp(),
             settings: plan.settings(),
             sticky: plan.sticky(),
+            discovers: plan.discovery().is_some(),
+            upgrades: plan.upgrades(),
             attributes: config.attributes_for(plan.name()),
             members: plan.members().collect(),
         });
@@ -175,12 +206,28 @@ impl View {
 
 impl Managed {
     /// A pool for a member that is added.
-    pub(super) fn pool(&self, address: &Address, max_connections: Option<usize>) -> Pool {
-        let address = address.clone().with_tcp(self.tcp);
-        let pool = Pool::new(address, self.pools.clone());
-        if let Some(most) = max_connections {
-            pool.resize(most);
-        }
-        pool
+    pub(super) fn pool(&self, address: &Address, config: PoolConfig) -> Pool {
+        Pool::new(address.clone().with_tcp(self.tcp), config)
+    }
+
+    /// A member as it runs.
+    pub(super) fn member(&self, name: &str) -> Option<Object> {
+        running_member(&self.balancer, &self.upgrades, name)
+    }
+
+    /// Makes a member that runs what this object says.
+    ///
+    /// # Errors
+    /// What is wrong with it. Then it stays as it is.
+    pub(super) fn set_member(&self, name: &str, is: Object) -> Result<(), String> {
+        apply_member(&self.balancer, &self.upgrades, name, is)
+    }
+
+    /// Makes the balancer work by these settings.
+    ///
+    /// # Errors
+    /// What is wrong with them. Then it works as before.
+    pub(super) fn apply(&self, settings: &BalancerSettings) -> Result<(), String> {
+        settings.apply(&self.balancer, self.sticky.as_deref())
     }
 }

@@ -6,6 +6,7 @@ mod change;
 mod drains;
 mod edit;
 mod farm;
+mod following;
 mod format;
 mod guard;
 mod health;
@@ -19,6 +20,7 @@ mod state_file;
 mod verdicts;
 
 pub(crate) use farm::{Farm, Route};
+pub(crate) use following::Following;
 pub(crate) use health::run as health;
 
 use crate::gateway::front::{self, Bound, Ends, Options, Requests, Traffic};

@@ -6,7 +6,8 @@
 
 use super::farm::Managed;
 use super::state_file::{StateFile, with_ending};
-use crate::gateway::settings::{Object, apply_member, read_member, running_member};
+use crate::gateway::settings::{BalancerSettings, GivenMember, Object, member_object, pool_object};
+use ajp::balancer::Discovered;
 use ajp::client::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,7 +34,7 @@ struct Changes {
     members: BTreeMap<String, Changed>,
     /// Members that the configuration does not have.
     added: BTreeMap<String, Added>,
-    /// Members of the configuration that are not to serve.
+    /// Members of the configuration, and of its discovery, that are not to serve.
     removed: BTreeSet<String>,
 }
 
@@ -139,17 +140,23 @@ impl Store {
         changes.settings = differences(&managed.settings.object(), is);
     }
 
-    /// Keeps how a member differs from the configuration.
-    pub(super) fn keep_member(&mut self, managed: &Managed, name: &str) {
-        let Some(is) = running_member(&managed.balancer, name) else {
+    /// Keeps how a member differs from the configuration, or from what its discovery said of it:
+    /// that is what it was `before`, but for what had been changed of it.
+    pub(super) fn keep_member(&mut self, managed: &Managed, name: &str, before: &Object) {
+        let Some(is) = managed.member(name) else {
             return;
         };
         let configured = managed.members.get(name);
         let changes = self.changes(managed);
         if let Some(added) = changes.added.get_mut(name) {
-            added.member = is;
-        } else if let Some(was) = configured {
-            let differing = differences(was, &is);
+            added.member = own_settings(managed, is);
+        } else if configured.is_some() || managed.discovers {
+            let mut was = configured.unwrap_or(before).clone();
+            let known = changes.members.get(name).filter(|_| configured.is_none());
+            for (key, change) in known.into_iter().flatten() {
+                was.insert(key.clone(), change.was.clone());
+            }
+            let differing = differences(&was, &is);
             if differing.is_empty() {
                 changes.members.remove(name);
             } else {
@@ -164,11 +171,11 @@ impl Store {
         let changes = self.changes(managed);
         changes.removed.remove(name);
         if !is_configured {
-            let member = running_member(&managed.balancer, name).unwrap_or_default();
+            let member = own_settings(managed, managed.member(name).unwrap_or_default());
             let url = url.to_owned();
             changes.added.insert(name.to_owned(), Added { url, member });
         }
-        self.keep_member(managed, name);
+        self.keep_member(managed, name, &Object::new());
     }
 
     /// Keeps that a member was removed.
@@ -176,9 +183,53 @@ impl Store {
         let is_configured = managed.members.contains_key(name);
         let changes = self.changes(managed);
         changes.members.remove(name);
-        changes.added.remove(name);
-        if is_configured {
+        let was_added = changes.added.remove(name).is_some();
+        if is_configured || managed.discovers && !was_added {
             changes.removed.insert(name.to_owned());
+        }
+    }
+
+    /// A member that was found, as operators have changed it; nothing if they have removed it.
+    pub(super) fn changed_member(
+        &mut self,
+        managed: &Managed,
+        found: Discovered,
+    ) -> Option<Discovered> {
+        let name = found.member.name().to_owned();
+        let Some(changes) = self.kept.balancers.get_mut(managed.balancer.name()) else {
+            return Some(found);
+        };
+        if changes.removed.contains(&name) {
+            return None;
+        }
+        let Some(changed) = changes.members.get_mut(&name) else {
+            return Some(found);
+        };
+        let most = found.pool.config().max_connections();
+        let told = member_object(&found.member, found.pool.config(), most, None);
+        let (is, ended) = merged(&told, changed);
+        let balancer = managed.balancer.name();
+        for key in &ended {
+            tracing::warn!("manager: {balancer}/{name}: {key}: {NEW_WORD}");
+        }
+        if changed.is_empty() {
+            changes.members.remove(&name);
+        }
+        if !ended.is_empty() {
+            self.save();
+        }
+        match GivenMember::read(is, found.pool.config().clone()) {
+            Ok(given) => {
+                managed.upgrades.set(&name, given.upgrade);
+                Some(Discovered {
+                    member: given.member,
+                    pool: found.pool.with_config(given.pool),
+                })
+            }
+            Err(error) => {
+                tracing::warn!("manager: {balancer}/{name}: its changes cannot be made: {error}");
+                Some(found)
+            }
         }
     }
 
@@ -219,11 +270,8 @@ impl Changes {
         let (is, ended) = merged(&managed.settings.object(), &mut self.settings);
         notes.extend(ended.iter().map(|key| format!("{name}: {key}: {NEW_WORD}")));
         if !self.settings.is_empty() {
-            let applied = serde_json::from_value(Value::Object(is))
-                .map_err(|error| error.to_string())
-                .and_then(|settings: crate::gateway::settings::BalancerSettings| {
-                    settings.apply(balancer, managed.sticky.as_ref())
-                });
+            let settings = BalancerSettings::read(is);
+            let applied = settings.and_then(|settings| managed.apply(&settings));
             if let Err(error) = applied {
                 notes.push(format!(
                     "{name}: its changes end, they cannot be made: {error}"
@@ -233,6 +281,15 @@ impl Changes {
         }
         self.members.retain(|member, changed| {
             let Some(was) = managed.members.get(member) else {
+                if managed.discovers {
+                    // Once it is found it is made so; it may have been.
+                    if let Some(mut is) = managed.member(member) {
+                        let changed = changed.iter();
+                        is.extend(changed.map(|(key, change)| (key.clone(), change.is.clone())));
+                        let _ = managed.set_member(member, is);
+                    }
+                    return true;
+                }
                 notes.push(format!("{name}/{member}: {GONE}"));
                 return false;
             };
@@ -245,7 +302,7 @@ impl Changes {
             if self.removed.contains(member) || changed.is_empty() {
                 return !changed.is_empty();
             }
-            match apply_member(balancer, member, is) {
+            match managed.set_member(member, is) {
                 Ok(()) => true,
                 Err(error) => {
                     notes.push(format!(
@@ -257,13 +314,13 @@ impl Changes {
         });
         self.removed.retain(|member| {
             let is_configured = managed.members.contains_key(member);
-            if is_configured {
+            if is_configured || managed.discovers {
                 // It may be removed already.
                 let _ = balancer.remove(member);
             } else {
                 notes.push(format!("{name}/{member}: {GONE}"));
             }
-            is_configured
+            is_configured || managed.discovers
         });
         self.added.retain(|member, added| {
             if managed.members.contains_key(member) {
@@ -273,14 +330,15 @@ impl Changes {
                 return false;
             }
             let pool = balancer.pool(member);
-            if let Some(pool) = &pool {
-                // They may have been read again.
-                pool.set_secrets(managed.pools.secrets().to_vec());
-            }
-            if pool.is_some() {
-                return true;
-            }
-            match added.add(managed) {
+            let made = match &pool {
+                Some(pool) => {
+                    // They may have been read again.
+                    pool.set_secrets(managed.pools.secrets().to_vec());
+                    managed.set_member(member, whole_settings(managed, &added.member))
+                }
+                None => added.add(managed),
+            };
+            match made {
                 Ok(()) => true,
                 Err(error) => {
                     notes.push(format!("{name}/{member}: cannot be added again: {error}"));
@@ -297,10 +355,28 @@ const GONE: &str = "its changes end, it is not in the configuration any more";
 impl Added {
     fn add(&self, managed: &Managed) -> Result<(), String> {
         let address: Address = self.url.parse().map_err(|error| format!("{error}"))?;
-        let (member, most) = read_member(self.member.clone())?;
-        let added = managed.balancer.add(member, managed.pool(&address, most));
-        added.map(drop).map_err(|error| error.to_string())
+        let given = GivenMember::read(self.member.clone(), managed.pools.clone())?;
+        let name = given.member.name().to_owned();
+        let pool = managed.pool(&address, given.pool);
+        let added = managed.balancer.add(given.member, pool);
+        added.map_err(|error| error.to_string())?;
+        managed.upgrades.set(&name, given.upgrade);
+        Ok(())
     }
+}
+
+/// What an added member has for itself: what it has like all others comes from the configuration.
+fn own_settings(managed: &Managed, mut is: Object) -> Object {
+    let all = pool_object(&managed.pools, managed.pools.max_connections());
+    is.retain(|key, value| all.get(key) != Some(value));
+    is
+}
+
+/// The same with what it has like all others.
+fn whole_settings(managed: &Managed, own: &Object) -> Object {
+    let mut all = pool_object(&managed.pools, managed.pools.max_connections());
+    all.extend(own.clone());
+    all
 }
 
 /// What differs.

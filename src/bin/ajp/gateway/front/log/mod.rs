@@ -3,6 +3,7 @@
 //!
 //! - [`record`]: what is noted of a request, in both formats.
 //! - [`sent`]: the body of an answer, whose end completes the record.
+//! - [`writer`]: the thread that writes the lines.
 //! - [`text`]: what may stand in a log: no session, no password, no line break.
 //!
 //! The combined format has, after what httpd's has, who answered, the time in milliseconds, the
@@ -15,6 +16,7 @@
 mod record;
 mod sent;
 pub(in crate::gateway) mod text;
+pub(in crate::gateway) mod writer;
 
 pub(super) use record::{Entry, Served};
 pub(super) use sent::Sent;
@@ -22,18 +24,12 @@ pub(super) use sent::Sent;
 use super::request_id::RequestId;
 use http::request;
 use record::{Asked, Refused};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// Lines that may wait for the disk; more are dropped.
-const MOST_WAITING: usize = 10_000;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use writer::{Lines, Target, Writer};
 
 /// How a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,38 +46,19 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AccessLog(Option<Sink>);
 
-/// The way to the writer.
+/// The way to the file.
 #[derive(Debug, Clone)]
 struct Sink {
-    notes: SyncSender<Note>,
+    lines: Lines,
     format: LogFormat,
 }
 
 impl Sink {
     fn write(&self, line: String) {
-        if let Err(TrySendError::Full(_)) = self.notes.try_send(Note::Line(line)) {
+        if !self.lines.write(line) {
             LOST.note();
         }
     }
-}
-
-/// Writes the lines, in a thread of its own. Nobody waits for it: whoever reads the log may have
-/// stopped reading.
-#[derive(Debug)]
-pub(crate) struct Writer {
-    notes: SyncSender<Note>,
-    /// The file is to be opened again, and there was no room to say so.
-    reopens: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-enum Note {
-    /// With its line break.
-    Line(String),
-    /// The file may have been renamed.
-    Reopen,
-    End,
 }
 
 impl AccessLog {
@@ -92,22 +69,8 @@ impl AccessLog {
 
     /// A log at this path; `-` is standard output.
     pub(crate) fn open(path: &Path, format: LogFormat) -> io::Result<(Self, Writer)> {
-        let out = open(path)?;
-        let path = path.to_owned();
-        let (sender, notes) = sync_channel(MOST_WAITING);
-        let thread = std::thread::Builder::new().name("access log".into());
-        let reopens = Arc::new(AtomicBool::new(false));
-        let wanted = Arc::clone(&reopens);
-        let thread = thread.spawn(move || write(&notes, &wanted, &path, BufWriter::new(out)))?;
-        let writer = Writer {
-            notes: sender.clone(),
-            reopens,
-            thread,
-        };
-        let sink = Sink {
-            notes: sender,
-            format,
-        };
+        let (lines, writer) = Lines::to(Target::of(path))?;
+        let sink = Sink { lines, format };
         Ok((Self(Some(sink)), writer))
     }
 
@@ -134,85 +97,6 @@ impl AccessLog {
             };
             sink.write(refused.line(sink.format));
         }
-    }
-}
-
-fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
-    Ok(if path == Path::new("-") {
-        Box::new(io::stdout())
-    } else {
-        Box::new(File::options().append(true).create(true).open(path)?)
-    })
-}
-
-impl Writer {
-    /// Goes on in the file that has the name now, after what was noted before.
-    pub(crate) fn reopen(&self) {
-        // Disconnected when the writer has panicked, which was reported.
-        if let Err(TrySendError::Full(_)) = self.notes.try_send(Note::Reopen) {
-            self.reopens.store(true, Ordering::Release);
-        }
-    }
-
-    /// Ends when all is written that was noted before, or after this time: whether it is.
-    pub(crate) async fn finish(self, limit: Duration) -> bool {
-        let start = Instant::now();
-        let mut is_told = false;
-        loop {
-            is_told =
-                is_told || !matches!(self.notes.try_send(Note::End), Err(TrySendError::Full(_)));
-            if is_told && self.thread.is_finished() {
-                return true;
-            }
-            if start.elapsed() >= limit {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-fn write(
-    notes: &Receiver<Note>,
-    reopens: &AtomicBool,
-    path: &Path,
-    mut out: BufWriter<Box<dyn Write + Send>>,
-) {
-    let mut failed = false;
-    // Told once for each time that the disk fills up.
-    let mut told = |result: io::Result<()>| match result {
-        Ok(()) => failed = false,
-        Err(error) if !failed => {
-            tracing::error!("access log: {error}");
-            failed = true;
-        }
-        Err(_) => {}
-    };
-    while let Ok(first) = notes.recv() {
-        let mut result = Ok(());
-        let missed = reopens.swap(false, Ordering::AcqRel);
-        let missed = missed.then_some(Note::Reopen);
-        let first = missed.into_iter().chain([first]);
-        for note in first.chain(notes.try_iter()) {
-            match note {
-                Note::Line(line) => {
-                    result = result.and_then(|()| out.write_all(line.as_bytes()));
-                }
-                Note::Reopen => {
-                    result = result.and_then(|()| out.flush());
-                    match open(path) {
-                        Ok(file) => out = BufWriter::new(file),
-                        // Better in the old file than nowhere.
-                        Err(error) => result = result.and(Err(error)),
-                    }
-                }
-                Note::End => {
-                    told(result.and_then(|()| out.flush()));
-                    return;
-                }
-            }
-        }
-        told(result.and_then(|()| out.flush()));
     }
 }
 
@@ -243,29 +127,6 @@ mod tests {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build().unwrap();
         runtime.block_on(writer.finish(Duration::from_millis(millis)))
-    }
-
-    #[test]
-    fn nobody_waits_for_a_reader_that_has_stopped() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log");
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.unwrap().success());
-        // It is open, and nobody reads it.
-        let mut both = File::options();
-        let _reader = both.read(true).write(true).open(&path).unwrap();
-        let (log, writer) = AccessLog::open(&path, LogFormat::Json).unwrap();
-        let line = "x".repeat(1000);
-        for _ in 0..MOST_WAITING + 1000 {
-            log.refused(IpAddr::from([192, 0, 2, 1]), &line, 400, "");
-        }
-        let (done, waited) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            writer.reopen();
-            done.send(finished(writer, 100)).unwrap();
-        });
-        let is_written = waited.recv_timeout(Duration::from_secs(10));
-        assert_eq!(is_written, Ok(false));
     }
 
     #[test]

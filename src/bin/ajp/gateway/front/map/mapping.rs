@@ -10,7 +10,7 @@ use http::uri::Authority;
 use regex::Regex;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A pattern and what becomes of the paths that fit it.
 #[derive(Debug, Clone)]
@@ -64,8 +64,38 @@ pub(crate) struct Mapping {
     upgrades: Arc<Upgrades>,
 }
 
-/// The HTTP addresses of members that take upgrades, by their names.
-pub(crate) type Upgrades = HashMap<String, Authority>;
+/// The HTTP addresses of members that take upgrades, by their names. The manager may change them.
+#[derive(Debug, Default)]
+pub(crate) struct Upgrades(RwLock<HashMap<String, Authority>>);
+
+impl Upgrades {
+    /// Where the member of this name takes them, if it does.
+    pub(crate) fn get(&self, name: &str) -> Option<Authority> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).cloned()
+    }
+
+    /// From now on the member takes them there, or not at all.
+    pub(crate) fn set(&self, name: &str, address: Option<Authority>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match address {
+            Some(address) => all.insert(name.to_owned(), address),
+            None => all.remove(name),
+        };
+    }
+
+    /// Whether no member takes any.
+    pub(crate) fn is_empty(&self) -> bool {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.is_empty()
+    }
+}
+
+impl FromIterator<(String, Authority)> for Upgrades {
+    fn from_iter<I: IntoIterator<Item = (String, Authority)>>(all: I) -> Self {
+        Self(RwLock::new(all.into_iter().collect()))
+    }
+}
 
 /// How a path of the site becomes one at the members.
 #[derive(Debug, Clone)]
