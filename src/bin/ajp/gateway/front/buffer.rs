@@ -192,6 +192,10 @@ struct Ahead {
     body: Option<BalancedBody>,
     /// What broke it off, behind the pieces.
     error: Option<ClientError>,
+    /// The head, or a piece, was given since it was last waited for more. hyper writes what it was
+    /// given when it has to wait, and drops it when it is told of an error instead: the client
+    /// would take a connection without one byte of an answer for a stale one, and send again.
+    has_given: bool,
     budget: Arc<Budget>,
 }
 
@@ -208,6 +212,7 @@ impl ReadAhead {
             room,
             body: Some(body),
             error: None,
+            has_given: true,
             budget: Arc::clone(budget),
         })))
     }
@@ -262,7 +267,13 @@ impl Ahead {
         }
         if let Some((data, _)) = self.pieces.pop_front() {
             self.held = self.held.saturating_sub(data.len());
+            self.has_given = true;
             return Poll::Ready(Some(Ok(data)));
+        }
+        let has_given = std::mem::take(&mut self.has_given);
+        if self.error.is_some() && has_given {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         match self.error.take() {
             Some(error) => Poll::Ready(Some(Err(error))),
