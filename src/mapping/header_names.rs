@@ -49,24 +49,29 @@ pub(super) enum Kind {
     HopByHop,
 }
 
-/// The kind of a name: by length first, then one comparison or two. One `match` for both
-/// the coded names and the common ones, as it is gone through for every header of every
-/// message.
+/// The kind of a name. `http` has a number for each standard name, so that the compiler makes one
+/// table of the comparisons with these; only names that are none are compared as strings.
 macro_rules! kind {
     ([$name:ident] $(($code:literal $len:literal $known:literal))*) => {
-        match $name.len() {
+        match *$name {
             // Coded too, but written with what this side knows of the body, or not at all.
-            10 if $name == "connection" => Kind::Connection,
-            14 if $name == "content-length" => Kind::ContentLength,
-            $($len if $name == $known => Kind::Coded($code),)*
-            2 if $name == "te" => Kind::HopByHop,
-            7 if $name == "trailer" => Kind::HopByHop,
-            7 if $name == "upgrade" => Kind::HopByHop,
-            10 if $name == "keep-alive" => Kind::HopByHop,
-            16 if $name == "proxy-connection" => Kind::HopByHop,
-            17 if $name == "transfer-encoding" => Kind::HopByHop,
-            18 if $name == "proxy-authenticate" => Kind::HopByHop,
-            19 if $name == "proxy-authorization" => Kind::HopByHop,
+            ref name if *name == header::CONNECTION => Kind::Connection,
+            ref name if *name == header::CONTENT_LENGTH => Kind::ContentLength,
+            $(ref name if *name == const { HeaderName::from_static($known) } => {
+                Kind::Coded($code)
+            })*
+            ref name
+                if *name == header::TE
+                    || *name == header::TRAILER
+                    || *name == header::TRANSFER_ENCODING
+                    || *name == header::UPGRADE
+                    || *name == header::PROXY_AUTHENTICATE
+                    || *name == header::PROXY_AUTHORIZATION
+                    || *name == const { HeaderName::from_static("keep-alive") }
+                    || *name == const { HeaderName::from_static("proxy-connection") } =>
+            {
+                Kind::HopByHop
+            }
             _ => Kind::Spelled,
         }
     };
@@ -78,52 +83,52 @@ macro_rules! kind {
     clippy::inline_always,
     reason = "asked for every header, by a loop that then knows the kind without looking again"
 )]
-pub(super) fn request_kind(name: &str) -> Kind {
+pub(super) fn request_kind(name: &HeaderName) -> Kind {
     match request_headers!(kind! name) {
-        Kind::Spelled if name == "expect" => Kind::Expect,
+        Kind::Spelled if *name == header::EXPECT => Kind::Expect,
         kind => kind,
     }
 }
 
 /// The kind of a name in a response.
-#[inline]
-pub(super) fn response_kind(name: &str) -> Kind {
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "as in a request")]
+pub(super) fn response_kind(name: &HeaderName) -> Kind {
     response_headers!(kind! name)
 }
 
 /// Whether a header concerns one HTTP connection only and must not be passed on (protocol chapter
 /// [framing](crate::docs::protocol::framing#headers-that-stay-on-their-connection)).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    is_hop_by_hop_name(name.as_str())
-}
-
-fn is_hop_by_hop_name(name: &str) -> bool {
     matches!(kind!([name]), Kind::HopByHop | Kind::Connection)
 }
 
 /// Whether the value of a `Connection` header names anything that [`is_hop_by_hop`] does
 /// not know.
+#[inline]
 pub(super) fn nominates(value: &HeaderValue) -> bool {
-    let is_usual = |option: &[u8]| matches!(option, b"keep-alive" | b"close");
-    let value = value.as_bytes();
-    !is_usual(value)
-        && value.split(|&b| b == b',').any(|option| {
-            let option = option.trim_ascii().to_ascii_lowercase();
-            let name = std::str::from_utf8(&option).unwrap_or_default();
-            !is_usual(&option) && !is_hop_by_hop_name(name)
-        })
+    // As nearly all are.
+    !matches!(value.as_bytes(), b"keep-alive" | b"close") && nominates_unknown(value.as_bytes())
+}
+
+#[cold]
+fn nominates_unknown(value: &[u8]) -> bool {
+    value.split(|&b| b == b',').any(|option| {
+        let option = option.trim_ascii();
+        let is_known = |name: HeaderName| name == "close" || is_hop_by_hop(&name);
+        !HeaderName::from_bytes(option).is_ok_and(is_known)
+    })
 }
 
 /// Whether HTTP defines a header for the recipient of the message: then it does not belong to a
 /// connection, whatever a peer writes (RFC 9110 section 7.6.1). Otherwise a client could take
 /// `Host` or `Cookie` away from a request.
 pub(crate) fn is_for_recipient(name: &HeaderName) -> bool {
-    let name = name.as_str();
     let is_coded = |kind| matches!(kind, Kind::Coded(_) | Kind::ContentLength);
     is_coded(request_kind(name))
         || is_coded(response_kind(name))
-        || name.starts_with("content-")
-        || name == "cache-control"
+        || name.as_str().starts_with("content-")
+        || *name == header::CACHE_CONTROL
 }
 
 /// Whether a `Connection` header names `name` as belonging to this connection.
@@ -159,8 +164,8 @@ mod tests {
         for name in names {
             let header = HeaderName::from_static(name);
             for (kind, code) in [
-                (request_kind(name), request_header_code(name.as_bytes())),
-                (response_kind(name), response_header_code(name.as_bytes())),
+                (request_kind(&header), request_header_code(name.as_bytes())),
+                (response_kind(&header), response_header_code(name.as_bytes())),
             ] {
                 let special = match name {
                     "connection" => Some(Kind::Connection),
@@ -177,7 +182,7 @@ mod tests {
             }
         }
         assert_eq!(looked_at, 2 * (14 + 11 + 13));
-        assert_eq!(request_kind("expect"), Kind::Expect);
+        assert_eq!(request_kind(&header::EXPECT), Kind::Expect);
     }
 
     #[test]

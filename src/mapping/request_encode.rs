@@ -5,7 +5,7 @@ use super::request_facts::RequestFacts;
 use super::target;
 use crate::Secret;
 use crate::wire::{
-    Attribute, AttributeCode, BodyFraming, EncodeError, EncodeRule, Field, ForwardRequestWriter,
+    Attribute, AttributeCode, BodyFraming, EncodeError, EncodeRule, ForwardRequestWriter,
     PacketSize, RequestLine, decimal, request_attribute,
 };
 use bytes::BytesMut;
@@ -117,7 +117,7 @@ pub(super) fn write_request(
         "" => "/",
         path => path,
     };
-    let line = RequestLine {
+    let mut line = RequestLine {
         method: parts.method.as_str().as_bytes(),
         protocol: protocol(parts.version),
         req_uri: path.as_bytes(),
@@ -130,17 +130,17 @@ pub(super) fn write_request(
             .unwrap_or(if is_tls { 443 } else { 80 }),
         is_ssl: is_tls,
     };
-    let secret = facts.secret.as_ref().or(secret);
     let encoded;
-    let first = ForwardRequestWriter::new(buffer, size, &line);
-    let mut writer = if first.as_ref().is_err_and(is_not_ascii) {
-        drop(first);
-        encoded = target::encode_non_ascii(path);
-        let req_uri = &encoded;
-        ForwardRequestWriter::new(buffer, size, &RequestLine { req_uri, ..line })?
-    } else {
-        first?
-    };
+    if let Err(error) = line.check_req_uri() {
+        encoded = is_not_ascii(&error)
+            .then(|| target::encode_non_ascii(path))
+            .ok_or(error)?;
+        line.req_uri = &encoded;
+        line.check_req_uri()?;
+    }
+    line.check_names()?;
+    let secret = facts.secret.as_ref().or(secret);
+    let mut writer = ForwardRequestWriter::of_checked(buffer, size, &line)?;
     // However many `Host` headers there are, and whatever `Connection` names.
     if let Some(host) = authority {
         writer.header(b"host", host)?;
@@ -163,7 +163,6 @@ fn write_headers(
     let mut nominated = false;
     let mut cookies = 0usize;
     writer.checked_headers(headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str();
         let code = match request_kind(name) {
             Kind::Coded(HOST) if skip_host => return None,
             Kind::Coded(code) => {
@@ -186,16 +185,15 @@ fn write_headers(
     let cookie = (cookies > 1).then(|| joined_cookies(headers));
     let mut is_first_cookie = true;
     writer.checked_headers(headers.iter().filter_map(|(name, value)| {
-        let text = name.as_str();
-        match request_kind(text) {
+        match request_kind(name) {
             Kind::Coded(HOST) if skip_host => None,
             Kind::Coded(COOKIE) if cookie.is_some() => {
                 let is_first = std::mem::take(&mut is_first_cookie);
                 let joined = cookie.as_deref().filter(|_| is_first)?;
-                Some((Some(COOKIE), text, joined))
+                Some((Some(COOKIE), name, joined))
             }
-            Kind::Coded(code) => Some((Some(code), text, value.as_bytes())),
-            Kind::Spelled if !is_nominated(headers, name) => Some((None, text, value.as_bytes())),
+            Kind::Coded(code) => Some((Some(code), name, value.as_bytes())),
+            Kind::Spelled if !is_nominated(headers, name) => Some((None, name, value.as_bytes())),
             _ => None,
         }
     }))
@@ -218,7 +216,6 @@ fn write_own_headers(
         return Ok(());
     }
     writer.checked_headers(facts.headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str();
         match request_kind(name) {
             Kind::Coded(HOST) => None,
             Kind::Coded(code) => Some((Some(code), name, value.as_bytes())),
@@ -236,33 +233,25 @@ fn write_attributes(
     secret: Option<&Secret>,
 ) -> Result<(), EncodeError> {
     let facts = container.request;
-    let mut coded = |code, value: Option<&[u8]>| match value {
-        Some(value) => writer.attribute(Attribute::Coded {
-            code,
-            value: Some(value),
-        }),
-        None => Ok(()),
-    };
     // First, so that a container can refuse early.
-    coded(AttributeCode::Secret, secret.map(Secret::expose))?;
-    coded(AttributeCode::RemoteUser, facts.remote_user.as_deref())?;
-    coded(AttributeCode::AuthType, facts.auth_type.as_deref())?;
-    match parts.uri.query() {
-        // Containers take other bytes too; encoded, all of them read the same.
-        Some(query) if !query.is_ascii() => {
-            coded(
-                AttributeCode::QueryString,
-                Some(&target::encode_non_ascii(query)),
-            )?;
+    coded(writer, AttributeCode::Secret, secret.map(Secret::expose))?;
+    coded(writer, AttributeCode::RemoteUser, facts.remote_user.as_deref())?;
+    coded(writer, AttributeCode::AuthType, facts.auth_type.as_deref())?;
+    if let Some(query) = parts.uri.query() {
+        match writer.query(query.as_bytes()) {
+            // Containers take other bytes too; encoded, all of them read the same.
+            Err(error) if is_not_ascii(&error) => {
+                writer.query(&target::encode_non_ascii(query))?;
+            }
+            written => written?,
         }
-        query => coded(AttributeCode::QueryString, query.map(str::as_bytes))?,
     }
     let route = container.route.map(str::as_bytes);
-    coded(AttributeCode::Route, route.or(facts.route.as_deref()))?;
+    coded(writer, AttributeCode::Route, route.or(facts.route.as_deref()))?;
     if let Some(tls) = facts.tls.as_deref().filter(|_| is_tls) {
-        coded(AttributeCode::SslCert, tls.certificate.as_deref())?;
-        coded(AttributeCode::SslCipher, tls.cipher.as_deref())?;
-        coded(AttributeCode::SslSession, tls.session_id.as_deref())?;
+        coded(writer, AttributeCode::SslCert, tls.certificate.as_deref())?;
+        coded(writer, AttributeCode::SslCipher, tls.cipher.as_deref())?;
+        coded(writer, AttributeCode::SslSession, tls.session_id.as_deref())?;
         if let Some(bits) = tls.key_size {
             writer.attribute(Attribute::SslKeySize(bits))?;
         }
@@ -290,16 +279,26 @@ fn write_attributes(
     named(writer, request_attribute::ACTIVATION, activation)
 }
 
+#[inline]
+fn coded(
+    writer: &mut ForwardRequestWriter<'_, '_>,
+    code: AttributeCode,
+    value: Option<&[u8]>,
+) -> Result<(), EncodeError> {
+    match value {
+        Some(_) => writer.attribute(Attribute::Coded { code, value }),
+        None => Ok(()),
+    }
+}
+
+#[inline]
 fn named(
     writer: &mut ForwardRequestWriter<'_, '_>,
     name: &[u8],
     value: Option<&[u8]>,
 ) -> Result<(), EncodeError> {
     match value {
-        Some(value) => writer.attribute(Attribute::Named {
-            name,
-            value: Some(value),
-        }),
+        Some(_) => writer.attribute(Attribute::Named { name, value }),
         None => Ok(()),
     }
 }
@@ -345,10 +344,11 @@ fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
     )
 }
 
-/// Whether a path was refused that has to be percent-encoded: AJP carries no bytes from 0x80 in
-/// it, `http::Uri` may. Most have none, and the writer looks anyway.
+/// Whether a part of the target was refused that has to be percent-encoded: AJP carries no bytes
+/// from 0x80 in it, `http::Uri` may. Hardly any has one, and the writer looks anyway.
+#[cold]
 fn is_not_ascii(error: &EncodeError) -> bool {
-    error.field() == Field::ReqUri && matches!(error.rule(), EncodeRule::InvalidByte(0x80..))
+    matches!(error.rule(), EncodeRule::InvalidByte(0x80..))
 }
 
 #[cfg(test)]

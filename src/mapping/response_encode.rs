@@ -38,8 +38,7 @@ pub fn write_send_headers(
             .headers
             .iter()
             .map_while(|(name, value)| {
-                let text = name.as_str();
-                let code = match response_kind(text) {
+                let code = match response_kind(name) {
                     Kind::Coded(code) => Some(code),
                     Kind::HopByHop | Kind::Connection => return Some(None),
                     Kind::ContentLength if matches!(status, 204 | 205) => return Some(None),
@@ -57,7 +56,7 @@ pub fn write_send_headers(
                     _ if nominated && is_nominated(&parts.headers, name) => return Some(None),
                     _ => None,
                 };
-                Some(Some((code, text, value.as_bytes())))
+                Some(Some((code, name, value.as_bytes())))
             })
             .flatten(),
     )?;

@@ -10,7 +10,7 @@ use super::limits::{BodyFraming, PacketSize};
 use super::packet::Direction;
 use super::request::FORWARD_REQUEST;
 use super::writer::{
-    PacketWriter, check, name_len, nullable_len, put_bytes, put_nullable, put_string,
+    PacketWriter, check, check_inlined, name_len, nullable_len, put_bytes, put_nullable, put_string,
 };
 use bytes::BytesMut;
 
@@ -54,6 +54,27 @@ impl Default for RequestLine<'_> {
     }
 }
 
+impl RequestLine<'_> {
+    /// Refuses a path that a Forward Request cannot have.
+    #[inline]
+    pub(crate) fn check_req_uri(&self) -> Result<(), EncodeError> {
+        match self.req_uri {
+            [b'/', ..] | [b'*'] => {
+                check_inlined(|| Field::ReqUri, Some(self.req_uri), Class::Path)
+            }
+            [] => Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
+            _ => Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
+        }
+    }
+
+    /// Refuses names of hosts that a Forward Request cannot have.
+    #[inline]
+    pub(crate) fn check_names(&self) -> Result<(), EncodeError> {
+        check(|| Field::RemoteHost, self.remote_host, Class::Visible)?;
+        check_inlined(|| Field::ServerName, self.server_name, Class::Visible)
+    }
+}
+
 /// Writes one Forward Request into a buffer: the request line, then headers, then
 /// attributes, then [`finish`](Self::finish). Nothing stays in the buffer unless
 /// `finish` succeeds.
@@ -80,25 +101,29 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         size: PacketSize,
         line: &RequestLine<'a>,
     ) -> Result<Self, EncodeError> {
+        if line.method.is_empty() {
+            return Err(EncodeError::new(Field::Method, EncodeRule::Empty));
+        }
+        check(|| Field::Protocol, Some(line.protocol), Class::Visible)?;
+        line.check_req_uri()?;
+        check(|| Field::RemoteAddr, line.remote_addr, Class::Visible)?;
+        line.check_names()?;
+        Self::of_checked(buffer, size, line)
+    }
+
+    /// As [`new`](Self::new), of a line that is known to hold only what it may.
+    #[inline]
+    pub(crate) fn of_checked(
+        buffer: &'b mut BytesMut,
+        size: PacketSize,
+        line: &RequestLine<'a>,
+    ) -> Result<Self, EncodeError> {
         let code = method_code(line.method);
         let stored_method = if code.is_some() {
             None
         } else {
             Some(line.method)
         };
-        if line.method.is_empty() {
-            return Err(EncodeError::new(Field::Method, EncodeRule::Empty));
-        }
-        match line.req_uri {
-            [b'/', ..] | [b'*'] => {}
-            [] => return Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
-            _ => return Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
-        }
-        check(|| Field::Protocol, Some(line.protocol), Class::Visible)?;
-        check(|| Field::ReqUri, Some(line.req_uri), Class::Path)?;
-        check(|| Field::RemoteAddr, line.remote_addr, Class::Visible)?;
-        check(|| Field::RemoteHost, line.remote_host, Class::Visible)?;
-        check(|| Field::ServerName, line.server_name, Class::Visible)?;
         let mut packet = PacketWriter::new(buffer, Direction::ToContainer, size);
         let code = code.unwrap_or(0xff);
         if !packet.put(|room| put_line(room, code, line)) {
@@ -156,9 +181,9 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         reason = "for the client and the server, which are features"
     )]
     #[inline]
-    pub(crate) fn checked_headers<'h>(
+    pub(crate) fn checked_headers<'h, N: AsRef<str> + Copy>(
         &mut self,
-        headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
+        headers: impl Iterator<Item = (Option<u8>, N, &'h [u8])>,
     ) -> Result<(), EncodeError> {
         let count = self.packet.checked_headers(headers)?;
         let all = count + usize::from(self.num_headers);
@@ -173,23 +198,24 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         reason = "for the client and the server, which are features"
     )]
     pub(crate) fn announce(&mut self, framing: BodyFraming) -> Result<(), EncodeError> {
-        let mut digits = [0u8; 20];
-        let (code, name, value) = match framing {
-            BodyFraming::Chunked => (None, "transfer-encoding", &b"chunked"[..]),
+        const LENGTH: &str = "content-length";
+        let code = Some(CONTENT_LENGTH_CODE);
+        let packet = &mut self.packet;
+        match framing {
             BodyFraming::Absent | BodyFraming::Length(0) => {
-                (Some(CONTENT_LENGTH_CODE), "content-length", &b"0"[..])
+                packet.checked_header((code, LENGTH, b"0"))?;
             }
+            BodyFraming::Chunked => packet.checked_header((None, "transfer-encoding", b"chunked"))?,
             // More than any container can count.
             BodyFraming::Length(n) if i64::try_from(n).is_err() => {
                 let field = Field::ContentLength;
                 return Err(EncodeError::new(field, EncodeRule::NotANumber));
             }
             BodyFraming::Length(n) => {
-                let value = decimal(n, &mut digits);
-                (Some(CONTENT_LENGTH_CODE), "content-length", value)
+                packet.checked_header((code, LENGTH, decimal(n, &mut [0; 20])))?;
             }
-        };
-        self.checked_headers(std::iter::once((code, name, value)))?;
+        }
+        self.count("content-length".as_bytes())?;
         self.framing = match framing {
             BodyFraming::Absent => BodyFraming::Length(0),
             known => known,
@@ -241,7 +267,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             Attribute::Named { .. } => AttributeCode::ReqAttribute,
         };
         let field = Field::Attribute(code);
-        let bit = 1u16.wrapping_shl(code.code().into());
+        let bit = bit(code);
         if self.seen & bit != 0 && code != AttributeCode::ReqAttribute {
             return Err(EncodeError::new(field, EncodeRule::Duplicate));
         }
@@ -263,6 +289,21 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             self.packet.truncate(before);
         }
         written
+    }
+
+    /// Adds the query, the only one. It may hold nothing but ASCII.
+    #[allow(
+        dead_code,
+        reason = "for the client and the server, which are features"
+    )]
+    #[inline]
+    pub(crate) fn query(&mut self, query: &[u8]) -> Result<(), EncodeError> {
+        const CODE: AttributeCode = AttributeCode::QueryString;
+        let field = || Field::Attribute(CODE);
+        check_inlined(field, Some(query), Class::AsciiQuery)?;
+        self.in_attributes = true;
+        self.seen |= bit(CODE);
+        self.packet.checked_coded(field, CODE.code(), Some(query))
     }
 
     fn write_attribute(
@@ -341,6 +382,11 @@ fn put_line<'r>(
     let room = put_nullable(room, line.server_name)?;
     let [high, low] = line.server_port.to_be_bytes();
     put_bytes(room, [high, low, line.is_ssl.into(), 0, 0])
+}
+
+/// A bit for each attribute.
+const fn bit(code: AttributeCode) -> u16 {
+    1u16.wrapping_shl(code.code() as u32)
 }
 
 /// What the headers say about the body with one of the two length headers more.

@@ -262,9 +262,9 @@ impl<'b> SendHeadersWriter<'b> {
         reason = "for the client and the server, which are features"
     )]
     #[inline]
-    pub(crate) fn checked_headers<'h>(
+    pub(crate) fn checked_headers<'h, N: AsRef<str> + Copy>(
         &mut self,
-        headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
+        headers: impl Iterator<Item = (Option<u8>, N, &'h [u8])>,
     ) -> Result<(), EncodeError> {
         let count = self.packet.checked_headers(headers)?;
         let all = count + usize::from(self.num_headers);

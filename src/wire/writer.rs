@@ -170,6 +170,17 @@ impl<'b> PacketWriter<'b> {
         class: Class,
     ) -> Result<(), EncodeError> {
         check(&field, value, class)?;
+        self.checked_coded(field, code, value)
+    }
+
+    /// As [`coded`](Self::coded), of a string that is known to hold only what it may.
+    #[inline]
+    pub(crate) fn checked_coded(
+        &mut self,
+        field: impl Fn() -> Field,
+        code: u8,
+        value: Option<&[u8]>,
+    ) -> Result<(), EncodeError> {
         if !self.put(|room| put_nullable(put_bytes(room, [code])?, value)) {
             let len = nullable_len(value).wrapping_add(1);
             self.make_room(&[(field(), len)])?;
@@ -185,9 +196,9 @@ impl<'b> PacketWriter<'b> {
         reason = "for the client and the server, which are features"
     )]
     #[inline]
-    pub(crate) fn checked_headers<'h>(
+    pub(crate) fn checked_headers<'h, N: AsRef<str> + Copy>(
         &mut self,
-        headers: impl Iterator<Item = (Option<u8>, &'h str, &'h [u8])>,
+        headers: impl Iterator<Item = (Option<u8>, N, &'h [u8])>,
     ) -> Result<usize, EncodeError> {
         let mut headers = headers;
         let mut count = 0usize;
@@ -214,17 +225,33 @@ impl<'b> PacketWriter<'b> {
         }
     }
 
+    /// As [`checked_headers`](Self::checked_headers), of one.
+    #[inline]
+    pub(crate) fn checked_header<N: AsRef<str> + Copy>(
+        &mut self,
+        header: (Option<u8>, N, &[u8]),
+    ) -> Result<(), EncodeError> {
+        if self.put(|room| put_header(room, header)) {
+            return Ok(());
+        }
+        self.unfit_header(header)
+    }
+
     /// A header that is too long for what is left of the window, or for any packet.
     #[cold]
     #[inline(never)]
-    fn unfit_header(&mut self, header: (Option<u8>, &str, &[u8])) -> Result<(), EncodeError> {
+    fn unfit_header<N: AsRef<str> + Copy>(
+        &mut self,
+        header: (Option<u8>, N, &[u8]),
+    ) -> Result<(), EncodeError> {
         let (code, name, value) = header;
+        let name = name.as_ref().as_bytes();
         let name_len = match code {
             Some(_) => 2,
-            None => usize::from(name_len(name.as_bytes())?).wrapping_add(3),
+            None => usize::from(name_len(name)?).wrapping_add(3),
         };
         let all = name_len.wrapping_add(value.len()).wrapping_add(3);
-        let field = Field::Header(ShortName::new(name.as_bytes()));
+        let field = Field::Header(ShortName::new(name));
         self.make_room(&[(field, all)])?;
         self.put(|room| put_header(room, header));
         Ok(())
@@ -262,6 +289,20 @@ pub(crate) fn check(
     match value.and_then(|value| class.first_bad(value)) {
         None => Ok(()),
         Some((_, byte)) => Err(EncodeError::new(field(), EncodeRule::InvalidByte(byte))),
+    }
+}
+
+/// As [`check`], which is called only for a string that is not usual: for strings that every packet
+/// has.
+#[inline(always)]
+pub(crate) fn check_inlined(
+    field: impl FnOnce() -> Field,
+    value: Option<&[u8]>,
+    class: Class,
+) -> Result<(), EncodeError> {
+    match value {
+        Some(value) if !class.is_usual(value) => check(field, Some(value), class),
+        _ => Ok(()),
     }
 }
 
@@ -305,18 +346,19 @@ pub(crate) fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut
 /// A header at the start of `room`, and what is left of that. `None` if it does not fit, or its
 /// name is too long.
 #[inline(always)]
-fn put_header<'r>(
+fn put_header<'r, N: AsRef<str>>(
     room: &'r mut [u8],
-    (code, name, value): (Option<u8>, &str, &[u8]),
+    (code, name, value): (Option<u8>, N, &[u8]),
 ) -> Option<&'r mut [u8]> {
     let room = if let Some(code) = code {
         put_bytes(room, [0xa0, code])?
     } else {
+        let name = name.as_ref().as_bytes();
         // See `name_len`.
         if !(1..=255).contains(&name.len()) {
             return None;
         }
-        put_string(room, name.as_bytes())?
+        put_string(room, name)?
     };
     put_string(room, value)
 }
