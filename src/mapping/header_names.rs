@@ -108,7 +108,7 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 #[inline]
 pub(super) fn nominates(value: &HeaderValue) -> bool {
     // As nearly all are.
-    !matches!(value.as_bytes(), b"keep-alive" | b"close") && nominates_unknown(value.as_bytes())
+    value != "keep-alive" && value != "close" && nominates_unknown(value.as_bytes())
 }
 
 #[cold]

@@ -320,14 +320,22 @@ fn strip_userinfo(authority: &str) -> &str {
 }
 
 /// Name and port of a `Host` value; the brackets of an IPv6 address stay off the name.
+#[inline]
 fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
+    // As most are.
+    if !host.contains(&b':') && !host.starts_with(b"[") {
+        return (host, None);
+    }
+    split_port(host)
+}
+
+fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
     let (name, port) = match host {
         [b'[', rest @ ..] => {
             let end = rest.iter().position(|&b| b == b']').unwrap_or(rest.len());
             let (name, after) = rest.split_at(end);
             (name, after.get(2..).unwrap_or_default())
         }
-        _ if !host.contains(&b':') => (host, &b""[..]),
         _ => match host.iter().rposition(|&b| b == b':') {
             Some(colon) => {
                 let (name, port) = host.split_at(colon);

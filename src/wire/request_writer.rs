@@ -1,5 +1,10 @@
 //! Writes a Forward Request straight from borrowed data.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a writer stays in registers only when nothing takes its address"
+)]
+
 use super::attributes::Attribute;
 use super::byte_class::Class;
 use super::code_lookup::{AttributeCode, method_code, request_header_code};
@@ -56,7 +61,7 @@ impl Default for RequestLine<'_> {
 
 impl RequestLine<'_> {
     /// Refuses a path that a Forward Request cannot have.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_req_uri(&self) -> Result<(), EncodeError> {
         match self.req_uri {
             [b'/', ..] | [b'*'] => {
@@ -68,7 +73,7 @@ impl RequestLine<'_> {
     }
 
     /// Refuses names of hosts that a Forward Request cannot have.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_names(&self) -> Result<(), EncodeError> {
         check(|| Field::RemoteHost, self.remote_host, Class::Visible)?;
         check_inlined(|| Field::ServerName, self.server_name, Class::Visible)
@@ -112,7 +117,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     }
 
     /// As [`new`](Self::new), of a line that is known to hold only what it may.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_checked(
         buffer: &'b mut BytesMut,
         size: PacketSize,
@@ -296,7 +301,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         dead_code,
         reason = "for the client and the server, which are features"
     )]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn query(&mut self, query: &[u8]) -> Result<(), EncodeError> {
         const CODE: AttributeCode = AttributeCode::QueryString;
         let field = || Field::Attribute(CODE);
@@ -352,12 +357,12 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
     ///
     /// # Errors
     /// [`EncodeError`] when `stored_method` is not a token, or the end does not fit.
+    #[inline(always)]
     pub fn finish(mut self) -> Result<BodyFraming, EncodeError> {
         if let Some(method) = self.stored_method {
-            let field = Field::Attribute(AttributeCode::StoredMethod);
-            self.packet
-                .u8(|| field, AttributeCode::StoredMethod.code())?;
-            self.packet.string(|| field, method, Class::Token)?;
+            let field = || Field::Attribute(AttributeCode::StoredMethod);
+            let (code, value) = (AttributeCode::StoredMethod.code(), Some(method));
+            self.packet.coded(field, code, value, Class::Token)?;
         }
         self.packet.u8(|| Field::End, 0xff)?;
         self.packet.patch_u16(self.count_at, self.num_headers);
@@ -368,7 +373,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
 
 /// The fixed fields at the start of `room`, with a number of headers that is to be overwritten;
 /// what is left of that. `None` if they do not fit.
-#[inline]
+#[inline(always)]
 fn put_line<'r>(
     room: &'r mut [u8],
     method_code: u8,

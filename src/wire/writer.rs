@@ -258,6 +258,7 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// Overwrites bytes at an offset from the start of the packet.
+    #[inline]
     fn overwrite<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) {
         let at = self.start.wrapping_add(offset);
         if let Some(to) = self.buffer.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
@@ -266,11 +267,13 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// Overwrites two bytes at an offset from the start of the packet.
+    #[inline]
     pub(crate) fn patch_u16(&mut self, offset: usize, value: u16) {
         self.overwrite(offset, value.to_be_bytes());
     }
 
     /// Patches the payload length in and keeps the packet.
+    #[inline]
     pub(crate) fn finish(mut self) {
         let payload = self.len().wrapping_sub(HEADER_LEN);
         self.patch_u16(2, u16::try_from(payload).unwrap_or(u16::MAX));
@@ -339,8 +342,26 @@ pub(crate) fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut
     *prefix = len.to_be_bytes();
     let (end, to) = to.split_last_mut()?;
     *end = 0;
-    to.copy_from_slice(value);
+    copy(to, value);
     Some(rest)
+}
+
+/// As `copy_from_slice`, of a string, which is short as a rule: two words that overlap are moved
+/// in less than it takes to call `memcpy`.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    if from.len() > 32 || copy_ends::<16>(to, from).or_else(|| copy_ends::<8>(to, from)).is_none() {
+        to.copy_from_slice(from);
+    }
+}
+
+/// The first `N` bytes and the last `N`.
+#[inline(always)]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+    let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);
+    *to.first_chunk_mut()? = *first;
+    *to.last_chunk_mut()? = *last;
+    Some(())
 }
 
 /// A header at the start of `room`, and what is left of that. `None` if it does not fit, or its
@@ -397,6 +418,7 @@ pub(crate) fn write_payload(
 
 /// Whatever of the window is no finished packet.
 impl Drop for PacketWriter<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.buffer.truncate(self.start);
     }
