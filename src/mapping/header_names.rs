@@ -3,6 +3,7 @@
 use super::uncoded_header_names::common_name;
 use crate::wire::{Header, request_headers, response_headers};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 
 /// Ready-made names in code order.
 macro_rules! header_names {
@@ -12,26 +13,43 @@ macro_rules! header_names {
 }
 
 /// The name of a header of a request.
-#[inline]
-pub(super) fn request_name(header: &Header<'_>) -> Option<HeaderName> {
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "asked for every header")]
+pub(super) fn request_name(header: &Header<'_>) -> Option<Cow<'static, HeaderName>> {
     static NAMES: [HeaderName; 14] = request_headers!(header_names!);
     name(header, &NAMES)
 }
 
 /// The name of a header of a response.
-#[inline]
-pub(super) fn response_name(header: &Header<'_>) -> Option<HeaderName> {
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "as of a request")]
+pub(super) fn response_name(header: &Header<'_>) -> Option<Cow<'static, HeaderName>> {
     static NAMES: [HeaderName; 11] = response_headers!(header_names!);
     name(header, &NAMES)
 }
 
 /// `None` is for what a view never hands out: it has checked that a name is a token.
-#[inline]
-fn name(header: &Header<'_>, coded: &'static [HeaderName]) -> Option<HeaderName> {
-    match header.code {
-        Some(code) => coded.get(usize::from(code).checked_sub(1)?).cloned(),
-        None => common_name(header.name).or_else(|| HeaderName::from_bytes(header.name).ok()),
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "asked for every header")]
+fn name(header: &Header<'_>, coded: &'static [HeaderName]) -> Option<Cow<'static, HeaderName>> {
+    let known = match header.code {
+        Some(code) => coded.get(usize::from(code).checked_sub(1)?),
+        None => common_name(header.name),
+    };
+    match known {
+        Some(name) => Some(Cow::Borrowed(name)),
+        None => HeaderName::from_bytes(header.name).ok().map(Cow::Owned),
     }
+}
+
+/// Adds a header whose name is known as a constant without making a name of its own of it.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "asked for every header")]
+pub(super) fn append(map: &mut HeaderMap, name: Cow<'static, HeaderName>, value: HeaderValue) {
+    match name {
+        Cow::Borrowed(name) => map.append(name, value),
+        Cow::Owned(name) => map.append(name, value),
+    };
 }
 
 /// What is to be done with a header of a message that is written.

@@ -1,10 +1,11 @@
 //! A Forward Request as `http::Request`, without its body.
 
-use super::header_names::request_name;
+use super::header_names::{append, request_name};
 use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
+use crate::wire::request_attribute::WellKnown;
 use crate::wire::{
     Attribute, AttributeCode, ForwardRequest, Span, parse_content_length, request_attribute,
 };
@@ -25,40 +26,49 @@ pub fn request_parts(
     config: &ServerConfig,
 ) -> Result<Request<()>, InvalidTarget> {
     let mut out = Request::new(());
-    *out.method_mut() = Method::from_bytes(request.method()).map_err(|_| InvalidTarget)?;
-    let (uri, raw_target) = target::uri(request)?;
-    *out.uri_mut() = uri;
-    *out.version_mut() = match request.protocol() {
+    if request.method() != Method::GET.as_str().as_bytes() {
+        *out.method_mut() = Method::from_bytes(request.method()).map_err(|_| InvalidTarget)?;
+    }
+    if request.protocol() != b"HTTP/1.1" {
+        *out.version_mut() = version(request.protocol());
+    }
+    let (claims, query) = claims(request, config);
+    target::set_uri(&mut out, request, query)?;
+    add_headers(request, out.headers_mut());
+    out.extensions_mut().insert(claims);
+    Ok(out)
+}
+
+fn version(protocol: &[u8]) -> Version {
+    match protocol {
         b"HTTP/0.9" => Version::HTTP_09,
         b"HTTP/1.0" => Version::HTTP_10,
         b"HTTP/2.0" | b"HTTP/2" => Version::HTTP_2,
         b"HTTP/3.0" | b"HTTP/3" => Version::HTTP_3,
         _ => Version::HTTP_11,
-    };
-    *out.headers_mut() = headers(request);
-    out.extensions_mut().insert(claims(request, config));
-    if let Some(raw_target) = raw_target {
-        out.extensions_mut().insert(raw_target);
     }
-    Ok(out)
 }
 
-fn headers(request: &ForwardRequest) -> HeaderMap {
+fn add_headers(request: &ForwardRequest, map: &mut HeaderMap) {
     let headers = request.headers();
-    let mut map = HeaderMap::with_capacity(headers.len());
+    map.reserve(headers.len());
     for header in headers {
         let Some(name) = request_name(&header) else {
             continue;
         };
         if let Ok(value) = HeaderValue::from_maybe_shared(request.slice_ref(header.value)) {
-            map.append(name, value);
+            append(map, name, value);
         }
     }
-    map
 }
 
-fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
+/// What is claimed, and the query, which is among the attributes too.
+fn claims<'a>(
+    request: &'a ForwardRequest,
+    config: &ServerConfig,
+) -> (RequestClaims, Option<&'a [u8]>) {
     let packet = request.payload();
+    let mut query = None;
     // What is present but empty says nothing: the accessors leave it out.
     let span = |part: Option<&[u8]>| part.map_or(Span::NULL, |part| Span::of(part, packet));
     let mut claims = RequestClaims {
@@ -76,6 +86,8 @@ fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
         let value = attribute.value();
         match attribute {
             Attribute::Coded { code, .. } => match code {
+                // A query may be there only once.
+                AttributeCode::QueryString => query = value,
                 AttributeCode::RemoteUser => claims.remote_user = span(value),
                 AttributeCode::AuthType => claims.auth_type = span(value),
                 AttributeCode::Route => claims.route = span(value),
@@ -89,25 +101,25 @@ fn claims(request: &ForwardRequest, config: &ServerConfig) -> RequestClaims {
                 if value.is_none() || config.attributes.action(name) != AttributeAction::Accept {
                     continue;
                 }
-                match name {
-                    request_attribute::REMOTE_PORT => {
+                match request_attribute::well_known(name) {
+                    Some(WellKnown::RemotePort) => {
                         claims.remote_port = value
                             .and_then(parse_content_length)
                             .and_then(|port| port.try_into().ok());
                     }
-                    request_attribute::LOCAL_ADDR => claims.local_addr = span(value),
-                    request_attribute::SSL_PROTOCOL => {
+                    Some(WellKnown::LocalAddr) => claims.local_addr = span(value),
+                    Some(WellKnown::SslProtocol) => {
                         tls(&mut claims).protocol = shared(request, value);
                     }
-                    request_attribute::ACTIVATION => claims.activation = span(value),
-                    name => claims.attributes.push((span(Some(name)), span(value))),
+                    Some(WellKnown::Activation) => claims.activation = span(value),
+                    None => claims.attributes.push((span(Some(name)), span(value))),
                 }
             }
         }
     }
     // Attributes that say nothing make no facts.
     claims.tls = claims.tls.filter(|tls| **tls != TlsFacts::default());
-    claims
+    (claims, query)
 }
 
 fn tls(claims: &mut RequestClaims) -> &mut TlsFacts {

@@ -1,9 +1,9 @@
 //! Send Headers as `http::Response`, without its body.
 
 use super::ReasonPhrase;
-use super::header_names::{is_hop_by_hop, is_nominated, response_name};
+use super::header_names::{append, is_hop_by_hop, is_nominated, response_name};
 use crate::wire::SendHeaders;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 /// Headers that any response has room for: as many as the smallest table of a `HeaderMap` takes.
@@ -23,29 +23,31 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     let headers = head.headers();
     // With room for what a caller adds. hyper's server takes the map for the headers of the
     // request that follows, too, and makes a new one where that has more.
-    let mut map = HeaderMap::with_capacity(headers.len().max(LEAST_ROOM));
+    let map = response.headers_mut();
+    map.reserve(headers.len().max(LEAST_ROOM));
     let mut nominates = false;
     for header in headers {
         let Some(name) = response_name(&header) else {
             continue;
         };
-        if is_hop_by_hop(&name) && name != header::CONNECTION {
+        let is_connection = *name == header::CONNECTION;
+        if is_hop_by_hop(&name) && !is_connection {
             continue;
         }
-        nominates |= name == header::CONNECTION;
+        nominates |= is_connection;
         let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(header.value)) else {
             continue;
         };
-        if name == header::CONTENT_LENGTH {
-            map.insert(name, value);
+        if *name == header::CONTENT_LENGTH {
+            map.insert(header::CONTENT_LENGTH, value);
         } else {
-            map.append(name, value);
+            append(map, name, value);
         }
     }
     if nominates {
         let named: Vec<_> = map
             .keys()
-            .filter(|name| is_nominated(&map, name))
+            .filter(|name| is_nominated(map, name))
             .cloned()
             .collect();
         for name in named {
@@ -56,7 +58,6 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     if status == StatusCode::NO_CONTENT {
         map.remove(header::CONTENT_LENGTH);
     }
-    *response.headers_mut() = map;
     if let Some(reason) = ReasonPhrase::of(head) {
         response.extensions_mut().insert(reason);
     }

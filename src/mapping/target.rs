@@ -4,7 +4,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 #[cfg(feature = "server")]
-pub(super) use from_ajp::uri;
+pub(super) use from_ajp::set_uri;
 #[cfg(feature = "server")]
 pub use from_ajp::{InvalidTarget, RawTarget};
 
@@ -40,6 +40,7 @@ mod from_ajp {
     use super::{PATH, QUERY, percent_encode};
     use crate::wire::ForwardRequest;
     use bytes::Bytes;
+    use http::Request;
     use http::uri::{PathAndQuery, Uri};
     use std::fmt;
 
@@ -78,35 +79,54 @@ mod from_ajp {
         }
     }
 
-    /// The URI of a request, and the raw target if they differ.
-    pub(in crate::mapping) fn uri(
+    /// Sets the URI of a request, and puts the raw target into the extensions if they differ.
+    pub(in crate::mapping) fn set_uri(
+        out: &mut Request<()>,
         request: &ForwardRequest,
-    ) -> Result<(Uri, Option<RawTarget>), InvalidTarget> {
-        let (path, query) = (request.req_uri(), request.query_string());
-        let whole = match query {
-            None => request.slice_ref(path),
+        query: Option<&[u8]>,
+    ) -> Result<(), InvalidTarget> {
+        let path = request.req_uri();
+        if matches!(path, [b'/', ..] | [b'*']) {
+            let whole = match query {
+                None => request.slice_ref(path),
+                Some(query) => join(path, query),
+            };
+            if whole.is_ascii() {
+                if let Ok(target) = PathAndQuery::from_maybe_shared(whole) {
+                    // `?` and `#` may stand in a path that was decoded, and do not end it.
+                    if target.path().len() == path.len()
+                        && target.query().map(str::len) == query.map(<[u8]>::len)
+                    {
+                        *out.uri_mut() = Uri::from(target);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        set_other_uri(out, request, path, query)
+    }
+
+    /// As [`set_uri`], of a target that is absolute or cannot be taken as it is.
+    #[cold]
+    fn set_other_uri(
+        out: &mut Request<()>,
+        request: &ForwardRequest,
+        path: &[u8],
+        query: Option<&[u8]>,
+    ) -> Result<(), InvalidTarget> {
+        let is_absolute = !matches!(path, [b'/', ..] | [b'*']);
+        let whole = |path: &[u8], query: Option<&[u8]>| match query {
+            None => Bytes::copy_from_slice(path),
             Some(query) => join(path, query),
         };
-        let is_absolute = !matches!(path, [b'/', ..] | [b'*']);
-        let parse = |target: Bytes| {
-            if is_absolute {
-                Uri::from_maybe_shared(target)
-            } else {
-                PathAndQuery::from_maybe_shared(target).map(Uri::from)
-            }
-        };
-        // `?` and `#` may stand in a path that was decoded, and do not end it.
-        let is_whole = |uri: &Uri| {
-            if is_absolute {
-                !path.contains(&b'?') && !path.contains(&b'#')
-            } else {
-                uri.path().len() == path.len()
-                    && uri.query().map(str::len) == query.map(<[u8]>::len)
-            }
-        };
-        if whole.is_ascii() {
-            if let Some(uri) = parse(whole).ok().filter(is_whole) {
-                return Ok((uri, None));
+        if is_absolute && !path.contains(&b'?') && !path.contains(&b'#') {
+            let whole = whole(path, query);
+            if let Some(uri) = Some(whole)
+                .filter(|whole| whole.is_ascii())
+                .and_then(|whole| Uri::from_maybe_shared(whole).ok())
+            {
+                *out.uri_mut() = uri;
+                return Ok(());
             }
         }
         let raw = RawTarget {
@@ -114,15 +134,16 @@ mod from_ajp {
             query: query.map(|query| request.slice_ref(query)),
         };
         let path = percent_encode(path, PATH).collect::<String>();
-        let target = match query {
-            None => path.into(),
-            Some(query) => {
-                let query = percent_encode(query, QUERY).collect::<String>();
-                join(path.as_bytes(), query.as_bytes())
-            }
-        };
-        let uri = parse(target).map_err(|_| InvalidTarget)?;
-        Ok((uri, Some(raw)))
+        let query = query.map(|query| percent_encode(query, QUERY).collect::<String>());
+        let whole = whole(path.as_bytes(), query.as_deref().map(str::as_bytes));
+        *out.uri_mut() = if is_absolute {
+            Uri::from_maybe_shared(whole)
+        } else {
+            PathAndQuery::from_maybe_shared(whole).map(Uri::from)
+        }
+        .map_err(|_| InvalidTarget)?;
+        out.extensions_mut().insert(raw);
+        Ok(())
     }
 
     fn join(path: &[u8], query: &[u8]) -> Bytes {
@@ -163,6 +184,14 @@ mod tests {
             .with_lenient_uri(true)
             .with_absolute_uri(true);
         ForwardRequest::parse_with(payload.freeze(), &options).unwrap()
+    }
+
+    /// The URI of that request, and the raw target if they differ.
+    fn uri(request: &ForwardRequest) -> Result<(http::Uri, Option<RawTarget>), InvalidTarget> {
+        let mut out = http::Request::new(());
+        set_uri(&mut out, request, request.query_string())?;
+        let raw = out.extensions_mut().remove::<RawTarget>();
+        Ok((out.uri().clone(), raw))
     }
 
     #[test]

@@ -45,10 +45,13 @@ const fn halves(bytes: &[u8; 16]) -> [u64; 2] {
 macro_rules! common_names {
     ($($constant:ident $text:literal)*) => {
         /// The name of a token in any letter case, if it is a common one.
-        pub(super) fn common_name(token: &[u8]) -> Option<HeaderName> {
+        pub(super) fn common_name(token: &[u8]) -> Option<&'static HeaderName> {
             $(const $constant: Key = key($text.as_bytes()).expect("4 to 32 bytes");)*
             match key(token)? {
-                $($constant => Some(const { HeaderName::from_static($text) }),)*
+                $($constant => {
+                    static NAME: HeaderName = HeaderName::from_static($text);
+                    Some(&NAME)
+                })*
                 _ => None,
             }
         }
@@ -120,7 +123,7 @@ mod tests {
         for text in ALL {
             let name = HeaderName::from_static(text);
             for token in [text.to_string(), text.to_uppercase()] {
-                assert_eq!(common_name(token.as_bytes()), Some(name.clone()), "{token}");
+                assert_eq!(common_name(token.as_bytes()), Some(&name), "{token}");
             }
         }
     }
@@ -137,7 +140,7 @@ mod tests {
                     token[at] = byte;
                     let expected = token.eq_ignore_ascii_case(text.as_bytes());
                     let found = common_name(&token);
-                    if let Some(found) = &found {
+                    if let Some(found) = found {
                         assert_eq!(*found, HeaderName::from_bytes(&token).unwrap());
                     }
                     assert!(found.is_some() || !expected, "{text} {at} {byte:#x}");
@@ -146,9 +149,7 @@ mod tests {
             // One byte more or less, at either end.
             for token in [format!("{text}x"), format!("x{text}"), text[1..].to_owned()] {
                 assert_ne!(
-                    common_name(token.as_bytes())
-                        .as_ref()
-                        .map(HeaderName::as_str),
+                    common_name(token.as_bytes()).map(HeaderName::as_str),
                     Some(*text)
                 );
             }

@@ -128,10 +128,11 @@ fn holds(bytes: &[u8], class: Class, marks: impl Fn(u64) -> u64) -> bool {
     if bytes.len() <= 32 {
         return found & HIGH == 0;
     }
-    found & HIGH == 0 && long_holds(bytes, marks)
+    let middle = bytes.get(16..bytes.len().wrapping_sub(16).next_multiple_of(8));
+    found & HIGH == 0 && middle.is_some_and(|middle| long_holds(middle, marks))
 }
 
-/// As [`holds`], of the whole words of a long string, whose last bytes were looked at.
+/// As [`holds`], of whole words: those of a long string between its ends.
 #[inline(never)]
 fn long_holds(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
     let mut found = 0;

@@ -120,14 +120,37 @@ pub(crate) mod request_attribute {
     pub(crate) const SSL_PROTOCOL: &[u8] = b"AJP_SSL_PROTOCOL";
     pub(crate) const ACTIVATION: &[u8] = b"JK_LB_ACTIVATION";
 
+    /// Which of them a name is.
+    #[derive(Clone, Copy)]
+    pub(crate) enum WellKnown {
+        RemotePort,
+        LocalAddr,
+        SslProtocol,
+        Activation,
+    }
+
+    /// Which of them a name is, if it is one.
+    #[inline]
+    pub(crate) fn well_known(name: &[u8]) -> Option<WellKnown> {
+        // Compared as slices: patterns would be compared byte by byte.
+        match name.len() {
+            15 if name == REMOTE_PORT => Some(WellKnown::RemotePort),
+            14 if name == LOCAL_ADDR => Some(WellKnown::LocalAddr),
+            16 if name == SSL_PROTOCOL => Some(WellKnown::SslProtocol),
+            16 if name == ACTIVATION => Some(WellKnown::Activation),
+            _ => None,
+        }
+    }
+
     /// A bit for each of them, 0 for any other name.
+    #[inline]
     pub(crate) fn bit(name: &[u8]) -> u8 {
-        match name {
-            REMOTE_PORT => 1,
-            LOCAL_ADDR => 2,
-            SSL_PROTOCOL => 4,
-            ACTIVATION => 8,
-            _ => 0,
+        match well_known(name) {
+            Some(WellKnown::RemotePort) => 1,
+            Some(WellKnown::LocalAddr) => 2,
+            Some(WellKnown::SslProtocol) => 4,
+            Some(WellKnown::Activation) => 8,
+            None => 0,
         }
     }
 }

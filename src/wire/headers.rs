@@ -107,13 +107,15 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
     }
-    let number = value.iter().try_fold(0u64, |number, &b| {
+    let mut number = 0u64;
+    for b in value {
         let digit = b.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        number.checked_mul(10)?.checked_add(digit.into())
-    })?;
+        // 19 digits are less than 2^64.
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    }
     i64::try_from(number).is_ok().then_some(number)
 }
 
@@ -134,14 +136,7 @@ pub(super) fn check_headers(
         if r.skip(|rest| after_usual_header(rest, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE)) {
             continue;
         }
-        let name_at = r.position();
-        let (code, name) = header_name(r, index, REQUEST_HEADERS.len())?;
-        // Before the value, so that the name need not be kept while it is read.
-        if code == CONTENT_LENGTH_CODE || may_be_length_header(name) {
-            (*r, framing) = framing.after_header(*r, index, name_at, code, name)?;
-            continue;
-        }
-        header_value(r, index)?;
+        (*r, framing) = framing.after_header(*r, index)?;
     }
     *outer = own;
     Ok(framing)
@@ -166,18 +161,17 @@ struct WrongLength {
 }
 
 impl BodyFraming {
-    /// Reads the value of a header that may be a length header, and adds what it says. The
-    /// cursor is handed over and back so that it can stay in registers elsewhere.
+    /// Reads a header, and adds what it says. The cursor is handed over and back so that it can
+    /// stay in registers elsewhere.
     #[cold]
     #[inline(never)]
-    fn after_header<'a>(
+    fn after_header(
         self,
-        mut r: Reader<'a>,
+        mut r: Reader<'_>,
         index: u32,
-        name_at: usize,
-        code: u8,
-        name: &[u8],
-    ) -> Result<(Reader<'a>, Self), DecodeError> {
+    ) -> Result<(Reader<'_>, Self), DecodeError> {
+        let name_at = r.position();
+        let (code, name) = header_name(&mut r, index, REQUEST_HEADERS.len())?;
         let value_at = r.position();
         let value = header_value(&mut r, index)?.unwrap_or_default();
         match self.after(code, name, value) {

@@ -221,6 +221,9 @@ impl<'a> Reader<'a> {
     /// Checks the bytes of the string that stands here.
     #[inline(always)]
     fn string(&self, field: Field, class: Class, bytes: &[u8]) -> Result<(), DecodeError> {
+        if class.is_usual(bytes) {
+            return Ok(());
+        }
         match class.first_bad(bytes) {
             None => Ok(()),
             Some((index, byte)) => Err(self.invalid_byte(field, index, byte)),
