@@ -1,7 +1,7 @@
 //! Header names: ready-made `HeaderName`s for the codes, and the hop-by-hop ones.
 
 use super::uncoded_header_names::common_name;
-use crate::wire::{Header, request_headers, response_headers};
+use crate::wire::{SentName, request_headers, response_headers};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
@@ -15,30 +15,32 @@ macro_rules! header_names {
 /// The name of a header of a request.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "asked for every header")]
-pub(super) fn request_name(header: &Header<'_>) -> Option<Cow<'static, HeaderName>> {
+pub(super) fn request_name(sent: SentName<'_>) -> Option<Cow<'static, HeaderName>> {
     static NAMES: [HeaderName; 14] = request_headers!(header_names!);
-    name(header, &NAMES)
+    name(sent, &NAMES)
 }
 
 /// The name of a header of a response.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "as of a request")]
-pub(super) fn response_name(header: &Header<'_>) -> Option<Cow<'static, HeaderName>> {
+pub(super) fn response_name(sent: SentName<'_>) -> Option<Cow<'static, HeaderName>> {
     static NAMES: [HeaderName; 11] = response_headers!(header_names!);
-    name(header, &NAMES)
+    name(sent, &NAMES)
 }
 
 /// `None` is for what a view never hands out: it has checked that a name is a token.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "asked for every header")]
-fn name(header: &Header<'_>, coded: &'static [HeaderName]) -> Option<Cow<'static, HeaderName>> {
-    let known = match header.code {
-        Some(code) => coded.get(usize::from(code).checked_sub(1)?),
-        None => common_name(header.name),
-    };
-    match known {
-        Some(name) => Some(Cow::Borrowed(name)),
-        None => HeaderName::from_bytes(header.name).ok().map(Cow::Owned),
+fn name(sent: SentName<'_>, coded: &'static [HeaderName]) -> Option<Cow<'static, HeaderName>> {
+    match sent {
+        SentName::Coded(code) => {
+            let name = coded.get(usize::from(code).checked_sub(1)?)?;
+            Some(Cow::Borrowed(name))
+        }
+        SentName::Spelled(token) => match common_name(token) {
+            Some(name) => Some(Cow::Borrowed(name)),
+            None => HeaderName::from_bytes(token).ok().map(Cow::Owned),
+        },
     }
 }
 
@@ -183,7 +185,10 @@ mod tests {
             let header = HeaderName::from_static(name);
             for (kind, code) in [
                 (request_kind(&header), request_header_code(name.as_bytes())),
-                (response_kind(&header), response_header_code(name.as_bytes())),
+                (
+                    response_kind(&header),
+                    response_header_code(name.as_bytes()),
+                ),
             ] {
                 let special = match name {
                     "connection" => Some(Kind::Connection),

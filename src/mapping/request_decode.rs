@@ -50,13 +50,13 @@ fn version(protocol: &[u8]) -> Version {
 }
 
 fn add_headers(request: &ForwardRequest, map: &mut HeaderMap) {
-    let headers = request.headers();
+    let mut headers = request.headers();
     map.reserve(headers.len());
-    for header in headers {
-        let Some(name) = request_name(&header) else {
+    while let Some((name, value)) = headers.next_sent() {
+        let Some(name) = request_name(name) else {
             continue;
         };
-        if let Ok(value) = HeaderValue::from_maybe_shared(request.slice_ref(header.value)) {
+        if let Ok(value) = HeaderValue::from_maybe_shared(request.slice_ref(value)) {
             append(map, name, value);
         }
     }

@@ -184,19 +184,23 @@ fn write_headers(
     writer.take_back(start);
     let cookie = (cookies > 1).then(|| joined_cookies(headers));
     let mut is_first_cookie = true;
-    writer.checked_headers(headers.iter().filter_map(|(name, value)| {
-        match request_kind(name) {
-            Kind::Coded(HOST) if skip_host => None,
-            Kind::Coded(COOKIE) if cookie.is_some() => {
-                let is_first = std::mem::take(&mut is_first_cookie);
-                let joined = cookie.as_deref().filter(|_| is_first)?;
-                Some((Some(COOKIE), name, joined))
-            }
-            Kind::Coded(code) => Some((Some(code), name, value.as_bytes())),
-            Kind::Spelled if !is_nominated(headers, name) => Some((None, name, value.as_bytes())),
-            _ => None,
-        }
-    }))
+    writer.checked_headers(
+        headers
+            .iter()
+            .filter_map(|(name, value)| match request_kind(name) {
+                Kind::Coded(HOST) if skip_host => None,
+                Kind::Coded(COOKIE) if cookie.is_some() => {
+                    let is_first = std::mem::take(&mut is_first_cookie);
+                    let joined = cookie.as_deref().filter(|_| is_first)?;
+                    Some((Some(COOKIE), name, joined))
+                }
+                Kind::Coded(code) => Some((Some(code), name, value.as_bytes())),
+                Kind::Spelled if !is_nominated(headers, name) => {
+                    Some((None, name, value.as_bytes()))
+                }
+                _ => None,
+            }),
+    )
 }
 
 /// HTTP/2 may send the cookies as several headers; outside of it they are one (RFC 9113 section
@@ -235,7 +239,11 @@ fn write_attributes(
     let facts = container.request;
     // First, so that a container can refuse early.
     coded(writer, AttributeCode::Secret, secret.map(Secret::expose))?;
-    coded(writer, AttributeCode::RemoteUser, facts.remote_user.as_deref())?;
+    coded(
+        writer,
+        AttributeCode::RemoteUser,
+        facts.remote_user.as_deref(),
+    )?;
     coded(writer, AttributeCode::AuthType, facts.auth_type.as_deref())?;
     if let Some(query) = parts.uri.query() {
         match writer.query(query.as_bytes()) {
@@ -247,7 +255,11 @@ fn write_attributes(
         }
     }
     let route = container.route.map(str::as_bytes);
-    coded(writer, AttributeCode::Route, route.or(facts.route.as_deref()))?;
+    coded(
+        writer,
+        AttributeCode::Route,
+        route.or(facts.route.as_deref()),
+    )?;
     if let Some(tls) = facts.tls.as_deref().filter(|_| is_tls) {
         coded(writer, AttributeCode::SslCert, tls.certificate.as_deref())?;
         coded(writer, AttributeCode::SslCipher, tls.cipher.as_deref())?;

@@ -20,14 +20,14 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
     // The view has checked that the status is 100..=999.
     let status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.status_mut() = status;
-    let headers = head.headers();
+    let mut headers = head.headers();
     // With room for what a caller adds. hyper's server takes the map for the headers of the
     // request that follows, too, and makes a new one where that has more.
     let map = response.headers_mut();
     map.reserve(headers.len().max(LEAST_ROOM));
     let mut nominates = false;
-    for header in headers {
-        let Some(name) = response_name(&header) else {
+    while let Some((name, value)) = headers.next_sent() {
+        let Some(name) = response_name(name) else {
             continue;
         };
         let is_connection = *name == header::CONNECTION;
@@ -35,7 +35,7 @@ pub fn response_parts(head: &SendHeaders) -> Response<()> {
             continue;
         }
         nominates |= is_connection;
-        let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(header.value)) else {
+        let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(value)) else {
             continue;
         };
         if *name == header::CONTENT_LENGTH {

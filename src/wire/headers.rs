@@ -237,21 +237,42 @@ impl<'a> Headers<'a> {
     }
 }
 
+impl<'a> Headers<'a> {
+    /// The next header with its name as it was sent: the low byte of its code, or its bytes.
+    // The loops over it are few, and what it returns is large.
+    #[inline(always)]
+    pub(crate) fn next_sent(&mut self) -> Option<(SentName<'a>, &'a [u8])> {
+        self.left = self.left.checked_sub(1)?;
+        let (&[high, code], after) = self.rest.split_first_chunk::<2>()?;
+        let name = if high == 0xa0 {
+            self.rest = after;
+            SentName::Coded(code)
+        } else {
+            SentName::Spelled(checked_string(&mut self.rest)?)
+        };
+        Some((name, checked_string(&mut self.rest)?))
+    }
+}
+
+/// The name of a header as it was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SentName<'a> {
+    /// The low byte of the code.
+    Coded(u8),
+    /// Spelled out, in any letter case.
+    Spelled(&'a [u8]),
+}
+
 impl<'a> Iterator for Headers<'a> {
     type Item = Header<'a>;
 
-    // The loops over it are few, and what it returns is large.
     #[inline(always)]
     fn next(&mut self) -> Option<Header<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        let (&[high, low], after) = self.rest.split_first_chunk::<2>()?;
-        let (name, code) = if high == 0xa0 {
-            self.rest = after;
-            (by_code(self.names, low)?.as_bytes(), Some(low))
-        } else {
-            (checked_string(&mut self.rest)?, None)
+        let (name, value) = self.next_sent()?;
+        let (name, code) = match name {
+            SentName::Coded(code) => (by_code(self.names, code)?.as_bytes(), Some(code)),
+            SentName::Spelled(name) => (name, None),
         };
-        let value = checked_string(&mut self.rest)?;
         Some(Header { name, value, code })
     }
 

@@ -82,7 +82,7 @@ pub use response::{SendHeaders, SendHeadersWriter};
 )]
 pub(crate) use {
     code_table::{request_attribute, request_headers, response_headers},
-    headers::parse_content_length,
+    headers::{SentName, parse_content_length},
     packet::packet_len,
     request_writer::decimal,
 };

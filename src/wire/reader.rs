@@ -303,7 +303,12 @@ pub(crate) fn check_payload_len(payload: &[u8]) -> Result<(), DecodeError> {
 /// A string of a payload that was checked before; null reads as empty.
 #[inline(always)]
 pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    Some(checked_nullable(rest)?.unwrap_or_default())
+    if let Some(value) = short_checked(rest) {
+        return Some(value);
+    }
+    let (value, after) = rare_checked(rest)?;
+    *rest = after;
+    Some(value.unwrap_or_default())
 }
 
 #[allow(
@@ -312,10 +317,7 @@ pub(crate) fn checked_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 )]
 #[inline(always)]
 pub(crate) fn checked_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    if let [0, len, ref after @ ..] = **rest {
-        let (bytes, after) = after.split_at_checked(usize::from(len).wrapping_add(1))?;
-        *rest = after;
-        let (_, value) = bytes.split_last()?;
+    if let Some(value) = short_checked(rest) {
         return Some(Some(value));
     }
     let (value, after) = rare_checked(rest)?;
@@ -323,7 +325,20 @@ pub(crate) fn checked_nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8
     Some(value)
 }
 
-/// A string from 256 bytes, or null; and what follows it.
+/// A string of less than 256 bytes, if one stands here.
+#[inline(always)]
+fn short_checked<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let [0, len, ref after @ ..] = **rest else {
+        return None;
+    };
+    let (bytes, after) = after.split_at_checked(usize::from(len).wrapping_add(1))?;
+    *rest = after;
+    let (_, value) = bytes.split_last()?;
+    Some(value)
+}
+
+/// A string from 256 bytes, or null; and what follows it. The cursor is handed over so that it can
+/// stay in registers elsewhere.
 #[cold]
 #[inline(never)]
 fn rare_checked(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {

@@ -64,9 +64,7 @@ impl RequestLine<'_> {
     #[inline(always)]
     pub(crate) fn check_req_uri(&self) -> Result<(), EncodeError> {
         match self.req_uri {
-            [b'/', ..] | [b'*'] => {
-                check_inlined(|| Field::ReqUri, Some(self.req_uri), Class::Path)
-            }
+            [b'/', ..] | [b'*'] => check_inlined(|| Field::ReqUri, Some(self.req_uri), Class::Path),
             [] => Err(EncodeError::new(Field::ReqUri, EncodeRule::Empty)),
             _ => Err(EncodeError::new(Field::ReqUri, EncodeRule::NotOriginForm)),
         }
@@ -191,6 +189,11 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
         headers: impl Iterator<Item = (Option<u8>, N, &'h [u8])>,
     ) -> Result<(), EncodeError> {
         let count = self.packet.checked_headers(headers)?;
+        self.count_checked(count)
+    }
+
+    #[inline]
+    fn count_checked(&mut self, count: usize) -> Result<(), EncodeError> {
         let all = count + usize::from(self.num_headers);
         self.num_headers = u16::try_from(all)
             .map_err(|_| EncodeError::new(Field::NumHeaders, EncodeRule::TooMany))?;
@@ -210,7 +213,9 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
             BodyFraming::Absent | BodyFraming::Length(0) => {
                 packet.checked_header((code, LENGTH, b"0"))?;
             }
-            BodyFraming::Chunked => packet.checked_header((None, "transfer-encoding", b"chunked"))?,
+            BodyFraming::Chunked => {
+                packet.checked_header((None, "transfer-encoding", b"chunked"))?
+            }
             // More than any container can count.
             BodyFraming::Length(n) if i64::try_from(n).is_err() => {
                 let field = Field::ContentLength;
@@ -220,7 +225,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                 packet.checked_header((code, LENGTH, decimal(n, &mut [0; 20])))?;
             }
         }
-        self.count("content-length".as_bytes())?;
+        self.count_checked(1)?;
         self.framing = match framing {
             BodyFraming::Absent => BodyFraming::Length(0),
             known => known,

@@ -350,7 +350,11 @@ pub(crate) fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut
 /// in less than it takes to call `memcpy`.
 #[inline(always)]
 fn copy(to: &mut [u8], from: &[u8]) {
-    if from.len() > 32 || copy_ends::<16>(to, from).or_else(|| copy_ends::<8>(to, from)).is_none() {
+    if from.len() > 32
+        || copy_ends::<16>(to, from)
+            .or_else(|| copy_ends::<8>(to, from))
+            .is_none()
+    {
         to.copy_from_slice(from);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Direction, ForwardRequest, split_packet};
+use crate::wire::{Direction, Field, ForwardRequest, split_packet};
 use http::Request;
 use http::header::{HeaderName, HeaderValue};
 
