@@ -139,6 +139,7 @@ pub(super) fn write_request(
         line.check_req_uri()?;
     }
     line.check_names()?;
+    // Of the rest the types say that it is right: an address is one, a method is a token.
     let secret = facts.secret.as_ref().or(secret);
     let mut writer = ForwardRequestWriter::of_checked(buffer, size, &line)?;
     // However many `Host` headers there are, and whatever `Connection` names.
@@ -341,6 +342,7 @@ fn split_host(host: &[u8]) -> (&[u8], Option<u16>) {
     split_port(host)
 }
 
+/// As [`split_host`], of a host with a port or in brackets.
 fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
     let (name, port) = match host {
         [b'[', rest @ ..] => {
@@ -364,8 +366,8 @@ fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
     )
 }
 
-/// Whether a part of the target was refused that has to be percent-encoded: AJP carries no bytes
-/// from 0x80 in it, `http::Uri` may. Hardly any has one, and the writer looks anyway.
+/// Whether a path or a query was refused that has to be percent-encoded: `http::Uri` may hold bytes
+/// from 0x80, and this side writes none. Hardly any has one, and the writer looks anyway.
 #[cold]
 fn is_not_ascii(error: &EncodeError) -> bool {
     matches!(error.rule(), EncodeRule::InvalidByte(0x80..))

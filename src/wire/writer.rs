@@ -295,8 +295,8 @@ pub(crate) fn check(
     }
 }
 
-/// As [`check`], which is called only for a string that is not usual: for strings that every packet
-/// has.
+/// As [`check`], in place: for strings that every packet has. Only one that is not usual is looked at
+/// again, for the byte that is wrong.
 #[inline(always)]
 pub(crate) fn check_inlined(
     field: impl FnOnce() -> Field,
@@ -350,16 +350,17 @@ pub(crate) fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut
 /// in less than it takes to call `memcpy`.
 #[inline(always)]
 fn copy(to: &mut [u8], from: &[u8]) {
-    if from.len() > 32
-        || copy_ends::<16>(to, from)
-            .or_else(|| copy_ends::<8>(to, from))
-            .is_none()
-    {
+    let copied = match from.len() {
+        8..16 => copy_ends::<8>(to, from),
+        16..=32 => copy_ends::<16>(to, from),
+        _ => None,
+    };
+    if copied.is_none() {
         to.copy_from_slice(from);
     }
 }
 
-/// The first `N` bytes and the last `N`.
+/// The first `N` bytes and the last `N`; `None` if there are not so many.
 #[inline(always)]
 fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
     let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);
