@@ -428,3 +428,23 @@ impl Drop for PacketWriter<'_> {
         self.buffer.truncate(self.start);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of every length, whichever way it is copied, into room that is just enough.
+    #[test]
+    fn a_string_is_written_as_it_is() {
+        let text: Vec<u8> = (0..70).collect();
+        for len in 0..=text.len() {
+            let value = &text[..len];
+            let expected = [&u16::try_from(len).unwrap().to_be_bytes(), value, b"\0"].concat();
+            let mut room = vec![0xaa; expected.len() + 1];
+            let rest = put_string(&mut room, value);
+            assert_eq!(rest, Some(&mut [0xaa][..]), "{len}");
+            assert_eq!(room[..expected.len()], expected, "{len}");
+            assert_eq!(put_string(&mut room[..len + 2], value), None, "{len}");
+        }
+    }
+}
