@@ -66,6 +66,16 @@ fn a_request_of_somebody_else_says_what_its_answer_may_hold() {
     }
 }
 
+/// Containers send the digits, or nothing: whoever wants a phrase gets the standard one.
+#[test]
+fn the_reason_of_a_head_is_the_standard_one() {
+    for (status, reason) in [(404_u16, "Not Found"), (599, "")] {
+        let [high, low] = status.to_be_bytes();
+        let head = SendHeaders::parse(Bytes::from(vec![4, high, low, 0, 0, 0, 0, 0])).unwrap();
+        assert_eq!((head.status(), head.reason()), (status, reason));
+    }
+}
+
 #[test]
 fn nothing_is_sent_after_a_protocol_error() {
     let mut exchange = ClientExchange::new(BodyFraming::Length(5), false, SIZE);

@@ -227,10 +227,7 @@ fn value_at_start(text: &[u8], sign: u8, is_session: bool) -> (usize, usize) {
         [b'"', ..] => 1,
         _ => 0,
     };
-    let (skip, value) = match value.get(quote..) {
-        Some(inner) if quote > 0 => (space + quote, inner),
-        _ => (space, value),
-    };
+    let (skip, value) = (space + quote, value.get(quote..).unwrap_or_default());
     let ends = |b: u8| match sign {
         _ if quote > 0 => b == b'"',
         b':' => b.is_ascii_control() || b"\"<".contains(&b),
