@@ -410,7 +410,7 @@ impl fmt::Debug for RequestFacts {
             .field("secret", &self.secret)
             .field("attributes", &attributes)
             .field("headers", &headers)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -214,7 +214,7 @@ impl<'b, 'a> ForwardRequestWriter<'b, 'a> {
                 packet.checked_header((code, LENGTH, b"0"))?;
             }
             BodyFraming::Chunked => {
-                packet.checked_header((None, "transfer-encoding", b"chunked"))?
+                packet.checked_header((None, "transfer-encoding", b"chunked"))?;
             }
             // More than any container can count.
             BodyFraming::Length(n) if i64::try_from(n).is_err() => {
