@@ -16,12 +16,22 @@ enum State {
     Trial { serial: u64, since: Instant },
 }
 
+/// A request, as a circuit knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passage {
+    pub(super) started: Instant,
+    /// Whether it passed as a trial.
+    pub(super) was_trial: bool,
+}
+
 /// `mod_jk`'s states OK, ERROR, RECOVER and PROBE (protocol chapter
 /// [balancing](crate::docs::protocol::balancing#mod_jk-members)): open turns into half open by time
 /// alone, and exactly one request probes.
 #[derive(Debug, Clone)]
 pub(super) struct Circuit {
     state: State,
+    /// When it opened last.
+    opened_at: Option<Instant>,
     /// When it closed last, if it was ever open.
     closed_at: Option<Instant>,
     /// Whether only the answer to a trial request closes it; otherwise it is enough that the
@@ -44,6 +54,7 @@ impl Circuit {
     pub(super) fn new() -> Self {
         Self {
             state: State::Closed,
+            opened_at: None,
             closed_at: None,
             strict: false,
             keeps_sessions: false,
@@ -90,10 +101,14 @@ impl Circuit {
         matches!(self.state, State::Trial { serial: trial, .. } if trial == serial)
     }
 
-    /// A request was answered. Whether that closed the circuit: only the trial does; an
-    /// older request says nothing of what happened since.
-    pub(super) fn succeed(&mut self, serial: u64, now: Instant) -> bool {
-        self.is_trial(serial) && self.close(now)
+    /// A request was answered. Whether that closed the circuit: only a trial does, also one that
+    /// took so long that another has taken its place; a request from before the failure says
+    /// nothing of what happened since.
+    pub(super) fn succeed(&mut self, request: Passage, now: Instant) -> bool {
+        let since = self
+            .opened_at
+            .is_none_or(|opened| request.started >= opened);
+        request.was_trial && since && self.close(now)
     }
 
     /// Whether only an answer to a request closes it.
@@ -103,7 +118,7 @@ impl Circuit {
 
     /// The container of the trial can be reached. Whether that closed the circuit.
     pub(super) fn reach(&mut self, serial: u64, now: Instant) -> bool {
-        !self.strict && self.succeed(serial, now)
+        !self.strict && self.is_trial(serial) && self.close(now)
     }
 
     /// A request that began at `started` failed. Whether that opened the circuit for
@@ -143,6 +158,7 @@ impl Circuit {
     pub(super) fn open(&mut self, now: Instant, pause: Duration, strict: bool) {
         self.strict = strict;
         self.keeps_sessions = false;
+        self.opened_at = Some(now);
         // A pause beyond what the clock can express: a year.
         let year = Duration::from_secs(365 * 24 * 3600);
         let until = now.checked_add(pause).or_else(|| now.checked_add(year));
@@ -213,6 +229,14 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_secs(5);
 
+    /// A trial that passed at this time.
+    fn trial(started: Instant) -> Passage {
+        Passage {
+            started,
+            was_trial: true,
+        }
+    }
+
     fn at(base: Instant, seconds: u64) -> Instant {
         base.checked_add(Duration::from_secs(seconds)).unwrap()
     }
@@ -229,9 +253,13 @@ mod tests {
         assert!(circuit.enter(2, at(t, 5)));
         assert!(!circuit.passes(at(t, 6)));
         // An old request that ends well is no proof.
-        assert!(!circuit.succeed(1, at(t, 6)));
+        let old = Passage {
+            was_trial: false,
+            ..trial(t)
+        };
+        assert!(!circuit.succeed(old, at(t, 6)));
         assert_eq!(circuit.phase(at(t, 6)), Phase::Trial);
-        assert!(circuit.succeed(2, at(t, 7)));
+        assert!(circuit.succeed(trial(at(t, 5)), at(t, 7)));
         assert_eq!(circuit.phase(at(t, 7)), Phase::Closed);
         // A request from before the recovery that ends badly neither.
         assert!(!circuit.fail(1, t, at(t, 8), PAUSE, false));
@@ -263,7 +291,11 @@ mod tests {
         assert!(!circuit.passes(at(t, 14)));
         assert!(circuit.enter(2, at(t, 15)));
         assert!(!circuit.fail(1, at(t, 5), at(t, 16), PAUSE, false));
-        assert!(circuit.succeed(2, at(t, 16)));
+        // The answer to the first is as good a proof as that to the second.
+        assert!(circuit.succeed(trial(at(t, 5)), at(t, 17)));
+        // One from before it failed once more is none.
+        circuit.open(at(t, 18), PAUSE, true);
+        assert!(!circuit.succeed(trial(at(t, 15)), at(t, 19)));
     }
 
     #[test]
@@ -283,7 +315,7 @@ mod tests {
         assert!(circuit.fail(1, at(t, 5), at(t, 5), PAUSE, false));
         assert!(circuit.enter(2, at(t, 10)));
         assert!(!circuit.reach(2, at(t, 10)), "still an answer is wanted");
-        assert!(circuit.succeed(2, at(t, 10)));
+        assert!(circuit.succeed(trial(at(t, 10)), at(t, 10)));
     }
 
     #[test]

@@ -298,6 +298,7 @@ impl Cluster {
             id: slot.id,
             serial,
             started: now,
+            waits_since: now,
             trial: slot.circuit.enter(serial, now),
             affinity,
             route,

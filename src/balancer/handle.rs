@@ -374,6 +374,13 @@ impl Balancer {
     pub(crate) fn pay(&self) -> bool {
         self.with(State::pay)
     }
+
+    /// Another member gave a better answer to a request that the member of this choice had
+    /// answered with this status, or nobody else was asked.
+    pub(crate) fn was_unfit(&self, choice: &super::Choice, status: u16) {
+        self.shared
+            .with(|state, now| state.cluster.was_unfit(choice, status, now));
+    }
 }
 
 impl fmt::Debug for Balancer {

@@ -14,7 +14,7 @@ use super::member::MemberId;
 use super::outlier::Fault;
 use super::request::{Affinity, Choice, RequestOutcome};
 use super::slot::Slot;
-use finding::{Failure, Finding};
+use finding::{Failure, Finding, Spared};
 use std::time::Instant;
 
 impl Cluster {
@@ -40,12 +40,12 @@ impl Cluster {
             failure = Some(Failure {
                 error: "the answer was bad again".into(),
                 needs_answer: true,
-                may_be_slow: false,
+                spared: Spared::Never,
             });
         }
         // While it is out, what it says of older requests is no news.
         let serves = slot.circuit.phase(now) == Phase::Closed;
-        let took = now.saturating_duration_since(choice.started);
+        let took = now.saturating_duration_since(choice.waits_since);
         let (mut over, mut compare_time) = (false, false);
         if let (Some(outlier), Some(bad)) = (outlier, bad) {
             if serves {
@@ -62,7 +62,7 @@ impl Cluster {
             (Some(failure), _) => self.fail(choice, failure, now),
             (None, None) => slot.circuit.release(choice.serial, now),
             (None, Some(_)) => {
-                if slot.circuit.succeed(choice.serial, now) {
+                if slot.circuit.succeed(choice.passage(), now) {
                     self.recovered(choice.id, now);
                 }
             }
@@ -72,6 +72,16 @@ impl Cluster {
         } else if compare_time && self.is_slow_beside_others(choice.id, now) {
             self.eject(choice.id, Fault::LateAnswers, now);
         }
+    }
+
+    /// Another member gave a better answer to a request that this one had answered with a status
+    /// that it should not have given: so it was the member, and not the request.
+    pub(crate) fn was_unfit(&mut self, choice: &Choice, status: u16, now: Instant) {
+        let Some(slot) = self.roster.get_mut(choice.id) else {
+            return;
+        };
+        let failure = slot.unfit(status, now);
+        self.fail(choice, failure, now);
     }
 
     /// The member of a trial was reached, ahead of its answer. If all that was known against
@@ -131,7 +141,12 @@ impl Cluster {
     fn fail(&mut self, choice: &Choice, failure: Failure, now: Instant) {
         let pause = self.config.retry;
         // A trial takes nobody out who is not out already.
-        let spares = failure.may_be_slow && !choice.trial && self.too_few_without(choice.id, now);
+        let spares = match failure.spared {
+            _ if choice.trial => false,
+            Spared::Never => false,
+            Spared::IfLast => self.is_last(choice.id, now),
+            Spared::IfTooFew => self.too_few_without(choice.id, now),
+        };
         let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };

@@ -8,6 +8,7 @@ use super::shared::{Backend, Chosen, Shared};
 use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The guard of one chosen member: it holds the member's slot for a request and takes the
 /// outcome. Dropping it ends the request; if no outcome was told before, nothing is learned of
@@ -61,7 +62,7 @@ enum Stage {
 
 /// What came of asking a container whether it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probe {
+pub(super) enum Probe {
     Answered,
     /// It cannot be reached.
     Unreachable,
@@ -202,6 +203,11 @@ impl Pick {
             .with(|state, _| state.cluster.session_replaced(choice));
     }
 
+    /// Up to this moment it was the client that was waited for, who still sent the body.
+    pub(crate) fn wait_from(&mut self, uploaded: Instant) {
+        self.choice.wait_from(uploaded);
+    }
+
     /// Ends the request ahead of the drop.
     pub(crate) fn end(&mut self) {
         if self.stage == Stage::Running {
@@ -225,10 +231,32 @@ impl Pick {
     }
 
     /// Whether the member can be reached, over a connection beside those of the pool.
+    ///
+    /// One question is answered for all who wait for it: many requests may fail at the same
+    /// time, and none of them is to take the others' questions for a container that is late.
     async fn probe(&self) -> Probe {
         let Some(limit) = self.failover().probe_limit else {
             return Probe::NotAsked;
         };
+        let asked = tokio::time::Instant::now().into_std();
+        let turn = self.backend.last_probe.lock();
+        // One question that runs, one that is begun after this request failed, and some time.
+        let patience = limit.saturating_mul(3);
+        let Ok(mut last) = tokio::time::timeout(patience, turn).await else {
+            return Probe::NotAsked;
+        };
+        if let Some((begun, probe)) = *last {
+            if begun > asked {
+                return probe;
+            }
+        }
+        let begun = tokio::time::Instant::now().into_std();
+        let probe = self.ask(limit).await;
+        *last = Some((begun, probe));
+        probe
+    }
+
+    async fn ask(&self, limit: Duration) -> Probe {
         let probes = &self.backend.probes;
         let probe = async {
             // A container that does not know CPing can only be connected to.

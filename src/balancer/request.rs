@@ -1,6 +1,7 @@
 //! What a cluster is told of a request, what it answers, and what it is told afterwards.
 
 use super::adaptive_limit::{Entry, Load};
+use super::circuit::Passage;
 use super::member::MemberId;
 use super::sticky::Session;
 use super::traffic::Traffic;
@@ -159,6 +160,8 @@ pub struct Choice {
     pub(super) id: MemberId,
     pub(super) serial: u64,
     pub(super) started: Instant,
+    /// Since when nobody but the member is waited for.
+    pub(super) waits_since: Instant,
     pub(super) trial: bool,
     pub(super) affinity: Affinity,
     pub(super) route: Option<usize>,
@@ -174,9 +177,23 @@ impl Choice {
     pub(super) fn entry(&self) -> Entry {
         Entry {
             serial: self.serial,
-            started: self.started,
+            started: self.waits_since,
             load: self.load,
         }
+    }
+
+    /// What a circuit knows it by.
+    pub(super) fn passage(&self) -> Passage {
+        Passage {
+            started: self.started,
+            was_trial: self.trial,
+        }
+    }
+
+    /// Up to this moment it was the client that was waited for, who still sent the body: how
+    /// long the member takes counts from there.
+    pub(crate) fn wait_from(&mut self, uploaded: Instant) {
+        self.waits_since = self.waits_since.max(uploaded);
     }
 
     /// The member.

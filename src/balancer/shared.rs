@@ -10,6 +10,7 @@ use super::events::Announcer;
 use super::failover::Failover;
 use super::health::Health;
 use super::member::{Member, MemberId};
+use super::pick::Probe;
 use super::request::{Choice, RequestInfo};
 use super::select::{Advice, NotSelected};
 use super::sticky::Sticky;
@@ -56,8 +57,10 @@ pub(super) struct Backend {
     /// requests that hang.
     pub(super) checks: Pool,
     /// For asking whether the container is there when a request has failed. Requests that fail
-    /// together ask one after the other: it is one connection more, and not one for each.
+    /// together share a question: it is one connection more, and not one for each.
     pub(super) probes: Pool,
+    /// The last of these questions: when it was begun, and what came of it.
+    pub(super) last_probe: tokio::sync::Mutex<Option<(Instant, Probe)>>,
     pub(super) member: Arc<Member>,
     /// Name and route of the member, for those who keep them.
     pub(super) names: (Arc<str>, Option<Arc<str>>),
@@ -85,6 +88,7 @@ impl Backend {
             pool,
             checks,
             probes,
+            last_probe: tokio::sync::Mutex::default(),
             names: (member.name().into(), member.route_name().map(Into::into)),
             member: Arc::new(member),
         })

@@ -347,6 +347,78 @@ async fn statuses() {
     }
 }
 
+/// Requests that fail at the same time ask the container together: it is not late because they
+/// wait for each other.
+#[tokio::test(start_paused = true)]
+async fn requests_that_fail_together_share_a_question() {
+    let never =
+        PoolConfig::default().with_cping(CPingMode::idle_longer_than(Duration::from_secs(60)));
+    let farm = Farm::with_pools(2, config(Failover::default()), never);
+    farm.of("a").set(Mood::ChokesSlowly);
+    let orders = (0..90).map(|_| farm.send(with_body(Method::POST, "order")));
+    let answers = futures_util::future::join_all(orders).await;
+    let served = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(served, 45);
+    let a = farm.member("a");
+    assert_eq!((a.state, a.failed), (MemberState::Ok, 45));
+    assert!(farm.of("a").pings() <= 3, "{}", farm.of("a").pings());
+    farm.is_quiet();
+}
+
+/// A status that all members give to the same request says nothing of the members.
+#[tokio::test(start_paused = true)]
+async fn what_all_members_say_is_the_requests() {
+    let failover = Failover::default().on_status(503, OnStatus::FailAndTryOther);
+    let farm = Farm::new(2, config(failover));
+    for name in ["a", "b"] {
+        farm.of(name).set(Mood::Status(503));
+    }
+    for _ in 0..3 {
+        assert_eq!(farm.get("/").await.unwrap().status, 503);
+    }
+    let states = ["a", "b"].map(|name| farm.member(name).state);
+    assert_eq!(states, [MemberState::Ok, MemberState::Ok]);
+    // A request that may not be sent twice is asked of one: the last member stays.
+    for _ in 0..4 {
+        let answer = farm.send(with_body(Method::POST, "once")).await.unwrap();
+        assert_eq!(answer.status, 503);
+    }
+    let states = ["a", "b"].map(|name| farm.member(name).state);
+    let out = states.iter().filter(|state| **state == MemberState::Error);
+    assert_eq!(out.count(), 1, "{states:?}");
+    // When both serve again, and one answers better, it was the other.
+    sleep(Duration::from_secs(60)).await;
+    farm.of("b").set(Mood::Well);
+    for _ in 0..4 {
+        assert_eq!(farm.get("/").await.unwrap().body, "b");
+    }
+    assert_eq!(farm.member("a").state, MemberState::Error);
+    assert_eq!(farm.member("b").state, MemberState::Ok);
+    farm.is_quiet();
+}
+
+/// How long a client takes to send its body is not the time of the member.
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_is_no_slow_member() {
+    let farm = farm(1);
+    let pieces = stream::unfold(0, |sent| async move {
+        sleep(Duration::from_secs(2)).await;
+        (sent < 3).then(|| {
+            (
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"part"))),
+                sent + 1,
+            )
+        })
+    });
+    let request = Request::post("/x")
+        .body(StreamBody::new(Box::pin(pieces)))
+        .unwrap();
+    assert_eq!(farm.send(request).await.unwrap().body, "a");
+    let latency = farm.member("a").latency.max;
+    assert!(latency <= Duration::from_secs(2), "{latency:?}");
+    farm.is_quiet();
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_bad_answer_is_delivered_when_there_is_no_better_one() {
     let failover = Failover::default().on_status(503, OnStatus::TryOther);

@@ -31,6 +31,8 @@ pub(crate) enum Mood {
     Lost,
     /// Answers CPing; closes when a request has come.
     Chokes,
+    /// As `Chokes`, and takes 100 ms to answer CPing.
+    ChokesSlowly,
     /// As `Chokes`, after it has taken the request body.
     ChokesOnBody,
     /// Answers CPing and requests with bytes that are no packets.
@@ -133,8 +135,10 @@ impl Container {
             }
             match ToContainer::parse(payload, &DecodeOptions::default()).unwrap() {
                 ToContainer::CPing => {
-                    if self.mood() == Mood::Busy {
-                        sleep(Duration::from_secs(3)).await;
+                    match self.mood() {
+                        Mood::Busy => sleep(Duration::from_secs(3)).await,
+                        Mood::ChokesSlowly => sleep(Duration::from_millis(100)).await,
+                        _ => {}
                     }
                     self.pings.fetch_add(1, Ordering::SeqCst);
                     conn.write(&CPONG).await?;
@@ -159,7 +163,7 @@ impl Container {
         if mood == Mood::AnswersEarly {
             conn.write(&head(200, &[])).await?;
         }
-        if mood != Mood::Chokes {
+        if !matches!(mood, Mood::Chokes | Mood::ChokesSlowly) {
             seen.body = conn.body(request).await?;
         }
         self.seen.lock().unwrap().push(seen);
@@ -185,7 +189,9 @@ impl Container {
                 answer.extend([0x41, 0x42, 0, 2, 5, 1]);
                 conn.write(&answer).await
             }
-            Mood::Chokes | Mood::ChokesOnBody | Mood::Dead | Mood::Lost => None,
+            Mood::Chokes | Mood::ChokesSlowly | Mood::ChokesOnBody | Mood::Dead | Mood::Lost => {
+                None
+            }
             Mood::Babbles => {
                 conn.write(b"HTTP/1.1 200 OK\r\n\r\n").await?;
                 None

@@ -10,8 +10,18 @@ pub(super) struct Failure {
     pub(super) error: String,
     /// Whether only an answer to a request is proof that it is well again.
     pub(super) needs_answer: bool,
-    /// Whether it may only be slow: then it is spared while too few others are left.
-    pub(super) may_be_slow: bool,
+    pub(super) spared: Spared,
+}
+
+/// When a member is left in service although it has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spared {
+    /// It cannot serve.
+    Never,
+    /// It answers, if not as it should: when nobody else is left.
+    IfLast,
+    /// It may only be slow: when too few others are left.
+    IfTooFew,
 }
 
 /// What one outcome says of a member.
@@ -32,7 +42,7 @@ impl Slot {
         now: Instant,
     ) -> Finding {
         let trial = self.circuit.is_trial(choice.serial);
-        let took = now.saturating_duration_since(choice.started);
+        let took = now.saturating_duration_since(choice.waits_since);
         self.limit_by(choice, outcome, now);
         match outcome {
             RequestOutcome::Answered { status } => {
@@ -44,14 +54,8 @@ impl Slot {
             }
             RequestOutcome::Unfit { status } => {
                 self.count_answer(status, took, now);
-                let error = format!("it answered {status}");
-                self.last_error = Some((error.clone(), now));
                 Finding {
-                    failure: Some(Failure {
-                        error,
-                        needs_answer: true,
-                        may_be_slow: false,
-                    }),
+                    failure: Some(self.unfit(status, now)),
                     bad: Some(is_bad(status)),
                 }
             }
@@ -63,7 +67,7 @@ impl Slot {
                     failure: (trial || too_many).then(|| Failure {
                         error: error.into(),
                         needs_answer: true,
-                        may_be_slow: true,
+                        spared: Spared::IfTooFew,
                     }),
                     bad: Some(true),
                 }
@@ -75,7 +79,7 @@ impl Slot {
                     failure: (trial || does_nothing).then(|| Failure {
                         error: error.into(),
                         needs_answer: false,
-                        may_be_slow: true,
+                        spared: Spared::IfTooFew,
                     }),
                     // A container at work is not to blame for being busy.
                     bad: does_nothing.then_some(true),
@@ -94,7 +98,7 @@ impl Slot {
                     failure: Some(Failure {
                         error: error.into(),
                         needs_answer: false,
-                        may_be_slow: false,
+                        spared: Spared::Never,
                     }),
                     bad: Some(true),
                 }
@@ -110,6 +114,17 @@ impl Slot {
                 failure: None,
                 bad: None,
             },
+        }
+    }
+
+    /// It gave an answer that it should not have given.
+    pub(super) fn unfit(&mut self, status: u16, now: Instant) -> Failure {
+        let error = format!("it answered {status}");
+        self.last_error = Some((error.clone(), now));
+        Failure {
+            error,
+            needs_answer: true,
+            spared: Spared::IfLast,
         }
     }
 

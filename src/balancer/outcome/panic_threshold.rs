@@ -23,6 +23,12 @@ impl Cluster {
         out > self.most_out()
     }
 
+    /// Whether nobody would be left if this one were taken out.
+    pub(super) fn is_last(&self, id: MemberId, now: Instant) -> bool {
+        let mut others = self.roster.in_service();
+        !others.any(|slot| slot.id != id && slot.is_in(now))
+    }
+
     /// Decides anew which of the unhealthy members have to go on serving because too few
     /// others are left. Who became unhealthy first is out first.
     pub(in crate::balancer) fn spare_too_few(&mut self, now: Instant) {

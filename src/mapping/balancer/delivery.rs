@@ -6,8 +6,8 @@ use super::response_body::BalancedBody;
 use super::upload::Original;
 use crate::balancer::shared::Rules;
 use crate::balancer::{
-    Affinity, Balancer, Failover, MemberId, OnStatus, Pick, RequestInfo, RequestOutcome, Session,
-    Sticky, Unavailable,
+    Affinity, Balancer, Choice, Failover, MemberId, OnStatus, Pick, RequestInfo, RequestOutcome,
+    Session, Sticky, Unavailable,
 };
 use crate::client::repeat;
 use crate::client::{self, ErrorKind, Idempotent, RequestFacts};
@@ -51,6 +51,8 @@ pub(super) struct Delivery<'a> {
     last_error: Option<client::ClientError>,
     /// A response with a status that another member might better: delivered if none does.
     held: Option<Response<BalancedBody>>,
+    /// Who gave such a response, and has failed if another member betters it.
+    suspects: Vec<(Choice, u16)>,
 }
 
 /// Whether a request waits for a slot in the pool of the member that is chosen. It does so
@@ -110,6 +112,7 @@ impl<'a> Delivery<'a> {
             attempts: Vec::new(),
             last_error: None,
             held: None,
+            suspects: Vec::new(),
         }
     }
 
@@ -200,7 +203,11 @@ impl<'a> Delivery<'a> {
         }
         let body = original.copy(pick.choice());
         let source = FactsSource::Given(self.facts_for(&pick));
-        match send_with(pick.pool(), self.parts, source, body).await {
+        let sent = send_with(pick.pool(), self.parts, source, body).await;
+        if let Some(uploaded) = original.last_read() {
+            pick.wait_from(uploaded);
+        }
+        match sent {
             Ok(response) => self.answered(response, pick, original.is_at_hand()),
             Err(error) => self.failed(error, pick, original.is_at_hand()).await,
         }
@@ -248,12 +255,25 @@ impl<'a> Delivery<'a> {
         let status = response.status().as_u16();
         let own = self.options.and_then(|options| options.action(status));
         let action = own.or_else(|| self.failover.action(status));
-        pick.answered(match action {
-            Some(OnStatus::Fail | OnStatus::FailAndTryOther) => RequestOutcome::Unfit { status },
-            _ => RequestOutcome::Answered { status },
-        });
         let other = matches!(action, Some(OnStatus::TryOther | OnStatus::FailAndTryOther));
         let again = other && repeat::after_answer(self.idempotent, at_hand) && self.balancer.pay();
+        let fails = matches!(action, Some(OnStatus::Fail | OnStatus::FailAndTryOther));
+        // What every member says of a request is the request's. A trial is one of a member that
+        // has failed already, and is not over with such an answer.
+        let waits = again || !self.suspects.is_empty();
+        let is_suspect = fails && waits && !pick.is_trial();
+        if is_suspect {
+            self.suspects.push((pick.choice().clone(), status));
+        } else if !fails {
+            for (choice, status) in self.suspects.drain(..) {
+                self.balancer.was_unfit(&choice, status);
+            }
+        }
+        pick.answered(if fails && !is_suspect {
+            RequestOutcome::Unfit { status }
+        } else {
+            RequestOutcome::Answered { status }
+        });
         let failed = self.attempts.clone();
         if again {
             self.record_failure(&pick, Failure::Status(status));
@@ -317,6 +337,10 @@ impl<'a> Delivery<'a> {
         &mut self,
         none: Option<Unavailable>,
     ) -> Result<Response<BalancedBody>, BalancerError> {
+        // Nobody else was asked who could have said the same.
+        if let [(choice, status)] = &*self.suspects {
+            self.balancer.was_unfit(choice, *status);
+        }
         match self.held.take() {
             Some(response) => Ok(response),
             None => Err(BalancerError::new(
