@@ -2,6 +2,7 @@
 //! hold for every view.
 
 use crate::packets::lies_in;
+use crate::printed::{Line, printed};
 use crate::shadow;
 use ajp::wire::{
     Attribute, AttributeCode, Direction, EncodeError, EncodeRule, ForwardRequest,
@@ -9,17 +10,15 @@ use ajp::wire::{
     split_packet,
 };
 use bytes::{Bytes, BytesMut};
+use std::sync::Once;
 
-fn text(part: Option<&[u8]>, payload: &[u8]) -> shadow::Text {
-    part.map(|part| {
-        assert!(lies_in(part, payload), "a copy");
-        part.to_vec()
-    })
+fn text<'a>(part: Option<&'a [u8]>, payload: &[u8]) -> shadow::Text<'a> {
+    part.inspect(|part| assert!(lies_in(part, payload), "a copy"))
 }
 
-fn headers(mut headers: Headers<'_>, payload: &[u8]) -> Vec<shadow::Header> {
+fn headers<'a>(mut headers: Headers<'a>, payload: &[u8]) -> Vec<shadow::Header<'a>> {
     let (count, again) = (headers.len(), headers.clone());
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(count);
     while let Some(header) = headers.next() {
         assert!(!header.name.is_empty() && header.name.iter().all(|&b| shadow::token_byte(b)));
         assert!(header.value.iter().all(|&b| shadow::value_byte(b)));
@@ -27,12 +26,12 @@ fn headers(mut headers: Headers<'_>, payload: &[u8]) -> Vec<shadow::Header> {
         assert!(header.code.is_some() || lies_in(header.name, payload));
         out.push(shadow::Header {
             code: header.code,
-            name: header.name.to_vec(),
-            value: header.value.to_vec(),
+            name: header.name,
+            value: header.value,
         });
         assert_eq!(headers.len(), count - out.len());
         assert_eq!(headers.size_hint(), (headers.len(), Some(headers.len())));
-        assert!(!header.to_string().is_empty() && !format!("{header:?}").is_empty());
+        assert!(printed(format_args!("{header}")) && printed(format_args!("{header:?}")));
     }
     assert_eq!(out.len(), count, "the announced number of headers");
     assert_eq!(again.count(), count);
@@ -42,24 +41,26 @@ fn headers(mut headers: Headers<'_>, payload: &[u8]) -> Vec<shadow::Header> {
 
 /// The facts of a Forward Request.
 #[must_use]
-pub fn request_facts(request: &ForwardRequest) -> shadow::Request {
+pub fn request_facts(request: &ForwardRequest) -> shadow::Request<'_> {
     let payload = &request.payload()[..];
-    let owned = |part: &[u8]| text(Some(part), payload).expect("some");
+    fn within<'a>(part: &'a [u8], payload: &[u8]) -> &'a [u8] {
+        text(Some(part), payload).expect("some")
+    }
     let attributes = request.attributes().map(|attribute| match attribute {
         Attribute::Coded { code, value } => {
             shadow::Attribute::Coded(code.code(), text(value, payload))
         }
         Attribute::SslKeySize(bits) => shadow::Attribute::KeySize(bits),
         Attribute::Named { name, value } => {
-            shadow::Attribute::Named(owned(name), text(value, payload))
+            shadow::Attribute::Named(within(name, payload), text(value, payload))
         }
     });
     let line = request.line();
     shadow::Request {
         method_code: request.method_code(),
-        method: request.method().to_vec(),
-        protocol: owned(request.protocol()),
-        req_uri: owned(request.req_uri()),
+        method: request.method(),
+        protocol: within(request.protocol(), payload),
+        req_uri: within(request.req_uri(), payload),
         remote_addr: text(line.remote_addr, payload),
         remote_host: text(line.remote_host, payload),
         server_name: text(line.server_name, payload),
@@ -72,15 +73,21 @@ pub fn request_facts(request: &ForwardRequest) -> shadow::Request {
 }
 
 /// The accessors that look up what the iterators list, and everything that prints.
-pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
-    for code in 0..=255 {
-        let Some(attribute) = AttributeCode::from_code(code) else {
-            assert!(!(1..=0x0d).contains(&code));
-            continue;
-        };
+pub fn check_request(request: &ForwardRequest, facts: &shadow::Request<'_>) {
+    // Whatever the input is.
+    static CODES: Once = Once::new();
+    CODES.call_once(|| {
+        for code in 0..=255 {
+            let known = AttributeCode::from_code(code).is_some();
+            assert!(known || !(1..=0x0d).contains(&code));
+        }
+    });
+    let codes = 1..=0x0f;
+    for (code, attribute) in codes.filter_map(|code| Some((code, AttributeCode::from_code(code)?)))
+    {
         // Only the secret may be repeated.
         let first = facts.attributes.iter().find_map(|known| match known {
-            shadow::Attribute::Coded(known, value) if *known == code => Some(value.as_deref()),
+            shadow::Attribute::Coded(known, value) if *known == code => Some(*value),
             _ => None,
         });
         // Present but empty is absent, but for the query.
@@ -91,11 +98,11 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
         assert_eq!(request.attribute(attribute), first, "{attribute}");
     }
     for (value, sent) in [
-        (request.remote_addr(), &facts.remote_addr),
-        (request.remote_host(), &facts.remote_host),
-        (request.server_name(), &facts.server_name),
+        (request.remote_addr(), facts.remote_addr),
+        (request.remote_host(), facts.remote_host),
+        (request.server_name(), facts.server_name),
     ] {
-        assert_eq!(value, sent.as_deref().filter(|sent| !sent.is_empty()));
+        assert_eq!(value, sent.filter(|sent| !sent.is_empty()));
     }
     assert_eq!(
         request.query_string(),
@@ -111,12 +118,12 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
             continue;
         };
         let last = facts.attributes.iter().rev().find_map(|known| match known {
-            shadow::Attribute::Named(known, value) if known == name => Some(value.as_deref()),
+            shadow::Attribute::Named(known, value) if known == name => Some(*value),
             _ => None,
         });
         let may_be_empty = !shadow::WELL_KNOWN
             .iter()
-            .any(|known| known.as_bytes() == name);
+            .any(|known| known.as_bytes() == *name);
         let last = last
             .flatten()
             .filter(|value| may_be_empty || !value.is_empty());
@@ -126,26 +133,21 @@ pub fn check_request(request: &ForwardRequest, facts: &shadow::Request) {
     for part in [request.req_uri(), request.method(), b"elsewhere"] {
         assert_eq!(request.slice_ref(part), part);
     }
-    for shown in [
-        request.to_string(),
-        format!("{request:#}"),
-        format!("{request:?}"),
-        format!("{:#}", request.reveal()),
-    ] {
-        assert!(!shown.is_empty());
-        assert!(shown.bytes().all(|b| b == b'\n' || b >= 0x20), "{shown:?}");
-    }
+    assert!(printed(format_args!("{request}")));
+    assert!(printed(format_args!("{request:#}")));
+    assert!(printed(format_args!("{request:?}")));
+    assert!(printed(format_args!("{:#}", request.reveal())));
     assert_eq!(request, &request.clone());
 }
 
 /// The size of the packet that the writer makes of these facts.
 #[must_use]
-pub fn written_len(facts: &shadow::Request) -> usize {
-    let string = |text: &shadow::Text| text.as_ref().map_or(2, |text| text.len() + 3);
+pub fn written_len(facts: &shadow::Request<'_>) -> usize {
+    let string = |text: &shadow::Text<'_>| text.map_or(2, |text| text.len() + 3);
     let headers: usize = facts
         .headers
         .iter()
-        .map(|header| header_len(&header.name, &header.value, &shadow::REQUEST_HEADERS))
+        .map(|header| header_len(header.name, header.value, &shadow::REQUEST_HEADERS))
         .sum();
     let attributes: usize = facts
         .attributes
@@ -187,15 +189,15 @@ pub fn header_len(name: &[u8], value: &[u8], coded: &[&str]) -> usize {
 
 /// Why the writer must refuse what the decoder accepted, by the document.
 #[must_use]
-pub fn is_unwritable(facts: &shadow::Request, size: PacketSize) -> bool {
+pub fn is_unwritable(facts: &shadow::Request<'_>, size: PacketSize) -> bool {
     let strict_path = facts.req_uri.iter().all(|&b| shadow::path_byte(b, false));
     let origin_form = facts.req_uri.starts_with(b"/") || facts.req_uri == b"*";
-    let long_name = |header: &shadow::Header| header.name.len() > 255;
+    let long_name = |header: &shadow::Header<'_>| header.name.len() > 255;
     let secrets = facts
         .attributes
         .iter()
         .filter(|known| matches!(known, shadow::Attribute::Coded(shadow::SECRET, _)));
-    let bad_attribute = |known: &shadow::Attribute| match known {
+    let bad_attribute = |known: &shadow::Attribute<'_>| match known {
         shadow::Attribute::Coded(shadow::QUERY_STRING, Some(query)) => {
             !query.iter().all(|&b| shadow::written_query_byte(b))
         }
@@ -220,35 +222,35 @@ pub fn is_unwritable(facts: &shadow::Request, size: PacketSize) -> bool {
 /// # Errors
 /// As the writer.
 pub fn write_request(
-    facts: &shadow::Request,
+    facts: &shadow::Request<'_>,
     buffer: &mut BytesMut,
     size: PacketSize,
 ) -> Result<(), EncodeError> {
     let line = RequestLine {
-        method: &facts.method,
-        protocol: &facts.protocol,
-        req_uri: &facts.req_uri,
-        remote_addr: facts.remote_addr.as_deref(),
-        remote_host: facts.remote_host.as_deref(),
-        server_name: facts.server_name.as_deref(),
+        method: facts.method,
+        protocol: facts.protocol,
+        req_uri: facts.req_uri,
+        remote_addr: facts.remote_addr,
+        remote_host: facts.remote_host,
+        server_name: facts.server_name,
         server_port: facts.server_port,
         is_ssl: facts.is_ssl,
     };
     let mut writer = ForwardRequestWriter::new(buffer, size, &line)?;
     for header in &facts.headers {
-        writer.header(&header.name, &header.value)?;
+        writer.header(header.name, header.value)?;
     }
     for attribute in &facts.attributes {
         writer.attribute(match attribute {
             shadow::Attribute::Coded(shadow::STORED_METHOD, _) => continue,
             shadow::Attribute::Coded(code, value) => Attribute::Coded {
                 code: AttributeCode::from_code(*code).expect("a code of the table"),
-                value: value.as_deref(),
+                value: *value,
             },
             shadow::Attribute::KeySize(bits) => Attribute::SslKeySize(*bits),
             shadow::Attribute::Named(name, value) => Attribute::Named {
                 name,
-                value: value.as_deref(),
+                value: *value,
             },
         })?;
     }
@@ -258,7 +260,7 @@ pub fn write_request(
 
 /// The form in which the writer puts facts: codes where there are any, `stored_method` last.
 #[must_use]
-pub fn canonical(facts: &shadow::Request) -> shadow::Request {
+pub fn canonical<'a>(facts: &shadow::Request<'a>) -> shadow::Request<'a> {
     let mut out = facts.clone();
     out.headers = canonical_headers(&facts.headers, &shadow::REQUEST_HEADERS);
     out.attributes
@@ -270,7 +272,7 @@ pub fn canonical(facts: &shadow::Request) -> shadow::Request {
         out.method_code = u8::try_from(at + 1).expect("27 of them");
     } else {
         out.method_code = 0xff;
-        let method = Some(facts.method.clone());
+        let method = Some(facts.method);
         out.attributes
             .push(shadow::Attribute::Coded(shadow::STORED_METHOD, method));
     }
@@ -278,20 +280,19 @@ pub fn canonical(facts: &shadow::Request) -> shadow::Request {
 }
 
 #[must_use]
-pub fn canonical_headers(headers: &[shadow::Header], coded: &[&str]) -> Vec<shadow::Header> {
+pub fn canonical_headers<'a>(
+    headers: &[shadow::Header<'a>],
+    coded: &[&'static str],
+) -> Vec<shadow::Header<'a>> {
     headers
         .iter()
         .map(|header| {
-            let lower = header.name.to_ascii_lowercase();
-            let at = coded.iter().position(|known| known.as_bytes() == lower);
+            let is_name = |known: &&str| known.as_bytes().eq_ignore_ascii_case(header.name);
+            let at = coded.iter().position(is_name);
             shadow::Header {
                 code: at.map(|at| u8::try_from(at + 1).expect("few")),
-                name: if at.is_some() {
-                    lower
-                } else {
-                    header.name.clone()
-                },
-                value: header.value.clone(),
+                name: at.map_or(header.name, |at| coded[at].as_bytes()),
+                value: header.value,
             }
         })
         .collect()
@@ -308,7 +309,7 @@ pub fn only_packet(buffer: &mut BytesMut, direction: Direction, size: PacketSize
 }
 
 /// An accepted request is written again, and read again with the same facts.
-pub fn check_rewritten_request(facts: &shadow::Request, size: PacketSize) {
+pub fn check_rewritten_request(facts: &shadow::Request<'_>, size: PacketSize) {
     let mut buffer = BytesMut::from(&b"before"[..]);
     let result = write_request(facts, &mut buffer, size);
     if let Err(error) = result {
@@ -334,9 +335,10 @@ pub fn check_rewritten_request(facts: &shadow::Request, size: PacketSize) {
 
 /// An error says which field, and does not claim to fit.
 pub fn check_encode_error(error: &EncodeError, size: PacketSize) {
-    assert!(!error.field().to_string().is_empty() && !error.rule().to_string().is_empty());
-    let text = error.to_string();
-    assert!(text.contains(&error.field().to_string()), "{text}");
+    let field = Line::of(format_args!("{}", error.field()));
+    assert!(!field.is_empty() && printed(format_args!("{}", error.rule())));
+    let text = Line::of(format_args!("{error}"));
+    assert!(text.contains(&field), "{error}");
     match error.rule() {
         EncodeRule::TooLarge {
             needed,
@@ -352,7 +354,7 @@ pub fn check_encode_error(error: &EncodeError, size: PacketSize) {
 
 /// The facts of Send Headers.
 #[must_use]
-pub fn response_facts(head: &SendHeaders) -> shadow::Response {
+pub fn response_facts(head: &SendHeaders) -> shadow::Response<'_> {
     shadow::Response {
         status: head.status(),
         reason: text(head.raw_reason(), head.payload()),
@@ -366,15 +368,10 @@ pub fn check_response(head: &SendHeaders) {
     assert!((100..=999).contains(&head.status()));
     assert!(head.reason().bytes().all(|b| (0x20..0x7f).contains(&b)));
     assert_eq!(head.slice_ref(head.payload()), head.payload());
-    for shown in [
-        head.to_string(),
-        format!("{head:#}"),
-        format!("{head:?}"),
-        format!("{:#}", head.reveal()),
-    ] {
-        assert!(!shown.is_empty());
-        assert!(shown.bytes().all(|b| b == b'\n' || b >= 0x20), "{shown:?}");
-    }
+    assert!(printed(format_args!("{head}")));
+    assert!(printed(format_args!("{head:#}")));
+    assert!(printed(format_args!("{head:?}")));
+    assert!(printed(format_args!("{:#}", head.reveal())));
     assert_eq!(head, &head.clone());
 }
 
@@ -383,26 +380,26 @@ pub fn check_response(head: &SendHeaders) {
 /// # Errors
 /// As the writer.
 pub fn write_response(
-    facts: &shadow::Response,
+    facts: &shadow::Response<'_>,
     buffer: &mut BytesMut,
     size: PacketSize,
 ) -> Result<(), EncodeError> {
-    let reason = facts.reason.as_deref().unwrap_or_default();
+    let reason = facts.reason.unwrap_or_default();
     let mut writer = SendHeadersWriter::with_reason(buffer, size, facts.status, reason)?;
     for header in &facts.headers {
-        writer.header(&header.name, &header.value)?;
+        writer.header(header.name, header.value)?;
     }
     writer.finish();
     Ok(())
 }
 
 /// An accepted response head is written again, and read again with the same facts.
-pub fn check_rewritten_response(facts: &shadow::Response, size: PacketSize) {
-    let reason = facts.reason.clone().unwrap_or_default();
+pub fn check_rewritten_response(facts: &shadow::Response<'_>, size: PacketSize) {
+    let reason = facts.reason.unwrap_or_default();
     let headers: usize = facts
         .headers
         .iter()
-        .map(|header| header_len(&header.name, &header.value, &shadow::RESPONSE_HEADERS))
+        .map(|header| header_len(header.name, header.value, &shadow::RESPONSE_HEADERS))
         .sum();
     let len = 4 + 1 + 2 + reason.len() + 3 + 2 + headers;
     let unwritable = len > size.bytes()

@@ -6,5 +6,8 @@
 pub mod decoded;
 pub mod http_model;
 pub mod input;
+pub mod mutate;
 pub mod packets;
+pub mod printed;
 pub mod shadow;
+pub mod targets;

@@ -115,66 +115,66 @@ impl Options {
     }
 }
 
-pub type Text = Option<Vec<u8>>;
+pub type Text<'a> = Option<&'a [u8]>;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
     pub code: Option<u8>,
-    pub name: Vec<u8>,
-    pub value: Vec<u8>,
+    pub name: &'a [u8],
+    pub value: &'a [u8],
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attribute {
-    Coded(u8, Text),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute<'a> {
+    Coded(u8, Text<'a>),
     KeySize(u16),
-    Named(Vec<u8>, Text),
+    Named(&'a [u8], Text<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     pub method_code: u8,
-    pub method: Vec<u8>,
-    pub protocol: Vec<u8>,
-    pub req_uri: Vec<u8>,
-    pub remote_addr: Text,
-    pub remote_host: Text,
-    pub server_name: Text,
+    pub method: &'a [u8],
+    pub protocol: &'a [u8],
+    pub req_uri: &'a [u8],
+    pub remote_addr: Text<'a>,
+    pub remote_host: Text<'a>,
+    pub server_name: Text<'a>,
     pub server_port: u16,
     pub is_ssl: bool,
-    pub headers: Vec<Header>,
-    pub attributes: Vec<Attribute>,
+    pub headers: Vec<Header<'a>>,
+    pub attributes: Vec<Attribute<'a>>,
     pub framing: BodyFraming,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
+pub struct Response<'a> {
     pub status: u16,
-    pub reason: Text,
-    pub headers: Vec<Header>,
+    pub reason: Text<'a>,
+    pub headers: Vec<Header<'a>>,
     pub content_length: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToContainer {
-    Request(Box<Request>),
+pub enum ToContainer<'a> {
+    Request(Request<'a>),
     CPing,
     Shutdown,
     Ping,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToWebServer {
-    Head(Response),
-    Chunk(Vec<u8>),
+pub enum ToWebServer<'a> {
+    Head(Response<'a>),
+    Chunk(&'a [u8]),
     End { reuse: bool },
     Ask(u16),
     CPong,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    Data(Vec<u8>),
+pub enum Body<'a> {
+    Data(&'a [u8]),
     End,
 }
 
@@ -182,8 +182,25 @@ pub enum Body {
 
 #[must_use]
 pub fn token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    TOKEN_BYTES[usize::from(b)]
 }
+
+/// The letters, the digits and these marks.
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at: u8 = 0;
+    while at < 255 {
+        table[at as usize] = at.is_ascii_alphanumeric();
+        at += 1;
+    }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut n = 0;
+    while n < marks.len() {
+        table[marks[n] as usize] = true;
+        n += 1;
+    }
+    table
+};
 
 #[must_use]
 pub fn is_token(text: &[u8]) -> bool {
@@ -242,7 +259,7 @@ struct Payload<'a> {
     at: usize,
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
     fn byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -256,18 +273,15 @@ impl Payload<'_> {
     }
 
     /// Protocol chapter "packets". The outer `None` is malformed, the inner one null.
-    fn string(&mut self, allowed: impl Fn(u8) -> bool) -> Option<Text> {
+    fn string(&mut self, allowed: impl Fn(u8) -> bool) -> Option<Text<'a>> {
         let len = self.integer()?;
         if len == 0xffff {
             return Some(None);
         }
-        let mut text = Vec::new();
-        for _ in 0..len {
-            let byte = self.byte()?;
-            if !allowed(byte) {
-                return None;
-            }
-            text.push(byte);
+        let text = self.bytes.get(self.at..self.at + usize::from(len))?;
+        self.at += text.len();
+        if !text.iter().all(|&byte| allowed(byte)) {
+            return None;
         }
         (self.byte()? == 0).then_some(Some(text))
     }
@@ -276,11 +290,11 @@ impl Payload<'_> {
         (self.at == self.bytes.len()).then_some(())
     }
 
-    fn header(&mut self, names: &[&str]) -> Option<Header> {
+    fn header(&mut self, names: &[&'static str]) -> Option<Header<'a>> {
         let (code, name) = if *self.bytes.get(self.at)? == 0xa0 {
             let code = self.integer()?.to_be_bytes()[1];
             let name = names.get(usize::from(code).checked_sub(1)?)?;
-            (Some(code), name.as_bytes().to_vec())
+            (Some(code), name.as_bytes())
         } else {
             let name = self.string(token_byte)??;
             if name.is_empty() {
@@ -307,7 +321,7 @@ impl Payload<'_> {
         std::str::from_utf8(text).ok()?.parse().ok()
     }
 
-    fn attribute(&mut self, code: u8, options: Options) -> Option<Attribute> {
+    fn attribute(&mut self, code: u8, options: Options) -> Option<Attribute<'a>> {
         Some(match code {
             0x0a => {
                 let name = self.string(value_byte)??;
@@ -335,12 +349,12 @@ impl Payload<'_> {
     }
 }
 
-fn same_kind(a: &Attribute, b: &Attribute) -> bool {
+fn same_kind(a: &Attribute<'_>, b: &Attribute<'_>) -> bool {
     match (a, b) {
         (Attribute::Coded(a, _), Attribute::Coded(b, _)) => a == b && *a != SECRET,
         (Attribute::KeySize(_), Attribute::KeySize(_)) => true,
         (Attribute::Named(a, _), Attribute::Named(b, _)) => {
-            a == b && WELL_KNOWN.iter().any(|name| name.as_bytes() == a)
+            a == b && WELL_KNOWN.iter().any(|name| name.as_bytes() == *a)
         }
         _ => false,
     }
@@ -348,39 +362,40 @@ fn same_kind(a: &Attribute, b: &Attribute) -> bool {
 
 /// Protocol chapters "framing" and "exchange".
 #[must_use]
-pub fn body_framing(headers: &[Header]) -> Option<BodyFraming> {
+pub fn body_framing(headers: &[Header<'_>]) -> Option<BodyFraming> {
     let named = |name: &'static str| {
-        headers
+        let mut values = headers
             .iter()
             .filter(move |header| header.name.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|header| header.value.as_slice())
+            .map(|header| header.value);
+        [values.next(), values.next()]
     };
-    let lengths: Vec<_> = named("content-length").collect();
-    let codings: Vec<_> = named("transfer-encoding").collect();
-    match (&lengths[..], &codings[..]) {
-        ([], []) => Some(BodyFraming::Absent),
-        ([length], []) => content_length(length).map(BodyFraming::Length),
-        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Some(BodyFraming::Chunked),
+    let (lengths, codings) = (named("content-length"), named("transfer-encoding"));
+    match (lengths, codings) {
+        ([None, _], [None, _]) => Some(BodyFraming::Absent),
+        ([Some(length), None], [None, _]) => content_length(length).map(BodyFraming::Length),
+        ([None, _], [Some(coding), None]) if coding.eq_ignore_ascii_case(b"chunked") => {
+            Some(BodyFraming::Chunked)
+        }
         _ => None,
     }
 }
 
 /// Protocol chapter "packets".
-fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
+fn request<'a>(payload: &mut Payload<'a>, options: Options) -> Option<Request<'a>> {
     let method_code = payload.byte()?;
     let method = match method_code {
-        0xff => Vec::new(),
-        code => METHODS
-            .get(usize::from(code).checked_sub(1)?)?
-            .as_bytes()
-            .to_vec(),
+        0xff => &b""[..],
+        code => METHODS.get(usize::from(code).checked_sub(1)?)?.as_bytes(),
     };
     let protocol = payload.string(visible_byte)??;
     let req_uri = payload.string(|b| path_byte(b, options.lenient_uri))??;
-    let lower = req_uri.to_ascii_lowercase();
-    let absolute = options.absolute_uri
-        && (lower.starts_with(b"http://") && lower.len() > 7
-            || lower.starts_with(b"https://") && lower.len() > 8);
+    let longer_than = |scheme: &[u8]| {
+        let start = req_uri.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && req_uri.len() > scheme.len()
+    };
+    let absolute = options.absolute_uri && (longer_than(b"http://") || longer_than(b"https://"));
     if !(req_uri.starts_with(b"/") || req_uri == b"*" || absolute) {
         return None;
     }
@@ -393,7 +408,7 @@ fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
     if count > options.max_headers {
         return None;
     }
-    let mut headers = Vec::new();
+    let mut headers = Vec::with_capacity(16);
     for _ in 0..count {
         headers.push(payload.header(&REQUEST_HEADERS)?);
     }
@@ -411,7 +426,7 @@ fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
     }
     payload.end()?;
     let stored = attributes.iter().find_map(|attribute| match attribute {
-        Attribute::Coded(STORED_METHOD, Some(method)) => Some(method.clone()),
+        Attribute::Coded(STORED_METHOD, Some(method)) => Some(*method),
         _ => None,
     });
     let method = match (method_code, stored) {
@@ -438,13 +453,13 @@ fn request(payload: &mut Payload<'_>, options: Options) -> Option<Request> {
 
 /// What a web server may send to an idle connection; `None` is refused.
 #[must_use]
-pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer> {
+pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer<'_>> {
     let mut payload = Payload {
         bytes: payload,
         at: 0,
     };
     let message = match payload.byte()? {
-        2 => ToContainer::Request(Box::new(request(&mut payload, options)?)),
+        2 => ToContainer::Request(request(&mut payload, options)?),
         7 => ToContainer::Shutdown,
         8 => ToContainer::Ping,
         10 => ToContainer::CPing,
@@ -455,14 +470,14 @@ pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer> {
 }
 
 /// Protocol chapter "packets".
-fn response(payload: &mut Payload<'_>) -> Option<Response> {
+fn response<'a>(payload: &mut Payload<'a>) -> Option<Response<'a>> {
     let status = payload.integer()?;
     if !(100..=999).contains(&status) {
         return None;
     }
     let reason = payload.string(|_| true)?;
     let count = payload.integer()?;
-    let mut headers = Vec::new();
+    let mut headers = Vec::with_capacity(16);
     for _ in 0..count {
         headers.push(payload.header(&RESPONSE_HEADERS)?);
     }
@@ -477,20 +492,22 @@ fn response(payload: &mut Payload<'_>) -> Option<Response> {
 
 /// The length that a response announces; the outer `None` is malformed.
 #[must_use]
-pub fn response_length(headers: &[Header]) -> Option<Option<u64>> {
-    let mut lengths = Vec::new();
+pub fn response_length(headers: &[Header<'_>]) -> Option<Option<u64>> {
+    let mut announced = None;
+    let mut differ = false;
     for header in headers {
         if header.name.eq_ignore_ascii_case(b"content-length") {
-            lengths.push(content_length(&header.value)?);
+            let length = content_length(header.value)?;
+            differ |= announced.is_some_and(|known| known != length);
+            announced = Some(length);
         }
     }
-    lengths.dedup();
-    (lengths.len() <= 1).then(|| lengths.pop())
+    (!differ).then_some(announced)
 }
 
 /// What a container may send; `None` is a protocol error.
 #[must_use]
-pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
+pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer<'_>> {
     let mut payload = Payload { bytes, at: 0 };
     let message = match payload.byte()? {
         3 => {
@@ -500,7 +517,7 @@ pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
                 return None;
             }
             payload.at = bytes.len();
-            ToWebServer::Chunk(bytes[3..3 + len].to_vec())
+            ToWebServer::Chunk(&bytes[3..3 + len])
         }
         4 => ToWebServer::Head(response(&mut payload)?),
         // Protocol chapter "peers": only 1 is reuse.
@@ -520,14 +537,14 @@ pub fn to_web_server(bytes: &[u8]) -> Option<ToWebServer> {
 
 /// Protocol chapters "packets" and "exchange", with the tolerance of protocol chapter "exchange".
 #[must_use]
-pub fn body(payload: &[u8]) -> Option<Body> {
+pub fn body(payload: &[u8]) -> Option<Body<'_>> {
     let (len, data) = match payload {
         [] | [0, 0] => return Some(Body::End),
         [_] => return None,
         [high, low, data @ ..] => (usize::from(*high) << 8 | usize::from(*low), data),
     };
     match data.get(len..)? {
-        [] | [0] if len > 0 => Some(Body::Data(data[..len].to_vec())),
+        [] | [0] if len > 0 => Some(Body::Data(&data[..len])),
         _ => None,
     }
 }

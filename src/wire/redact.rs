@@ -34,12 +34,28 @@ pub(crate) enum SecretDisplay {
 
 /// Whether the value of a header, attribute or parameter of this name is a secret.
 pub(super) fn is_secret_name(name: &[u8]) -> bool {
-    SECRET_WORDS.iter().any(|word| contains(name, word))
+    (0..name.len()).any(|at| {
+        let rest = name.get(at..).unwrap_or_default();
+        // Few letters begin one of the words, so that most places need one look.
+        let may_begin = matches!(
+            rest,
+            [
+                b'a' | b'c' | b's' | b'p' | b't' | b'A' | b'C' | b'S' | b'P' | b'T',
+                ..
+            ]
+        );
+        may_begin && SECRET_WORDS.iter().any(|word| begins_with(rest, word))
+    })
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len())
         .any(|part| part.eq_ignore_ascii_case(word))
+}
+
+fn begins_with(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
 /// Stands in place of a secret.
@@ -112,10 +128,17 @@ impl fmt::Debug for Text<'_> {
 }
 
 fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|&byte| match byte {
-        b'"' | b'\'' => f.write_char(byte.into()),
-        _ => write!(f, "{}", byte.escape_ascii()),
-    })
+    // Printable text is written in one piece; each other byte is escaped by itself.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    for run in bytes.chunk_by(|a, b| is_plain(a) && is_plain(b)) {
+        match (run, std::str::from_utf8(run)) {
+            ([byte], _) if !is_plain(byte) => write!(f, "{}", byte.escape_ascii())?,
+            (_, Ok(text)) => f.write_str(text)?,
+            // Plain bytes are ASCII.
+            (_, Err(_)) => return Err(fmt::Error),
+        }
+    }
+    Ok(())
 }
 
 /// What a text is a part of.

@@ -1,0 +1,28 @@
+//! What is proved, one module for each target: `run` takes any bytes and panics where a promise
+//! does not hold. libFuzzer calls them by way of `fuzz_targets`, `flood` directly.
+
+pub mod captures;
+pub mod client_claims;
+pub mod client_conversation;
+pub mod decode_to_container;
+pub mod decode_to_web_server;
+pub mod http_mapping;
+pub mod roundtrip;
+pub mod server_conversation;
+pub mod site_paths;
+
+/// A target by its name.
+pub type Run = fn(&[u8]);
+
+/// All of them.
+pub const ALL: [(&str, Run); 9] = [
+    ("captures", captures::run),
+    ("client_claims", client_claims::run),
+    ("client_conversation", client_conversation::run),
+    ("decode_to_container", decode_to_container::run),
+    ("decode_to_web_server", decode_to_web_server::run),
+    ("http_mapping", http_mapping::run),
+    ("roundtrip", roundtrip::run),
+    ("server_conversation", server_conversation::run),
+    ("site_paths", site_paths::run),
+];
