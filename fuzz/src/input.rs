@@ -31,6 +31,15 @@ impl<'a> Input<'a> {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
+    /// A length: mostly below 1200, now and then anything up to `most`.
+    pub fn length(&mut self, most: usize) -> usize {
+        let number = usize::from(self.number());
+        match number & 0xf {
+            15 => number % (most + 1),
+            _ => number % 1200.min(most + 1),
+        }
+    }
+
     /// Up to `len` bytes.
     pub fn take(&mut self, len: usize) -> &'a [u8] {
         let (part, rest) = self.0.split_at(len.min(self.0.len()));
@@ -44,26 +53,35 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Lengths at which a stream is cut. Seed 0 cuts after every byte.
+/// Lengths at which a stream is cut. Seed 0 cuts after every byte of the first 1000.
 #[derive(Debug, Clone)]
-pub struct Cuts(u32);
+pub struct Cuts {
+    state: u32,
+    /// Pieces of one byte that come first.
+    single: u32,
+}
 
 impl Cuts {
     #[must_use]
     pub fn new(seed: u8) -> Self {
-        Self(u32::from(seed).wrapping_mul(0x9e37_79b9))
+        let state = u32::from(seed).wrapping_mul(0x9e37_79b9);
+        Self {
+            state: state.max(1),
+            single: if seed == 0 { 1000 } else { 0 },
+        }
     }
 
     /// At least 1.
     pub fn next_len(&mut self) -> usize {
-        if self.0 == 0 {
+        if self.single > 0 {
+            self.single -= 1;
             return 1;
         }
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 17;
+        self.state ^= self.state << 5;
         // Short ones often, now and then a whole packet.
-        let bits = 1 + (self.0 >> 28);
-        1 + (self.0 & ((1 << bits) - 1)) as usize
+        let bits = 1 + (self.state >> 28);
+        1 + (self.state & ((1 << bits) - 1)) as usize
     }
 }

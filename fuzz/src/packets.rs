@@ -141,11 +141,11 @@ pub fn lies_in(part: &[u8], whole: &[u8]) -> bool {
 /// The value of a long header.
 pub static LONG: [u8; 65_536] = [b'l'; 65_536];
 
-/// How long a long header is: some blocks of the vectorised walk, and one time of 16 anything.
+/// How long a long header is: some blocks of the vectorised walk, and one time of 256 anything.
 #[must_use]
 pub fn stretched_len(len: usize) -> usize {
-    match len >> 12 {
-        15 => len & 0xffff,
-        _ => len % 600,
+    match len & 0xff {
+        0xff => len & 0xffff,
+        _ => len % 400,
     }
 }

@@ -280,7 +280,7 @@ impl<'a> Payload<'a> {
         }
         let text = self.bytes.get(self.at..self.at + usize::from(len))?;
         self.at += text.len();
-        if !text.iter().all(|&byte| allowed(byte)) {
+        if !text.iter().fold(true, |all, &byte| all & allowed(byte)) {
             return None;
         }
         (self.byte()? == 0).then_some(Some(text))

@@ -130,13 +130,18 @@ impl fmt::Debug for Text<'_> {
 fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     // Printable text is written in one piece; each other byte is escaped by itself.
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
-    for run in bytes.chunk_by(|a, b| is_plain(a) && is_plain(b)) {
-        match (run, std::str::from_utf8(run)) {
-            ([byte], _) if !is_plain(byte) => write!(f, "{}", byte.escape_ascii())?,
-            (_, Ok(text)) => f.write_str(text)?,
-            // Plain bytes are ASCII.
-            (_, Err(_)) => return Err(fmt::Error),
-        }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let plain = rest.iter().position(|byte| !is_plain(byte));
+        let (run, after) = rest
+            .split_at_checked(plain.unwrap_or(rest.len()))
+            .unwrap_or((rest, &[]));
+        f.write_str(&String::from_utf8_lossy(run))?;
+        let Some((byte, after)) = after.split_first() else {
+            break;
+        };
+        write!(f, "{}", byte.escape_ascii())?;
+        rest = after;
     }
     Ok(())
 }
@@ -193,7 +198,9 @@ impl Iterator for NamedParts<'_> {
     fn next(&mut self) -> Option<Range<usize>> {
         loop {
             let rest = self.text.get(self.at..)?;
-            let found = rest.iter().position(|b| b"=:,%".contains(b))?;
+            let found = rest
+                .iter()
+                .position(|b| matches!(b, b'=' | b':' | b',' | b'%'))?;
             let at = self.at + found;
             let (before, rest) = self.text.split_at_checked(at)?;
             let (sign, len) = match rest {

@@ -253,7 +253,7 @@ fn packet(operation: u8, input: &mut Input<'_>, size: PacketSize) -> Vec<u8> {
             writer.finish();
         }
         3 => {
-            let len = usize::from(input.number()) % (size.max_body_chunk() + 1);
+            let len = input.length(size.max_body_chunk());
             let mut payload = vec![3];
             payload.extend(u16::try_from(len).expect("below P").to_be_bytes());
             payload.extend(vec![7; len + 1]);

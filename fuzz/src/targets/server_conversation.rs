@@ -197,7 +197,7 @@ impl Alone {
                     let len = usize::from(input.number());
                     input.take(len).to_vec()
                 }
-                1 => body_payload(usize::from(input.number()), input.byte()),
+                1 => body_payload(input.length(65_535), input.byte()),
                 2 => vec![0; 2 * usize::from(input.flag())],
                 7 => request_payload(input, self.size),
                 _ => {
@@ -401,7 +401,7 @@ impl Pair {
             1 => usize::from(input.byte()),
             // Around what fits one packet, and the lengths that look like a request.
             2 => self.size.max_request_body() - 2 + usize::from(input.byte() % 5),
-            _ => usize::from(input.number()) % 20_000,
+            _ => input.length(20_000),
         };
         let framing = match switches & 0x0c {
             0 => BodyFraming::Chunked,
@@ -453,7 +453,7 @@ impl Pair {
                     self.send_head(server, status);
                 }
                 2 | 3 if server.response_has_body() => {
-                    let data = content(usize::from(input.number()) % 20_000, sent.len() as u8);
+                    let data = content(input.length(20_000), sent.len() as u8);
                     for part in data.chunks(self.size.max_body_chunk()) {
                         let header = server.send_chunk(part.len()).expect("fits");
                         self.to_client[0].extend_from_slice(&header);
