@@ -2,7 +2,8 @@
 //! are killed, reloads. Every answer must be the one that was asked for, and neither memory nor
 //! sockets may grow.
 //!
-//! `SOAK_SECONDS` is how long, default 20; `tests/soak` runs the longer forms and keeps the
+//! `SOAK_SECONDS` is how long, default 20; `SOAK_PAUSE` how many milliseconds a client waits
+//! between two requests on average, default 30. `tests/soak` runs the longer forms and keeps the
 //! report, which has a line for each part of the run and the slopes of both.
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +37,8 @@ const SLOW: u32 = 4;
 const SLACK: u64 = 24 << 20;
 /// What it may grow by, in KiB a minute, where that can be told.
 const SLOPE: f64 = 256.0;
+/// The longest time between two faults: a Tomcat that is killed, a new configuration.
+const PART: Duration = Duration::from_secs(60);
 /// A run from which on a slope means something.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -58,8 +61,12 @@ struct Sample {
 }
 
 fn duration() -> Duration {
-    let seconds = std::env::var("SOAK_SECONDS").map_or(20, |text| text.parse().unwrap());
-    Duration::from_secs(seconds)
+    Duration::from_secs(number("SOAK_SECONDS", 20))
+}
+
+/// The number in an environment variable.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 fn config(tomcats: &[Tomcat; 2], weight: u32) -> String {
@@ -96,7 +103,7 @@ async fn nothing_grows_and_nobody_gets_what_is_not_his() {
 
     let start = Instant::now();
     let mut samples = Vec::new();
-    let (mut turn, part) = (0_u32, duration() / 6);
+    let (mut turn, part) = (0_u32, PART.min(duration() / 6));
     let mut next = part;
     while start.elapsed() < duration() {
         sleep(Duration::from_millis(500)).await;
@@ -173,9 +180,10 @@ fn report(samples: &[Sample], run: &Run) -> (f64, f64) {
     let memory = slope(steady, |sample| (sample.resident >> 10) as f64);
     let descriptors = slope(steady, |sample| sample.sockets as f64);
     println!(
-        "{} answers; {memory:.1} KiB and {descriptors:.2} sockets a minute; \
-         while a Tomcat was away: {:?}",
+        "{} answers, {} times a Tomcat was killed; {memory:.1} KiB and {descriptors:.2} sockets a \
+         minute; while a Tomcat was away: {:?}",
         run.answered.load(Ordering::SeqCst),
+        run.outages.load(Ordering::SeqCst) / 2,
         run.failed.lock().unwrap()
     );
     (memory, descriptors)
@@ -200,7 +208,9 @@ async fn work(front: SocketAddr, run: Arc<Run>, seed: u64) {
     let mut random = Random::new(seed);
     let mut client = Client::new(front);
     let mut token = seed << 32;
+    let pause = 2 * usize::try_from(number("SOAK_PAUSE", 30)).unwrap();
     while !run.over.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(random.below(pause + 1) as u64)).await;
         token += 1;
         let before = run.outages.load(Ordering::SeqCst);
         let asked = timeout(
