@@ -27,17 +27,17 @@ impl Write for Length {
 /// A short text.
 #[derive(Debug)]
 pub struct Line {
-    bytes: [u8; 1024],
+    bytes: [u8; 512],
     len: usize,
 }
 
 impl Line {
     /// # Panics
-    /// Beyond 1024 bytes.
+    /// Beyond 512 bytes.
     #[must_use]
     pub fn of(what: fmt::Arguments<'_>) -> Self {
         let mut line = Self {
-            bytes: [0; 1024],
+            bytes: [0; 512],
             len: 0,
         };
         line.write_fmt(what).expect("nothing that fails");
