@@ -46,6 +46,12 @@ fn seeds(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
             b"\x11\x00\x0910.0.0.1\x01\x05https\x02\x01a\x03\x02443",
             b"\x00\x0b\x0akeep-alive\x0e\x20JSESSIONID=1; Path=/app; Domain=x",
         ],
+        "http2_requests" => &[
+            b"\x10\x00\x00\x0bapp.example\x04/a?b\x61\x62\x03",
+            b"\x24\x01\x01\x0fu@h.example:8080\x00\x80\x05other\x04\x42\x07",
+            b"\x30\x03\x00\x0eh.example:8080\x00",
+            b"\x08\x05\x02\x00\x06/a/b?c\x0e\x98\x05x-any\x04\x03a b",
+        ],
         _ => &[],
     };
     out.extend(texts.iter().map(|text| text.to_vec()));

@@ -5,7 +5,7 @@
 //! is a best effort, the rest is not. Body data has no form at all, so there everything is
 //! left out that looks like an identifier made by a machine.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::ops::Range;
 
 /// A value is a secret when its name contains one of these, in any letter case.

@@ -13,6 +13,8 @@ mod answer;
 mod case;
 #[path = "../container/mod.rs"]
 mod container;
+mod forward;
+mod recorder;
 mod sides;
 #[path = "../support/mod.rs"]
 mod support;

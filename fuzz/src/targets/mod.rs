@@ -6,6 +6,7 @@ pub mod client_claims;
 pub mod client_conversation;
 pub mod decode_to_container;
 pub mod decode_to_web_server;
+pub mod http2_requests;
 pub mod http_mapping;
 pub mod roundtrip;
 pub mod server_conversation;
@@ -15,12 +16,13 @@ pub mod site_paths;
 pub type Run = fn(&[u8]);
 
 /// All of them.
-pub const ALL: [(&str, Run); 9] = [
+pub const ALL: [(&str, Run); 10] = [
     ("captures", captures::run),
     ("client_claims", client_claims::run),
     ("client_conversation", client_conversation::run),
     ("decode_to_container", decode_to_container::run),
     ("decode_to_web_server", decode_to_web_server::run),
+    ("http2_requests", http2_requests::run),
     ("http_mapping", http_mapping::run),
     ("roundtrip", roundtrip::run),
     ("server_conversation", server_conversation::run),
