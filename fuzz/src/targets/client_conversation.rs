@@ -132,7 +132,7 @@ impl Model {
             }
             (Phase::AwaitHead, Chunk(data)) => data.is_empty().then_some("ignored"),
             (Phase::AwaitHead, End { .. }) | (Phase::Streaming, Head(_)) => None,
-            (Phase::Streaming, Chunk(data)) if data.is_empty() => Some("flush"),
+            (Phase::Streaming, Chunk([])) => Some("flush"),
             (Phase::Streaming, Chunk(_)) if self.no_body => Some("ignored"),
             (Phase::Streaming, Chunk(data)) => {
                 self.received += data.len() as u64;
