@@ -175,7 +175,8 @@ async fn a_random_byte_in_random_requests() {
             // Ours to accept: what was changed.
             _ => format!("{found} {:?}", verdict::changed(&before, &ours)),
         };
-        *classes.entry(class).or_insert(0) += 1;
+        let example = || format!("{ours:?}, Tomcat {theirs:?}, of {}", stream.escape_ascii());
+        classes.entry(class).or_insert_with(|| (0, example())).0 += 1;
     }
     let expected = [
         ("both", 1004),
@@ -206,6 +207,10 @@ async fn a_random_byte_in_random_requests() {
         .filter(|(class, _)| !known.contains(&class.as_str()))
         .collect();
     assert!(unknown.is_empty(), "not in differences.txt: {unknown:#?}");
+    let classes: BTreeMap<_, _> = classes
+        .iter()
+        .map(|(class, (n, _))| (class.clone(), *n))
+        .collect();
     if other.is_some() {
         return println!("{classes:#?}");
     }

@@ -97,7 +97,7 @@ pub fn run(data: &[u8]) {
             },
         ),
     ];
-    if let Some(host) = host.filter(|host| !host.is_empty()) {
+    if let Some(host) = host {
         told.push(("x-forwarded-host".to_owned(), host.as_bytes().to_vec()));
     }
     let Some(again) = check(&parts, &facts, framing, size, &told) else {
