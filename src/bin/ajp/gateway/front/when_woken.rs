@@ -62,13 +62,13 @@ impl<F: Future + Unpin> Future for WhenWoken<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         if !this.task.will_wake(cx.waker()) {
-            this.task = cx.waker().clone();
+            this.task.clone_from(cx.waker());
             let mut task = this
                 .signal
                 .task
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            *task = this.task.clone();
+            task.clone_from(&this.task);
         }
         // The task is known by now: whoever wakes later than this look wakes it.
         let is_woken = &this.signal.is_woken;

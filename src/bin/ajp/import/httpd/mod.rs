@@ -220,7 +220,7 @@ impl Reader {
                 _,
             ) => self.variable(&name, &args, place, plan),
             (remote_ip, _) if remote_ip.starts_with("remoteip") => {
-                self.remote_ip(remote_ip, &args, place, plan);
+                Self::remote_ip(remote_ip, &args, place, plan);
             }
             ("limitrequestbody", [limit]) => self.max_body(limit, place, plan),
             ("header" | "requestheader", _) => self.header(&name, &args, place, plan),

@@ -50,18 +50,18 @@ impl Reader {
             }
             _ => None,
         };
-        let setting = match (why, setting) {
-            (None, setting) => setting,
+        match (why, &setting) {
+            // Where it cannot be set it can still be removed.
+            (None, _) | (Some(_), Setting::NotOfVisitors(_)) => {}
             (Some(why), Setting::RequestHeader(header, _)) => {
-                self.not_of_visitors(&header, &format!("{text} {why}"), place, plan);
+                self.not_of_visitors(header, &format!("{text} {why}"), place, plan);
                 return;
             }
-            (Some(_), setting @ Setting::NotOfVisitors(_)) => setting,
             (Some(why), _) => {
                 plan.lost(place, format!("{text} {why}"));
                 return;
             }
-        };
+        }
         plan.scoped.push(Scoped {
             place: place.to_owned(),
             site: self.site().map(str::to_owned),
@@ -126,7 +126,7 @@ impl Reader {
 
     /// `mod_remoteip`: whose word on a visitor's address counts. Without it every visitor would
     /// have the address of the proxy before, which containers may let do more.
-    pub(super) fn remote_ip(&self, name: &str, args: &[&str], place: &str, plan: &mut Plan) {
+    pub(super) fn remote_ip(name: &str, args: &[&str], place: &str, plan: &mut Plan) {
         let text = format!("{name} {}", shown(args));
         match (name, args) {
             ("remoteipheader", [header]) if header.eq_ignore_ascii_case("x-forwarded-for") => {}
