@@ -72,15 +72,26 @@ pub(crate) async fn run(args: &Args) {
         // Pools fill, and Tomcat compiles what is hot.
         Load { seconds: 5, ..load }.on(row.front.addr);
     }
-    let mut seen: Vec<[Vec<f64>; 5]> = rows.iter().map(|_| Default::default()).collect();
+    let mut seen: Vec<[Vec<f64>; 6]> = rows.iter().map(|_| Default::default()).collect();
     for _ in 0..args.rounds {
         for (row, seen) in rows.iter().zip(&mut seen) {
-            let cpu = || [row.container, row.front.pid].map(process::cpu);
+            let cpu = || {
+                let [user, kernel] = process::user_and_kernel(row.container);
+                [user + kernel, kernel, process::cpu(row.front.pid)]
+            };
             let before = cpu();
             let report = load.on(row.front.addr);
             let after = cpu();
-            let [container, front] = [0, 1].map(|i| (after[i] - before[i]) / report.requests);
-            let numbers = [report.rate, report.p50, report.p99, container, front];
+            let [container, kernel, front] =
+                [0, 1, 2].map(|i| (after[i] - before[i]) / report.requests);
+            let numbers = [
+                report.rate,
+                report.p50,
+                report.p99,
+                container,
+                kernel,
+                front,
+            ];
             for (seen, number) in seen.iter_mut().zip(numbers) {
                 seen.push(number);
             }
@@ -91,21 +102,23 @@ pub(crate) async fn run(args: &Args) {
         load.connections, args.rounds, args.seconds
     );
     println!(
-        "{:<17} {:>11} {:>8} {:>8} {:>17} {:>13} {:>18}",
+        "{:<17} {:>11} {:>8} {:>8} {:>17} {:>10} {:>13} {:>18}",
         "container",
         "requests/s",
         "p50 ms",
         "p99 ms",
         "container us/req",
+        "in kernel",
         "httpd us/req",
-        "of axum over AJP's"
+        "axum over AJP's"
     );
-    let medians: Vec<[f64; 5]> = seen.into_iter().map(|seen| seen.map(median)).collect();
-    for (row, [rate, p50, p99, container, front]) in rows.iter().zip(&medians) {
+    let medians: Vec<[f64; 6]> = seen.into_iter().map(|seen| seen.map(median)).collect();
+    for (row, [rate, p50, p99, container, kernel, front]) in rows.iter().zip(&medians) {
         println!(
-            "{:<17} {rate:>11.0} {p50:>8.2} {p99:>8.2} {:>17.1} {:>13.1} {:>17.2}x",
+            "{:<17} {rate:>11.0} {p50:>8.2} {p99:>8.2} {:>17.1} {:>10.1} {:>13.1} {:>17.2}x",
             row.name,
             container * 1000.0,
+            kernel * 1000.0,
             front * 1000.0,
             medians[0][3] / container,
         );

@@ -5,15 +5,22 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// CPU milliseconds so far: of user space and of the kernel.
+/// CPU milliseconds so far.
 pub(crate) fn cpu(pid: u32) -> f64 {
-    let ticks: u64 = members(pid)
+    user_and_kernel(pid).iter().sum()
+}
+
+/// The same, of user space and of the kernel.
+pub(crate) fn user_and_kernel(pid: u32) -> [f64; 2] {
+    let ticks = members(pid)
         .into_iter()
         .filter_map(|member| stat(member))
-        .map(|fields| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
-        .sum();
+        .map(|fields| [11, 12].map(|at| fields[at].parse::<f64>().unwrap()))
+        .fold([0.0; 2], |[user, kernel], [more, more_kernel]| {
+            [user + more, kernel + more_kernel]
+        });
     // The kernel shows hundredths of a second everywhere.
-    ticks as f64 * 10.0
+    ticks.map(|ticks| ticks * 10.0)
 }
 
 /// Memory that it alone has, in KiB: what would be free without it.
