@@ -16,7 +16,10 @@ const LONGEST: Duration = Duration::from_secs(20);
 const OPENING: usize = 200;
 
 /// Clients that are connected.
-pub(crate) struct Clients(Vec<TcpStream>);
+pub(crate) struct Clients {
+    addr: SocketAddr,
+    streams: Vec<TcpStream>,
+}
 
 impl Clients {
     /// Connects so many, each of which has asked once.
@@ -26,60 +29,52 @@ impl Clients {
             let mut opening = JoinSet::new();
             for _ in 0..OPENING.min(count - streams.len()) {
                 opening.spawn(async move {
-                    let mut stream = TcpStream::connect(addr).await.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    ask(&mut stream).await;
+                    let mut stream = connect(addr).await;
+                    ask(&mut stream, addr).await;
                     stream
                 });
             }
             streams.extend(opening.join_all().await);
         }
-        Self(streams)
+        Self { addr, streams }
     }
 
     /// So many requests a second, of all of them together, one client after the other: how long
     /// each took, in milliseconds.
-    pub(crate) async fn ask(&mut self, per_second: f64, time: Duration) -> Vec<f64> {
-        let count = self.0.len() as f64;
-        let interval = Duration::from_secs_f64(count / per_second);
-        let start = Instant::now();
-        let mut asking = JoinSet::new();
-        for (at, mut stream) in self.0.drain(..).enumerate() {
-            let first = start + interval.mul_f64(at as f64 / count);
-            asking.spawn(async move {
-                let mut times = Vec::new();
-                let mut next = first;
-                while next < start + time {
-                    sleep_until(next).await;
-                    let sent = Instant::now();
-                    ask(&mut stream).await;
-                    times.push(sent.elapsed().as_secs_f64() * 1e3);
-                    next += interval;
-                }
-                (stream, times)
-            });
-        }
-        let mut all = Vec::new();
-        for (stream, times) in asking.join_all().await {
-            self.0.push(stream);
-            all.extend(times);
-        }
-        all.sort_by(f64::total_cmp);
-        all
+    pub(crate) async fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// One request. A kept connection may have been closed, as httpd does with those that wait when it
+/// needs its threads: then it takes a new one, as a browser does.
+async fn ask(stream: &mut TcpStream, addr: SocketAddr) {
+    if !try_to_ask(stream).await {
+        *stream = connect(addr).await;
+        assert!(try_to_ask(stream).await, "closed unanswered");
     }
 }
 
-async fn ask(stream: &mut TcpStream) {
+/// Whether there was an answer.
+async fn try_to_ask(stream: &mut TcpStream) -> bool {
     let request = b"GET /small HTTP/1.1\r\nHost: app.example\r\nUser-Agent: crowd\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    // While it waits a client has no buffer: it is not these that are measured, but they are many.
+    // While it waits a client has no buffer: these are not measured, but they are many.
     let mut buffer = BytesMut::with_capacity(512);
+    if stream.write_all(request).await.is_err() {
+        return false;
+    }
     while !is_whole(&buffer) {
         let read = timeout(LONGEST, stream.read_buf(&mut buffer)).await;
-        let count = read.unwrap_or_else(|_| panic!("no more came: {buffer:?}"));
-        assert_ne!(count.unwrap(), 0, "closed: {buffer:?}");
+        let read = read.unwrap_or_else(|_| panic!("no more came: {buffer:?}"));
+        match read {
+            Ok(0) | Err(_) if buffer.is_empty() => return false,
+            Ok(0) | Err(_) => panic!("broken off: {buffer:?}"),
+            Ok(_) => {}
+        }
     }
     assert!(buffer.starts_with(b"HTTP/1.1 200"), "{buffer:?}");
+    true
 }
 
 fn is_whole(answer: &[u8]) -> bool {
