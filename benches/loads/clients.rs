@@ -41,7 +41,37 @@ impl Clients {
 
     /// So many requests a second, of all of them together, one client after the other: how long
     /// each took, in milliseconds.
-    pub(crate) async fn connect(addr: SocketAddr) -> TcpStream {
+    pub(crate) async fn ask(&mut self, per_second: f64, time: Duration) -> Vec<f64> {
+        let count = self.streams.len() as f64;
+        let interval = Duration::from_secs_f64(count / per_second);
+        let (addr, start) = (self.addr, Instant::now());
+        let mut asking = JoinSet::new();
+        for (at, mut stream) in self.streams.drain(..).enumerate() {
+            let first = start + interval.mul_f64(at as f64 / count);
+            asking.spawn(async move {
+                let mut times = Vec::new();
+                let mut next = first;
+                while next < start + time {
+                    sleep_until(next).await;
+                    let sent = Instant::now();
+                    ask(&mut stream, addr).await;
+                    times.push(sent.elapsed().as_secs_f64() * 1e3);
+                    next += interval;
+                }
+                (stream, times)
+            });
+        }
+        let mut all = Vec::new();
+        for (stream, times) in asking.join_all().await {
+            self.streams.push(stream);
+            all.extend(times);
+        }
+        all.sort_by(f64::total_cmp);
+        all
+    }
+}
+
+async fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream

@@ -5,32 +5,45 @@ use super::attempt::{Sent, attempt};
 use crate::client::{ClientError, CloseCause, ErrorKind, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_encode::write_request;
 use crate::mapping::request_facts::OWN_REQUEST;
-use crate::mapping::response_body::Refusal;
+use crate::mapping::response_body::{Refusal, ResponseBody};
 use crate::mapping::upload::Upload;
 use crate::wire::{BodyFraming, PacketSize};
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, request};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, request};
 use std::future::poll_fn;
 
 /// Makes the head of a question longer.
 const PADDING: HeaderName = HeaderName::from_static("x-ajp-packet-size");
 
-/// Whether it was found out that the container takes longer heads than it was known to take, for
-/// a request that failed with this error. No application sees a question: the container answers
-/// `OPTIONS *` itself.
-pub(super) async fn takes_more(
-    pool: &Pool,
-    timeouts: &RequestTimeouts,
-    secret: &SecretChoice,
-    error: &ClientError,
-) -> bool {
+/// Whether a head was too long for what is known of a container of which more can be learned.
+pub(super) fn may_be_larger(pool: &Pool, error: &ClientError) -> bool {
     let is_too_long = matches!(
         error.kind(),
         ErrorKind::UriTooLong | ErrorKind::HeadTooLarge
     );
-    if !is_too_long || !pool.config().learn_packet_size() {
-        return false;
+    is_too_long && pool.config().learn_packet_size()
+}
+
+/// Sends a request whose head was too long for what was known of the container, if it is found
+/// out that this takes longer ones. `timeouts` have the deadline of the whole request.
+pub(super) async fn after_refused_head(
+    pool: &Pool,
+    timeouts: RequestTimeouts,
+    request: &Sent<'_>,
+    upload: &mut Upload,
+    secret: &SecretChoice,
+    error: ClientError,
+) -> Result<Response<ResponseBody>, ClientError> {
+    if !takes_more(pool, &timeouts, secret).await {
+        return Err(error);
     }
+    let lease = pool.acquire_with(&timeouts).await?;
+    attempt(&mut Some(lease), request, upload, secret).await
+}
+
+/// Whether it was found out that the container takes longer heads than it was known to take. No
+/// application sees a question: the container answers `OPTIONS *` itself.
+async fn takes_more(pool: &Pool, timeouts: &RequestTimeouts, secret: &SecretChoice) -> bool {
     let known = pool.size_of_heads();
     let Some(turn) = pool.turn_to_ask_for_size().await else {
         // Somebody else may have found it out meanwhile.

@@ -2,7 +2,7 @@
 
 use super::announced::{check, check_uri_length, framing};
 use super::attempt::{Sent, attempt};
-use super::packet_size::takes_more;
+use super::packet_size::{self, after_refused_head};
 use super::refused::after_refusal;
 use crate::client::{ClientError, ErrorKind, Lease, Pool, RequestTimeouts};
 use crate::mapping::request_encode::ContainerFacts;
@@ -103,16 +103,17 @@ pub(super) async fn exchange(
         facts,
         framing,
     };
-    let mut answer = attempt(&mut lease, &request, upload, &secret).await;
-    if let Err(error) = &answer {
-        let timeouts = timeouts.with_deadline(by);
-        // Rare, and large.
-        if Box::pin(takes_more(pool, &timeouts, &secret, error)).await {
-            lease = Some(pool.acquire_with(&timeouts).await?);
-            answer = attempt(&mut lease, &request, upload, &secret).await;
+    let answer = match attempt(&mut lease, &request, upload, &secret).await {
+        Err(error) if packet_size::may_be_larger(pool, &error) => {
+            let timeouts = timeouts.with_deadline(by);
+            // Rare, and large.
+            Box::pin(after_refused_head(
+                pool, timeouts, &request, upload, &secret, error,
+            ))
+            .await?
         }
-    }
-    let answer = answer?;
+        answer => answer?,
+    };
     if !may_change {
         return Ok(answer);
     }
