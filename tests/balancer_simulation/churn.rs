@@ -78,6 +78,11 @@ fn route(container: usize) -> String {
     format!("jvm{container}")
 }
 
+fn container_of(pick: &Pick) -> usize {
+    let route = pick.member().route_name().unwrap();
+    route.strip_prefix("jvm").unwrap().parse().unwrap()
+}
+
 /// As one who replaces a file does: nobody reads half of it.
 fn write(path: &Path, text: &str) {
     let new = path.with_extension("new");
@@ -157,11 +162,6 @@ impl World {
         self.say();
     }
 
-    fn container_of(&self, pick: &Pick) -> usize {
-        let route = pick.member().route_name().unwrap();
-        route.strip_prefix("jvm").unwrap().parse().unwrap()
-    }
-
     /// One request, tried on one member after the other.
     fn request(&mut self) {
         let now = Instant::now();
@@ -195,7 +195,7 @@ impl World {
                 }
             };
             *self.given.entry(pick.id()).or_default() += 1;
-            let at = self.container_of(&pick);
+            let at = container_of(&pick);
             if !self.containers[&at].serves(now) {
                 self.counts.refused += 1;
                 let stopped = self.containers[&at].stops.is_some_and(|stops| now >= stops);
@@ -308,7 +308,7 @@ async fn no_request_is_lost_while_members_come_and_go() {
         // Some sets last shorter than a look, others long enough to be believed.
         let lasts = Duration::from_micros(10_000 + world.dice.below(250_000) as u64);
         for _ in 0..steps {
-            for _ in 0..1 + world.dice.below(3) {
+            for _ in 0..=world.dice.below(3) {
                 world.request();
             }
             sleep(lasts / steps as u32).await;
