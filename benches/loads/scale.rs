@@ -244,6 +244,7 @@ fn save(part: &str, points: &[Point]) {
         )
         .unwrap();
     }
+    std::fs::create_dir_all(results()).unwrap();
     std::fs::write(results().join(format!("{part}.csv")), text).unwrap();
 }
 
