@@ -158,6 +158,37 @@ async fn an_operator_looks_on_and_drains_a_member() {
         .await;
     assert_eq!(method, "bybusyness");
 
+    // Limits and further settings, behind a heading that opens.
+    let page = format!("{manager}/balancer-manager?balancer=cart");
+    let of_member = format!("{page}&member={}", support::gateway::coded(&a.url()));
+    browser.open(&of_member).await;
+    browser.click("summary").await;
+    browser
+        .fill("input[name='is:response_head_timeout']", "45s")
+        .await;
+    picture(&mut browser, "settings.png").await;
+    browser.click("button.main").await;
+    let state = gateway.operator().get("/api/v1/balancers/cart").await;
+    let limit = &state.json()["members"][0]["settings"]["response_head_timeout"];
+    assert_eq!(*limit, 45.0);
+
+    // A member is added, and removed once that is said twice.
+    let other = "ajp://127.0.0.1:9";
+    browser.open(&page).await;
+    browser.fill("form.add input[name='url']", other).await;
+    browser
+        .fill("form.add input[name='is:route']", "jvm9")
+        .await;
+    browser.click("form.add button").await;
+    let row = format!("tr.member[data-member='{other}']");
+    let state = browser.attribute(&row, "data-state").await;
+    assert!(state.is_some());
+    browser.click(&format!("{row} .actions a")).await;
+    browser.click("input[name='sure']").await;
+    browser.click("form:nth-of-type(2) button").await;
+    assert_eq!(browser.text("h1").await, "Balancer Manager");
+    assert!(!browser.source().await.contains(other));
+
     assert!(!browser.source().await.contains("<script"));
     let complaints = browser.complaints().await;
     let complaints: Vec<_> = complaints

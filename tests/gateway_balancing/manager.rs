@@ -251,6 +251,91 @@ async fn a_form_changes_what_it_says() {
 }
 
 #[tokio::test]
+async fn forms_change_every_setting_and_add_and_remove_members() {
+    let gateway = idle(true).await;
+    let mut operator = gateway.operator();
+    let edit = format!("/balancer-manager?balancer=b&member={}", coded(URL));
+    let page = operator.get(&edit).await;
+    let (_, shown) = forms(page.text()).remove(0);
+    let state = operator.get("/api/v1/balancers/b").await.json();
+    let settings = state["members"][0]["settings"].as_object().unwrap();
+    for key in settings.keys() {
+        let has = [
+            key.clone(),
+            format!("is:{key}"),
+            key.replace("flags", "flag"),
+        ];
+        let has = has.iter().any(|name| shown.contains_key(name));
+        assert!(has || key == "name", "{key} is not on the page");
+    }
+    let member = [("balancer", "b"), ("member", URL)];
+    let changes = [
+        ("is:response_head_timeout", "45s"),
+        ("is:request_timeout", ""),
+        ("is:packet_size", "16384"),
+        ("is:route", "7"),
+    ];
+    let answer = gateway.change(&[&member[..], &changes].concat()).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let line = format!(
+        "manager: 127.0.0.1 (page): b/{URL}: packet_size 8192 -> 16384, \
+         response_head_timeout 60.0 -> 45.0, route \"a\" -> \"7\"\n"
+    );
+    assert!(gateway.log().contains(&line), "{}", gateway.log());
+
+    let page = operator.get("/balancer-manager?balancer=b").await;
+    let (_, shown) = forms(page.text()).remove(0);
+    assert_eq!(
+        (&*shown["is:retry"], &*shown["is:max_timeouts"]),
+        ("10.0", "")
+    );
+    let balancer = [
+        ("balancer", "b"),
+        ("is:retry", "5s"),
+        ("is:max_timeouts", "3"),
+    ];
+    let answer = gateway.change(&balancer).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let state = operator.get("/api/v1/balancers/b").await.json();
+    assert_eq!(state["settings"]["retry"], 5.0);
+    assert_eq!(state["settings"]["max_timeouts"], 3);
+
+    let other = "ajp://127.0.0.1:9";
+    let added = [
+        ("balancer", "b"),
+        ("url", other),
+        ("is:route", "c"),
+        ("is:weight", ""),
+    ];
+    let answer = gateway.change(&added).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert_eq!(gateway.member("c").await["weight"], 1.0);
+    let again = gateway.change(&added).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+    let gone = [("balancer", "b"), ("member", other), ("remove", "1")];
+    let unsure = gateway.change(&gone).await;
+    assert_eq!(unsure.status, 400, "{}", unsure.text());
+    let sure = gateway
+        .change(&[&gone[..], &[("sure", "1")]].concat())
+        .await;
+    assert_eq!(sure.status, 303, "{}", sure.text());
+    let status = gateway.status().await;
+    let members = status["balancers"][0]["members"].as_array().unwrap();
+    assert!(
+        members.iter().all(|member| member["name"] != other),
+        "{status}"
+    );
+    for (field, text) in [
+        (("is:color", "red"), "color: unknown field"),
+        (("is:packet_size", "9"), "packet_size: 9 is not"),
+    ] {
+        let answer = gateway.change(&[&member[..], &[field]].concat()).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(text), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn recovery_and_reset() {
     let a = Container::start("a").await;
     let members = member(URL, "dead", "weight = 9.0") + &a.member("");

@@ -269,6 +269,50 @@ impl Frames {
     }
 }
 
+/// A GET of `/` whose `:authority` is this.
+fn get_of(authority: &str) -> Vec<u8> {
+    let length = u8::try_from(authority.len()).unwrap();
+    let mut head = vec![0x82, 0x86, 0x84, 0x41, length];
+    head.extend(authority.bytes());
+    head
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_user_stands_before_the_host_of_http2() {
+    let backend = Backend::start(config(), |_, conn: Conn| conn.serve_well()).await;
+    let gateway = before(&backend, "").await;
+    // Of the static table of HPACK: `:status` 200 and 400.
+    for (authority, status) in [
+        ("a", 0x88),
+        ("u:p@a", 0x8c),
+        ("a@b@c", 0x8c),
+        ("u@a:80", 0x8c),
+    ] {
+        let mut client = Frames::connect(gateway.http).await;
+        assert!(client.send(HEADERS, 5, 1, &get_of(authority)).await);
+        let mut head = [0; 9];
+        let answered = loop {
+            soon("a frame", client.0.read_exact(&mut head))
+                .await
+                .unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            soon("its payload", client.0.read_exact(&mut payload))
+                .await
+                .unwrap();
+            match head[3] {
+                HEADERS => break Some(payload[0]),
+                RESET => break None,
+                _ => {}
+            }
+        };
+        // h2 itself refuses what is no authority at all.
+        let is_refused = answered == Some(status) || status == 0x8c && answered.is_none();
+        assert!(is_refused, "{authority}: {answered:x?}");
+    }
+    assert_eq!(backend.accepted(), 1, "only one of them got there");
+}
+
 /// Whether somebody else is served meanwhile.
 async fn is_served(gateway: &Gateway) -> Duration {
     let start = Instant::now();

@@ -188,6 +188,52 @@ async fn who_has_no_address_or_no_life_is_passed_over() {
 }
 
 #[tokio::test]
+async fn each_member_has_so_many_and_no_more() {
+    let (one, two) = (server("one").await, server("two").await);
+    let gateway = gateway([Some(one), Some(two)], "[limits]\nupgrades_per_member = 1").await;
+    let to_one = "Cookie: SID=1.one\r\n";
+    let (mut first, _) = ask(&gateway, "/chat", to_one).await;
+    assert!(told(&mut first).await.starts_with("one "));
+    let (mut second, _) = ask(&gateway, "/chat", to_one).await;
+    assert!(told(&mut second).await.starts_with("two "), "the next best");
+    let (_, answer) = ask(&gateway, "/chat", to_one).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let why = gateway.log();
+    assert!(
+        why.contains("has 1 WebSockets (upgrades_per_member)"),
+        "{why}"
+    );
+    // One that has ended makes room.
+    drop(first);
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (mut http, answer) = ask(&gateway, "/chat", to_one).await;
+        if answer.starts_with("HTTP/1.1 101 ") {
+            assert!(told(&mut http).await.starts_with("one "));
+            return;
+        }
+        assert!(Instant::now() < end, "{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap();
+    let keys = "[limits]\nupgrade_head_timeout = \"300ms\"";
+    let gateway = gateway([Some(silent), None], keys).await;
+    let start = Instant::now();
+    let (_, answer) = ask(&gateway, "/chat", "").await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn silence_ends_it_and_a_stop_does() {
     let one = server("one").await;
     let silent = gateway([Some(one), None], "[limits]\nupgrade_idle_timeout = \"1s\"").await;

@@ -3,7 +3,8 @@
 use super::config::{Config, Plan};
 use super::embedded::Embedded;
 use super::front::{
-    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Requests, Site, Traffic,
+    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Requests, Site,
+    Traffic, Tunnels,
 };
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
@@ -198,6 +199,7 @@ struct Running {
     current: Arc<Current>,
     requests: Arc<Requests>,
     budget: Arc<Budget>,
+    tunnels: Arc<Tunnels>,
     listeners: Listeners,
     farm: Arc<Farm>,
     tended: Vec<Tended>,
@@ -329,9 +331,10 @@ impl Running {
         let opened = log.opened(config.access_log.as_ref(), config.log_format)?;
         log.go_on(opened, config.access_log.as_ref(), config.log_format);
         let budget = Budget::new(config.limits.buffer_memory);
+        let tunnels = Arc::new(Tunnels::default());
         let farm = Arc::new(Farm::start(&config)?);
         let requests = Arc::new(Requests::default());
-        let first = site(&config, &log, &budget, &requests)?;
+        let first = site(&config, &log, &budget, &tunnels, &requests)?;
         let current = Arc::new(Current::new(first));
         let traffic = Arc::new(Traffic::default());
         let mut tended = Vec::new();
@@ -376,6 +379,7 @@ impl Running {
             requests,
             health,
             budget,
+            tunnels,
             listeners,
             farm,
             tended,
@@ -417,7 +421,13 @@ impl Running {
         self.farm.set(&config);
         tend(&mut self.tended, &config.balancers, &self.farm);
         first_sets(&config.balancers).await;
-        let site = site(&config, &self.log, &self.budget, &self.requests)?;
+        let site = site(
+            &config,
+            &self.log,
+            &self.budget,
+            &self.tunnels,
+            &self.requests,
+        )?;
         self.current.set(site);
         self.config = config;
         let plans = &self.config.balancers;
@@ -469,6 +479,7 @@ fn site(
     config: &Config,
     log: &Log,
     budget: &Arc<Budget>,
+    tunnels: &Arc<Tunnels>,
     requests: &Requests,
 ) -> Result<Site, String> {
     let names = config.site_names();
@@ -481,5 +492,6 @@ fn site(
         log: log.access.clone(),
         limits: config.limits.clone(),
         budget: Arc::clone(budget),
+        tunnels: Arc::clone(tunnels),
     })
 }

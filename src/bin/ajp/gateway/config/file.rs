@@ -108,7 +108,10 @@ pub(crate) struct Limits {
     pub(crate) request_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) response_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) buffer_memory: Option<Whole<0, 1_000_000_000_000>>,
+    pub(crate) upgrade_connect_timeout: Option<Text<Duration>>,
+    pub(crate) upgrade_head_timeout: Option<Text<Duration>>,
     pub(crate) upgrade_idle_timeout: Option<Text<Duration>>,
+    pub(crate) upgrades_per_member: Option<Whole<0, 1_000_000>>,
     pub(crate) http2_streams: Option<Whole<1, 10_000>>,
     pub(crate) http2_resets: Option<Whole<1, 10_000>>,
 }

@@ -4,7 +4,7 @@ use super::Listener;
 use super::error::{Fault, Faults};
 use super::file::{self, ClientCertificate, TlsVersion};
 use super::values::{Text, Whole};
-use crate::gateway::front::{Limits, TlsSettings};
+use crate::gateway::front::{Limits, TlsSettings, UpgradeLimits};
 use http::HeaderValue;
 use std::time::Duration;
 use toml::Spanned;
@@ -97,7 +97,14 @@ pub(super) fn limits(table: &file::Limits, packet_size: usize) -> Limits {
         request_buffer: size(number(table.request_buffer), default.request_buffer),
         response_buffer: size(number(table.response_buffer), default.response_buffer),
         buffer_memory: size(number(table.buffer_memory), default.buffer_memory),
-        upgrade_idle_timeout: time(&table.upgrade_idle_timeout, default.upgrade_idle_timeout),
+        upgrades: UpgradeLimits {
+            connect: time(&table.upgrade_connect_timeout, default.upgrades.connect),
+            head: time(&table.upgrade_head_timeout, default.upgrades.head),
+            idle: time(&table.upgrade_idle_timeout, default.upgrades.idle),
+            per_member: table
+                .upgrades_per_member
+                .map_or(default.upgrades.per_member, Whole::size),
+        },
         http2_streams: table
             .http2_streams
             .map_or(default.http2_streams, Whole::number),

@@ -1,5 +1,6 @@
 //! How much a client may take of the gateway: time, memory, connections.
 
+use super::upgrade::UpgradeLimits;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ pub(crate) struct Limits {
     /// Bytes in both kinds of buffer, over all clients.
     pub(crate) buffer_memory: usize,
     /// How long a connection that was upgraded may be silent in both directions.
-    pub(crate) upgrade_idle_timeout: Duration,
+    pub(crate) upgrades: UpgradeLimits,
     /// Requests at a time over one HTTP/2 connection.
     pub(crate) http2_streams: u32,
     /// Requests of one HTTP/2 connection that were cancelled before they were looked at.
@@ -56,7 +57,13 @@ impl Default for Limits {
             request_buffer: 64 * 1024,
             response_buffer: 1024 * 1024,
             buffer_memory: 64 * 1024 * 1024,
-            upgrade_idle_timeout: Duration::from_secs(300),
+            upgrades: UpgradeLimits {
+                connect: Duration::from_secs(5),
+                head: Duration::from_secs(60),
+                idle: Duration::from_secs(300),
+                // Tomcat's `maxConnections` of a connector.
+                per_member: 8192,
+            },
             http2_streams: 100,
             http2_resets: 20,
         }

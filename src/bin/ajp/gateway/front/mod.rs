@@ -36,6 +36,7 @@ pub(crate) use log::{AccessLog, LogFormat, writer::Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
 pub(crate) use settings::{HeaderChanges, Settings};
 pub(crate) use tls::TlsSettings;
+pub(crate) use upgrade::{Tunnels, UpgradeLimits};
 
 use ajp::client::{Phases, RequestFacts};
 use ajp::proxy::{ForwardedRules, InvalidHost, Origin, Peer, remove_nominated, settle_host};
@@ -89,6 +90,8 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     /// Memory for all buffers.
     pub(crate) budget: Arc<Budget>,
+    /// The WebSockets of all members.
+    pub(crate) tunnels: Arc<Tunnels>,
 }
 
 impl Site {
@@ -357,7 +360,8 @@ async fn forward(
             origin: &outgoing.origin,
             host: outgoing.host.as_ref(),
             mapping,
-            idle: site.limits.upgrade_idle_timeout,
+            limits: &site.limits.upgrades,
+            tunnels: &site.tunnels,
             state: &client.ends.state,
         };
         // Rare, and a large future: those of all requests would have room for it.

@@ -25,19 +25,16 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// For a connection to a member's HTTP address.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// For its answer to an upgrade.
-const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes that are passed on at a time.
 const PIECE: usize = 8 * 1024;
 
@@ -77,9 +74,64 @@ pub(super) struct Wanted<'a> {
     pub(super) origin: &'a Origin,
     pub(super) host: Option<&'a HeaderValue>,
     pub(super) mapping: &'a Mapping,
-    /// How long the tunnel may be silent.
-    pub(super) idle: Duration,
+    pub(super) limits: &'a UpgradeLimits,
+    pub(super) tunnels: &'a Arc<Tunnels>,
     pub(super) state: &'a Arc<State>,
+}
+
+/// Limits on upgrades.
+#[derive(Debug, Clone)]
+pub(crate) struct UpgradeLimits {
+    /// For a connection to a member's HTTP address.
+    pub(crate) connect: Duration,
+    /// For its answer.
+    pub(crate) head: Duration,
+    /// How long a tunnel may be silent.
+    pub(crate) idle: Duration,
+    /// Tunnels to one member at a time.
+    pub(crate) per_member: usize,
+}
+
+/// The tunnels to each member, by balancer and name.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels(Mutex<HashMap<(String, String), usize>>);
+
+/// A tunnel to a member; dropped, it has ended.
+#[derive(Debug)]
+struct Tunnel {
+    all: Arc<Tunnels>,
+    member: (String, String),
+}
+
+impl Tunnels {
+    fn counts(&self) -> MutexGuard<'_, HashMap<(String, String), usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more to this member, unless it has so many.
+    fn open(self: &Arc<Self>, balancer: &str, member: &str, most: usize) -> Option<Tunnel> {
+        let member = (balancer.to_owned(), member.to_owned());
+        let mut counts = self.counts();
+        let count = counts.entry(member.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        let all = Arc::clone(self);
+        Some(Tunnel { all, member })
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let mut counts = self.all.counts();
+        if let Some(count) = counts.get_mut(&self.member) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.member);
+            }
+        }
+    }
 }
 
 /// Why a member did not answer.
@@ -98,7 +150,7 @@ pub(super) async fn forward(
     client: OnUpgrade,
     entry: &mut Entry,
 ) -> Result<Response<Incoming>, Refusal> {
-    let (pick, mut response) = ask_members(&wanted, entry).await?;
+    let (pick, tunnel_counted, mut response) = ask_members(&wanted, entry).await?;
     let name: Arc<str> = pick.member().name().into();
     entry.served(|| Served {
         route: pick.member().route_name().map(Into::into),
@@ -121,9 +173,10 @@ pub(super) async fn forward(
     let member = hyper::upgrade::on(&mut response);
     let entry = std::mem::take(entry);
     let state = Arc::clone(wanted.state);
-    let idle = wanted.idle;
+    let idle = wanted.limits.idle;
     let task = tokio::spawn(async move {
         tunnel(client, member, idle, pick, entry, state.stopped()).await;
+        drop(tunnel_counted);
         // The record is complete; now the listener may end.
         drop(state);
     });
@@ -135,7 +188,7 @@ pub(super) async fn forward(
 async fn ask_members(
     wanted: &Wanted<'_>,
     entry: &mut Entry,
-) -> Result<(Pick, Response<Incoming>), Refusal> {
+) -> Result<(Pick, Tunnel, Response<Incoming>), Refusal> {
     let (parts, mapping) = (wanted.parts, wanted.mapping);
     let (balancer, settings) = (mapping.balancer(), mapping.settings());
     let sticky = balancer.sticky().filter(|_| !settings.stateless);
@@ -170,14 +223,21 @@ async fn ask_members(
             pick.answered(RequestOutcome::Unknown);
             continue;
         };
+        let most = wanted.limits.per_member;
+        let name = pick.member().name();
+        let Some(tunnel) = wanted.tunnels.open(balancer.name(), name, most) else {
+            why = format!("{name} has {most} WebSockets (upgrades_per_member)");
+            pick.answered(RequestOutcome::Unknown);
+            continue;
+        };
         if !pick.is_up().await {
             continue;
         }
-        match ask(&address, request(wanted)).await {
+        match ask(&address, request(wanted), wanted.limits).await {
             Ok(response) => {
                 let status = response.status().as_u16();
                 pick.answered(RequestOutcome::Answered { status });
-                return Ok((pick, response));
+                return Ok((pick, tunnel, response));
             }
             // Its AJP address may be as well as ever.
             Err(Failed::NotSent(error)) => {
@@ -218,11 +278,12 @@ fn request(wanted: &Wanted<'_>) -> Request<Empty<Bytes>> {
 async fn ask(
     address: &Authority,
     request: Request<Empty<Bytes>>,
+    limits: &UpgradeLimits,
 ) -> Result<Response<Incoming>, Failed> {
     let not_sent = |error: &dyn std::fmt::Display| {
         Failed::NotSent(format!("http://{address} cannot be reached: {error}"))
     };
-    let connected = timeout(CONNECT_LIMIT, TcpStream::connect(address.as_str())).await;
+    let connected = timeout(limits.connect, TcpStream::connect(address.as_str())).await;
     let stream = connected
         .map_err(|error| not_sent(&error))?
         .map_err(|error| not_sent(&error))?;
@@ -236,7 +297,7 @@ async fn ask(
     let unanswered = |error: &dyn std::fmt::Display| {
         Failed::Unanswered(format!("http://{address} gave no answer: {error}"))
     };
-    let answered = timeout(HEAD_LIMIT, sender.send_request(request)).await;
+    let answered = timeout(limits.head, sender.send_request(request)).await;
     let answered = answered
         .map_err(|error| unanswered(&error))
         .and_then(|answered| answered.map_err(|error| unanswered(&error)));

@@ -25,6 +25,13 @@ struct Wish<'a> {
     recover: bool,
     method: Option<&'static str>,
     reset: bool,
+    /// Values of settings, by their keys: fields that are called `is:KEY`.
+    settings: Object,
+    /// Where a member is that is to be added.
+    url: Option<&'a str>,
+    remove: bool,
+    /// What cannot be undone by another form is meant.
+    sure: bool,
     refresh: Option<u32>,
 }
 
@@ -113,8 +120,15 @@ impl<'a> Wish<'a> {
                     wish.method = Some(known.ok_or_else(allowed)?);
                 }
                 "reset" => wish.reset = true,
+                "url" => wish.url = Some(value.trim()),
+                "remove" => wish.remove = true,
+                "sure" => wish.sure = true,
                 "refresh" => wish.refresh = value.parse().ok(),
-                _ => return Err(bad(name, "is no field of the manager")),
+                _ => {
+                    let key = name.strip_prefix("is:");
+                    let key = key.ok_or_else(|| bad(name, "is no field of the manager"))?;
+                    wish.settings.insert(key.to_owned(), setting(key, value));
+                }
             }
         }
         Ok(wish)
@@ -130,6 +144,7 @@ impl<'a> Wish<'a> {
             || self.set.is_some()
             || self.status.is_some()
             || self.flags.is_some()
+            || self.remove
             || self.recover;
         if of_member {
             return Err(bad(
@@ -137,12 +152,22 @@ impl<'a> Wish<'a> {
                 "must be named for weight, set, flags and recovery",
             ));
         }
-        if self.method.is_none() && !self.reset {
+        if let Some(url) = self.url {
+            let mut given = self.settings.clone();
+            // What is left empty is as for all.
+            given.retain(|_, value| !value.is_null());
+            given.insert("url".into(), url.into());
+            return edit::add(farm, author, managed, given).map(drop);
+        }
+        let mut patch = self.settings.clone();
+        if let Some(method) = self.method {
+            patch.insert("method".into(), method.into());
+        }
+        if patch.is_empty() && !self.reset {
             return nothing();
         }
-        if let Some(method) = self.method {
-            let patch = [("method".to_owned(), method.into())];
-            edit::balancer(farm, author, managed, patch.into_iter().collect())?;
+        if !patch.is_empty() {
+            edit::balancer(farm, author, managed, patch)?;
         }
         if self.reset {
             edit::reset(author, &managed.balancer);
@@ -158,11 +183,17 @@ impl<'a> Wish<'a> {
         name: &str,
         before: Flags,
     ) -> Result<(), Refusal> {
-        if self.method.is_some() || self.reset {
+        if self.method.is_some() || self.reset || self.url.is_some() {
             return Err(bad(
                 "member",
-                "has no method and no counters of its own to reset",
+                "has no method, no members and no counters of its own to reset",
             ));
+        }
+        if self.remove {
+            if !self.sure {
+                return Err(bad("sure", "must be given to remove a member"));
+            }
+            return edit::remove(farm, author, managed, name).map(drop);
         }
         let patch = self.patch(before);
         if patch.is_empty() && !self.recover {
@@ -179,7 +210,7 @@ impl<'a> Wish<'a> {
 
     /// What is to be different of a member that has these flags.
     fn patch(&self, before: Flags) -> Object {
-        let mut patch = Object::new();
+        let mut patch = self.settings.clone();
         if let Some(weight) = self.weight {
             let weight = serde_json::to_value(weight).unwrap_or_default();
             patch.insert("weight".into(), weight);
@@ -195,6 +226,27 @@ impl<'a> Wish<'a> {
             patch.insert("flags".into(), Value::String(flags.to_string()));
         }
         patch
+    }
+}
+
+/// The value of a setting as a form has it: an empty field is none.
+fn setting(key: &str, text: &str) -> Value {
+    const TEXTS: [&str; 9] = [
+        "cping",
+        "domain",
+        "idle_order",
+        "method",
+        "name",
+        "redirect",
+        "route",
+        "sticky",
+        "upgrade",
+    ];
+    let text = text.trim();
+    match serde_json::from_str(text) {
+        _ if text.is_empty() => Value::Null,
+        Ok(value) if !TEXTS.contains(&key) => value,
+        _ => text.into(),
     }
 }
 

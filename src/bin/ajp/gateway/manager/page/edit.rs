@@ -2,10 +2,13 @@
 
 use super::super::markup::Markup;
 use super::{FLAGS, page_of};
+use crate::gateway::settings::Object;
 use ajp::balancer::{BalancerSnapshot, Flags, MemberSnapshot, MemberState, Method};
+use serde_json::Value;
 
 const ACTIONS: &str = include_str!("../templates/actions.html");
 const EDIT_MEMBER: &str = include_str!("../templates/edit_member.html");
+const SETTING: &str = include_str!("../templates/setting.html");
 const EDIT_BALANCER: &str = include_str!("../templates/edit_balancer.html");
 
 /// What can be done to a member with one click.
@@ -56,7 +59,32 @@ pub(super) fn actions(
     )
 }
 
-pub(super) fn edit_member(nonce: &str, balancer: &str, member: &MemberSnapshot) -> Markup {
+/// Settings that have a field of another kind, or none at all.
+const ELSEWHERE: [&str; 6] = ["name", "weight", "set", "flags", "method", "fail_on_status"];
+
+/// A field for each of these settings.
+fn fields(settings: &Object) -> Markup {
+    let shown = settings.iter();
+    let shown = shown.filter(|(key, _)| !ELSEWHERE.contains(&key.as_str()));
+    shown
+        .map(|(key, value)| {
+            let value = match value {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            let slots = [("key", (&**key).into()), ("value", value.into())];
+            Markup::fill(SETTING, &slots)
+        })
+        .collect()
+}
+
+pub(super) fn edit_member(
+    nonce: &str,
+    balancer: &str,
+    member: &MemberSnapshot,
+    settings: &Object,
+) -> Markup {
     let flags = FLAGS.iter().map(|(flag, word, meaning)| {
         let checked = if member.flags.contains(*flag) {
             " checked"
@@ -83,11 +111,12 @@ pub(super) fn edit_member(nonce: &str, balancer: &str, member: &MemberSnapshot) 
             ("weight", member.weight.to_string().into()),
             ("set", member.set.into()),
             ("flags", flags.collect::<Markup>().into()),
+            ("settings", fields(settings).into()),
         ],
     )
 }
 
-pub(super) fn edit_balancer(nonce: &str, balancer: &BalancerSnapshot) -> Markup {
+pub(super) fn edit_balancer(nonce: &str, balancer: &BalancerSnapshot, settings: &Object) -> Markup {
     let methods = Method::NAMES.iter().map(|name| {
         let selected = if balancer.method == *name {
             " selected"
@@ -103,6 +132,7 @@ pub(super) fn edit_balancer(nonce: &str, balancer: &BalancerSnapshot) -> Markup 
             ("nonce", nonce.into()),
             ("name", (&*balancer.name).into()),
             ("methods", methods.collect::<Markup>().into()),
+            ("settings", fields(settings).into()),
         ],
     )
 }

@@ -10,6 +10,7 @@ use super::format;
 use super::markup::Markup;
 use super::refusal::Refusal;
 use super::{Manager, PATH};
+use crate::gateway::settings::BalancerSettings;
 use ajp::balancer::Flags;
 use axum::http::StatusCode;
 use balancer::balancer;
@@ -74,7 +75,10 @@ pub(super) fn page(manager: &Manager, view: &View) -> (StatusCode, Markup) {
         (None, _) => Err("there is no such balancer"),
         (Some(entry), Some(name)) => member(nonce, entry, name),
         (Some(entry), None) => match nonce {
-            Some(nonce) => Ok(edit_balancer(nonce, &entry.balancer.snapshot())),
+            Some(nonce) => {
+                let settings = BalancerSettings::of(&entry.balancer).object();
+                Ok(edit_balancer(nonce, &entry.balancer.snapshot(), &settings))
+            }
             None => Err("the manager is read only"),
         },
     };
@@ -97,7 +101,8 @@ fn member(nonce: Option<&str>, managed: &Managed, name: &str) -> Result<Markup, 
     let mut members = snapshot.members.iter();
     let member = members.find(|member| member.name == name);
     let member = member.ok_or("there is no such member")?;
-    let form = nonce.map(|nonce| edit_member(nonce, &snapshot.name, member));
+    let settings = managed.member(name).unwrap_or_default();
+    let form = nonce.map(|nonce| edit_member(nonce, &snapshot.name, member, &settings));
     let parts = [form.unwrap_or_default(), details::details(managed, member)];
     Ok(parts.into_iter().collect())
 }
