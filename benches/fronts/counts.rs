@@ -72,7 +72,7 @@ async fn each(
     counter: Counter,
 ) -> BTreeMap<String, f64> {
     let dir = tempfile::tempdir().unwrap();
-    let mut counted = Vec::new();
+    let mut runs = Vec::new();
     for requests in rounds(kind) {
         let file = dir.path().join(requests.to_string());
         let start = Start {
@@ -86,11 +86,11 @@ async fn each(
         exactly(&front, kind, backend.path, args.connections, requests);
         // It writes when it ends.
         drop(front);
-        counted.push(read(counter, &file));
+        runs.push(read(counter, &file));
     }
     let [few, many] = rounds(kind).map(|requests| requests as f64);
-    let before = &counted[0];
-    let differences = counted[1].iter().map(|(what, count)| {
+    let before = &runs[0];
+    let differences = runs[1].iter().map(|(what, count)| {
         let count = *count as f64 - before.get(what).copied().unwrap_or(0) as f64;
         (what.clone(), count / (many - few))
     });

@@ -57,28 +57,28 @@ async fn run(
     for _ in 0..at_a_time {
         let (tls, begun, path) = (connector(ca, resumes), Arc::clone(&begun), path.to_owned());
         clients.spawn(async move {
-            let (mut times, mut resumed) = (Vec::new(), 0);
+            let (mut times, mut of_before) = (Vec::new(), 0);
             while match until {
                 Until::Time(limit) => start.elapsed() < limit,
                 Until::Requests(count) => begun.fetch_add(1, Ordering::Relaxed) < count,
             } {
-                let began = Instant::now();
+                let since = Instant::now();
                 let kind = request(addr, &tls, &path).await;
-                times.push(began.elapsed().as_secs_f64() * 1000.0);
-                resumed += usize::from(kind == HandshakeKind::Resumed);
+                times.push(since.elapsed().as_secs_f64() * 1000.0);
+                of_before += usize::from(kind == HandshakeKind::Resumed);
             }
-            (times, resumed)
+            (times, of_before)
         });
     }
-    let (mut times, mut resumed) = (Vec::new(), 0);
-    for (some, of_them) in clients.join_all().await {
+    let (mut times, mut of_before) = (Vec::new(), 0);
+    for (some, more) in clients.join_all().await {
         times.extend(some);
-        resumed += of_them;
+        of_before += more;
     }
     // The first of each client has nothing to resume.
     let expected = times.len().saturating_sub(at_a_time as usize);
     assert_eq!(
-        resumed,
+        of_before,
         if resumes { expected } else { 0 },
         "of {}",
         times.len()

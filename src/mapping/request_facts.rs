@@ -385,6 +385,10 @@ impl RequestFacts {
     }
 }
 
+#[allow(
+    clippy::missing_fields_in_debug,
+    reason = "the address is shown as it is told"
+)]
 impl fmt::Debug for RequestFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values of attributes are left out by the same rules as in packets.
