@@ -11,7 +11,7 @@
 //!
 //! `cargo test --test balancer_simulation -- --nocapture` prints the tables. Without optimisation
 //! there are fewer requests, a million and a half in all; with `AJP_SIMULATION=full` as many as
-//! with it, more than ten million.
+//! with it, some eight million.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
