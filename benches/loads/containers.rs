@@ -97,6 +97,10 @@ pub(crate) async fn run(args: &Args) {
             }
         }
     }
+    show(args, load, &rows, seen);
+}
+
+fn show(args: &Args, load: Load<'_>, rows: &[Row], seen: Vec<[Vec<f64>; 6]>) {
     println!(
         "\nhello behind httpd: {} connections, medians of {} rounds of {} s",
         load.connections, args.rounds, args.seconds

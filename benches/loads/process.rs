@@ -14,7 +14,7 @@ pub(crate) fn cpu(pid: u32) -> f64 {
 pub(crate) fn user_and_kernel(pid: u32) -> [f64; 2] {
     let ticks = members(pid)
         .into_iter()
-        .filter_map(|member| stat(member))
+        .filter_map(stat)
         .map(|fields| [11, 12].map(|at| fields[at].parse::<f64>().unwrap()))
         .fold([0.0; 2], |[user, kernel], [more, more_kernel]| {
             [user + more, kernel + more_kernel]

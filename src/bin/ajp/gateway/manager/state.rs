@@ -202,17 +202,17 @@ impl Store {
         if changes.removed.contains(&name) {
             return None;
         }
-        let Some(changed) = changes.members.get_mut(&name) else {
+        let Some(kept) = changes.members.get_mut(&name) else {
             return Some(found);
         };
         let most = found.pool.config().max_connections();
         let told = member_object(&found.member, found.pool.config(), most, None);
-        let (is, ended) = merged(&told, changed);
+        let (is, ended) = merged(&told, kept);
         let balancer = managed.balancer.name();
         for key in &ended {
             tracing::warn!("manager: {balancer}/{name}: {key}: {NEW_WORD}");
         }
-        if changed.is_empty() {
+        if kept.is_empty() {
             changes.members.remove(&name);
         }
         if !ended.is_empty() {
