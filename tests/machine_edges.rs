@@ -7,11 +7,11 @@
     reason = "a failure is the test's failure"
 )]
 
-use ajp::proto::{ClientEvent, ClientExchange, Progress, ProtocolError, ServerExchange};
+use ajp::proto::{ClientEvent, ClientExchange, Finish, Progress, ProtocolError, ServerExchange};
 use ajp::wire::{
-    Attribute, AttributeCode, BodyFraming, DecodeOptions, EncodeRule, Field, ForwardRequest,
-    ForwardRequestWriter, PacketSize, RequestLine, Rule, SendHeaders, ToContainer, ToWebServer,
-    write_body_chunk, write_request_body,
+    Attribute, AttributeCode, BodyFraming, BodyPacket, DecodeOptions, EncodeRule, Field,
+    ForwardRequest, ForwardRequestWriter, FromWebServer, PacketSize, RequestLine, Rule,
+    SendHeaders, ToContainer, ToWebServer, write_body_chunk, write_request_body,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -83,6 +83,94 @@ fn nothing_is_sent_after_a_protocol_error() {
     assert_eq!(exchange.credit(), None);
     exchange.send_data(5).unwrap_err();
     exchange.send_end().unwrap_err();
+}
+
+/// What a web server sends in the middle of an exchange, and may not, ends its connection.
+#[test]
+fn a_message_in_the_middle_of_an_exchange_ends_the_connection() {
+    let mut exchange = ServerExchange::new(BodyFraming::Length(0), false, SIZE);
+    exchange.headers_sent(200, Some(0));
+    assert_eq!(exchange.finish(), Finish::End { reuse: true });
+    let message = FromWebServer::Message(ToContainer::CPing);
+    exchange.receive_packet(message).unwrap_err();
+    assert_eq!(exchange.finish(), Finish::End { reuse: false });
+    assert_eq!(exchange.request_body(), None);
+}
+
+/// What the machines tell of themselves, for relays and logs.
+#[test]
+fn the_machines_tell_where_they_are() {
+    for head in [true, false] {
+        let exchange = ClientExchange::new(BodyFraming::Absent, head, SIZE);
+        assert_eq!(exchange.is_head_request(), head);
+    }
+    let mut exchange = ServerExchange::new(BodyFraming::Length(10), false, SIZE);
+    assert!(!exchange.is_responding());
+    assert_eq!(exchange.body_received(), 0);
+    let body = FromWebServer::Body(BodyPacket::Data(Bytes::from_static(b"four")));
+    exchange.receive_packet(body).unwrap();
+    assert_eq!(exchange.body_received(), 4);
+    exchange.headers_sent(200, None);
+    assert!(exchange.is_responding());
+}
+
+/// Whoever breaks off says how much was announced and how much came.
+#[test]
+fn a_body_that_ends_early_says_how_much_is_missing() {
+    let mut exchange = ClientExchange::new(BodyFraming::Length(10), false, SIZE);
+    exchange.send_data(4).unwrap();
+    let ask = ToWebServer::GetBodyChunk { requested: 3 };
+    exchange.receive(ask.clone()).unwrap();
+    exchange.send_data(3).unwrap();
+    exchange.receive(ask).unwrap();
+    let (expected, received) = (10, 7);
+    let missing = ProtocolError::RequestTooShort { expected, received };
+    assert_eq!(exchange.send_end(), Err(missing));
+}
+
+/// An error says what came.
+#[test]
+fn what_comes_too_early_is_named() {
+    let mut exchange = ClientExchange::new(BodyFraming::Absent, false, SIZE);
+    exchange.request_written();
+    let chunk = ToWebServer::SendBodyChunk(Bytes::from_static(b"x"));
+    let error = exchange.receive(chunk).unwrap_err();
+    assert!(error.to_string().contains("Send Body Chunk"), "{error}");
+}
+
+/// A server whose client has sent all ends an exchange, and goes on only if both want to.
+#[test]
+fn an_end_keeps_the_connection_only_if_both_may() {
+    let exchange = ServerExchange::new(BodyFraming::Length(0), false, SIZE);
+    for keep in [true, false] {
+        let end = ToWebServer::EndResponse { reuse: keep };
+        assert_eq!(exchange.end_packet(keep), Some(end));
+    }
+    let mut stray = ServerExchange::new(BodyFraming::Length(0), false, SIZE);
+    let empty = || FromWebServer::Body(BodyPacket::End);
+    stray.receive_packet(empty()).unwrap();
+    let end = ToWebServer::EndResponse { reuse: false };
+    assert_eq!(stray.end_packet(true), Some(end));
+    stray.receive_packet(empty()).unwrap_err();
+}
+
+/// Whether a body may be answered is known from the method.
+#[test]
+fn an_answer_to_head_has_no_body() {
+    for (method, may) in [(&b"GET"[..], true), (b"HEAD", false)] {
+        let line = RequestLine {
+            method,
+            req_uri: b"/",
+            ..RequestLine::default()
+        };
+        let mut buffer = BytesMut::new();
+        let writer = ForwardRequestWriter::new(&mut buffer, SIZE, &line).unwrap();
+        writer.finish().unwrap();
+        let request = ForwardRequest::parse(buffer.split_off(4).freeze()).unwrap();
+        let mut exchange = ServerExchange::for_request(&request, SIZE);
+        exchange.headers_sent(200, None);
+        assert_eq!(exchange.response_has_body(), may);
+    }
 }
 
 #[test]

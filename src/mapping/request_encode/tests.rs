@@ -301,10 +301,3 @@ fn a_length_that_no_container_can_count_is_refused() {
         }
     }
 }
-
-#[test]
-fn decimals() {
-    for n in [0, 7, 10, 65535, u64::MAX] {
-        assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
-    }
-}
