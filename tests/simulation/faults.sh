@@ -29,10 +29,8 @@ names=(
   [14]="RetryPolicy sends a request again that is not idempotent"
   [15]="the gateway ends an answer that broke off as if it were whole"
   [16]="two permits that vanish are counted as one"
-  [17]="connections that are being closed count as closed"
-  [18]="a connection comes back to a pool that was shut down"
-  [19]="who waits while another polls a request body is not woken"
-  [20]="any request that ends makes room for another trial"
+  [17]="a connection comes back to a pool that was shut down"
+  [18]="who waits while another polls a request body is not woken"
 )
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
