@@ -81,6 +81,7 @@ async fn shop(a: &Container, b: &Container, c: &Container) -> Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one visit of an operator")]
 async fn an_operator_looks_on_and_drains_a_member() {
     let a = Container::start("jvm1").await;
     let b = Container::start("jvm2").await;

@@ -190,7 +190,8 @@ pub(crate) fn own_cpu() -> Duration {
 /// The address of a member: each has one of its own on this machine, with the same port.
 pub(crate) fn member_address(first: &str, member: usize) -> SocketAddr {
     let first: SocketAddr = first.parse().unwrap();
-    let (high, low) = ((member / 250) as u8, (member % 250) as u8);
+    let part = |number: usize| u8::try_from(number).expect("fewer than 64 000 members");
+    let (high, low) = (part(member / 250), part(member % 250));
     SocketAddr::from((Ipv4Addr::new(127, 0, high, low + 1), first.port()))
 }
 

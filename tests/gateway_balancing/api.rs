@@ -86,7 +86,7 @@ async fn members_are_added_changed_and_removed() {
          slow_start null -> 5.0, weight 3.0 -> 0.5\n",
         b.url()
     );
-    assert!(gateway.log().contains(&line), "{}", gateway.log());
+    assert!(gateway.says(&line).await, "{}", gateway.log());
 
     let settings = json!({ "method": "least_outstanding", "sticky": null, "attempts": 1, "fail_on_status": [503, -500] });
     let answer = ask(&gateway, "PUT", "/balancers/b", settings).await;

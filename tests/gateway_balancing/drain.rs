@@ -92,7 +92,7 @@ async fn it_waits_for_requests_and_sessions() {
     assert_eq!(gateway.member("a").await["flags"], "ND");
     assert_eq!(served(&mut client, "1.a").await, "b");
     assert!(
-        gateway.log().contains("(end of a drain): b/"),
+        gateway.says("(end of a drain): b/").await,
         "{}",
         gateway.log()
     );

@@ -68,7 +68,7 @@ async fn limits_sizes_and_rhythms_are_changed_and_kept() {
     assert_eq!(changed.as_object().unwrap().len(), 6, "{changed}");
     let line = "packet_size 8192 -> 16384, response_head_timeout 60.0 -> 0.5, upgrade null -> \
                 \"http://127.0.0.1:9\"\n";
-    assert!(gateway.log().contains(line), "{}", gateway.log());
+    assert!(gateway.says(line).await, "{}", gateway.log());
     assert_eq!(
         client.get("/?sleep=1500").await.status,
         504,

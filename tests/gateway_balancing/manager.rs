@@ -227,7 +227,7 @@ async fn a_form_changes_what_it_says() {
         "manager: 127.0.0.1 (page): b/{URL}: flags \"H\" -> \"NI\", set 0 -> 7, \
          weight 1.0 -> 2.5\n"
     );
-    assert!(gateway.log().contains(&done), "{}", gateway.log());
+    assert!(gateway.says(&done).await, "{}", gateway.log());
 
     // No box is checked: no flag is left.
     fields.retain(|(_, value)| !["N", "I"].contains(value));
@@ -281,7 +281,7 @@ async fn forms_change_every_setting_and_add_and_remove_members() {
         "manager: 127.0.0.1 (page): b/{URL}: packet_size 8192 -> 16384, \
          response_head_timeout 60.0 -> 45.0, route \"a\" -> \"7\"\n"
     );
-    assert!(gateway.log().contains(&line), "{}", gateway.log());
+    assert!(gateway.says(&line).await, "{}", gateway.log());
 
     let page = operator.get("/balancer-manager?balancer=b").await;
     let (_, shown) = forms(page.text()).remove(0);

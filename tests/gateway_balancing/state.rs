@@ -131,7 +131,7 @@ async fn a_broken_state_file_stops_nothing_and_is_named() {
         let files = [("token", &*token), ("state.json", text)];
         let config = with_token(&site("", &members()), STATE);
         let gateway = Gateway::start_with(&files, &config).await;
-        assert!(gateway.log().contains(why), "{}", gateway.log());
+        assert!(gateway.says(why).await, "{}", gateway.log());
         let state = ask(&gateway, "GET", "/state", Value::Null).await.json();
         let problem = state["state_file_problem"].as_str().unwrap();
         assert!(

@@ -205,7 +205,8 @@ fn request(random: &mut Random) -> Sent {
     let mut host = "Host: farm.example\r\n".to_owned();
     let mut lines = String::new();
     for _ in 0..random.below(6) {
-        lines += &format!("{}\r\n", pick(random, &HEADERS));
+        lines.push_str(pick::<&str>(random, &HEADERS));
+        lines.push_str("\r\n");
     }
     let has_body = matches!(
         &*method,
@@ -223,7 +224,7 @@ fn request(random: &mut Random) -> Sent {
             match line.strip_prefix('=') {
                 Some("") => host.clear(),
                 Some(line) => host = format!("{line}\r\n"),
-                None => lines += &format!("{line}\r\n"),
+                None => lines.extend([line, "\r\n"]),
             }
         }
         2 => {
@@ -245,7 +246,7 @@ fn request(random: &mut Random) -> Sent {
             ];
             let (name, other, other_version) = *pick(random, &odd);
             (oddity, method, version) = (name, other.to_owned(), other_version);
-            body = "\r\n".to_owned();
+            "\r\n".clone_into(&mut body);
         }
         _ => {}
     }

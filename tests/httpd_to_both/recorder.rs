@@ -156,7 +156,7 @@ fn facts(request: &ForwardRequest) -> Facts {
         match attribute {
             Attribute::Coded { code, value } => add(&format!("attribute {code}"), value),
             Attribute::SslKeySize(bits) => {
-                add("attribute ssl_key_size", Some(bits.to_string().as_bytes()))
+                add("attribute ssl_key_size", Some(bits.to_string().as_bytes()));
             }
             Attribute::Named { name, value } => {
                 let name = format!("attribute {}", text(name));

@@ -197,6 +197,7 @@ fn site(
         log: AccessLog::none(),
         limits: limits(random),
         budget: Arc::clone(budget),
+        tunnels: Arc::default(),
     }
 }
 

@@ -92,6 +92,17 @@ impl Gateway {
         kilobytes.unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// Whether it says so, if not at once: its lines are written by a thread of their own.
+    pub async fn says(&self, words: &str) -> bool {
+        for _ in 0..250 {
+            if self.log().contains(words) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
     /// Waits until it has said so.
     pub async fn wait_for_log(&mut self, words: &str) {
         self.child.wait_for_log(words, START_LIMIT).await.unwrap();

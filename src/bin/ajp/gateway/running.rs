@@ -377,7 +377,6 @@ impl Running {
             embedded,
             current,
             requests,
-            health,
             budget,
             tunnels,
             listeners,
@@ -385,6 +384,7 @@ impl Running {
             tended,
             log,
             manager,
+            health,
         })
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 /// What a form asks for.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "the boxes of a form")]
 struct Wish<'a> {
     nonce: &'a str,
     balancer: Option<&'a str>,

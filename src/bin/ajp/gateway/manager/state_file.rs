@@ -215,8 +215,9 @@ mod tests {
         let (given, texts) = channel();
         let wait = Mutex::new(wait);
         let write = move |_: &Path, text: &[u8]| {
-            given.send(text.to_vec()).unwrap();
-            let waited = wait.lock().unwrap().recv();
+            let lost = |_| io::Error::other("the test is over");
+            given.send(text.to_vec()).map_err(lost)?;
+            let waited = wait.lock().unwrap_or_else(PoisonError::into_inner).recv();
             waited.map_err(|_| io::Error::other("the disk is gone"))
         };
         let file = StateFile::written_by("state.json".into(), None, Box::new(write));

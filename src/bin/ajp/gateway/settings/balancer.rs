@@ -11,6 +11,10 @@ use serde_json::Value;
 /// The settings of a balancer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches of a configuration, each with a key of its own"
+)]
 pub(crate) struct BalancerSettings {
     /// How it chooses.
     method: String,
@@ -263,6 +267,6 @@ fn named(names: &str) -> Result<Sticky, InvalidSticky> {
         (cookie, None | Some("")) if !names.contains('|') => Sticky::new(cookie)?,
         (cookie, parameter) => Sticky::new(&format!("{cookie}|{}", parameter.unwrap_or_default()))?,
     };
-    let sticky = cookies.try_fold(sticky, |sticky, name| sticky.with_cookie(name))?;
-    parameters.try_fold(sticky, |sticky, name| sticky.with_path_parameter(name))
+    let sticky = cookies.try_fold(sticky, Sticky::with_cookie)?;
+    parameters.try_fold(sticky, Sticky::with_path_parameter)
 }

@@ -84,9 +84,12 @@ const KEYS: [Key; 24] = [
     Key {
         name: "packet_size",
         allowed: "a whole number from 8192 to 65536, or \"auto\"",
-        get: |config| match config.learn_packet_size() {
-            true => json!("auto"),
-            false => json!(config.packet_size().bytes()),
+        get: |config| {
+            if config.learn_packet_size() {
+                json!("auto")
+            } else {
+                json!(config.packet_size().bytes())
+            }
         },
         set: |config, value| {
             let size = match value.as_str() {
@@ -182,6 +185,8 @@ const KEYS: [Key; 24] = [
     },
 ];
 
+/// A time limit, `null` for none; nothing where the value is neither.
+#[allow(clippy::option_option, reason = "no limit is a value")]
 fn limit(value: &Value) -> Option<Option<Duration>> {
     match value {
         Value::Null => Some(None),
