@@ -229,10 +229,10 @@ impl Package {
         let (mut tests, mut errors) = (Vec::new(), Vec::new());
         for line in String::from_utf8(output.stdout)?.lines() {
             match serde_json::from_str(line)? {
-                Message::CompilerArtifact {
+                Message::Artifact {
                     executable: Some(path),
                 } => tests.push(path),
-                Message::CompilerMessage { message } if message.level == "error" => {
+                Message::Diagnosed { message } if message.level == "error" => {
                     let mut spans = message.spans.into_iter();
                     let place = spans.find(|span| span.is_primary);
                     let text = message.rendered.unwrap_or(message.message);
@@ -398,12 +398,10 @@ struct CompileError {
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 enum Message {
-    CompilerArtifact {
-        executable: Option<PathBuf>,
-    },
-    CompilerMessage {
-        message: Diagnostic,
-    },
+    #[serde(rename = "compiler-artifact")]
+    Artifact { executable: Option<PathBuf> },
+    #[serde(rename = "compiler-message")]
+    Diagnosed { message: Diagnostic },
     #[serde(other)]
     Other,
 }
