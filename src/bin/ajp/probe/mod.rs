@@ -7,5 +7,7 @@
 mod question;
 mod size;
 
-pub(crate) use question::{Answer, Question};
+#[cfg(feature = "cli")]
+pub(crate) use question::Answer;
+pub(crate) use question::Question;
 pub(crate) use size::{HeadSize, head_size};
