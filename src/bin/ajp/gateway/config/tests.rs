@@ -529,6 +529,24 @@ fn a_map_has_settings_of_its_own() {
     assert!(plain.options.is_none() && plain.timeouts.is_none());
 }
 
+/// A download or a stream of events lasts as long as its bytes come, until an operator says
+/// otherwise.
+#[test]
+fn no_answer_ends_by_the_clock_alone() {
+    let hour = Duration::from_secs(3600);
+    for (written, limit) in [
+        ("", None),
+        ("timeout = \"1m\"", None),
+        ("timeouts = { request = \"1h\" }", Some(hour)),
+    ] {
+        let config = read(&balancer(written)).unwrap();
+        let farm = config.balancers();
+        let name = &farm[0].snapshot().members[0].name;
+        let pool = farm[0].pool(name).unwrap();
+        assert_eq!(pool.config().timeouts().request(), limit, "{written}");
+    }
+}
+
 #[test]
 fn a_packet_size_is_a_number_or_learned() {
     for (written, size, learns) in [

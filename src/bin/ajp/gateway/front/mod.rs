@@ -496,7 +496,9 @@ fn outgoing<'a>(
     // `Connection` may have named it.
     entry.tell_id(&mut parts.headers);
     entry.client(origin.client());
-    settings.request_headers.apply(&mut parts.headers);
+    settings
+        .request_headers
+        .apply_to_request(&mut parts.headers);
     settings.tell(&mut parts.extensions);
     let facts = client.facts(&origin, host.as_ref());
     Ok(Outgoing {

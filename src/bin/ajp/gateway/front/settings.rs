@@ -37,6 +37,22 @@ pub(crate) struct HeaderChanges {
 }
 
 impl HeaderChanges {
+    /// As [`apply`](Self::apply), to what a visitor sends: applications may take `_` and `-` in a
+    /// name for the same, so what is taken away or put in its place is so in either spelling.
+    pub(super) fn apply_to_request(&self, headers: &mut HeaderMap) {
+        if self.remove.is_empty() && self.set.is_empty() {
+            return;
+        }
+        let set = self.set.iter().map(|(name, _)| name);
+        let changed: Vec<_> = self.remove.iter().chain(set).collect();
+        let is_changed = |name: &&HeaderName| changed.iter().any(|known| is_alike(known, name));
+        let alike: Vec<_> = headers.keys().filter(is_changed).cloned().collect();
+        for name in alike {
+            headers.remove(name);
+        }
+        self.apply(headers);
+    }
+
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         for name in &self.remove {
             headers.remove(name);
@@ -45,6 +61,13 @@ impl HeaderChanges {
             headers.insert(name.clone(), value.clone());
         }
     }
+}
+
+/// Whether two names are the same but for `_` and `-`.
+fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    let (one, other) = (one.as_str().as_bytes(), other.as_str().as_bytes());
+    one.len() == other.len() && one.iter().map(plain).eq(other.iter().map(plain))
 }
 
 impl Settings {
@@ -70,5 +93,49 @@ impl Settings {
         Arc::new(attributes.fold((*facts).clone(), |facts, (name, value)| {
             facts.with_attribute(name, value)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway that lets names with `_` through must not let a visitor write by them what it
+    /// removes or sets itself.
+    #[test]
+    fn both_spellings_of_a_name_are_changed() {
+        let changes = HeaderChanges {
+            remove: vec![HeaderName::from_static("x-debug")],
+            set: vec![(
+                HeaderName::from_static("x_remote_user"),
+                HeaderValue::from_static("ann"),
+            )],
+        };
+        let mut headers = HeaderMap::new();
+        for name in [
+            "x-debug",
+            "x_debug",
+            "x-remote-user",
+            "x_remote-user",
+            "x-debugs",
+            "x_kept",
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("visitor"),
+            );
+        }
+        changes.apply_to_request(&mut headers);
+        let mut left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        left.sort_unstable();
+        let expected = [
+            ("x-debugs", "visitor"),
+            ("x_kept", "visitor"),
+            ("x_remote_user", "ann"),
+        ];
+        assert_eq!(left, expected);
     }
 }
