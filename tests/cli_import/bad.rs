@@ -157,6 +157,28 @@ async fn bad_values_are_told_and_left_out() {
     gateway(&done).await;
 }
 
+/// httpd has a size of packets for each site; a balancer may serve several.
+#[test]
+fn sites_with_packets_of_two_sizes_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = |name: &str, size: u32| {
+        format!(
+            "<VirtualHost *:80>\nServerName {name}\nProxyIOBufferSize {size}\n\
+             ProxyPass / ajp://127.0.0.1:9001/\n</VirtualHost>\n"
+        )
+    };
+    let conf = site("a.example", 65536) + &site("b.example", 65536);
+    let done = ajp(&["import", "--httpd", &file(&dir, "same.conf", &conf)]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let conf = site("a.example", 65536) + &site("b.example", 16384);
+    let done = ajp(&["import", "--httpd", &file(&dir, "two.conf", &conf)]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert_says(
+        &done,
+        &["two.conf:8: no equal: 16384 is not that of other sites"],
+    );
+}
+
 #[tokio::test]
 async fn bad_properties_are_told_and_left_out() {
     let dir = tempfile::tempdir().unwrap();

@@ -188,10 +188,18 @@ impl Reader {
             ("proxyset", _) => set(self.balancer(), &args, place, plan),
             ("proxytimeout", [value]) => time_limit(&mut self.proxy_timeout, value, place, plan),
             ("timeout", [value]) => time_limit(&mut self.timeout, value, place, plan),
-            ("proxyiobuffersize", [value]) => match values::packet_size(value) {
-                Some(size) => self.packet_size = Some(size),
-                None => plan.lost(place, format!("{value} is no packet size")),
-            },
+            ("proxyiobuffersize", [value]) => {
+                match values::packet_size(value) {
+                    Some(size) if self.packet_size.is_some_and(|other| other != size) => {
+                        plan.lost(
+                        place,
+                        format!("{value} is not that of other sites: set packet_size for its balancers"),
+                    );
+                    }
+                    Some(size) => self.packet_size = Some(size),
+                    None => plan.lost(place, format!("{value} is no packet size")),
+                }
+            }
             ("sethandler", ["balancer-manager"]) => plan.manager = true,
             ("sethandler", [handler, ..])
                 if handler.starts_with("proxy:") || handler.contains("servlet") =>
