@@ -353,7 +353,7 @@ const KEYS: [(&str, &str); 95] = [
 ];
 
 /// What is a setting, and has no key.
-const WITHOUT: [(&str, &str); 11] = [
+const WITHOUT: [(&str, &str); 12] = [
     (
         "balancer::BalancerConfig::with_own_requests",
         "the gateway has no requests of its own",
@@ -389,6 +389,10 @@ const WITHOUT: [(&str, &str); 11] = [
         "balancer.tcp.keep_alive says it",
     ),
     ("balancer::Health::new", "balancer.health.check says it"),
+    (
+        "client::Pool::with_config",
+        "a pool with other settings, not a setting: changes and reloads make one",
+    ),
 ];
 
 /// The setters of the library that may be settings, without the crate's name.
