@@ -41,7 +41,8 @@
 //! | `SIMULATION_EXCHANGES` | fresh worlds until so many exchanges were made, however long it takes |
 //!
 //! The long run is built with optimised code that keeps its assertions, in the workspace of the
-//! fuzz targets; one core does 10 000 to 15 000 exchanges a second:
+//! fuzz targets. One core made a million exchanges in 127 s, in 3 990 worlds (from seed
+//! 1795883227291452719), without a fault:
 //!
 //! ```sh
 //! cd fuzz
