@@ -46,7 +46,7 @@ pub(super) fn tell(entry: &Entry, map: Option<&str>, fault: Fault, reason: &str)
         0 => String::new(),
         more => format!(" (and {more} more since)"),
     };
-    let text = format_args!("{client} {id} {method} {path}{map}: {reason}{more}");
+    let text = format!("{client} {id} {method} {path}{map}: {reason}{more}");
     match fault {
         Fault::Client => tracing::info!("{text}"),
         Fault::Ours => tracing::error!("{text}"),
