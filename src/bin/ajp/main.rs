@@ -51,6 +51,7 @@ mod drain;
 mod exit;
 #[cfg(feature = "cli")]
 mod explain;
+mod framing;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "cli")]

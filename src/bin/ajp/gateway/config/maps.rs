@@ -6,26 +6,13 @@ use super::file;
 use super::timeouts;
 use super::values::{Limit, Text, Whole};
 use super::{Defaults, Plan};
+use crate::framing::FRAMING;
 use crate::gateway::front::{Action, HeaderChanges, Mapping, Pattern, Rule, Settings, Upgrades};
 use ajp::balancer::{Balancer, BalancerConfig, Idempotent, Member, OnStatus, SendOptions};
 use ajp::client::{Address, PoolConfig, RequestTimeouts, TcpOptions, Timeouts};
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use toml::Spanned;
-
-/// What HTTP itself says with headers of a connection and of a message's length.
-const FRAMING: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
 
 /// The maps of one site.
 pub(super) fn rules(

@@ -2,9 +2,10 @@
 //! bodies, names, redirects.
 
 use super::{Location, Reader, shown};
+use crate::framing::FRAMING;
 use crate::import::plan::{Plan, Scoped, Setting, VirtualHost};
 use ajp::proxy::{ForwardedRules, Peer};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How variables begin that httpd sends as request attributes.
@@ -254,20 +255,6 @@ fn is_network(text: &str) -> bool {
     };
     length.parse::<u8>().is_ok_and(|length| length <= most)
 }
-
-/// Headers that are HTTP's own, which no configuration sets.
-const FRAMING: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
 
 /// Whether the gateway takes this header from every visitor unasked.
 fn is_removed(header: &str) -> bool {
