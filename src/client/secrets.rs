@@ -69,14 +69,13 @@ impl Secrets {
         }
     }
 
-    /// The container took this one. Tells whether it is another one than before.
+    /// The container took this one. Tells whether it is another one than before: of several
+    /// requests that find the same one at the same time, the first is told so.
     pub(super) fn taken(&self, taken: &SecretChoice) -> bool {
         let held = self.held();
-        let is_other = held.version == taken.version && held.current.load(Relaxed) != taken.place;
-        if is_other {
-            held.current.store(taken.place, Relaxed);
-        }
-        is_other
+        held.version == taken.version
+            && held.current.load(Relaxed) != taken.place
+            && held.current.swap(taken.place, Relaxed) != taken.place
     }
 
     /// The place of the one that is sent first, if there are several.
@@ -155,6 +154,29 @@ mod tests {
         assert_eq!(sent(&again), Some(old));
         assert!(again.advance());
         assert_eq!(sent(&again), Some(new));
+    }
+
+    /// The log and the count of changes rest on this.
+    #[test]
+    fn one_of_many_requests_is_told_of_the_change() {
+        let secrets = Secrets::new(&secrets(["new", "old"]));
+        let round = std::sync::Barrier::new(4);
+        let told = || {
+            let count = |_| {
+                round.wait();
+                let mut choice = secrets.choose();
+                // Nobody answers before all have chosen.
+                round.wait();
+                assert!(choice.advance());
+                usize::from(secrets.taken(&choice))
+            };
+            (0..5_000).map(count).sum::<usize>()
+        };
+        let all: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(told)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(all, 5_000);
     }
 
     #[test]
