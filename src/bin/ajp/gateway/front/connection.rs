@@ -37,7 +37,9 @@
 use super::buffer::{ReadAhead, WRITE};
 use super::heads::Heads;
 use super::limits::Limits;
+use super::listen::Refused;
 use super::patient::Patient;
+use super::refused_streams::{Frames, Known};
 use super::stalled::Streams;
 use super::timer::KeptTimer;
 use super::when_woken::WhenWoken;
@@ -47,12 +49,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, watch};
@@ -366,7 +369,10 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 
 /// A service whose futures are on the heap from their beginning. For HTTP/2 hyper makes a task of
 /// each, and copies it several times on that way; for HTTP/1 it keeps room for one itself.
-struct OnTheHeap<S>(S);
+struct OnTheHeap<S> {
+    service: S,
+    known: Arc<Known>,
+}
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for OnTheHeap<S> {
     type Response = S::Response;
@@ -374,11 +380,21 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for OnTheHeap<S> 
     type Future = Pin<Box<S::Future>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(self.0.call(request))
+        self.known.takes_one();
+        Box::pin(self.service.call(request))
     }
 }
 
-/// Serves a connection to its end. When `stop` completes it answers what has begun.
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) result: hyper::Result<()>,
+    /// The error of HTTP/2 that the client was sent with its end.
+    pub(crate) goodbye: Option<&'static str>,
+}
+
+/// Serves a connection to its end. When `stop` completes it answers what has begun. `refused` is
+/// told of requests of HTTP/2 that the service is not given; of HTTP/1 the result tells.
 pub(crate) async fn serve<T, S, B>(
     stream: T,
     protocol: Protocol,
@@ -386,7 +402,8 @@ pub(crate) async fn serve<T, S, B>(
     limits: &Limits,
     service: S,
     stop: impl Future<Output = ()>,
-) -> hyper::Result<()>
+    refused: impl Fn(Refused),
+) -> Ended
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -431,31 +448,54 @@ where
     let mut stalled = WhenWoken::new(stalled);
     /// Both kinds of connection have the same methods, but no trait.
     macro_rules! run {
-        ($connection:expr) => {{
+        ($connection:expr, $look:expr) => {{
             let mut connection = pin!($connection);
-            tokio::select! {
-                biased;
-                result = connection.as_mut() => return result,
-                never = &mut stalled => match never {},
-                () = &mut ending => connection.as_mut().graceful_shutdown(),
-            }
-            tokio::select! {
-                result = connection.as_mut() => result,
-                never = &mut stalled => match never {},
-                // It was told to go away, and does not.
-                () = abandoned => Ok(()),
-            }
+            // After the connection each time.
+            let look = || {
+                poll_fn(|_| {
+                    $look;
+                    Poll::<Infallible>::Pending
+                })
+            };
+            let run = async {
+                tokio::select! {
+                    biased;
+                    result = connection.as_mut() => return result,
+                    never = look() => match never {},
+                    never = &mut stalled => match never {},
+                    () = &mut ending => connection.as_mut().graceful_shutdown(),
+                }
+                tokio::select! {
+                    biased;
+                    result = connection.as_mut() => result,
+                    never = look() => match never {},
+                    never = &mut stalled => match never {},
+                    // It was told to go away, and does not.
+                    () = abandoned => Ok(()),
+                }
+            };
+            run.await
         }};
     }
     match protocol {
         Protocol::Http1 => {
             let heads = Heads::new(stream, Arc::clone(&state), limits.head);
             let connection = http1_builder(limits).serve_connection(TokioIo::new(heads), service);
-            run!(connection.with_upgrades())
+            let result = run!(connection.with_upgrades(), ());
+            let goodbye = None;
+            Ended { result, goodbye }
         }
         Protocol::Http2 => {
-            let service = OnTheHeap(service);
-            run!(http2_builder(limits).serve_connection(TokioIo::new(stream), service))
+            let known = Arc::new(Known::default());
+            let frames = TokioIo::new(Frames::new(stream, Arc::clone(&known)));
+            let service = OnTheHeap {
+                service,
+                known: Arc::clone(&known),
+            };
+            let connection = http2_builder(limits).serve_connection(frames, service);
+            let result = run!(connection, known.look(&refused));
+            let goodbye = known.end(&result, refused);
+            Ended { result, goodbye }
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::log::Entry;
 use super::log::text::escaped;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,14 +43,29 @@ pub(super) fn tell(entry: &Entry, map: Option<&str>, fault: Fault, reason: &str)
     let path = bare(asked.uri.path());
     let map = map.map(|map| format!(" (map {map})")).unwrap_or_default();
     let reason = escaped(shortened(reason));
-    let more = match more {
-        0 => String::new(),
-        more => format!(" (and {more} more since)"),
-    };
+    let more = more_since(more);
     let text = format!("{client} {id} {method} {path}{map}: {reason}{more}");
     match fault {
         Fault::Client => tracing::info!("{text}"),
         Fault::Ours => tracing::error!("{text}"),
+    }
+}
+
+/// Tells of a client that has sent no request, or none that can be read.
+pub(super) fn tell_client(client: IpAddr, reason: &str) {
+    let Some(more) = FAILURES.count(reason, Instant::now()) else {
+        return;
+    };
+    let client = client.to_canonical();
+    let (reason, more) = (escaped(shortened(reason)), more_since(more));
+    tracing::warn!("{client}: {reason}{more}");
+}
+
+/// How many of the kind were not told.
+fn more_since(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        more => format!(" (and {more} more since)"),
     }
 }
 

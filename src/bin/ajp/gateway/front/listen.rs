@@ -1,6 +1,7 @@
 //! Listeners: they accept connections, find out what comes over them, and have them served.
 
 use super::connection::{self, Listener, Protocol, State};
+use super::failures;
 use super::limits::{Connections, Counted, Crowded, Limits};
 use super::proxied::{self, Proxied};
 use super::tls;
@@ -12,14 +13,15 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -221,6 +223,46 @@ pub(crate) struct Traffic {
     pub(crate) crowded: AtomicU64,
     pub(crate) handshakes: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
+    /// Connections that began with no PROXY protocol that is taken.
+    pub(crate) unproxied: AtomicU64,
+    pub(crate) refused: Refusals,
+}
+
+/// What came over connections and was no request, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    /// By the version of HTTP and the status that it was answered with.
+    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    /// Connections of HTTP/2 that ended with an error, by its name.
+    connections: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Refusals {
+    /// Counts one.
+    pub(crate) fn count(&self, refused: &Refused) {
+        increase(&self.requests, (refused.http, refused.status));
+    }
+
+    /// Their numbers by version and status.
+    pub(crate) fn requests(&self) -> Vec<((&'static str, u16), u64)> {
+        all(&self.requests)
+    }
+
+    /// The numbers of HTTP/2 connections by the error that they ended with.
+    pub(crate) fn connections(&self) -> Vec<(&'static str, u64)> {
+        all(&self.connections)
+    }
+}
+
+fn increase<K: Ord>(counts: &Mutex<BTreeMap<K, u64>>, key: K) {
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = counts.entry(key).or_default();
+    *count = count.saturating_add(1);
+}
+
+fn all<K: Copy>(counts: &Mutex<BTreeMap<K, u64>>) -> Vec<(K, u64)> {
+    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.iter().map(|(key, count)| (*key, *count)).collect()
 }
 
 fn count(counter: &AtomicU64) {
@@ -235,6 +277,20 @@ pub(crate) struct Refused {
     /// What it was answered with, if it was answered.
     pub(crate) status: u16,
     pub(crate) why: String,
+    /// The version of HTTP that it came with.
+    pub(crate) http: &'static str,
+}
+
+impl Refused {
+    /// A request of HTTP/2. Its head cannot be shown: it is compressed.
+    pub(crate) fn of_http2(status: u16, why: String) -> Self {
+        Self {
+            line: String::new(),
+            status,
+            why,
+            http: "2",
+        }
+    }
 }
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
@@ -337,7 +393,7 @@ async fn serve_one<Io, F, R, S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let options = Arc::clone(&arrival.options);
+    let (options, traffic) = (Arc::clone(&arrival.options), Arc::clone(&arrival.traffic));
     let peer = arrival.peer;
     let mut stop = std::pin::pin!(state.stopped());
     let opened = tokio::select! {
@@ -347,10 +403,18 @@ async fn serve_one<Io, F, R, S, B>(
     let opened = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(NotOpened::Crowded(why))) => {
-            tracing::warn!("{}: refused: {why}", peer.ip());
-            let (line, why) = (String::new(), why.to_owned());
-            let status = 503;
-            return refused(peer.ip(), Refused { line, status, why });
+            let what = Refused {
+                line: String::new(),
+                status: 503,
+                why: why.to_owned(),
+                http: "1",
+            };
+            return refused(peer.ip(), what);
+        }
+        Ok(Err(NotOpened::Unproxied(error))) => {
+            count(&traffic.unproxied);
+            failures::tell_client(peer.ip(), &format!("no PROXY protocol: {error}"));
+            return;
         }
         Ok(Err(NotOpened::Failed(error))) => {
             tracing::debug!("{}: {error}", peer.ip());
@@ -375,10 +439,17 @@ async fn serve_one<Io, F, R, S, B>(
         &options.limits,
         service,
         stop,
+        |what| refused(client, what),
     );
-    if let Err(error) = served.await {
+    let ended = served.await;
+    if let Some(name) = ended.goodbye {
+        increase(&traffic.refused.connections, name);
+        let error = ended.result.as_ref().err();
+        let why = error.map_or_else(String::new, |error| super::answer::chain(error));
+        failures::tell_client(client, &format!("its connection ends with {name}: {why}"));
+    }
+    if let Err(error) = ended.result {
         if let Some(what) = no_request(&error, state.take_line()) {
-            tracing::info!("{client}: the request was refused: {}", what.why);
             refused(client, what);
         } else {
             let text = super::answer::chain(&error);
@@ -408,14 +479,20 @@ fn no_request(error: &hyper::Error, line: Option<String>) -> Option<Refused> {
     } else {
         return None;
     };
-    let line = line.unwrap_or_default();
-    Some(Refused { line, status, why })
+    Some(Refused {
+        line: line.unwrap_or_default(),
+        status,
+        why,
+        http: "1",
+    })
 }
 
 /// Why a connection is not one that HTTP is spoken over.
 enum NotOpened {
     /// There are too many.
     Crowded(&'static str),
+    /// Who it comes from is not told as the listener is.
+    Unproxied(io::Error),
     Failed(io::Error),
 }
 
@@ -445,9 +522,11 @@ where
     if options.proxy_protocol {
         if !is_trusted(peer.ip()) {
             let text = "the PROXY protocol is taken from trusted_proxies only";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text).into());
+            let error = io::Error::new(io::ErrorKind::PermissionDenied, text);
+            return Err(NotOpened::Unproxied(error));
         }
-        let (proxied, rest) = proxied::read(&mut socket).await?;
+        let read = proxied::read(&mut socket).await;
+        let (proxied, rest) = read.map_err(NotOpened::Unproxied)?;
         first = rest;
         match proxied {
             Proxied::Client {

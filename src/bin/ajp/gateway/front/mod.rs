@@ -15,6 +15,7 @@ mod map;
 mod methods;
 mod patient;
 mod proxied;
+mod refused_streams;
 mod request_id;
 mod reverse;
 mod settings;
@@ -188,7 +189,13 @@ pub(crate) async fn run(
     stopping: watch::Receiver<bool>,
 ) {
     let log = Arc::clone(&current);
-    let refused = move |client, Refused { line, status, why }: Refused| {
+    let counted = Arc::clone(&traffic);
+    let refused = move |client, refused: Refused| {
+        counted.refused.count(&refused);
+        let Refused {
+            line, status, why, ..
+        } = refused;
+        failures::tell_client(client, &format!("no request, answered {status}: {why}"));
         log.get().log.refused(client, &line, status, &why);
     };
     let service = move |ends: Ends| {

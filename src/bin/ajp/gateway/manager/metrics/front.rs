@@ -73,10 +73,31 @@ fn connections(families: &mut Families<'_>, traffic: &Traffic) -> fmt::Result {
             "TLS handshakes that failed.",
             &traffic.failed_handshakes,
         ),
+        (
+            "ajp_front_without_proxy_protocol",
+            "Connections closed because they did not begin with the PROXY protocol of a trusted proxy.",
+            &traffic.unproxied,
+        ),
     ] {
         families.counter(name, help, [(vec![], get(counter))])?;
     }
-    Ok(())
+    refused(families, traffic)
+}
+
+fn refused(families: &mut Families<'_>, traffic: &Traffic) -> fmt::Result {
+    let requests = traffic.refused.requests().into_iter();
+    let requests: Vec<_> = requests
+        .map(|((http, status), count)| (http, status.to_string(), count))
+        .collect();
+    let samples = requests.iter();
+    let samples =
+        samples.map(|(http, status, count)| (vec![("http", *http), ("code", status)], *count));
+    let help = "What came over connections and was no request, by version of HTTP and status.";
+    families.counter("ajp_front_refused", help, samples)?;
+    let connections = traffic.refused.connections().into_iter();
+    let samples = connections.map(|(error, count)| (vec![("error", error)], count));
+    let help = "Connections of HTTP/2 that were ended with an error.";
+    families.counter("ajp_front_http2_errors", help, samples)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no gauge is that large")]
