@@ -35,6 +35,7 @@ pub struct PoolConfig {
     pub(super) max_lifetime: Option<Duration>,
     pub(super) jitter_seed: Option<u64>,
     pub(super) max_requests: Option<u64>,
+    pub(super) abandoned: Option<Duration>,
     pub(super) cping: CPingMode,
     pub(super) timeouts: Timeouts,
     pub(super) body_requests: u16,
@@ -61,6 +62,7 @@ impl Default for PoolConfig {
             max_lifetime: Some(Duration::from_secs(1800)),
             jitter_seed: None,
             max_requests: None,
+            abandoned: None,
             cping: CPingMode::default(),
             timeouts: Timeouts::default(),
             body_requests: 1,
@@ -293,6 +295,24 @@ impl PoolConfig {
         self
     }
 
+    /// How long the container may go on with a request whose caller has gone, by dropping its
+    /// future or the response, before the connection is closed and its slot is free. Default none:
+    /// both happen at once.
+    ///
+    /// A container notices only when it writes that nobody is there. With a time here no more
+    /// requests run at it than there are connections, also for callers who ask and go away again
+    /// and again, as long as none takes longer than this. The answer is read for nobody, at most
+    /// 64 KiB of it; after its end the connection is used again. A container that waits for the
+    /// body of the request is not waited for. Until then the request counts in
+    /// [`PoolStats::in_use`](super::PoolStats::in_use), though no longer as one that a balancer's
+    /// member is busy with. A task for each such request sees to it, in the runtime in which it was
+    /// dropped; without a runtime there is no wait.
+    #[must_use]
+    pub fn with_abandoned(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.abandoned = limit.into();
+        self
+    }
+
     /// When a connection is asked with `CPing` before a request. By default an idle one that
     /// was idle for 1 s or longer.
     #[must_use]
@@ -437,6 +457,12 @@ impl PoolConfig {
     #[must_use]
     pub fn max_requests(&self) -> Option<u64> {
         self.max_requests
+    }
+
+    /// See [`with_abandoned`](Self::with_abandoned).
+    #[must_use]
+    pub fn abandoned(&self) -> Option<Duration> {
+        self.abandoned
     }
 
     /// See [`with_cping`](Self::with_cping).

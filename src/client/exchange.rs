@@ -6,8 +6,10 @@
 //! | how it begins | `begin` |
 //! | one poll, from the first byte written to the event that comes of it | `drive` |
 //! | how an exchange ends, and what becomes of its connection | `ending` |
+//! | how it goes on without its caller | `abandoned` |
 //! | where the connection is between two polls | [`parking`](super::parking) |
 
+mod abandoned;
 mod begin;
 mod drive;
 mod ending;
@@ -43,7 +45,8 @@ const HIGH_WATER: usize = 262_144;
 ///
 /// After [`ClientEvent::End`] the connection went back to the pool if all seven conditions of
 /// protocol chapter [reuse](crate::docs::protocol::reuse#conditions) hold; otherwise, and when the
-/// exchange is dropped before, it is closed. It is closed too, and its slot in the pool is free
+/// exchange is dropped before, it is closed, at once or when the container has had the time that
+/// [`PoolConfig::with_abandoned`](super::PoolConfig::with_abandoned) gives it. It is closed too, and its slot in the pool is free
 /// again, when the caller does not go on for longer than [`Timeouts`](super::Timeouts) allow: the
 /// next call says so.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub struct Exchange {
     status: Option<u16>,
     span: ExchangeSpan,
     request_id: Option<RequestId>,
+    /// Its caller has gone.
+    is_abandoned: bool,
 }
 
 /// How far an exchange has got.
@@ -172,6 +177,7 @@ impl Exchange {
             status: None,
             span,
             request_id: None,
+            is_abandoned: false,
             lease,
         }
     }

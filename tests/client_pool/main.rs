@@ -14,6 +14,7 @@
 #[path = "../raw/mod.rs"]
 mod raw;
 
+mod abandoned;
 mod cancel;
 mod cap;
 mod deadlines;

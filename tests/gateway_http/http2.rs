@@ -6,6 +6,8 @@ use crate::raw::packets::{answer_packet, chunk, head, response};
 use crate::raw::soon;
 use crate::support::gateway::Gateway;
 use crate::wire::{before, echo, exchange};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -181,4 +183,45 @@ async fn who_cancels_everything_is_told_to_go_away() {
     }
     let accepted = backend.accepted();
     assert!(accepted < 250, "{accepted} of {sent} reached the member");
+}
+
+/// A container does not notice that a client has gone: no more requests run at it than there are
+/// connections all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_has_no_more_run_at_a_member_than_connections() {
+    let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let counted = Arc::clone(&running);
+    let backend = Backend::start(config(), move |_, mut conn: Conn| {
+        let counted = Arc::clone(&counted);
+        async move {
+            while conn.request().await.is_some() {
+                let now = counted.0.fetch_add(1, SeqCst) + 1;
+                counted.1.fetch_max(now, SeqCst);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                counted.0.fetch_sub(1, SeqCst);
+                conn.write(&response("late", 1)).await;
+            }
+        }
+    })
+    .await;
+    for (pool, most) in [
+        ("", 3..=3),
+        ("[balancer.pool]\nabandoned = \"none\"\n", 4..=90),
+    ] {
+        running.1.store(0, SeqCst);
+        let site = format!(
+            "[[balancer]]\nname = \"b\"\nmax_connections = 3\n{pool}[[balancer.member]]\n\
+             url = \"{}\"\n[[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+            backend.url()
+        );
+        let gateway = Gateway::start(&site).await;
+        let mut client = Frames::connect(gateway.http).await;
+        for stream in (1..181).step_by(2) {
+            assert!(client.send(HEADERS, HEAD_ENDS | LAST, stream, GET).await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(client.send(RESET, 0, stream, &8u32.to_be_bytes()).await);
+        }
+        let seen = running.1.load(SeqCst);
+        assert!(most.contains(&seen), "{pool:?}: {seen} at a time");
+    }
 }

@@ -223,16 +223,24 @@ impl Bytecount {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.resume();
-        if self.outcome().is_none() {
-            let traffic = self.traffic();
-            self.lease.release(CloseCause::Dropped);
-            self.stage = Stage::Over(Ending {
-                outcome: ExchangeOutcome::Dropped,
-                traffic,
-                mismatch: None,
-            });
+        if self.outcome().is_some() {
+            return self.report();
         }
+        let outlives = self.outlives_its_caller();
+        let traffic = self.traffic();
+        if outlives.is_none() {
+            self.lease.release(CloseCause::Dropped);
+        }
+        let stage = self.stage;
+        self.stage = Stage::Over(Ending {
+            outcome: ExchangeOutcome::Dropped,
+            traffic,
+            mismatch: None,
+        });
         self.report();
+        if let Some((runtime, limit)) = outlives {
+            self.finish_alone(&runtime, limit, stage);
+        }
     }
 }
 

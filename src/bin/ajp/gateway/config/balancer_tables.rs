@@ -138,6 +138,7 @@ pub(crate) struct Pool {
     pub(crate) container_keep_alive: Option<Text<Limit>>,
     pub(crate) learn_keep_alive: Option<bool>,
     pub(crate) max_lifetime: Option<Text<Limit>>,
+    pub(crate) abandoned: Option<Text<Limit>>,
     pub(crate) max_requests: Option<Whole<1, { i64::MAX as u64 }>>,
     pub(crate) cping: Option<Text<CPingMode>>,
 }

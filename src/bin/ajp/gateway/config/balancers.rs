@@ -352,6 +352,10 @@ fn secrets(files: &Spanned<tables::SecretFiles>) -> Result<Vec<Secret>, Fault> {
     super::secrets(paths).map_err(|error| Fault::at(files.span(), error))
 }
 
+/// How long a member may go on with a request whose client has gone, unless the file says
+/// otherwise.
+const ABANDONED: Duration = Duration::from_secs(2);
+
 /// How the members are reached.
 fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Faults) -> PoolConfig {
     let own = table.secret_file.as_ref();
@@ -380,6 +384,7 @@ fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Fault
         .with_body_requests(ahead.unwrap_or(defaults.body_requests))
         .with_max_connections(most.unwrap_or(defaults.max_connections))
         .with_timeouts(limits)
+        .with_abandoned(ABANDONED)
         .with_observer(Measured);
     with(packets.of_pools(config), table.pool.as_ref(), connections)
 }
@@ -430,6 +435,11 @@ fn connections(config: PoolConfig, table: &tables::Pool) -> PoolConfig {
         config,
         limit(table.max_lifetime.as_ref()),
         PoolConfig::with_max_lifetime,
+    );
+    let config = with(
+        config,
+        limit(table.abandoned.as_ref()),
+        PoolConfig::with_abandoned,
     );
     let config = with(config, table.max_requests, |config, Whole(count)| {
         config.with_max_requests(count)

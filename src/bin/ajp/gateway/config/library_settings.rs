@@ -296,6 +296,10 @@ const KEYS: [(&str, &str); 95] = [
         "balancer.pool.max_idle",
     ),
     (
+        "client::PoolConfig::with_abandoned",
+        "balancer.pool.abandoned",
+    ),
+    (
         "client::PoolConfig::with_max_lifetime",
         "balancer.pool.max_lifetime",
     ),

@@ -60,7 +60,7 @@ macro_rules! count {
 
 const LIMIT: &str = "a number of seconds above 0, a text such as \"30s\", or null for no limit";
 
-const KEYS: [Key; 24] = [
+const KEYS: [Key; 25] = [
     count!(
         "max_connections",
         max_connections,
@@ -148,6 +148,7 @@ const KEYS: [Key; 24] = [
         with_container_keep_alive
     ),
     time!("max_lifetime", max_lifetime, with_max_lifetime),
+    time!("abandoned", abandoned, with_abandoned),
     Key {
         name: "maintenance_interval",
         allowed: allowed_seconds!(),
