@@ -9,12 +9,13 @@
 //! | guard | `if (crate::mutant(1) \|\| (!crate::mutant(2) && (guard)))` |
 //!
 //! All of this is inserted, nothing is taken away, so that changes can lie within each other.
-//! What is evaluated by the compiler can ask nothing at run time, and a field that is left out
-//! is no expression: those are built alone.
+//! `const` before a function becomes a comment, unless the compiler evaluates the function: then
+//! nothing can be asked at run time. A field that is left out is no expression. Such mutants are
+//! built alone.
 
 use crate::list::{Genre, Mutant, offset};
 use proc_macro2::LineColumn;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -24,9 +25,11 @@ use syn::{Expr, ExprBinary, ExprUnary, ReturnType};
 pub struct Instrumented {
     pub text: String,
     /// The lines in which the code of each mutant stands, by its number.
-    pub lines: BTreeMap<usize, Range<usize>>,
-    /// The lines of each changed piece of code as a whole, and its mutants.
-    pub around: Vec<(Range<usize>, Vec<usize>)>,
+    pub lines: BTreeMap<u32, Range<usize>>,
+    /// The lines of each changed expression or match as a whole, and its mutants.
+    pub around: Vec<(Range<usize>, Vec<u32>)>,
+    /// The mutants that are in it.
+    pub placed: BTreeSet<u32>,
 }
 
 /// Places in a file where mutants may be.
@@ -39,10 +42,14 @@ struct Sites {
     guards: Vec<Range<usize>>,
     /// Bodies of functions from their first statement to their last.
     bodies: Vec<Range<usize>>,
+    /// The word `const` before functions.
+    consts: Vec<Range<usize>>,
 }
 
 struct Visitor<'a> {
     text: &'a str,
+    /// The names of functions that the compiler evaluates.
+    const_functions: &'a BTreeSet<String>,
     sites: Sites,
 }
 
@@ -58,8 +65,12 @@ impl Visitor<'_> {
 
     /// The body of a function that runs at run time, with what is in it.
     fn body(&mut self, signature: &syn::Signature, block: &syn::Block) {
-        if signature.constness.is_some() {
-            return;
+        if let Some(word) = &signature.constness {
+            if self.const_functions.contains(&signature.ident.to_string()) {
+                return;
+            }
+            let word = self.range(word);
+            self.sites.consts.push(word);
         }
         // An early return needs to know its type.
         let is_opaque = matches!(&signature.output, ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
@@ -150,26 +161,27 @@ struct Insertion {
     at: usize,
     /// What ends here stands before what begins here; of the former the inner, of the latter the
     /// outer comes first.
-    order: (bool, isize),
+    /// Of a guard and an expression that is all of it, the guard is the outer.
+    order: (bool, isize, isize),
     text: String,
     /// The mutant whose code it is.
-    mutant: Option<usize>,
+    mutant: Option<u32>,
 }
 
 impl Insertion {
-    fn before(range: &Range<usize>, text: String, mutant: Option<usize>) -> Self {
+    fn before(range: &Range<usize>, depth: isize, text: String, mutant: Option<u32>) -> Self {
         Self {
             at: range.start,
-            order: (true, -(range.len() as isize)),
+            order: (true, -(range.len() as isize), depth),
             text,
             mutant,
         }
     }
 
-    fn after(range: &Range<usize>, text: &str) -> Self {
+    fn after(range: &Range<usize>, depth: isize, text: &str) -> Self {
         Self {
             at: range.end,
-            order: (false, range.len() as isize),
+            order: (false, range.len() as isize, -depth),
             text: text.to_owned(),
             mutant: None,
         }
@@ -177,23 +189,35 @@ impl Insertion {
 }
 
 /// Puts the mutants into the text of their file, all that can be there together.
-pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instrumented> {
+pub fn instrument(
+    text: &str,
+    mutants: &[&Mutant],
+    const_functions: &BTreeSet<String>,
+) -> syn::Result<Instrumented> {
     let file = syn::parse_file(text)?;
     let mut visitor = Visitor {
         text,
+        const_functions,
         sites: Sites::default(),
     };
     visitor.visit_file(&file);
     let sites = visitor.sites;
     let mut insertions = Vec::new();
-    let mut groups: Vec<(Range<usize>, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(Range<usize>, Vec<u32>)> = Vec::new();
     let of = |genres: &[Genre], range: &Range<usize>| {
         let those = mutants
             .iter()
-            .filter(|(_, mutant)| genres.contains(&mutant.genre) && mutant.range == *range);
+            .filter(|mutant| genres.contains(&mutant.genre) && mutant.range == *range);
         those.copied().collect::<Vec<_>>()
     };
-    let numbers = |those: &[(usize, &Mutant)]| those.iter().map(|(number, _)| *number).collect();
+    let mut placed = BTreeSet::new();
+    let numbers = |those: &[&Mutant]| -> Vec<u32> {
+        those.iter().map(|mutant| mutant.number).collect()
+    };
+    for word in &sites.consts {
+        insertions.push(Insertion::before(word, 0, "/*".to_owned(), None));
+        insertions.push(Insertion::after(word, 0, "*/"));
+    }
     for (operator, whole) in &sites.operators {
         let those = of(&[Genre::BinaryOperator, Genre::UnaryOperator], operator);
         if those.is_empty() {
@@ -203,16 +227,17 @@ pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instr
             &text[whole.start..operator.start],
             &text[operator.end..whole.end],
         );
-        insertions.push(Insertion::before(whole, "(\n".to_owned(), None));
-        for (number, mutant) in &those {
+        insertions.push(Insertion::before(whole, 2, "(\n".to_owned(), None));
+        for mutant in &those {
+            let number = mutant.number;
             let code = format!(
                 "if crate::mutant({number}) {{ {left} {} {right} }} else\n",
                 mutant.replacement
             );
-            insertions.push(Insertion::before(whole, code, Some(*number)));
+            insertions.push(Insertion::before(whole, 2, code, Some(number)));
         }
-        insertions.push(Insertion::before(whole, "{ ".to_owned(), None));
-        insertions.push(Insertion::after(whole, "\n})"));
+        insertions.push(Insertion::before(whole, 2, "{ ".to_owned(), None));
+        insertions.push(Insertion::after(whole, 2, "\n})"));
         groups.push((whole.clone(), numbers(&those)));
     }
     for guard in &sites.guards {
@@ -221,21 +246,23 @@ pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instr
             continue;
         }
         let mut code = "(\n".to_owned();
-        for (number, mutant) in &those {
+        for mutant in &those {
+            let number = mutant.number;
             code += &match mutant.replacement.as_str() {
                 "true" => format!("crate::mutant({number}) ||\n"),
                 _ => format!("!crate::mutant({number}) &&\n"),
             };
         }
-        insertions.push(Insertion::before(guard, code + "(", None));
-        insertions.push(Insertion::after(guard, "\n))"));
+        insertions.push(Insertion::before(guard, 1, code + "(", None));
+        insertions.push(Insertion::after(guard, 1, "\n))"));
         groups.push((guard.clone(), numbers(&those)));
     }
     for (arm, pattern_end, whole) in &sites.arms {
-        for (number, _) in of(&[Genre::MatchArm], arm) {
+        for mutant in of(&[Genre::MatchArm], arm) {
+            let number = mutant.number;
             let end = *pattern_end..*pattern_end;
             let code = format!("\nif !crate::mutant({number})\n");
-            insertions.push(Insertion::before(&end, code, Some(number)));
+            insertions.push(Insertion::before(&end, 0, code, Some(number)));
             groups.push((whole.clone(), vec![number]));
         }
     }
@@ -244,22 +271,25 @@ pub fn instrument(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Instr
         if those.is_empty() {
             continue;
         }
-        for (number, mutant) in &those {
+        for mutant in &those {
+            let number = mutant.number;
             let value = &mutant.replacement;
             let code = format!("\nif crate::mutant({number}) {{ return {value}; }}\n");
-            insertions.push(Insertion::before(body, code, Some(*number)));
+            insertions.push(Insertion::before(body, 0, code, Some(number)));
         }
-        groups.push((body.clone(), numbers(&those)));
+        placed.extend(numbers(&those));
     }
+    placed.extend(groups.iter().flat_map(|(_, those)| those));
     // The sort is stable: pieces of one place stay in their order.
     insertions.sort_by_key(|insertion| (insertion.at, insertion.order));
-    Ok(assemble(text, insertions, &groups))
+    Ok(assemble(text, insertions, &groups, placed))
 }
 
 fn assemble(
     text: &str,
     insertions: Vec<Insertion>,
-    groups: &[(Range<usize>, Vec<usize>)],
+    groups: &[(Range<usize>, Vec<u32>)],
+    placed: BTreeSet<u32>,
 ) -> Instrumented {
     let mut out = String::new();
     let mut lines = BTreeMap::new();
@@ -279,10 +309,12 @@ fn assemble(
     for insertion in &insertions {
         out += &text[from..insertion.at];
         from = insertion.at;
-        let first = 1 + newlines(&out);
+        let code = insertion.text.trim_end();
+        let first = 1 + newlines(&out) + newlines(code) - newlines(code.trim_start());
+        let last = 1 + newlines(&out) + newlines(code);
         out += &insertion.text;
         if let Some(number) = insertion.mutant {
-            lines.insert(number, first..2 + newlines(&out));
+            lines.insert(number, first..last + 1);
         }
     }
     out += &text[from..];
@@ -290,5 +322,6 @@ fn assemble(
         text: out,
         lines,
         around,
+        placed,
     }
 }

@@ -1,7 +1,8 @@
 //! The list of mutants that cargo-mutants makes.
 
+use crate::Result;
 use serde::Deserialize;
-use std::error::Error;
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -9,8 +10,12 @@ use std::path::Path;
 /// A change of one piece of code.
 #[derive(Debug, Clone)]
 pub struct Mutant {
-    /// As cargo-mutants says it: file, line, column, and what is changed.
+    /// Its place in the list, from 1.
+    pub number: u32,
+    /// As cargo-mutants says it, but with a number instead of line and column if there are
+    /// several of the name: it stays the same when lines are added elsewhere.
     pub name: String,
+    pub line: usize,
     /// Relative to the package.
     pub file: String,
     /// What is replaced, in bytes of the file.
@@ -52,15 +57,26 @@ struct Position {
 }
 
 /// Reads what `cargo mutants --list --json` has written of the package in `root`.
-pub fn read(list: &Path, root: &Path) -> Result<Vec<Mutant>, Box<dyn Error>> {
+pub fn read(list: &Path, root: &Path) -> Result<Vec<Mutant>> {
     let listed: Vec<Listed> = serde_json::from_str(&fs::read_to_string(list)?)?;
     let mut mutants = Vec::new();
-    for one in listed {
+    let mut of_name: BTreeMap<String, u32> = BTreeMap::new();
+    for (number, one) in (1..).zip(listed) {
         let text = fs::read_to_string(root.join(&one.file))?;
         let start = offset(&text, one.span.start.line, one.span.start.column - 1);
         let end = offset(&text, one.span.end.line, one.span.end.column - 1);
+        // FILE:LINE:COLUMN: WHAT
+        let what = one.name.splitn(4, ':').last().unwrap_or_default();
+        let mut name = format!("{}:{what}", one.file);
+        let same = of_name.entry(name.clone()).or_default();
+        *same += 1;
+        if *same > 1 {
+            name += &format!(" #{same}");
+        }
         mutants.push(Mutant {
-            name: one.name,
+            number,
+            name,
+            line: one.span.start.line,
             file: one.file,
             range: start..end,
             replacement: one.replacement,

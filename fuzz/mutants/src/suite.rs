@@ -1,0 +1,188 @@
+//! The tests: which mutants each of them reaches, and what they say of a mutant.
+
+use crate::Result;
+use crate::outcomes::Outcome;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// One test of a test program.
+#[derive(Debug)]
+struct Test {
+    program: PathBuf,
+    name: String,
+    takes: Duration,
+    /// The mutants whose code it runs.
+    reaches: BTreeSet<u32>,
+}
+
+pub struct Suite {
+    root: PathBuf,
+    /// The quickest first, and of those that take about as long the ones that reach the least.
+    tests: Vec<Test>,
+}
+
+/// How a run of tests ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Ends {
+    Pass,
+    Fail,
+    TooLate,
+}
+
+impl Suite {
+    /// Runs every test once by itself, without any mutant.
+    pub fn record(root: &Path, programs: &[PathBuf]) -> Result<Self> {
+        let root = root.to_owned();
+        let mut suite = Self {
+            root,
+            tests: Vec::new(),
+        };
+        let reached = suite.root.join("reached");
+        for program in programs {
+            let listed = Command::new(program)
+                .args(["--list", "--format", "terse"])
+                .current_dir(&suite.root)
+                .output()?;
+            for line in String::from_utf8(listed.stdout)?.lines() {
+                let Some(name) = line.strip_suffix(": test") else {
+                    continue;
+                };
+                fs::write(&reached, "")?;
+                let start = Instant::now();
+                let variable = ("MUTANTS_REACHED", reached.as_os_str());
+                let limit = Duration::from_secs(60);
+                if suite.run(program, &[name], Some(variable), limit)? != Ends::Pass {
+                    println!("left out, as it fails without any mutant: {name}");
+                    continue;
+                }
+                let numbers = fs::read_to_string(&reached)?;
+                let numbers = numbers.lines().map(str::parse);
+                suite.tests.push(Test {
+                    program: program.clone(),
+                    name: name.to_owned(),
+                    takes: start.elapsed(),
+                    reaches: numbers.collect::<std::result::Result<_, _>>()?,
+                });
+            }
+        }
+        suite.tests.sort_by_key(|test| {
+            let about = (test.takes.as_millis() / 16).next_power_of_two();
+            (about, test.reaches.len())
+        });
+        let all: Duration = suite.tests.iter().map(|test| test.takes).sum();
+        println!("{} tests take {all:.1?}", suite.tests.len());
+        Ok(suite)
+    }
+
+    /// What the tests that reach a mutant say of it.
+    pub fn test(&self, number: u32) -> Result<Outcome> {
+        let tests = self.tests.iter();
+        let reaching = tests.filter(|test| test.reaches.contains(&number));
+        let reaching: Vec<&Test> = reaching.collect();
+        if reaching.is_empty() {
+            return Ok(Outcome::Unreached);
+        }
+        // A process for each test costs more than most tests. Most mutants are caught by one of
+        // the first few, so that later ones may as well run together.
+        let (mut rest, mut size) = (&*reaching, 1);
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(size.min(rest.len()));
+            (rest, size) = (others, size * 2);
+            let programs: BTreeSet<&Path> = some.iter().map(|test| &*test.program).collect();
+            for program in programs {
+                let those = some.iter().filter(|test| test.program == program);
+                let names: Vec<&str> = those.clone().map(|test| &*test.name).collect();
+                let takes = those.map(|test| test.takes).sum();
+                match self.compare(program, &names, number, limit(takes))? {
+                    Outcome::Missed => {}
+                    noticed => return Ok(noticed),
+                }
+            }
+        }
+        Ok(Outcome::Missed)
+    }
+
+    /// Whether some tests fail with a mutant and pass without it.
+    fn compare(
+        &self,
+        program: &Path,
+        names: &[&str],
+        number: u32,
+        limit: Duration,
+    ) -> Result<Outcome> {
+        let number = number.to_string();
+        let mutant = Some(("MUTANT", OsStr::new(&number)));
+        let noticed = match self.run(program, names, mutant, limit)? {
+            Ends::Pass => return Ok(Outcome::Missed),
+            Ends::Fail => Outcome::Caught,
+            Ends::TooLate => Outcome::Hangs,
+        };
+        if self.run(program, names, None, limit)? == Ends::Pass {
+            return Ok(noticed);
+        }
+        println!("fails without any mutant, too: {names:?}");
+        Ok(Outcome::Missed)
+    }
+
+    /// What all tests of programs say that have one mutant for good.
+    pub fn test_all(&self, programs: &[PathBuf]) -> Result<Outcome> {
+        let takes = self.tests.iter().map(|test| test.takes).sum();
+        for program in programs {
+            match self.run(program, &[], None, limit(takes))? {
+                Ends::Pass => {}
+                Ends::Fail => return Ok(Outcome::Caught),
+                Ends::TooLate => return Ok(Outcome::Hangs),
+            }
+        }
+        Ok(Outcome::Missed)
+    }
+
+    /// Runs the named tests of a program, or all if none is named.
+    fn run(
+        &self,
+        program: &Path,
+        names: &[&str],
+        variable: Option<(&str, &OsStr)>,
+        limit: Duration,
+    ) -> Result<Ends> {
+        let mut command = Command::new("bash");
+        // A mutant may ask for all the memory there is.
+        command.args(["-c", "ulimit -v 8000000; exec \"$@\"", "bash"]);
+        command.arg(program).current_dir(&self.root);
+        if !names.is_empty() {
+            command.args(["--test-threads=1", "--exact"]).args(names);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Looking for a smaller case that fails would take long and change nothing.
+            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
+            .envs(variable);
+        let start = Instant::now();
+        let mut child = command.spawn()?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let passed = status.success();
+                return Ok(if passed { Ends::Pass } else { Ends::Fail });
+            }
+            if start.elapsed() > limit {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Ends::TooLate);
+            }
+            sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// After which time tests hang that take that long.
+fn limit(takes: Duration) -> Duration {
+    takes * 10 + Duration::from_secs(5)
+}
