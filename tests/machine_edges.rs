@@ -7,7 +7,9 @@
     reason = "a failure is the test's failure"
 )]
 
-use ajp::proto::{ClientEvent, ClientExchange, Finish, Progress, ProtocolError, ServerExchange};
+use ajp::proto::{
+    BodyEvent, ClientEvent, ClientExchange, Finish, Progress, ProtocolError, ServerExchange,
+};
 use ajp::wire::{
     Attribute, AttributeCode, BodyFraming, BodyPacket, DecodeOptions, EncodeRule, Field,
     ForwardRequest, ForwardRequestWriter, FromWebServer, PacketSize, RequestLine, Rule,
@@ -479,4 +481,52 @@ fn an_end_without_a_final_head_says_what_is_missing() {
         matches!(unexpected, ProtocolError::Unexpected { .. }),
         "{unexpected}"
     );
+}
+
+#[test]
+fn a_flush_after_the_end_is_called_a_flush() {
+    let mut exchange = ClientExchange::new(BodyFraming::Absent, false, SIZE);
+    let head = Bytes::from_static(&[4, 0, 200, 0, 0, 0, 0, 0]);
+    let head = ToWebServer::SendHeaders(SendHeaders::parse(head).unwrap());
+    exchange.receive(head).unwrap();
+    exchange
+        .receive(ToWebServer::EndResponse { reuse: true })
+        .unwrap();
+    for (data, name) in [(&b""[..], "a flush"), (b"late", "Send Body Chunk")] {
+        let packet = ToWebServer::SendBodyChunk(Bytes::from_static(data));
+        let error = exchange.receive(packet).unwrap_err();
+        let (packet, state) = (name, "after the end of the exchange");
+        assert_eq!(error, ProtocolError::Unexpected { packet, state });
+    }
+}
+
+/// lighttpd and nginx's AJP module send an empty packet behind a request that has no body. Behind
+/// a body that has begun it would be the answer to a question that nobody asked.
+#[test]
+fn an_unasked_empty_packet_is_tolerated_once_and_only_without_a_body() {
+    let empty = || FromWebServer::Body(BodyPacket::End);
+    let mut exchange = ServerExchange::new(BodyFraming::Absent, false, SIZE);
+    assert_eq!(exchange.receive_packet(empty()), Ok(BodyEvent::StrayEmpty));
+    exchange.receive_packet(empty()).unwrap_err();
+    let mut exchange = ServerExchange::new(BodyFraming::Absent, false, SIZE);
+    exchange.request_body().unwrap();
+    let data = FromWebServer::Body(BodyPacket::Data(Bytes::from_static(b"data")));
+    exchange.receive_packet(data).unwrap();
+    exchange.receive_packet(empty()).unwrap_err();
+}
+
+/// A web server whose packets are longer than ours answers the first of two questions with all
+/// that there is, and the second with the end.
+#[test]
+fn an_end_behind_the_last_byte_is_the_end() {
+    let length = BodyFraming::Length(10_000);
+    let mut exchange = ServerExchange::new(length, false, SIZE).with_body_requests(2);
+    assert!(exchange.request_body().is_some());
+    assert_eq!(exchange.owed(), 2);
+    let all = Bytes::from(vec![0; 10_000]);
+    let data = FromWebServer::Body(BodyPacket::Data(all.clone()));
+    assert_eq!(exchange.receive_packet(data), Ok(BodyEvent::Data(all)));
+    let end = FromWebServer::Body(BodyPacket::End);
+    assert_eq!(exchange.receive_packet(end), Ok(BodyEvent::End));
+    assert!(!exchange.is_owed());
 }
