@@ -152,7 +152,8 @@ impl Suite {
     ) -> Result<Ends> {
         let mut command = Command::new("bash");
         // A mutant may ask for all the memory there is.
-        command.args(["-c", "ulimit -v 8000000; exec \"$@\"", "bash"]);
+        let limited = "ulimit -v 8000000; exec nice -n 10 \"$@\"";
+        command.args(["-c", limited, "bash"]);
         command.arg(program).current_dir(&self.root);
         if !names.is_empty() {
             command.args(["--test-threads=1", "--exact"]).args(names);
