@@ -316,6 +316,13 @@ mod tests {
                 "Authorization: [redacted, 9 bytes]\\r\\nA: b",
             ),
             ("token=", "token="),
+            ("token=&a=b", "token=&a=b"),
+            (
+                r#"<a password="a&b<c>d" e="f">"#,
+                r#"<a password="[redacted, 7 bytes]" e="f">"#,
+            ),
+            (r#"a cookie,"x""#, r#"a cookie,"x""#),
+            (r#""cookie",x"#, r#""cookie",x"#),
             ("/secret/path?a=b:c,d%20e", "/secret/path?a=b:c,d%20e"),
         ] {
             assert_eq!(shown(text), expected);

@@ -62,9 +62,7 @@ impl Parts {
             let (code, name) = header_name(r, index, RESPONSE_HEADERS.len())?;
             let value_at = r.position();
             let value = header_value(r, index)?.unwrap_or_default();
-            if code == CONTENT_LENGTH_CODE
-                || (code == 0 && name.eq_ignore_ascii_case(b"content-length"))
-            {
+            if code == CONTENT_LENGTH_CODE || name.eq_ignore_ascii_case(b"content-length") {
                 let Some(length) = parse_content_length(value) else {
                     return Err(r.error_at(value_at, Field::ContentLength, Rule::NotANumber));
                 };

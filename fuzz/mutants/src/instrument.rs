@@ -211,9 +211,8 @@ pub fn instrument(
         those.copied().collect::<Vec<_>>()
     };
     let mut placed = BTreeSet::new();
-    let numbers = |those: &[&Mutant]| -> Vec<u32> {
-        those.iter().map(|mutant| mutant.number).collect()
-    };
+    let numbers =
+        |those: &[&Mutant]| -> Vec<u32> { those.iter().map(|mutant| mutant.number).collect() };
     for word in &sites.consts {
         insertions.push(Insertion::before(word, 0, "/*".to_owned(), None));
         insertions.push(Insertion::after(word, 0, "*/"));

@@ -16,7 +16,7 @@
 //!    remembered.
 //! 3. For each mutant the tests that reach it run, the quickest first, until one fails. The
 //!    failure counts if the same tests pass without the mutant. What takes ten times as long as
-//!    it should, and five seconds more, hangs, and that is noticed too. A mutant that no test
+//!    it should, and five seconds more, and does so again, hangs, and that is noticed too. A mutant that no test
 //!    reaches is missed without any run.
 //!
 //! A mutant that cannot stand in the code with others, because the compiler needs it or its types,
@@ -91,7 +91,13 @@ fn run(root: &Path, list: &Path, features: &str, targets: &[String]) -> Result<b
     together
         .mutants
         .sort_by_key(|mutant| shuffled(&mutant.name));
-    outcomes = try_all(&suite, together.mutants, outcomes)?;
+    let noted = Mutex::new(outcomes);
+    in_parallel(together.mutants, |mutant| {
+        let outcome = suite.test(mutant.number)?;
+        let mut outcomes = noted.lock().map_err(|_| "a job has panicked")?;
+        outcomes.note(mutant, outcome)
+    })?;
+    let mut outcomes = noted.into_inner()?;
     if !is_set("MUTANTS_ALONE", "no") {
         for mutant in together.alone {
             let outcome = package.alone(mutant, &suite)?;
@@ -102,27 +108,29 @@ fn run(root: &Path, list: &Path, features: &str, targets: &[String]) -> Result<b
     Ok(outcomes.report(&mutants))
 }
 
-/// Tries the mutants of one build, some of them at the same time.
-fn try_all(suite: &Suite, mutants: Vec<&Mutant>, outcomes: Outcomes) -> Result<Outcomes> {
+/// Does something with each item, with some of them at the same time.
+fn in_parallel<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let jobs: usize = std::env::var("MUTANTS_JOBS").map_or(Ok(1), |text| text.parse())?;
-    let (left, outcomes) = (Mutex::new(mutants.into_iter()), Mutex::new(outcomes));
-    let work = || -> Result<()> {
+    let (left, done) = (Mutex::new(items.into_iter()), Mutex::new(Vec::new()));
+    let job = || -> Result<()> {
         loop {
-            let next = left.lock().map_err(|_| "a job has failed")?.next();
-            let Some(mutant) = next else { return Ok(()) };
-            let outcome = suite.test(mutant.number)?;
-            let mut outcomes = outcomes.lock().map_err(|_| "a job has failed")?;
-            outcomes.note(mutant, outcome)?;
+            let next = left.lock().map_err(|_| "a job has panicked")?.next();
+            let Some(item) = next else { return Ok(()) };
+            let result = work(item)?;
+            done.lock().map_err(|_| "a job has panicked")?.push(result);
         }
     };
     thread::scope(|scope| -> Result<()> {
-        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
         for job in jobs {
             job.join().map_err(|_| "a job has panicked")??;
         }
         Ok(())
     })?;
-    Ok(outcomes.into_inner()?)
+    Ok(done.into_inner().map_err(|_| "a job has panicked")?)
 }
 
 /// A number that is the same in every run and has nothing to do with the place (FNV-1a).

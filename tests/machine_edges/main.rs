@@ -7,6 +7,9 @@
     reason = "a failure is the test's failure"
 )]
 
+mod reading;
+mod writing;
+
 use ajp::proto::{
     BodyEvent, ClientEvent, ClientExchange, Finish, Progress, ProtocolError, ServerExchange,
 };
