@@ -299,10 +299,14 @@ mod tests {
                         text[at] = b;
                         let bad = (!may_hold(class, b)).then_some((at, b));
                         assert_eq!(class.first_bad(&text), bad, "{class:?} {text:?}");
-                        let other = (at + 7) % len;
-                        text[other] = b;
-                        let bad = bad.map(|(at, b)| (at.min(other), b));
-                        assert_eq!(class.first_bad(&text), bad, "{class:?} {text:?}");
+                        // Elsewhere in a word, and in the same place of two words.
+                        for distance in [7, 8, len.abs_diff(8)] {
+                            let mut text = text.clone();
+                            let other = (at + distance) % len;
+                            text[other] = b;
+                            let bad = bad.map(|(at, b)| (at.min(other), b));
+                            assert_eq!(class.first_bad(&text), bad, "{class:?} {text:?}");
+                        }
                     }
                 }
             }
