@@ -80,7 +80,9 @@ impl MemberDrain {
         self
     }
 
-    /// It is waited no longer than this. Default without limit.
+    /// It is waited no longer than this. Default without limit: whoever sends a session id of the
+    /// member's route now and then, a real one or not, keeps it from being empty, so give a time
+    /// where clients may be anybody.
     pub fn with_at_most(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.at_most = time.into();
         self

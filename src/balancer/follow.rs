@@ -37,6 +37,12 @@ pub trait Discover: Send + fmt::Debug {
     /// # Cancel safety
     /// Must lose no set when the future is dropped.
     fn next_set(&mut self) -> Discovering<'_>;
+
+    /// How those members leave that are gone from the last set, where that may change while they
+    /// are followed. By default they leave as [`Balancer::follow`] was told.
+    fn leaving(&self) -> Option<Leaving> {
+        None
+    }
 }
 
 /// How long members that are gone from the set may take to end their sessions.
@@ -108,6 +114,7 @@ impl Balancer {
                     let _ = error;
                 }
             }
+            let leaving = discovery.leaving().unwrap_or(leaving);
             for name in gone {
                 known.remove(&name);
                 let Ok(drain) = self.drain(&name) else {

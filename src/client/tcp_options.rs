@@ -94,6 +94,11 @@ impl TcpOptions {
     }
 }
 
+/// The bounds of Linux (`MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL`, `MAX_TCP_KEEPCNT`).
+const LEAST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(32_767);
+const MOST_RETRIES: u32 = 127;
+
 /// When the kernel asks over a quiet TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TcpKeepAlive {
@@ -103,7 +108,8 @@ pub struct TcpKeepAlive {
 }
 
 impl TcpKeepAlive {
-    /// After so long without a byte; whole seconds, at least 1.
+    /// After so long without a byte; whole seconds, from 1 to 32767, which is all that Linux
+    /// takes: less or more is the least or most.
     #[must_use]
     pub const fn after(idle: Duration) -> Self {
         Self {
@@ -113,7 +119,8 @@ impl TcpKeepAlive {
         }
     }
 
-    /// From one question to the next, while there is no answer; whole seconds, at least 1.
+    /// From one question to the next, while there is no answer; whole seconds, from 1 to 32767
+    /// as with [`after`](Self::after).
     /// Default: what the kernel is set to, as also on systems that cannot set it.
     #[must_use]
     pub fn with_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
@@ -121,7 +128,8 @@ impl TcpKeepAlive {
         self
     }
 
-    /// After so many questions without an answer the connection has failed, at least 1.
+    /// After so many questions without an answer the connection has failed; from 1 to 127, as
+    /// with [`after`](Self::after).
     /// Default: what the kernel is set to, as also on systems that cannot set it.
     #[must_use]
     pub fn with_retries(mut self, retries: impl Into<Option<u32>>) -> Self {
@@ -148,9 +156,9 @@ impl TcpKeepAlive {
     }
 
     fn parameters(self) -> TcpKeepalive {
-        // The kernel counts seconds and refuses 0.
-        let second = Duration::from_secs(1);
-        let parameters = TcpKeepalive::new().with_time(self.idle.max(second));
+        // The kernel counts seconds, refuses what is outside, and the connection with it.
+        let seconds = |time: Duration| time.clamp(LEAST, MOST);
+        let parameters = TcpKeepalive::new().with_time(seconds(self.idle));
         #[cfg(any(
             target_os = "android",
             target_os = "freebsd",
@@ -161,13 +169,13 @@ impl TcpKeepAlive {
             target_os = "windows",
         ))]
         let parameters = {
-            let interval = self.interval.map(|interval| interval.max(second));
+            let interval = self.interval.map(seconds);
             let parameters = match interval {
                 Some(interval) => parameters.with_interval(interval),
                 None => parameters,
             };
             match self.retries {
-                Some(retries) => parameters.with_retries(retries.max(1)),
+                Some(retries) => parameters.with_retries(retries.clamp(1, MOST_RETRIES)),
                 None => parameters,
             }
         };
@@ -211,6 +219,16 @@ mod tests {
             SockRef::from(&ours).tcp_keepalive_time().unwrap(),
             seconds(1)
         );
+        // What the kernel would refuse is no reason not to connect.
+        let long = TcpKeepAlive::after(Duration::MAX)
+            .with_interval(Duration::MAX)
+            .with_retries(u32::MAX);
+        let tcp = TcpOptions::new().with_keep_alive(long);
+        let ours = tcp.connect_to(address).await.unwrap();
+        let socket = SockRef::from(&ours);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), MOST);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), MOST);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), MOST_RETRIES);
     }
 
     #[test]

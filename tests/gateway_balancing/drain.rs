@@ -122,6 +122,10 @@ async fn each_end_has_a_code() {
         "",
     )
     .await;
+    // It has an end whatever clients send.
+    let path = "/balancers/b/members/b/drain";
+    let begun = crate::api::ask(&gateway, "POST", path, serde_json::json!({})).await;
+    assert_eq!(begun.json()["at_most"], 86_400.0, "{}", begun.text());
     let (code, text) = drain(&gateway, &["b/a", "--max", "300ms"]).await;
     assert_eq!(code, 4, "{text}");
     assert!(text.contains("the time is up after 0."), "{text}");

@@ -225,3 +225,71 @@ async fn who_cancels_has_no_more_run_at_a_member_than_connections() {
         assert!(most.contains(&seen), "{pool:?}: {seen} at a time");
     }
 }
+
+/// WINDOW_UPDATE (RFC 9113, section 6.9), as a frame's type.
+const WINDOW_UPDATE: u8 = 8;
+
+/// No upload is taken further than its buffer while no container takes it, and no upload keeps
+/// others of the same connection from being taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_nobody_takes_fills_its_buffer_and_no_more() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            if request.req_uri() == b"/stuck" {
+                std::future::pending::<()>().await;
+            }
+            let body = conn.body(&request).await.unwrap();
+            conn.write(&response(&body.len().to_string(), 1)).await;
+        }
+    })
+    .await;
+    let gateway = before(&backend, "[limits]\nrequest_buffer = 20000\n").await;
+    let mut client = Frames::connect(gateway.http).await;
+    let stuck = [&[0x83, 0x86, 0x41, 1, b'a', 4, 6][..], b"/stuck"].concat();
+    let mut most = 0;
+    // More streams than would fit the window of the protocol for all of them.
+    for stream in [1, 3, 5] {
+        assert!(client.send(HEADERS, HEAD_ENDS, stream, &stuck).await);
+        let mut window = 65_535_u32;
+        let mut sent = 0;
+        loop {
+            while window > 0 {
+                let part = window.min(10_000);
+                let data = vec![b'x'; usize::try_from(part).unwrap()];
+                assert!(client.send(DATA, 0, stream, &data).await);
+                window -= part;
+                sent += part;
+            }
+            // Another window, unless the gateway has enough.
+            let more =
+                tokio::time::timeout(Duration::from_millis(400), next_window(&mut client, stream));
+            let Ok(more) = more.await else { break };
+            window += more;
+        }
+        most = most.max(sent);
+        assert!(
+            sent <= 20_000 + 65_535 + 10_000,
+            "{sent} of stream {stream}"
+        );
+    }
+    assert!(most >= 65_535, "{most}");
+    // The others go on.
+    assert!(client.send(HEADERS, HEAD_ENDS, 7, POST).await);
+    assert!(client.send(DATA, LAST, 7, &[b'x'; 10_000]).await);
+    assert_eq!(status(&mut client, 7).await, Some(OK));
+}
+
+/// By how much the gateway opens the window of a stream.
+async fn next_window(client: &mut Frames, stream: u32) -> u32 {
+    loop {
+        let mut head = [0; 9];
+        client.0.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        client.0.read_exact(&mut payload).await.unwrap();
+        let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        if head[3] == WINDOW_UPDATE && of == stream {
+            return u32::from_be_bytes(payload[..4].try_into().unwrap());
+        }
+    }
+}

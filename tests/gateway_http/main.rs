@@ -23,6 +23,8 @@ mod records;
 mod reload;
 mod service;
 mod slow;
+mod stalled_logs;
 mod tls;
+mod unread;
 mod upgrade;
 mod wire;

@@ -246,6 +246,39 @@ async fn client_certificates_are_asked_for() {
     }
 }
 
+/// A client that was let in by an authority is not, once that is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_authority_ends_connections_of_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    let listener =
+        format!("{TLS}client_ca = \"DIR/trusted.pem\"\nclient_certificate = \"required\"\n");
+    std::fs::copy(made.pem("ca"), dir.path().join("trusted.pem")).unwrap();
+    let backend = echo().await;
+    let mut gateway = gateway(&backend, dir.path(), &listener).await;
+    let address = gateway.others()[0].clone();
+    let mut kept = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &address, "-cert"])
+        .arg(made.pem("client"))
+        .arg("-key")
+        .arg(made.key("client"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut to, mut from) = (kept.stdin.take().unwrap(), kept.stdout.take().unwrap());
+    to.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut buffer = [0; 1024];
+    assert_ne!(from.read(&mut buffer).unwrap(), 0);
+    self_signed(dir.path(), "trusted", "other.example", "ec");
+    reload(&mut gateway, 1).await;
+    let mut rest = Vec::new();
+    from.read_to_end(&mut rest).unwrap();
+    kept.kill().unwrap();
+    kept.wait().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn http_is_sent_to_https() {
     let dir = tempfile::tempdir().unwrap();

@@ -41,6 +41,22 @@ impl Gateway {
         Self::configured(tempfile::tempdir().unwrap(), config).await
     }
 
+    /// As [`start`](Self::start), with a manager that other machines reach.
+    pub async fn start_anywhere(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        write_config(&dir, config);
+        let file = dir.path().join("gateway.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let manager = "[manager]\nlisten = \"";
+        let text = text.replace(&format!("{manager}127.0.0.1"), &format!("{manager}0.0.0.0"));
+        std::fs::write(&file, text).unwrap();
+        let mut gateway = Self::run(dir, &["--config", "gateway.toml"], true).await;
+        if let Some(manager) = &mut gateway.manager {
+            manager.set_ip([127, 0, 0, 1].into());
+        }
+        gateway
+    }
+
     async fn configured(dir: TempDir, config: &str) -> Self {
         let manager = config.contains("[manager]");
         write_config(&dir, config);

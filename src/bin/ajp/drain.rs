@@ -87,7 +87,7 @@ pub(crate) struct DrainArgs {
     /// Wait until so many sessions are left; there is only 0
     #[arg(long, value_name = "COUNT", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=0))]
     until_sessions: u32,
-    /// Wait no longer [default: without limit]
+    /// Wait no longer [default: a day]
     #[arg(long, value_name = "TIME", value_parser = values::nonzero)]
     max: Option<Duration>,
     /// What becomes of the member at the end, also when the time is up

@@ -34,6 +34,7 @@ pub(super) struct Listeners {
 /// Where to listen, and what for, by the configuration.
 fn wanted(config: &Config) -> Result<Vec<(ListenAddress, Options)>, String> {
     let plain = Options {
+        terms: format!("{:?}", config.trusted_proxies).into(),
         trusted: config.trusted_proxies.clone(),
         limits: config.limits.clone(),
         ..Options::default()
@@ -45,7 +46,9 @@ fn wanted(config: &Config) -> Result<Vec<(ListenAddress, Options)>, String> {
     }
     for listener in &config.listeners {
         let tls = listener.tls.as_ref().map(TlsSettings::acceptor);
+        let terms = listener.tls.as_ref().map(TlsSettings::terms);
         let options = Options {
+            terms: format!("{:?} {:?} {terms:?}", plain.trusted, listener.redirect).into(),
             tls: tls.transpose().map_err(|error| error.to_string())?,
             proxy_protocol: listener.proxy_protocol,
             redirect: listener.redirect,
@@ -79,8 +82,9 @@ impl Listeners {
     }
 
     /// Listens where the configuration says: listeners that stay keep their connections and
-    /// take new certificates and limits, those that are gone end what is running. Nothing is
-    /// changed unless all can be done.
+    /// take new certificates and limits, those that are gone end what is running. Connections that
+    /// were let in by other terms, such as by another authority for client certificates, end with
+    /// their next answer. Nothing is changed unless all can be done.
     ///
     /// # Errors
     /// Where it cannot listen, and why.

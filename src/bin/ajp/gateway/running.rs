@@ -8,13 +8,15 @@ use super::front::{
 };
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
-use super::manager::{Farm, Following};
+use super::manager::{Farm, Following, Place};
 use super::{GatewayArgs, manager};
 use ajp::Secret;
-use ajp::balancer::{Balancer, Discovery};
+use ajp::balancer::Balancer;
 use sd_notify::NotifyState;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -37,11 +39,21 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
     };
     tell(&[NotifyState::Ready]);
     loop {
-        match signals.next().await {
+        let signal = tokio::select! {
+            biased;
+            () = running.waited() => {
+                running.go_over();
+                tell(&[NotifyState::Ready]);
+                continue;
+            }
+            signal = signals.next() => signal,
+        };
+        match signal {
             Signal::Reload => {
                 tell_reloading();
-                running.reload().await;
-                tell(&[NotifyState::Ready]);
+                if !running.reload().await {
+                    tell(&[NotifyState::Ready]);
+                }
             }
             Signal::Reopen => running.reopen(),
             Signal::Stop => break,
@@ -133,7 +145,7 @@ struct Tended {
 /// Where members are found.
 struct Followed {
     finds: (String, Vec<Secret>),
-    places: UnboundedSender<Discovery>,
+    places: UnboundedSender<Place>,
     task: JoinHandle<()>,
 }
 
@@ -159,17 +171,18 @@ impl Tended {
                 farm.remove_found(&self.balancer);
                 None
             }
-            (Some(mut before), Some((finds, (discovery, _)))) => {
+            (Some(mut before), Some((finds, place))) => {
                 if before.finds != finds {
                     before.finds = finds;
                     // The task ends with the balancer only.
-                    let _ = before.places.send(discovery);
+                    let _ = before.places.send(place);
                 }
                 Some(before)
             }
-            (None, Some((finds, (discovery, leaving)))) => {
+            (None, Some((finds, place))) => {
                 let name = self.balancer.name();
-                let (following, places) = Following::new(Arc::clone(farm), name, discovery);
+                let leaving = place.1;
+                let (following, places) = Following::new(Arc::clone(farm), name, place);
                 let balancer = self.balancer.clone();
                 let task = tokio::spawn(async move { balancer.follow(following, leaving).await });
                 Some(Followed {
@@ -206,6 +219,15 @@ struct Running {
     log: Log,
     manager: Option<JoinHandle<()>>,
     health: Option<Health>,
+    next: Option<Next>,
+}
+
+/// What is served as soon as its balancers have members. Until then all is served as before.
+struct Next {
+    site: Site,
+    /// What has changed, in words.
+    changes: Vec<String>,
+    first_sets: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Runs the health checks and discoveries of these balancers, those of others go on.
@@ -227,17 +249,22 @@ fn tend(tended: &mut Vec<Tended>, plans: &[Plan], farm: &Arc<Farm>) {
 /// Waits until balancers have members whose members must be found, each as long as its
 /// `first_set` says. Without any it is as good as one whose members are all down: its requests
 /// are answered with 503 until there are some.
-async fn first_sets(plans: &[Plan]) {
+fn first_sets(plans: &[Plan]) -> impl Future<Output = ()> + Send + use<> {
     let start = tokio::time::Instant::now();
-    for plan in plans {
-        let Some(limit) = plan.first_set() else {
-            continue;
-        };
-        let until = start.checked_add(limit).unwrap_or(start);
-        let found = tokio::time::timeout_at(until, plan.balancer.wait_for_member());
-        if found.await.is_err() {
-            let name = plan.name();
-            tracing::warn!("balancer {name}: no member was found within {limit:?}, it answers 503");
+    let plans = plans.iter();
+    let waits: Vec<_> = plans
+        .filter_map(|plan| Some((plan.balancer.clone(), plan.first_set()?)))
+        .collect();
+    async move {
+        for (balancer, limit) in waits {
+            let until = start.checked_add(limit).unwrap_or(start);
+            let found = tokio::time::timeout_at(until, balancer.wait_for_member());
+            if found.await.is_err() {
+                let name = balancer.name();
+                tracing::warn!(
+                    "balancer {name}: no member was found within {limit:?}, it answers 503"
+                );
+            }
         }
     }
 }
@@ -385,23 +412,55 @@ impl Running {
             log,
             manager,
             health,
+            next: None,
         })
     }
 
-    /// Reads the configuration again. One that is wrong changes nothing.
-    async fn reload(&mut self) {
-        match self.try_reload().await {
-            Ok(changes) if changes.is_empty() => tracing::warn!("reloaded"),
-            Ok(changes) => tracing::warn!("reloaded: {}", changes.join("; ")),
-            Err(error) => {
-                let error = error.replace('\n', "; ");
-                tracing::error!("not reloaded, all goes on as before: {error}");
-            }
+    /// Reads the configuration again. One that is wrong changes nothing. Whether there is
+    /// something to [go over](Self::go_over) to.
+    async fn reload(&mut self) -> bool {
+        let read = self.try_reload().await;
+        if let Err(error) = &read {
+            let error = error.replace('\n', "; ");
+            tracing::error!("not reloaded, all goes on as before: {error}");
         }
         self.reopen();
+        read.is_ok()
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<String>, String> {
+    /// Completes when there is something to [go over](Self::go_over) to. Signals are looked at
+    /// meanwhile: members that must be found may take their time.
+    ///
+    /// # Cancel safety
+    /// Safe: call again.
+    async fn waited(&mut self) {
+        match &mut self.next {
+            Some(next) => next.first_sets.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Serves what was read last.
+    fn go_over(&mut self) {
+        let Some(Next { site, changes, .. }) = self.next.take() else {
+            return;
+        };
+        self.current.set(site);
+        let plans = &self.config.balancers;
+        let stays = |known: &Tended| {
+            plans
+                .iter()
+                .any(|plan| plan.balancer.is_same(&known.balancer))
+        };
+        self.tended.retain(stays);
+        if changes.is_empty() {
+            tracing::warn!("reloaded");
+        } else {
+            tracing::warn!("reloaded: {}", changes.join("; "));
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<(), String> {
         let mut config = self.args.read()?;
         if config.maps.is_empty() && config.named_sites.is_empty() {
             match &self.embedded {
@@ -416,11 +475,12 @@ impl Running {
         self.listeners.apply(&config).await?;
         self.log.go_on(opened, path.as_ref(), format);
         self.budget.resize(config.limits.buffer_memory);
-        let held = config.hold_manager(&self.config);
-        let changes = held.into_iter().chain(config.adopt(&self.config)).collect();
+        // What another reload has changed that is not served yet.
+        let mut changes = self.next.take().map_or(Vec::new(), |next| next.changes);
+        changes.extend(config.hold_manager(&self.config));
+        changes.extend(config.adopt(&self.config));
         self.farm.set(&config);
         tend(&mut self.tended, &config.balancers, &self.farm);
-        first_sets(&config.balancers).await;
         let site = site(
             &config,
             &self.log,
@@ -428,16 +488,13 @@ impl Running {
             &self.tunnels,
             &self.requests,
         )?;
-        self.current.set(site);
+        self.next = Some(Next {
+            site,
+            changes,
+            first_sets: Box::pin(first_sets(&config.balancers)),
+        });
         self.config = config;
-        let plans = &self.config.balancers;
-        let stays = |known: &Tended| {
-            plans
-                .iter()
-                .any(|plan| plan.balancer.is_same(&known.balancer))
-        };
-        self.tended.retain(stays);
-        Ok(changes)
+        Ok(())
     }
 
     /// Opens the access log again: it may have been renamed.

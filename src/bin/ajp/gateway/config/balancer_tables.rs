@@ -1,7 +1,8 @@
 //! The tables of a balancer, as [`file`](super::file) has the others.
 
 use super::values::{
-    FailStatus, HostAndPort, Limit, MethodName, Packets, Separator, Statuses, Text, Upstream, Whole,
+    FailStatus, HostAndPort, KeepAliveTime, Limit, MethodName, Packets, Separator, Statuses, Text,
+    Upstream, Whole,
 };
 use ajp::balancer::{Flags, Sticky, Weight};
 use ajp::client::{Address, CPingMode};
@@ -156,9 +157,9 @@ pub(crate) enum IdleOrder {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Tcp {
     pub(crate) source: Option<Text<IpAddr>>,
-    pub(crate) keep_alive: Option<Text<Duration>>,
-    pub(crate) keep_alive_interval: Option<Text<Duration>>,
-    pub(crate) keep_alive_retries: Option<Whole<1, 1000>>,
+    pub(crate) keep_alive: Option<Text<KeepAliveTime>>,
+    pub(crate) keep_alive_interval: Option<Text<KeepAliveTime>>,
+    pub(crate) keep_alive_retries: Option<Whole<1, 127>>,
 }
 
 /// `[balancer.sessions]`: how `sticky` reads session ids.

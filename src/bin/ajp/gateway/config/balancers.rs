@@ -4,7 +4,7 @@ use super::balancer_tables::{self as tables, CheckKind};
 use super::discovery::Found;
 use super::error::{Fault, Faults};
 use super::timeouts;
-use super::values::{Limit, MethodName, Text, Upstream, Whole};
+use super::values::{KeepAliveTime, Limit, MethodName, Text, Upstream, Whole};
 use super::{Defaults, Plan};
 use ajp::Secret;
 use ajp::balancer::{
@@ -452,12 +452,13 @@ fn connections(config: PoolConfig, table: &tables::Pool) -> PoolConfig {
 /// `[balancer.tcp]`
 fn tcp(table: &tables::Tcp) -> TcpOptions {
     let options = TcpOptions::new().with_source(table.source.as_ref().map(|Text(ip)| *ip));
-    let Some(Text(quiet)) = table.keep_alive else {
+    let Some(Text(KeepAliveTime(quiet))) = table.keep_alive else {
         return options;
     };
+    let interval = table.keep_alive_interval.as_ref();
     options.with_keep_alive(
         TcpKeepAlive::after(quiet)
-            .with_interval(time(table.keep_alive_interval.as_ref()))
+            .with_interval(interval.map(|Text(KeepAliveTime(time))| *time))
             .with_retries(table.keep_alive_retries.map(Whole::number)),
     )
 }

@@ -82,20 +82,38 @@ impl Value for Address {
 
 impl Value for Duration {
     const ALLOWED: &'static str =
-        "a number and a unit of ms, s, m or h, such as \"500ms\" or \"10s\"";
+        "a number and a unit of ms, s, m or h, such as \"500ms\" or \"10s\", at most \"87600h\"";
 
     fn read(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().ok()?;
         let seconds = |factor| Some(Duration::from_secs(number.checked_mul(factor)?));
-        match unit.trim_start() {
+        let time = match unit.trim_start() {
             "ms" => Some(Duration::from_millis(number)),
             "s" => seconds(1),
             "m" => seconds(60),
             "h" => seconds(3600),
             _ => None,
-        }
+        };
+        time.filter(|time| *time <= LONGEST)
+    }
+}
+
+/// Ten years. Who adds more to a moment, as libraries below do, may end beyond what a clock shows.
+pub(crate) const LONGEST: Duration = Duration::from_secs(87_600 * 3600);
+
+/// A time of TCP's keep-alive: what Linux takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeepAliveTime(pub(crate) Duration);
+
+impl Value for KeepAliveTime {
+    const ALLOWED: &'static str = "a time from \"1s\" to \"32767s\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(32_767);
+        let time = Duration::read(text).filter(|time| allowed.contains(time));
+        time.map(Self)
     }
 }
 
@@ -424,11 +442,29 @@ mod tests {
             ("-1s", None),
             ("1.5s", None),
             ("1d", None),
+            ("87600h", Some(315_360_000_000)),
+            ("87601h", None),
+            ("5124095576030431h", None),
             ("18446744073709551615h", None),
             ("18446744073709551616s", None),
         ] {
             let expected = millis.map(Duration::from_millis);
             assert_eq!(Duration::read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_keep_alive_are_those_of_the_kernel() {
+        for (text, seconds) in [
+            ("1s", Some(1)),
+            ("32767s", Some(32_767)),
+            ("9h", Some(9 * 3600)),
+            ("500ms", None),
+            ("32768s", None),
+            ("10h", None),
+        ] {
+            let expected = seconds.map(|s| KeepAliveTime(Duration::from_secs(s)));
+            assert_eq!(KeepAliveTime::read(text), expected, "{text}");
         }
     }
 

@@ -67,6 +67,8 @@ use tokio::time::timeout;
 pub(crate) struct State {
     /// The client still sends a body that nobody reads.
     unread: AtomicBool,
+    /// The body of the last request has not come to its end.
+    has_more: AtomicBool,
     /// What follows may be read differently by a proxy before this one.
     distrusted: AtomicBool,
     /// The client has cancelled too many requests.
@@ -203,6 +205,17 @@ impl State {
 
     pub(crate) fn has_unread_body(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether more is to come of the body of the last request.
+    pub(crate) fn expects_body(&self, more: bool) {
+        self.has_more.store(more, Ordering::Relaxed);
+    }
+
+    /// Whether the body of the last request has not come to its end. Of HTTP/1, where there is
+    /// one at a time.
+    pub(crate) fn has_more_body(&self) -> bool {
+        self.has_more.load(Ordering::Relaxed)
     }
 
     /// No further request of this connection is answered.

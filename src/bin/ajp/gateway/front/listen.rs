@@ -193,6 +193,9 @@ pub(crate) struct Options {
     pub(crate) redirect: Option<u16>,
     /// Said with every answer over TLS.
     pub(crate) hsts: Option<HeaderValue>,
+    /// What clients are let in by and believed by, as text to be compared: connections that
+    /// were let in by other terms end with their next answer.
+    pub(crate) terms: Arc<str>,
 }
 
 impl fmt::Debug for Options {
@@ -338,6 +341,7 @@ pub(crate) async fn serve<A, F, R, S, B>(
             peer,
             local,
             options: Arc::clone(&options.borrow()),
+            changes: options.clone(),
             traffic: Arc::clone(&traffic),
         };
         let (service, listener) = (Arc::clone(&service), listener.clone());
@@ -364,6 +368,8 @@ struct Arrival<Io> {
     peer: SocketAddr,
     local: Option<SocketAddr>,
     options: Arc<Options>,
+    /// What the options become later.
+    changes: watch::Receiver<Arc<Options>>,
     traffic: Arc<Traffic>,
 }
 
@@ -395,7 +401,16 @@ async fn serve_one<Io, F, R, S, B>(
 {
     let (options, traffic) = (Arc::clone(&arrival.options), Arc::clone(&arrival.traffic));
     let peer = arrival.peer;
-    let mut stop = std::pin::pin!(state.stopped());
+    let mut changes = arrival.changes.clone();
+    let terms = Arc::clone(&options.terms);
+    let stop = async {
+        let other_terms = changes.wait_for(|options| options.terms != terms);
+        tokio::select! {
+            () = state.stopped() => {}
+            Ok(_) = other_terms => {}
+        }
+    };
+    let mut stop = std::pin::pin!(stop);
     let opened = tokio::select! {
         opened = timeout(options.limits.head_timeout, open(arrival)) => opened,
         () = stop.as_mut() => return,
@@ -513,6 +528,7 @@ where
         mut local,
         options,
         traffic,
+        ..
     } = arrival;
     let is_trusted = |address: IpAddr| {
         let mut networks = options.trusted.iter();

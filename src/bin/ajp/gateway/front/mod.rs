@@ -274,12 +274,18 @@ async fn answer(
     } else {
         own_answer(&mut parts, notable, client, entry.id())
     };
+    let mut body = Some(body);
     let result = if let Some(response) = own_answer {
         Ok(own(response))
     } else {
-        let body = (body, notable);
+        let body = (&mut body, notable);
         forward(site, &mut parts, body, client, upgrade, &mut entry).await
     };
+    let is_http1 = parts.version <= Version::HTTP_11;
+    if let Some(body) = body.filter(|_| is_http1 && !notable.expect && state.has_more_body()) {
+        // Rare, and a large future.
+        Box::pin(body.discard(site.limits.request_buffer)).await;
+    }
     let mut response = result.unwrap_or_else(|refusal| {
         let by_browser = answer::wants_html(&parts.headers);
         own(refusal.response(by_browser, entry.id()))
@@ -290,11 +296,15 @@ async fn answer(
         state.distrust();
     }
     // What comes behind an upgrade that is not taken has not been looked at.
-    let is_last =
-        number >= site.limits.requests_per_connection || state.is_distrusted() || asks_for_upgrade;
+    // And a body of which nobody has read all cannot be told from the next request: the connection
+    // is closed behind the answer, which says so (RFC 9112, section 9.6).
+    let is_last = number >= site.limits.requests_per_connection
+        || state.is_distrusted()
+        || asks_for_upgrade
+        || is_http1 && state.has_more_body();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // The connection is no longer HTTP's.
-    } else if is_last && parts.version <= Version::HTTP_11 {
+    } else if is_last && is_http1 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     } else if is_last {
@@ -342,12 +352,16 @@ fn own_answer(
 async fn forward(
     site: &Site,
     parts: &mut request::Parts,
-    (mut body, notable): (Upload<Incoming>, Notable),
+    (upload, notable): (&mut Option<Upload<Incoming>>, Notable),
     client: &Client,
     upgrade: Option<OnUpgrade>,
     entry: &mut Entry,
 ) -> Result<Response<Answer>, Refusal> {
-    let outgoing = outgoing(site, parts, (&mut body, notable), client, entry)?;
+    let outgoing = outgoing(site, parts, (upload, notable), client, entry)?;
+    // It stays there if the request goes nowhere.
+    let Some(mut body) = upload.take() else {
+        return Err(Refusal::broken_off());
+    };
     let settings = outgoing.mapping.settings();
     // As the members are told it.
     let host = parts.headers.get(HOST).cloned();
@@ -453,7 +467,7 @@ struct Outgoing<'a> {
 fn outgoing<'a>(
     site: &'a Site,
     parts: &mut request::Parts,
-    (body, notable): (&mut Upload<Incoming>, Notable),
+    (body, notable): (&mut Option<Upload<Incoming>>, Notable),
     client: &Client,
     entry: &mut Entry,
 ) -> Result<Outgoing<'a>, Refusal> {
@@ -479,11 +493,13 @@ fn outgoing<'a>(
     };
     let settings = mapping.settings();
     let most = settings.max_body.or(site.max_body);
-    let length = body.size_hint().exact();
+    let length = body.as_ref().and_then(|body| body.size_hint().exact());
     if matches!((most, length), (Some(limit), Some(length)) if length > limit) {
         return Err(answer::too_large());
     }
-    body.allow(most);
+    if let Some(body) = body {
+        body.allow(most);
+    }
     let unmapped = || bad("the path cannot be mapped");
     match inward {
         Cow::Owned(inward) => {

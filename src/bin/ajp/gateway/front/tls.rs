@@ -51,6 +51,14 @@ fn fault(path: &Path, error: impl fmt::Display) -> TlsFault {
 }
 
 impl TlsSettings {
+    /// What a client must show to be let in, as text to be compared. The listener's own
+    /// certificates are no part of it.
+    pub(crate) fn terms(&self) -> String {
+        let authorities = self.client_ca.as_ref().map(std::fs::read);
+        let authorities = authorities.and_then(Result::ok);
+        format!("{:?} {} {}", authorities, self.client_required, self.tls12)
+    }
+
     /// Reads the files.
     ///
     /// # Errors

@@ -13,7 +13,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+/// How long the rest of a body may take that nobody wants.
+const DISCARD_LIMIT: Duration = Duration::from_millis(500);
 
 /// Why a request body is not read any further.
 #[derive(Debug)]
@@ -107,8 +110,10 @@ where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     pub(crate) fn new(body: B, version: Version, state: Arc<State>, limits: &Limits) -> Self {
+        let ended = body.is_end_stream();
+        state.expects_body(!ended);
         Self {
-            ended: body.is_end_stream(),
+            ended,
             is_chunked: version <= Version::HTTP_11 && body.size_hint().exact().is_none(),
             body,
             state,
@@ -169,6 +174,23 @@ where
         Ok(())
     }
 
+    /// Nothing more comes.
+    fn end(&mut self) {
+        self.ended = true;
+        self.state.expects_body(false);
+    }
+
+    /// Reads the rest for nobody, if it is at most so many bytes and comes at once: the
+    /// connection can be used again then.
+    pub(crate) async fn discard(mut self, most: usize) {
+        if self.body.size_hint().lower() > most as u64 {
+            return;
+        }
+        self.room = most as u64;
+        let rest = async { while let Some(Ok(_)) = poll_fn(|cx| self.poll_client(cx)).await {} };
+        let _ = timeout(DISCARD_LIMIT, rest).await;
+    }
+
     fn poll_client(
         &mut self,
         cx: &mut Context<'_>,
@@ -182,7 +204,7 @@ where
         };
         Poll::Ready(match frame {
             None => {
-                self.ended = true;
+                self.end();
                 None
             }
             Some(Err(error)) => Some(Err(UploadError::Client(error))),
@@ -197,7 +219,9 @@ where
                 match self.room.checked_sub(length as u64) {
                     Some(room) => {
                         self.room = room;
-                        self.ended = self.body.is_end_stream();
+                        if self.body.is_end_stream() {
+                            self.end();
+                        }
                         Some(Ok(frame))
                     }
                     None => Some(Err(UploadError::TooLarge)),

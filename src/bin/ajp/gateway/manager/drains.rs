@@ -16,6 +16,11 @@ use tokio::task::AbortHandle;
 /// As Tomcat's `session-timeout`.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// How long a drain takes at most that says nothing of it. Whoever sends a session id of the
+/// member's route, a real one or not, is sent to it, and without an end a client that asks now and
+/// then would keep it draining for ever: AJP does not tell whether the container knows the session.
+const AT_MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// How long running requests may take to end after a member was disabled.
 const LAST_REQUESTS: Duration = Duration::from_secs(60);
 
@@ -62,7 +67,7 @@ enum Phase {
 struct Drainage {
     started: Instant,
     session_timeout: Duration,
-    at_most: Option<Duration>,
+    at_most: Duration,
     then: Then,
     phase: Arc<Mutex<Phase>>,
     task: AbortHandle,
@@ -90,7 +95,7 @@ impl Drains {
             .map_err(|error| Refusal::bad(error.to_string()))?;
         let session_timeout = time("session_timeout", wish.session_timeout.as_ref())?;
         let session_timeout = session_timeout.unwrap_or(SESSION_TIMEOUT);
-        let at_most = time("at_most", wish.at_most.as_ref())?;
+        let at_most = time("at_most", wish.at_most.as_ref())?.unwrap_or(AT_MOST);
         let balancer = &managed.balancer;
         set(farm, author, managed, name, Flags::DRAINING, true)?;
         let phase = Arc::new(Mutex::new(Phase::Draining));
@@ -175,7 +180,7 @@ impl Drains {
             "last_session_ago": seen.map(|seen| seen.as_secs_f64()),
             "sessions_over_in": drain.session_timeout.saturating_sub(quiet).as_secs_f64(),
             "session_timeout": drain.session_timeout.as_secs_f64(),
-            "at_most": drain.at_most.map(|most| most.as_secs_f64()),
+            "at_most": drain.at_most.as_secs_f64(),
             "then": drain.then,
         })
     }
@@ -190,7 +195,7 @@ struct Drain {
     name: String,
     started: Instant,
     session_timeout: Duration,
-    at_most: Option<Duration>,
+    at_most: Duration,
     then: Then,
 }
 
@@ -232,9 +237,7 @@ impl Drain {
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             let balancer = &view.balancer(&self.balancer)?.balancer;
-            let left = self
-                .at_most
-                .map(|most| most.saturating_sub(self.started.elapsed()));
+            let left = self.at_most.saturating_sub(self.started.elapsed());
             let drain = balancer.drain(&self.name).ok()?;
             let drain = drain
                 .with_session_timeout(self.session_timeout)

@@ -3,7 +3,7 @@
 //! something.
 
 use super::farm::Farm;
-use ajp::balancer::{Discover, Discovered, Discovering, Discovery};
+use ajp::balancer::{Discover, Discovered, Discovering, Discovery, Leaving};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -12,17 +12,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub(crate) struct Following {
     farm: Arc<Farm>,
     balancer: String,
-    place: Discovery,
-    places: UnboundedReceiver<Discovery>,
+    place: Place,
+    places: UnboundedReceiver<Place>,
 }
+
+/// Where members are found, and how those leave that are gone from there.
+pub(crate) type Place = (Discovery, Leaving);
 
 impl Following {
     /// Follows this place, and those that are sent later.
     pub(crate) fn new(
         farm: Arc<Farm>,
         balancer: &str,
-        place: Discovery,
-    ) -> (Self, UnboundedSender<Discovery>) {
+        place: Place,
+    ) -> (Self, UnboundedSender<Place>) {
         let (sender, places) = unbounded_channel();
         let following = Self {
             farm,
@@ -54,12 +57,16 @@ impl Discover for Following {
                 tokio::select! {
                     biased;
                     Some(place) = self.places.recv() => self.place = place,
-                    set = self.place.next_set() => {
+                    set = self.place.0.next_set() => {
                         let set = set?;
                         return Some(self.changed(set));
                     }
                 }
             }
         })
+    }
+
+    fn leaving(&self) -> Option<Leaving> {
+        Some(self.place.1)
     }
 }

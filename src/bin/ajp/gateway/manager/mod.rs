@@ -20,7 +20,7 @@ mod state_file;
 mod verdicts;
 
 pub(crate) use farm::{Farm, Route};
-pub(crate) use following::Following;
+pub(crate) use following::{Following, Place};
 pub(crate) use health::run as health;
 
 use crate::gateway::front::{self, Bound, Ends, Options, Requests, Traffic};

@@ -1,6 +1,6 @@
 //! Times in objects of JSON: numbers of seconds, and what people write.
 
-use crate::gateway::config::duration;
+use crate::gateway::config::{LONGEST, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -17,7 +17,10 @@ pub(crate) use allowed_seconds;
 pub(crate) fn seconds(value: &Value) -> Option<Duration> {
     match value {
         Value::String(text) => duration(text),
-        value => Duration::try_from_secs_f64(value.as_f64()?).ok(),
+        value => {
+            let time = Duration::try_from_secs_f64(value.as_f64()?).ok();
+            time.filter(|time| *time <= LONGEST)
+        }
     }
 }
 
