@@ -237,3 +237,79 @@ async fn the_configuration_of_the_readme_is_right() {
     let text = String::from_utf8_lossy(&said.stdout);
     assert_eq!(text, "gateway: the configuration is right\n", "{said:?}");
 }
+
+/// As many connections as the system allows, and not the 1024 of a shell; where that is too few,
+/// it is said before the clients feel it, and not with each of them.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_and_its_end_told_once() {
+    // prlimit becomes the program that it starts.
+    let start = |limits: &str| {
+        let mut gateway = Command::new("prlimit");
+        gateway
+            .arg(format!("--nofile={limits}"))
+            .arg(env!("CARGO_BIN_EXE_ajp"))
+            .args(["gateway", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        gateway.spawn().unwrap()
+    };
+    let mut gateway = start("64:20000");
+    let address = address(&mut gateway).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id().unwrap()));
+    let limits = limits.unwrap();
+    let open_files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<_> = open_files.unwrap().split_whitespace().collect();
+    assert_eq!(words[3..5], ["20000", "20000"], "{limits}");
+    let mut many = Vec::new();
+    for _ in 0..100 {
+        many.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let get = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert!(exchange(&address, get).await.starts_with("HTTP/1.1 200 "));
+    drop(many);
+    assert_eq!(errors(gateway).await, "");
+
+    let mut gateway = start("64:64");
+    let address = self::address(&mut gateway).await;
+    let mut many = Vec::new();
+    for _ in 0..80 {
+        many.push(TcpStream::connect(&address).await.unwrap());
+    }
+    // Ten tries to accept a connection.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    drop(many);
+    assert!(exchange(&address, get).await.starts_with("HTTP/1.1 200 "));
+    let errors = errors(gateway).await;
+    let few = "this process may open 64 files and sockets";
+    let none_left = "cannot accept a connection: Too many open files";
+    for words in [few, none_left] {
+        assert_eq!(errors.matches(words).count(), 1, "{errors}");
+    }
+}
+
+/// Where it listens.
+#[cfg(target_os = "linux")]
+async fn address(gateway: &mut Child) -> String {
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(20), lines.next_line()).await;
+    let line = line.unwrap().unwrap().unwrap();
+    let (_, address) = line.split_once("http://").unwrap();
+    address.split(' ').next().unwrap().to_owned()
+}
+
+/// What it has written to standard error until it was ended.
+#[cfg(target_os = "linux")]
+async fn errors(mut gateway: Child) -> String {
+    let pid = i32::try_from(gateway.id().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut errors = String::new();
+    let mut output = gateway.stderr.take().unwrap();
+    output.read_to_string(&mut errors).await.unwrap();
+    gateway.wait().await.unwrap();
+    errors
+}

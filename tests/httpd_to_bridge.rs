@@ -13,7 +13,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -209,6 +210,51 @@ async fn no_visitor_claims_anything_through_httpd() {
     let text = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8_lossy(&text);
     assert!(!text.contains("REMOTE_USER"), "{text}");
+}
+
+/// The limit is about an application that does nothing, and not about a visitor who has much to
+/// send, or sends slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_may_take_longer_than_the_limit() {
+    let bridge = Bridge::start(&["--timeout", "500ms"]).await;
+    let upload = bytes(12_000);
+    let pieces: Vec<_> = upload.chunks(2000).map(Bytes::copy_from_slice).collect();
+    let slow = futures_util::stream::unfold(pieces.into_iter(), |mut pieces| async {
+        let piece = pieces.next()?;
+        // The last pause is as long as those before and longer than what is left of the limit.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Some((Ok::<_, std::io::Error>(Frame::data(piece)), pieces))
+    });
+    let request = http::Request::post("/")
+        .header("content-length", upload.len())
+        .body(StreamBody::new(Box::pin(slow)))
+        .unwrap();
+    let response = bridge.client().send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    tells(std::str::from_utf8(&text).unwrap(), &[&sha256_hex(&upload)]);
+
+    // An application that takes nothing on is not waited for any longer.
+    let request = http::Request::post("/hanging")
+        .body(Full::new(bytes(8_000_000)))
+        .unwrap();
+    let response = bridge.client().send(request).await.unwrap();
+    assert_eq!(response.status(), 504);
+}
+
+#[tokio::test]
+async fn an_address_with_a_path_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ajp"))
+        .args(["bridge", "--no-secret", "--listen", "127.0.0.1:0"])
+        .args(["--to", "http://127.0.0.1:9/app"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("http://127.0.0.1:9/app") && error.contains("without a path"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,8 @@ async fn what_is_kept_out_is_kept_out() {
         "<Location /app/included>\nRequire all denied\n</Location>\n",
     );
     let conf = format!(
-        r#"ProxyPass /app {one}/app
+        r#"ProxyPass /app/http http://127.0.0.1:9/
+ProxyPass /app {one}/app
 <LocationMatch "^/app/\w+/private$">
 Require all denied
 </LocationMatch>
@@ -57,6 +58,7 @@ RewriteRule ^/app/two\ words - [F]
 RewriteRule "^/app/teapot" - [R=418]
 RewriteRule "^/app/left" - [G]
 RewriteRule "^/app/moved" "https://elsewhere.example/" [R=301]
+RewriteRule ^/app/shown/ /login.html [PT]
 SetEnvIf Request_URI "^/app/kept\d" no-proxy
 SetEnvIfNoCase Request_URI "\.BAK$" no-proxy
 <Macro Closed $path>
@@ -71,10 +73,10 @@ Include more.conf
     let conf = file(&dir, "site.conf", &conf);
     let done = ajp(&["import", "--httpd", &conf]);
     assert_eq!(done.code, 1, "{done:?}");
-    // Two redirects, which the gateway leaves to nobody.
+    // What leads elsewhere the gateway leaves to nobody.
     assert_says(
         &done,
-        &["ajp: 1 balancers, ", "; 2 settings without an equal"],
+        &["ajp: 1 balancers, ", "; 4 settings without an equal"],
     );
     let gateway = gateway(&done).await;
     let mut client = gateway.client();
@@ -98,6 +100,8 @@ Include more.conf
         ("/app/teapot", 403),
         ("/app/left", 404),
         ("/app/moved", 404),
+        ("/app/shown/x", 404),
+        ("/app/http/x", 404),
         ("/app/kept1", 404),
         ("/app/keptd", 200),
         ("/app/x.bak", 404),
@@ -174,6 +178,36 @@ fn what_cannot_be_kept_out_is_not_opened() {
             "RewriteCond %{HTTP_HOST} a\nRewriteRule ^/app/x - [E=no-proxy:1]",
             "refuses what",
         ),
+        (
+            "RewriteCond %{HTTP_COOKIE} !auth=ok\nRewriteRule ^/app/ https://login.example/ [R,L]",
+            "redirects nothing; and what it leads elsewhere",
+        ),
+        (
+            "RewriteCond %{HTTP_HOST} a\nRewriteCond %{REMOTE_ADDR} !=10.0.0.1\n\
+             RewriteRule ^ /login.html [PT]",
+            "rewrites nothing; map the paths that it means; and what it leads elsewhere",
+        ),
+        (
+            "RewriteRule !^/login https://login.example/ [R]",
+            "redirects nothing; and what it leads elsewhere",
+        ),
+        (
+            "RewriteCond %{REQUEST_METHOD} POST\nRewriteRule ^/app ajp://127.0.0.1:8010/ [P]",
+            "forwards by maps only",
+        ),
+        (
+            "<VirtualHost *:443>\nServerName a\nRewriteRule ^ https://b.example/ [R]\n\
+             SSLEngine on\nSSLCertificateFile /a.pem\nProxyPass / ajp://127.0.0.1:8009/\n\
+             </VirtualHost>",
+            "leads to another place of https",
+        ),
+        (
+            "<VirtualHost *:443>\nServerName a\nRewriteCond %{HTTP_COOKIE} !auth\n\
+             RewriteRule ^ https://login.example/ [R]\n\
+             SSLEngine on\nSSLCertificateFile /a.pem\nProxyPass / ajp://127.0.0.1:8009/\n\
+             </VirtualHost>",
+            "redirects nothing; and what it leads elsewhere",
+        ),
         ("BrowserMatch bot no-proxy", "keeps from the containers"),
         (
             "<Location /app/*.x>\nRedirect 403\n</Location>",
@@ -224,10 +258,17 @@ fn what_opens_nothing_is_taken_over() {
         "<IfDefine !HERE>\nProxyPass /x !\n</IfDefine>\nDefine HERE",
         "Define HERE\n<IfDefine !HERE>\n<If \"true\">\nRequire all denied\n</If>\n</IfDefine>",
         "<IfVersion < 2.4>\n<Location /app>\nSatisfy any\n</Location>\n</IfVersion>",
+        // Visitors say themselves which host they ask for.
+        "RewriteCond %{HTTP_HOST} !^www\\.\nRewriteRule ^ http://www.example/ [R]",
+        "RewriteCond %{HTTPS} off\nRewriteRule ^/app https://www.example/app [R]",
+        // No path of a container.
+        "RewriteCond %{HTTP_COOKIE} !auth\nRewriteRule ^/wiki/(.*)$ /login [PT]",
     ] {
         let done = import(&dir, lines);
-        let is_condition = lines.starts_with("<IfDefine !HERE");
-        assert_eq!(done.code, i32::from(is_condition), "{lines}: {done:?}");
+        let is_told = ["<IfDefine !HERE", "Rewrite"]
+            .iter()
+            .any(|start| lines.starts_with(start));
+        assert_eq!(done.code, i32::from(is_told), "{lines}: {done:?}");
         assert!(done.text().contains("path = \"/app\""), "{lines}");
     }
 }

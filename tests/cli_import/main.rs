@@ -243,7 +243,7 @@ ProxyTimeout 40
         "note: ping: the pool probes",
         "site.conf:18: note: iobuffersize=10000 counts as 10240",
         "site.conf:18: note: iobuffersize: httpd takes it for AJP since 2.4.64, and before",
-        "2 balancers, 3 paths; 2 settings without an equal",
+        "2 balancers, 4 paths; 2 settings without an equal",
     ] {
         assert!(done.errors.contains(part), "{part}\n{}", done.errors);
     }

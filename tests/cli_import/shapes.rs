@@ -196,7 +196,22 @@ fn certificates_are_asked_for_as_before() {
         "client_certificate = \"required\"",
     ];
     assert_has_lines(&done, &lines);
-    assert!(!done.text().contains("\nlisten = "), "{}", done.text());
+    assert!(!done.text().starts_with("listen = "), "{}", done.text());
+
+    // A name that httpd serves over both is served over both, whichever stands first.
+    let (plain, with) = (site(80, "one", ""), site(443, "one", &required));
+    for conf in [format!("{plain}{with}"), format!("{with}{plain}")] {
+        let done = import(&conf);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_has_lines(&done, &lines);
+        assert_eq!(done.text().matches("[[map]]").count(), 1, "{}", done.text());
+        assert!(done.text().starts_with("listen = "), "{}", done.text());
+    }
+    // But not what it serves to those alone who show a certificate.
+    let more = with.replace("</V", "ProxyPass /more ajp://127.0.0.1:8009/more\n</V");
+    let done = import(&(more + &plain));
+    assert_eq!((done.code, done.text()), (1, ""), "{done:?}");
+    assert_says(&done, &["would be open: ", "served here to everybody"]);
 }
 
 /// Whoever reads the TOML finds what is missing where it would stand.

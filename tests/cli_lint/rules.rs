@@ -141,6 +141,11 @@ fn cases() -> Vec<Case> {
                 "[[balancer]]\nname = \"a\"\nmethod = \"byrequests\"\n".to_owned(),
             )],
         },
+        Case {
+            code: "AJP003",
+            bad: vec![("gateway.toml", "[[balancer]\nname = \"a\"\n".to_owned())],
+            good: vec![("gateway.toml", "[[balancer]]\nname = \"a\"\n".to_owned())],
+        },
         pair(
             "AJP611",
             (

@@ -42,6 +42,8 @@ mod conform;
 mod container;
 #[cfg(feature = "cli")]
 mod decode;
+#[cfg(feature = "gateway")]
+mod descriptors;
 #[cfg(feature = "cli")]
 mod drain;
 #[cfg_attr(

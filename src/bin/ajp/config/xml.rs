@@ -3,6 +3,10 @@
 use super::{Place, Text};
 use std::collections::BTreeMap;
 
+/// How deep elements may stand in each other. Containers need six; the parser and what reads its
+/// document call themselves for each level.
+const DEEPEST: usize = 100;
+
 /// Values of `${name}`.
 pub(crate) type Properties = BTreeMap<String, String>;
 
@@ -37,6 +41,10 @@ pub(crate) struct Document {
 impl Document {
     /// Reads a file; the error says where it is no XML.
     pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, (Place, String)> {
+        if let Some(line) = deeper_than(DEEPEST, &text.text) {
+            let error = format!("elements stand in each other more than {DEEPEST} deep");
+            return Err((text.place(line), error));
+        }
         let options = roxmltree::ParsingOptions {
             allow_dtd: true,
             ..roxmltree::ParsingOptions::default()
@@ -61,6 +69,57 @@ impl Document {
         let root = element(document.root_element(), &at, properties);
         Ok(Self { root, comments })
     }
+}
+
+/// The line of the first element that stands in more than this many others. What is no XML is
+/// counted somehow, and told by the parser.
+fn deeper_than(most: usize, text: &str) -> Option<usize> {
+    let (mut depth, mut line) = (0_usize, 1);
+    let mut rest = text;
+    while let Some((before, tag)) = rest.find('<').map(|start| rest.split_at(start)) {
+        line += before.matches('\n').count();
+        rest = tag;
+        let skipped = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+        let end = match skipped.iter().find(|(begin, _)| rest.starts_with(begin)) {
+            Some((_, end)) => *end,
+            None => ">",
+        };
+        let tag_end = match end {
+            ">" => end_of_tag(rest),
+            end => rest.find(end).map(|place| place + end.len()),
+        };
+        let (tag, later) = rest.split_at(tag_end?);
+        let begins_at = line;
+        line += tag.matches('\n').count();
+        rest = later;
+        if end != ">" || tag.starts_with("<!") || tag.ends_with("/>") {
+            continue;
+        }
+        if tag.starts_with("</") {
+            depth = depth.saturating_sub(1);
+            continue;
+        }
+        depth += 1;
+        if depth > most {
+            return Some(begins_at);
+        }
+    }
+    None
+}
+
+/// How long a tag is, whose values may hold `>`.
+fn end_of_tag(tag: &str) -> Option<usize> {
+    let mut quote = None;
+    let end = tag.char_indices().find(|(_, c)| {
+        match (quote, *c) {
+            (Some(open), c) if open == c => quote = None,
+            (None, '"' | '\'') => quote = Some(*c),
+            (None, '>') => return true,
+            _ => {}
+        }
+        false
+    });
+    end.map(|(place, _)| place + 1)
 }
 
 fn element(
@@ -157,6 +216,25 @@ pub(crate) fn properties(text: &Text, into: &mut Properties) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_may_not_stand_too_deep() {
+        let read = |text: &str| {
+            let document = Document::read(&Text::new("server.xml", text), &Properties::new());
+            document.map_err(|(place, error)| format!("{place}: {error}"))
+        };
+        let nested = |depth: usize| {
+            let (open, close) = ("<a>\n".repeat(depth), "</a>".repeat(depth));
+            format!("<!-- <b><b> --><?p <b>?>\n{open}<c d='>'/><![CDATA[<b>]]>{close}")
+        };
+        assert!(read(&nested(DEEPEST)).is_ok());
+        let error = "server.xml:102: elements stand in each other more than 100 deep";
+        assert_eq!(read(&nested(DEEPEST + 1)).unwrap_err(), error);
+        // Without a stack that is as large.
+        assert_eq!(read(&nested(200_000)).unwrap_err(), error);
+        let wide = format!("<a>{}</a>", "<b></b><b/>".repeat(1000));
+        assert!(read(&wide).is_ok());
+    }
 
     #[test]
     fn values_and_their_lines() {

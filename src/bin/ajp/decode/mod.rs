@@ -25,6 +25,7 @@ use json::JsonPrinter;
 use printer::{Printer, View};
 #[allow(unused_imports, reason = "the example needs only some of it")]
 pub(crate) use sink::Sink;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -114,7 +115,7 @@ fn ended(
     match result {
         Err(Failure::Usage(text)) => {
             flush();
-            eprintln!("{program}: {text}");
+            let _ = writeln!(std::io::stderr(), "{program}: {text}");
             ExitCode::from(2)
         }
         Ok(()) if errors > 0 => ExitCode::from(1),

@@ -106,7 +106,7 @@ impl Sink for Printer {
         self.errors = self.errors.saturating_add(1);
         // In the right place when both go to one terminal.
         self.flush()?;
-        eprintln!("{}: {text}", self.program);
+        let _ = writeln!(std::io::stderr(), "{}: {text}", self.program);
         Ok(())
     }
 }

@@ -71,10 +71,15 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
 /// Says a line, or goes on if nobody takes it.
 async fn say(line: &'static str) {
     let start = Instant::now();
-    let said = std::thread::spawn(move || println!("{line}"));
+    let said = std::thread::spawn(move || print(line));
     while !said.is_finished() && start.elapsed() < SAY_LIMIT {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Prints a line; a gateway serves whether or not somebody reads it.
+fn print(line: &str) {
+    let _ = crate::ui::print_line(line);
 }
 
 /// Says how it stands to the service manager, if there is one.
@@ -207,6 +212,8 @@ impl Drop for Tended {
 /// Everything that runs.
 struct Running {
     args: GatewayArgs,
+    /// How many files and sockets may be open, if that has a limit.
+    descriptors: Option<u64>,
     config: Config,
     embedded: Option<Embedded>,
     current: Arc<Current>,
@@ -269,6 +276,19 @@ fn first_sets(plans: &[Plan]) -> impl Future<Output = ()> + Send + use<> {
     }
 }
 
+/// Says that there are not as many connections as the configuration allows: the clients beyond
+/// them wait until others leave, instead of being answered with 503.
+fn warn_of_few_descriptors(limit: Option<u64>, config: &Config) {
+    let wanted = config.descriptors();
+    if let Some(limit) = limit.filter(|limit| *limit < wanted) {
+        tracing::warn!(
+            "this process may open {limit} files and sockets; limits.max_connections, \
+             max_connections of the balancers' members and files take up to {wanted}: raise the \
+             limit (LimitNOFILE of systemd, ulimit -Hn), or lower these"
+        );
+    }
+}
+
 /// The listener that tells whether the gateway is ready: it ends last.
 struct Health {
     stop: watch::Sender<bool>,
@@ -283,7 +303,7 @@ impl Health {
     ) -> Result<Self, String> {
         let bound = Bound::at(&ListenAddress::Tcp(listen)).await?;
         let address = bound.address().map_err(|error| error.to_string())?;
-        println!("gateway: health http://{address}/ready");
+        print(&format!("gateway: health http://{address}/ready"));
         let (stop, stopping) = watch::channel(false);
         let answers = manager::health(bound, Arc::clone(farm), draining.clone(), stopping);
         Ok(Self {
@@ -347,7 +367,9 @@ impl Log {
 
 impl Running {
     async fn start(args: GatewayArgs, stopping: &watch::Receiver<bool>) -> Result<Self, String> {
+        let descriptors = crate::descriptors::raise_limit();
         let mut config = args.read()?;
+        warn_of_few_descriptors(descriptors, &config);
         let mut embedded = None;
         if config.maps.is_empty() && config.named_sites.is_empty() {
             let own = Embedded::start(&args, stopping.clone()).await?;
@@ -375,9 +397,9 @@ impl Running {
         };
         for (index, (scheme, address)) in listeners.addresses().enumerate() {
             if index == 0 {
-                println!("{}", greeting(scheme, address, &config, embedded.is_some()));
+                print(&greeting(scheme, address, &config, embedded.is_some()));
             } else {
-                println!("gateway: also {}", url(scheme, address));
+                print(&format!("gateway: also {}", url(scheme, address)));
             }
         }
         let health = match config
@@ -392,7 +414,10 @@ impl Running {
             None => None,
             Some(bound) => {
                 let address = bound.address().map_err(|error| error.to_string())?;
-                println!("gateway: manager http://{address}{}", manager::PATH);
+                print(&format!(
+                    "gateway: manager http://{address}{}",
+                    manager::PATH
+                ));
                 let manager =
                     manager::Manager::new(Arc::clone(&farm), traffic, Arc::clone(&requests))?;
                 Some(tokio::spawn(manager::run(bound, manager, stopping.clone())))
@@ -400,6 +425,7 @@ impl Running {
         };
         Ok(Self {
             args,
+            descriptors,
             config,
             embedded,
             current,
@@ -468,6 +494,7 @@ impl Running {
                 None => return Err("there is no [[map]] any more".into()),
             }
         }
+        warn_of_few_descriptors(self.descriptors, &config);
         // Whatever can fail comes before anything is changed.
         config.sites()?;
         let (path, format) = (config.access_log.clone(), config.log_format);

@@ -40,7 +40,7 @@ pub(super) struct Plan {
     /// Addresses and networks of proxies whose word on visitors counts.
     pub(super) trusted_proxies: Vec<String>,
     /// What httpd leads elsewhere before it forwards anything.
-    pub(super) diverted: Vec<Map>,
+    pub(super) diverted: Vec<Diverted>,
     /// Paths that everybody may have.
     pub(super) granted: Vec<Granted>,
     /// In their order.
@@ -54,6 +54,18 @@ pub(super) struct Plan {
     /// The one with TLS, once it is known.
     pub(super) listener: Option<Listener>,
     remarks: Vec<Remark>,
+}
+
+/// What httpd leads elsewhere before it forwards anything.
+#[derive(Debug)]
+pub(super) struct Diverted {
+    /// As a path that is not forwarded.
+    pub(super) map: Map,
+    /// What is to be said if it is led elsewhere for some requests only, or the gateway cannot
+    /// tell its path: it is let through then, which stops the import.
+    pub(super) let_through: Option<String>,
+    /// It leads to `https`, which changes nothing but in a virtual host that has TLS.
+    pub(super) is_of_tls: bool,
 }
 
 /// `Require all granted` for a path.
@@ -76,6 +88,15 @@ pub(super) struct VirtualHost {
     pub(super) tls: Tls,
     /// Where it sends every request, if to `https`.
     pub(super) redirects_to_https: bool,
+    /// The virtual host before it that has a name of it: they are one site.
+    pub(super) is_one_with: Option<String>,
+}
+
+impl VirtualHost {
+    /// The place of the site that it is.
+    pub(super) fn site(&self) -> &str {
+        self.is_one_with.as_deref().unwrap_or(&self.place)
+    }
 }
 
 /// `SSL...` of a virtual host.

@@ -1,6 +1,6 @@
 //! What the gateway would not take, or would do otherwise, when all has been read.
 
-use super::plan::{Balancer, Kind, Map, Plan};
+use super::plan::{Balancer, Diverted, Kind, Map, Plan, VirtualHost};
 use crate::paths::{Pattern, fault_of_target};
 use ajp::Secret;
 use ajp::balancer::Sticky;
@@ -43,7 +43,7 @@ impl Plan {
         self.settle_reverses();
         self.settle_same_names();
         self.settle_tls();
-        if self.maps.is_empty() {
+        if !self.maps.iter().any(|map| map.kind == Kind::Forward) {
             self.lost("all files", "map no path to a container; add a [[map]]");
         }
     }
@@ -52,20 +52,31 @@ impl Plan {
     /// out, although nothing leads the visitor on.
     fn settle_diverted(&mut self) {
         for diverted in std::mem::take(&mut self.diverted) {
-            let is_plain = |map: &Map| map.path.starts_with('/') && !map.path.contains('*');
-            let is_part = |one: &Map, of: &Map| {
-                let rest = one.path.strip_prefix(of.path.trim_end_matches('/'));
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let Diverted {
+                map,
+                let_through,
+                is_of_tls,
+            } = diverted;
+            let has_tls = |host: &VirtualHost| {
+                host.tls.is_on && map.site.as_ref().is_none_or(|site| *site == host.place)
             };
-            let meets = |map: &Map| {
-                let is_here = map.site == diverted.site || map.site.is_none();
-                let is_any = !is_plain(map) || !is_plain(&diverted);
-                map.kind == Kind::Forward
-                    && (is_here || diverted.site.is_none())
-                    && (is_any || is_part(&diverted, map) || is_part(map, &diverted))
+            if is_of_tls && !self.virtual_hosts.iter().any(has_tls) {
+                continue;
+            }
+            let start = start_of(&map.path);
+            let meets = |known: &Map| {
+                let is_here = known.site == map.site || known.site.is_none();
+                let known_start = start_of(&known.path);
+                known.kind == Kind::Forward
+                    && (is_here || map.site.is_none())
+                    && (known_start.starts_with(&start) || start.starts_with(&known_start))
             };
-            if self.maps.iter().any(meets) {
-                self.map(diverted);
+            let mounts = self.mounts.iter().filter(|mount| !mount.is_excluded);
+            let is_mounted = mounts.count() > 0;
+            match let_through {
+                _ if !is_mounted && !self.maps.iter().any(meets) => {}
+                Some(text) => self.open(&map.place, text),
+                None => self.map(map),
             }
         }
     }
@@ -389,6 +400,54 @@ impl Plan {
                     ),
                 ),
             }
+        }
+    }
+}
+
+/// How every path begins that a path of a map, or a pattern, is for; in small letters, as a
+/// pattern may take both.
+fn start_of(path: &str) -> String {
+    let pattern = path.strip_prefix("~ ");
+    let Some(pattern) = pattern else {
+        let path = path.trim_start_matches("= ");
+        let start = path.split('*').next().unwrap_or_default();
+        return start.trim_end_matches('/').to_ascii_lowercase();
+    };
+    let pattern = pattern.strip_prefix("(?i)").unwrap_or(pattern);
+    let Some(pattern) = pattern
+        .strip_prefix('^')
+        .filter(|pattern| !pattern.contains('|'))
+    else {
+        return String::new();
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_".contains(c);
+    let (start, rest) = pattern.split_at(pattern.find(|c| !is_plain(c)).unwrap_or(pattern.len()));
+    // The last one may be there or not.
+    let last = start.len().saturating_sub(1);
+    let start = match rest.starts_with(['?', '*', '{']) {
+        true => start.get(..last).unwrap_or_default(),
+        false => start,
+    };
+    start.trim_end_matches('/').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::start_of;
+
+    #[test]
+    fn starts_of_paths() {
+        for (path, start) in [
+            ("/app/", "/app"),
+            ("= /app", "/app"),
+            ("/a*.jsp", "/a"),
+            ("~ ^/App/(.*)$", "/app"),
+            ("~ (?i)^/a/b?/c", "/a"),
+            ("~ ^/a|^/b", ""),
+            ("~ /a", ""),
+            ("/", ""),
+        ] {
+            assert_eq!(start_of(path), start, "{path}");
         }
     }
 }

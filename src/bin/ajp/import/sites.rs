@@ -147,6 +147,12 @@ impl Plan {
                     map.path
                 );
                 self.open(&map.place, text);
+            } else if self.shows_without_certificate(&first, &place, &theirs, &mine) {
+                let text = format!(
+                    "has a name of {first}, which clients must show certificates for: the paths \
+                     of that would be served here to everybody; give it another name"
+                );
+                self.open(&place, text);
             } else if !mine.iter().all(is_known) || theirs.len() != mine.len() {
                 let text = format!(
                     "has a name of {first}, whose paths are kept; the gateway has one site for \
@@ -155,13 +161,39 @@ impl Plan {
                 self.lost(&place, text);
             }
             self.maps.retain(|map| map.site.as_ref() != Some(&place));
+            let mut hosts = self.virtual_hosts.iter_mut();
+            if let Some(host) = hosts.find(|host| host.place == place) {
+                host.is_one_with = Some(first);
+            }
         }
+    }
+
+    /// Whether a virtual host without TLS would have paths of one that asks clients for
+    /// certificates, if both were one site with the maps of the latter.
+    fn shows_without_certificate(
+        &self,
+        first: &str,
+        other: &str,
+        maps: &[Map],
+        own: &[Map],
+    ) -> bool {
+        let tls = |place: &str| {
+            let mut hosts = self.virtual_hosts.iter();
+            hosts.find(|host| host.place == place).map(|host| &host.tls)
+        };
+        let asks = tls(first).is_some_and(|tls| tls.is_on && tls.clients.is_required);
+        let is_plain = tls(other).is_some_and(|tls| !tls.is_on);
+        let is_new = |map: &Map| !own.iter().any(|own| own.is_like(map));
+        let is_more = maps
+            .iter()
+            .any(|map| map.kind == Kind::Forward && is_new(map));
+        asks && is_plain && is_more
     }
 
     /// The listener with TLS, if a virtual host with maps has TLS.
     pub(super) fn settle_tls(&mut self) {
         let has_maps = |host: &&VirtualHost| {
-            let is_here = |map: &Map| map.site.as_ref().is_none_or(|site| *site == host.place);
+            let is_here = |map: &Map| map.site.as_deref().is_none_or(|site| site == host.site());
             self.maps.iter().any(is_here)
         };
         let (with, without): (Vec<_>, Vec<_>) =
@@ -170,12 +202,19 @@ impl Plan {
         let Some(first) = with.first() else {
             return;
         };
-        let own = |host: &&&VirtualHost| {
+        let own = |host: &&VirtualHost| {
             let mut maps = self.maps.iter();
-            maps.any(|map| map.site.as_ref() == Some(&host.place))
+            maps.any(|map| map.site.as_deref() == Some(host.site()))
         };
-        let plain_site = without.iter().find(own).map(|host| host.place.clone());
-        let plain = if plain_site.is_some() {
+        let plain_hosts: Vec<_> = without.iter().copied().filter(own).collect();
+        // Those that httpd serves over plain HTTP too are as they were.
+        let only_tls = with.iter().find(|host| {
+            let mut plain = plain_hosts.iter();
+            !plain.any(|plain| plain.site() == host.site())
+        });
+        let only_tls = only_tls.zip(plain_hosts.first());
+        let only_tls = only_tls.map(|(host, plain)| (host.place.clone(), plain.place.clone()));
+        let plain = if !plain_hosts.is_empty() {
             Plain::Served
         } else if without.iter().any(|host| host.redirects_to_https) {
             Plain::Redirected
@@ -217,7 +256,7 @@ impl Plan {
                 self.lost(&other, text);
             }
         }
-        if let Some(plain_site) = plain_site {
+        if let Some((place, plain_site)) = only_tls {
             let text = format!(
                 "is served over plain HTTP too where its name is asked for there, as {plain_site} \
                  is: the gateway has the same sites at all listeners"

@@ -119,6 +119,18 @@ pub(crate) fn faults(text: &str) -> Vec<(Option<std::ops::Range<usize>>, String)
 }
 
 impl Config {
+    /// How many files and sockets clients, members and the rest may take together.
+    pub(crate) fn descriptors(&self) -> u64 {
+        /// Listeners, logs, name servers, what the runtime itself needs.
+        const OTHERS: usize = 64;
+        let members = self.balancers.iter().map(Plan::most_connections);
+        let all = [OTHERS, self.limits.connections]
+            .into_iter()
+            .chain(members)
+            .fold(0, usize::saturating_add);
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+
     /// The balancers, each with its members.
     pub(crate) fn balancers(&self) -> Vec<Balancer> {
         self.balancers

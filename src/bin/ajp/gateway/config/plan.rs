@@ -104,6 +104,12 @@ impl Plan {
         self.balancer.name()
     }
 
+    /// How many connections the members of the configuration may have together.
+    pub(crate) fn most_connections(&self) -> usize {
+        let most = |planned: &Planned| planned.pool.max_connections();
+        self.members.iter().map(most).fold(0, usize::saturating_add)
+    }
+
     /// How members are reached that the manager adds.
     pub(crate) fn pools(&self) -> &PoolConfig {
         &self.pools

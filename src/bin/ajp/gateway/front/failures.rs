@@ -61,6 +61,14 @@ pub(super) fn tell_client(client: IpAddr, reason: &str) {
     tracing::warn!("{client}: {reason}{more}");
 }
 
+/// Tells of what failed on this machine before there was a client.
+pub(super) fn tell_ours(reason: &str) {
+    if let Some(more) = FAILURES.count(reason, Instant::now()) {
+        let (reason, more) = (escaped(shortened(reason)), more_since(more));
+        tracing::error!("{reason}{more}");
+    }
+}
+
 /// How many of the kind were not told.
 fn more_since(count: u64) -> String {
     match count {

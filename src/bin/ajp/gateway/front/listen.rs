@@ -330,7 +330,7 @@ pub(crate) async fn serve<A, F, R, S, B>(
         let (socket, peer, local) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::error!("cannot accept a connection: {error}");
+                failures::tell_ours(&format!("cannot accept a connection: {error}"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

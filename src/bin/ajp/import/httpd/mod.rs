@@ -235,7 +235,7 @@ impl Reader {
             ("redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp", _) => {
                 self.redirect(&name, &args, place, plan);
             }
-            ("rewritecond", _) => self.rewrite.condition(),
+            ("rewritecond", _) => self.rewrite.condition(&args),
             ("rewriterule", _) => self.rewrite(&args, place, plan),
             ("rewriteengine", _) => {}
             (ssl, args) if ssl.starts_with("ssl") => self.tls(ssl, args, place, plan),

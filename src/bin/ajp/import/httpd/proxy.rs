@@ -156,10 +156,10 @@ impl Reader {
                 plan.direct(member, &own)
             }
             _ => {
-                plan.lost(
-                    place,
-                    format!("{path} leads to {scheme}://; the gateway speaks AJP only"),
-                );
+                let text = format!("{path} leads to {scheme}://; the gateway speaks AJP only");
+                plan.lost(place, text);
+                // It is not a path of a container that is behind a shorter one.
+                self.exclude(path, Kind::NotFound, place, plan);
                 return;
             }
         };

@@ -2,16 +2,25 @@
 //! variables that keep a path from being forwarded.
 
 use super::{Location, Reader, shown};
-use crate::import::plan::{Kind, Map, Plan};
+use crate::import::plan::{Diverted, Kind, Map, Plan};
 
 /// Variables that keep a request from `ProxyPass` and from `JkMount`.
 const KEEPS: [&str; 2] = ["no-proxy", "no-jk"];
 
+/// For which of the requests that its pattern fits a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    All,
+    /// Those with some host or scheme, which visitors choose: nothing is kept from them so.
+    SomeHosts,
+    Some,
+}
+
 /// What of the rules before decides over the next one.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// `RewriteCond` came last.
-    has_condition: bool,
+    /// `RewriteCond` came last; what the conditions since the last rule are about.
+    condition: Option<For>,
     /// The rule before has the flag `C`: this one is only for what that one is for.
     is_chained: bool,
     /// How many rules the flag `S` of one before leaves out of some requests.
@@ -21,16 +30,31 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn condition(&mut self) {
-        self.has_condition = true;
+    /// `RewriteCond`
+    pub(super) fn condition(&mut self, args: &[&str]) {
+        const HOSTS: [&str; 6] = [
+            "%{HTTPS}",
+            "%{REQUEST_SCHEME}",
+            "%{SERVER_PORT}",
+            "%{HTTP_HOST}",
+            "%{SERVER_NAME}",
+            "%{HTTP:X-Forwarded-Proto}",
+        ];
+        let is_host = |of: &&str| HOSTS.iter().any(|host| host.eq_ignore_ascii_case(of));
+        let is_of_host = args.first().is_some_and(is_host) && self.condition != Some(For::Some);
+        self.condition = Some(if is_of_host {
+            For::SomeHosts
+        } else {
+            For::Some
+        });
     }
 
-    /// Whether the next rule is for all that its pattern fits.
-    fn begin(&mut self) -> bool {
-        let is_plain = !self.has_condition && !self.is_chained && self.skips == 0;
-        self.has_condition = false;
+    /// What the next rule is for.
+    fn begin(&mut self) -> For {
+        let is_alone = !self.is_chained && self.skips == 0 && !self.has_exceptions;
+        let condition = self.condition.take().unwrap_or(For::All);
         self.skips = self.skips.saturating_sub(1);
-        is_plain && !self.has_exceptions
+        if is_alone { condition } else { For::Some }
     }
 }
 
@@ -87,7 +111,7 @@ impl Reader {
     /// `RewriteRule`: a refusal is expressed, or stops the import.
     pub(super) fn rewrite(&mut self, args: &[&str], place: &str, plan: &mut Plan) {
         let text = format!("RewriteRule {}", shown(args));
-        let is_plain = self.rewrite.begin();
+        let requests = self.rewrite.begin();
         let [pattern, to, rest @ ..] = args else {
             plan.lost(place, text);
             return;
@@ -105,7 +129,7 @@ impl Reader {
             plan.left(place, text);
             return;
         }
-        let is_expressible = is_plain
+        let is_expressible = requests == For::All
             && !pattern.starts_with('!')
             && !pattern.contains("${")
             && self.location().is_none()
@@ -129,24 +153,38 @@ impl Reader {
                 place,
                 format!("{text}: refuses what the gateway cannot tell; map it to deny"),
             ),
-            None if flags.has(&["P", "PROXY"]) => {
-                plan.lost(place, "RewriteRule with [P]: map the path that it means");
-            }
             None if flags.0.iter().any(|flag| flag.starts_with("E=AJP_")) => plan.lost(
                 place,
                 format!("{text}: the gateway sends attributes that are always the same only"),
             ),
             None if *to == "-" => plan.left(place, text),
-            None if is_to_https(pattern, to) && self.https(plan) => {}
-            // A path that is rewritten and not sent elsewhere may be forwarded all the same.
-            None if is_expressible && flags.is_redirect() => {
-                self.divert(path, true, place, plan);
-                plan.lost(place, format!("{text}: the gateway redirects nothing"));
+            None if is_to_https(pattern, to) && requests != For::Some && self.https(plan) => {
+                if requests == For::All {
+                    let map = self.excluded("~ ^".to_owned(), Kind::NotFound, place);
+                    plan.diverted.push(Diverted {
+                        map,
+                        let_through: Some(format!("{text}: leads to another place of https")),
+                        is_of_tls: true,
+                    });
+                }
             }
-            None => plan.lost(
-                place,
-                format!("{text}: the gateway rewrites nothing; map the paths that it means"),
-            ),
+            None => {
+                let why = if flags.has(&["P", "PROXY"]) {
+                    "the gateway forwards by maps only; map the path that it means"
+                } else if flags.is_redirect() {
+                    "the gateway redirects nothing"
+                } else {
+                    "the gateway rewrites nothing; map the paths that it means"
+                };
+                let text = format!("{text}: {why}");
+                if is_expressible {
+                    self.divert(path, true, place, plan);
+                } else if requests != For::SomeHosts {
+                    let is_path = !pattern.starts_with('!') && self.location().is_none();
+                    self.divert_sometimes(is_path.then_some(path), &text, place, plan);
+                }
+                plan.lost(place, text);
+            }
         }
     }
 
@@ -245,9 +283,27 @@ impl Reader {
 
     /// A path that is led elsewhere: where a part of it would be forwarded it is not.
     fn divert(&self, path: String, is_first: bool, place: &str, plan: &mut Plan) {
-        plan.diverted.push(Map {
+        let map = Map {
             is_of_location: is_first,
             ..self.excluded(path, Kind::NotFound, place)
+        };
+        plan.diverted.push(Diverted {
+            map,
+            let_through: None,
+            is_of_tls: false,
+        });
+    }
+
+    /// Some requests for a path, or for paths that the gateway cannot tell, are led elsewhere: to
+    /// a login, for example.
+    fn divert_sometimes(&self, path: Option<String>, text: &str, place: &str, plan: &mut Plan) {
+        let path = path.unwrap_or_else(|| "~ ^".to_owned());
+        plan.diverted.push(Diverted {
+            map: self.excluded(path, Kind::NotFound, place),
+            let_through: Some(format!(
+                "{text}; and what it leads elsewhere would come to the containers"
+            )),
+            is_of_tls: false,
         });
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn read(path: &Path, text: &Text, farm: &mut Farm) {
         Ok(table) => table,
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            farm.broken
+            farm.wrong_settings
                 .push((place(text, offset), error.message().to_owned()));
             return;
         }

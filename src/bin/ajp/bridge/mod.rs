@@ -1,12 +1,16 @@
 //! `ajp bridge`: AJP in, HTTP out, for a web server that cannot be changed and an application
 //! that has left AJP.
 
+mod upload;
+
 use crate::complaints::Complaints;
 use crate::exit::{Exit, Failure, chain, codes};
 use crate::ui;
 use ajp::Secret;
 use ajp::proxy::{ForwardedRules, Origin, Peer, remove_hop_by_hop};
-use ajp::server::{RequestBody, RequestClaims, ServerConfig, Trust, serve_with, shutdown_signal};
+use ajp::server::{
+    RequestBody, RequestBodyError, RequestClaims, ServerConfig, Trust, serve_with, shutdown_signal,
+};
 use bytes::Bytes;
 use clap::Args;
 use http::header::{self, HeaderName, HeaderValue};
@@ -17,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +29,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use upload::{Progress, Upload};
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -47,7 +53,7 @@ pub(crate) struct BridgeArgs {
     /// Where to listen for AJP; port 0: any free one
     #[arg(short, long, value_name = "IP:PORT", default_value = "127.0.0.1:8009")]
     listen: SocketAddr,
-    /// The application: http://host:port
+    /// The application: http://host:port, without a path
     #[arg(long, value_name = "URL")]
     to: Uri,
     /// File that holds the secret shared with the web server
@@ -59,12 +65,13 @@ pub(crate) struct BridgeArgs {
     /// Header for the user that the web server has authenticated
     #[arg(long, value_name = "NAME")]
     user_header: Option<HeaderName>,
-    /// Longest time until the application begins to answer
+    /// Longest time in which the application neither takes more of an upload nor begins to answer
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::values::nonzero)]
     timeout: Duration,
 }
 
 pub(crate) fn run(args: BridgeArgs) -> Result<Exit, Failure> {
+    crate::descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -99,7 +106,7 @@ type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// From one web server's connections to the application.
 struct Bridge {
-    client: Client<HttpConnector, RequestBody>,
+    client: Client<HttpConnector, Upload>,
     to: Uri,
     rules: ForwardedRules,
     user_header: Option<HeaderName>,
@@ -110,6 +117,14 @@ impl Bridge {
     fn new(args: BridgeArgs) -> Result<Self, Failure> {
         if args.to.scheme_str() != Some("http") || args.to.authority().is_none() {
             let text = format!("--to {}: must be http://host:port", args.to);
+            return Err(Failure::usage(text));
+        }
+        if args.to.path() != "/" || args.to.query().is_some() {
+            let text = format!(
+                "--to {}: must be http://host:port without a path; the application is asked for the \
+                 path that the web server sends, so map it there",
+                args.to
+            );
             return Err(Failure::usage(text));
         }
         let mut rules = ForwardedRules::new();
@@ -134,16 +149,27 @@ impl Bridge {
             Ok(request) => request,
             Err(text) => return failed(StatusCode::BAD_REQUEST, &text),
         };
-        match tokio::time::timeout(self.timeout, self.client.request(request)).await {
-            Ok(Ok(mut response)) => {
+        let progress = Progress::new();
+        let request = request.map(|body| Upload::new(body, progress.clone()));
+        let answered = tokio::select! {
+            answered = self.client.request(request) => answered,
+            () = progress.stalled(self.timeout) => {
+                let text = format!("the application did nothing for {:?}", self.timeout);
+                return failed(StatusCode::GATEWAY_TIMEOUT, &text);
+            }
+        };
+        match answered {
+            Ok(mut response) => {
                 remove_hop_by_hop(response.headers_mut());
                 response.map(BodyExt::boxed_unsync)
             }
-            Ok(Err(error)) => failed(StatusCode::BAD_GATEWAY, &chain(&error)),
-            Err(_) => failed(
-                StatusCode::GATEWAY_TIMEOUT,
-                "the application took too long to begin its answer",
-            ),
+            Err(error) => {
+                let status = match is_upload_error(&error) {
+                    true => StatusCode::BAD_REQUEST,
+                    false => StatusCode::BAD_GATEWAY,
+                };
+                failed(status, &chain(&error))
+            }
         }
     }
 
@@ -174,6 +200,11 @@ impl Bridge {
         }
         Ok(Request::from_parts(parts, body))
     }
+}
+
+/// Whether it was the upload that ended too early, and not the application.
+fn is_upload_error(error: &(dyn Error + 'static)) -> bool {
+    error.is::<RequestBodyError>() || error.source().is_some_and(is_upload_error)
 }
 
 fn failed(status: StatusCode, text: &str) -> Response<Body> {
