@@ -1,20 +1,6 @@
 //! One HTTP connection: what its requests and its stream tell each other, and how hyper is set.
 //!
-//! Every option of hyper's builders is decided here.
-//!
-//! | HTTP/1 | is | because |
-//! |---|---|---|
-//! | `title_case_headers` | on | boot loaders and old monitors look for `Content-Length: ` as it stands |
-//! | `preserve_header_case` | off | names come from the container, which has no case to preserve |
-//! | `half_close` | on | a probe that sends its request and closes its direction waits for an answer |
-//! | `keep_alive` | on | as HTTP/1.1 has it; `requests_per_connection` and `head_timeout` end it |
-//! | `allow_multiple_spaces_in_request_line_delimiters`, `ignore_invalid_headers` | off | what servers read differently is refused |
-//! | `max_headers`, `max_header_size` | `[limits]` | a head that fits no packet is of no use |
-//! | `max_buf_size` | 128 KiB | so much of an answer leaves in one write, and hyper reads so much of a request's body at once from a client that sends it fast |
-//! | `header_read_timeout`, `timer` | `head_timeout` | for a head, and for the time between requests |
-//! | `writev` | hyper's choice | it asks the stream, which says that it can |
-//! | `auto_date_header` | on | RFC 9110, section 6.6.1 |
-//! | `pipeline_flush` | off | answers to pipelined requests leave as they are ready |
+//! Every option of hyper's builders is decided here for HTTP/2, and in `http1` for HTTP/1.
 //!
 //! | HTTP/2 | is | because |
 //! |---|---|---|
@@ -34,19 +20,18 @@
 //! hyper has no limit for an HTTP/2 connection that answers pings and asks for nothing: after
 //! `head_timeout` without a request it is told to go away.
 
-use super::buffer::{ReadAhead, WRITE};
-use super::heads::Heads;
+use super::buffer::ReadAhead;
+use super::http1;
 use super::limits::Limits;
 use super::listen::Refused;
 use super::patient::Patient;
 use super::refused_streams::{Frames, Known};
 use super::stalled::Streams;
-use super::timer::KeptTimer;
 use super::when_woken::WhenWoken;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -93,6 +78,10 @@ pub(crate) struct State {
     pub(crate) streams: Streams,
     /// Requests of which all was answered.
     answered: AtomicU64,
+    /// Nothing of a further request has come.
+    awaits_head: AtomicBool,
+    /// The client has taken all that was written to it.
+    is_flushed: AtomicBool,
     /// What it knows of its listener.
     listener: Option<Listener>,
 }
@@ -238,6 +227,37 @@ impl State {
         self.close.notify_one();
     }
 
+    /// Completes when the connection is to end with its running requests: by its listener, which
+    /// completes `stop`, or by [`close`](Self::close).
+    pub(super) async fn asked_to_end(&self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = stop => {}
+            () = self.close.notified() => {}
+        }
+    }
+
+    /// Whether the next thing to come is a request, of which nothing has come yet.
+    pub(super) fn awaits_head(&self, awaits: bool) {
+        self.awaits_head.store(awaits, Ordering::Relaxed);
+    }
+
+    /// Whether the client has taken all that was written to it.
+    pub(super) fn flushed(&self, is_flushed: bool) {
+        self.is_flushed.store(is_flushed, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is on its way: no request, and no part of one or of an answer.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.running.load(Ordering::Acquire) == 0
+            && self.awaits_head.load(Ordering::Relaxed)
+            && self.is_flushed.load(Ordering::Relaxed)
+    }
+
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Running {
         if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -326,32 +346,6 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// What hyper takes without being told.
-const HYPERS_MAX_HEADERS: usize = 100;
-
-/// hyper's settings for HTTP/1.
-fn http1_builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .title_case_headers(true)
-        .preserve_header_case(false)
-        .half_close(true)
-        .keep_alive(true)
-        .allow_multiple_spaces_in_request_line_delimiters(false)
-        .ignore_invalid_headers(false)
-        .max_header_size(limits.head)
-        .max_buf_size(limits.head.max(WRITE))
-        .timer(KeptTimer::default())
-        .header_read_timeout(limits.head_timeout)
-        .auto_date_header(true)
-        .pipeline_flush(false);
-    // Told a number, hyper fills a table of that length for every request.
-    if limits.headers != HYPERS_MAX_HEADERS {
-        builder.max_headers(limits.headers);
-    }
-    builder
-}
-
 /// What a client may send over a stream before anybody reads it.
 const STREAM_WINDOW: u32 = 65_535;
 /// The largest window of HTTP/2 (RFC 9113, section 6.9.1).
@@ -427,90 +421,87 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let stream = Patient::new(stream, Arc::clone(&state), limits);
-    if protocol == Protocol::Http2 {
-        state.watch_running();
-    }
-    // What asks the connection to end: the operator, what its own requests found out, or that
-    // there are none. hyper looks for the latter itself with HTTP/1.
-    let no_requests = || async {
-        match protocol {
-            Protocol::Http1 => std::future::pending().await,
-            Protocol::Http2 => state.idle(limits.head_timeout).await,
+    match protocol {
+        Protocol::Http1 => Ended {
+            result: http1::serve(stream, state, limits, service, stop).await,
+            goodbye: None,
+        },
+        // On the heap: the tasks of all other connections would have room for it.
+        Protocol::Http2 => {
+            Box::pin(serve_http2(stream, state, limits, service, stop, refused)).await
         }
-    };
+    }
+}
+
+async fn serve_http2<T, S, B>(
+    stream: Patient<T>,
+    state: Arc<State>,
+    limits: &Limits,
+    service: S,
+    stop: impl Future<Output = ()>,
+    refused: impl Fn(Refused),
+) -> Ended
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    state.watch_running();
+    let no_requests = || state.idle(limits.head_timeout);
     let (idle, abandoned) = (no_requests(), no_requests());
     let ending = async {
         tokio::select! {
-            () = stop => {}
-            () = state.close.notified() => {}
+            () = state.asked_to_end(stop) => {}
             () = idle => {}
         }
     };
     let ending = pin!(ending);
     let mut ending = WhenWoken::new(ending);
     let stalled = async {
-        match protocol {
-            Protocol::Http1 => std::future::pending().await,
-            Protocol::Http2 => {
-                let least = limits.least_bytes_in(limits.write_timeout);
-                state.streams.watch(limits.write_timeout, least).await
-            }
-        }
+        let least = limits.least_bytes_in(limits.write_timeout);
+        state.streams.watch(limits.write_timeout, least).await
     };
     let stalled = pin!(stalled);
     let mut stalled = WhenWoken::new(stalled);
-    /// Both kinds of connection have the same methods, but no trait.
-    macro_rules! run {
-        ($connection:expr, $look:expr) => {{
-            let mut connection = pin!($connection);
-            // After the connection each time.
-            let look = || {
-                poll_fn(|_| {
-                    $look;
-                    Poll::<Infallible>::Pending
-                })
-            };
-            let run = async {
-                tokio::select! {
-                    biased;
-                    result = connection.as_mut() => return result,
-                    never = look() => match never {},
-                    never = &mut stalled => match never {},
-                    () = &mut ending => connection.as_mut().graceful_shutdown(),
-                }
-                tokio::select! {
-                    biased;
-                    result = connection.as_mut() => result,
-                    never = look() => match never {},
-                    never = &mut stalled => match never {},
-                    // It was told to go away, and does not.
-                    () = abandoned => Ok(()),
-                }
-            };
-            run.await
-        }};
-    }
-    match protocol {
-        Protocol::Http1 => {
-            let heads = Heads::new(stream, Arc::clone(&state), limits.head);
-            let connection = http1_builder(limits).serve_connection(TokioIo::new(heads), service);
-            let result = run!(connection.with_upgrades(), ());
-            let goodbye = None;
-            Ended { result, goodbye }
+    let known = Arc::new(Known::default());
+    let frames = TokioIo::new(Frames::new(stream, Arc::clone(&known)));
+    let service = OnTheHeap {
+        service,
+        known: Arc::clone(&known),
+    };
+    let connection = http2_builder(limits).serve_connection(frames, service);
+    let mut connection = pin!(connection);
+    // After the connection each time.
+    let look = || {
+        poll_fn(|_| {
+            known.look(&refused);
+            Poll::<Infallible>::Pending
+        })
+    };
+    let run = async {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => return result,
+            never = look() => match never {},
+            never = &mut stalled => match never {},
+            () = &mut ending => connection.as_mut().graceful_shutdown(),
         }
-        Protocol::Http2 => {
-            let known = Arc::new(Known::default());
-            let frames = TokioIo::new(Frames::new(stream, Arc::clone(&known)));
-            let service = OnTheHeap {
-                service,
-                known: Arc::clone(&known),
-            };
-            let connection = http2_builder(limits).serve_connection(frames, service);
-            let result = run!(connection, known.look(&refused));
-            let goodbye = known.end(&result, refused);
-            Ended { result, goodbye }
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            never = look() => match never {},
+            never = &mut stalled => match never {},
+            // It was told to go away, and does not.
+            () = abandoned => Ok(()),
         }
-    }
+    };
+    let result = run.await;
+    let goodbye = known.end(&result, refused);
+    Ended { result, goodbye }
 }
 
 #[cfg(test)]

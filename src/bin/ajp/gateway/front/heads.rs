@@ -15,9 +15,11 @@
 
 use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr_iter;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +27,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Of a request line so much is kept for the log.
 const MOST_OF_A_LINE: usize = 2048;
+
+/// So much is read at once when a connection rests: the whole head of most requests.
+const WAKING_READ: usize = 4096;
 
 /// What hyper is given next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +79,17 @@ impl<S> Heads<S> {
             line: Vec::new(),
             unseen: false,
         }
+    }
+
+    fn is_between_requests(&self) -> bool {
+        self.next == Next::Head && self.ready.is_empty() && self.pending.is_empty()
+    }
+
+    /// hyper is gone, which has left so much unread, and all memory is given back that is not
+    /// needed until the next request.
+    pub(super) fn rest(&mut self, unread: Bytes) {
+        self.ready = BytesMut::from(unread);
+        self.pending = BytesMut::new();
     }
 
     /// Looks what has become of the request whose head was given.
@@ -190,6 +206,24 @@ impl<S> Heads<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Heads<S> {
+    /// Waits for the first bytes of a request, without memory to read into. `false` if the client
+    /// has closed instead.
+    pub(super) async fn wake(&mut self) -> io::Result<bool> {
+        if !self.ready.is_empty() {
+            return Ok(true);
+        }
+        poll_fn(|cx| {
+            let mut space = [MaybeUninit::uninit(); WAKING_READ];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            self.pending.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(!buffer.filled().is_empty()))
+        })
+        .await
+    }
+}
+
 fn keep_line(line: &mut Vec<u8>, head: &[u8]) {
     let first = request_line(head);
     line.clear();
@@ -286,7 +320,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
                 }
             }
             let start = buf.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+            let awaits_head = polled.is_pending() && this.is_between_requests();
+            this.state.awaits_head(awaits_head);
+            ready!(polled)?;
             let read = buf.filled().get(start..).unwrap_or_default();
             if read.is_empty() {
                 // The client has ended in the middle of a head: hyper says so.

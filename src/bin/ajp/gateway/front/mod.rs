@@ -8,6 +8,7 @@ mod connection;
 mod counts;
 mod failures;
 mod heads;
+mod http1;
 mod limits;
 mod listen;
 mod log;

@@ -27,6 +27,12 @@ pub(crate) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
+    /// The client takes nothing now.
+    fn is_behind(&self, cx: &mut Context<'_>) {
+        self.state.flushed(false);
+        self.state.client_is_behind(cx);
+    }
+
     pub(crate) fn new(stream: S, state: Arc<State>, limits: &Limits) -> Self {
         Self {
             stream,
@@ -152,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if written.is_pending() {
-            self.state.client_is_behind(cx);
+            self.is_behind(cx);
         }
         self.write.check(cx, buf.len(), written)
     }
@@ -165,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         if written.is_pending() {
-            self.state.client_is_behind(cx);
+            self.is_behind(cx);
         }
         self.write.check(cx, offered, written)
     }
@@ -178,15 +184,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             // TLS has bytes of its own that wait for the client.
             Poll::Pending => {
-                self.state.client_is_behind(cx);
+                self.is_behind(cx);
                 self.write.wait(cx).map(Err)
             }
-            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Ready(flushed) => {
+                self.state.flushed(flushed.is_ok());
+                Poll::Ready(flushed)
+            }
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.state.flushed(false);
         if this.linger.is_none() {
             match Pin::new(&mut this.stream).poll_shutdown(cx) {
                 Poll::Pending => return this.write.wait(cx).map(Err),

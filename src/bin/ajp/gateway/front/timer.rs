@@ -3,7 +3,7 @@
 use hyper::rt::{Sleep, Timer};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time;
@@ -15,9 +15,38 @@ use tokio::time;
 ///
 /// Of several waits at a time only the one polled last is woken.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KeptTimer(Arc<Mutex<Option<Alarm>>>);
+pub(crate) struct KeptTimer(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    alarm: Option<Alarm>,
+    /// The end of the last wait that was asked for.
+    deadline: Option<time::Instant>,
+    /// When the next wait ends at the latest.
+    first_ends: Option<time::Instant>,
+}
 
 type Alarm = Pin<Box<time::Sleep>>;
+
+impl KeptTimer {
+    /// The first wait ends by then, however long it is asked to be: it began before there was
+    /// this timer.
+    pub(super) fn ending_by(deadline: time::Instant) -> Self {
+        Self(Arc::new(Mutex::new(Kept {
+            first_ends: Some(deadline),
+            ..Kept::default()
+        })))
+    }
+
+    /// The end of the last wait. Now, if there was none.
+    pub(super) fn deadline(&self) -> time::Instant {
+        self.kept().deadline.unwrap_or_else(time::Instant::now)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Timer for KeptTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
@@ -28,10 +57,12 @@ impl Timer for KeptTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Wait {
-            until: deadline.into(),
-            alarm: Arc::clone(&self.0),
-        })
+        let mut kept = self.kept();
+        let asked: time::Instant = deadline.into();
+        let until = kept.first_ends.take().map_or(asked, |end| end.min(asked));
+        kept.deadline = Some(until);
+        let timer = self.clone();
+        Box::pin(Wait { until, timer })
     }
 
     /// The runtime's clock, which tests can stop.
@@ -42,7 +73,7 @@ impl Timer for KeptTimer {
 
 struct Wait {
     until: time::Instant,
-    alarm: Arc<Mutex<Option<Alarm>>>,
+    timer: KeptTimer,
 }
 
 impl Sleep for Wait {}
@@ -51,8 +82,10 @@ impl Future for Wait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
-        let alarm = alarm.get_or_insert_with(|| Box::pin(time::sleep_until(self.until)));
+        let mut kept = self.timer.kept();
+        let alarm = kept
+            .alarm
+            .get_or_insert_with(|| Box::pin(time::sleep_until(self.until)));
         loop {
             if alarm.deadline() > self.until {
                 alarm.as_mut().reset(self.until);
