@@ -411,8 +411,10 @@ async fn serve_one<Io, F, R, S, B>(
         }
     };
     let mut stop = std::pin::pin!(stop);
+    // On the heap: the task would have room for it, and for a TLS handshake, to its end.
+    let opening = Box::pin(open(arrival));
     let opened = tokio::select! {
-        opened = timeout(options.limits.head_timeout, open(arrival)) => opened,
+        opened = timeout(options.limits.head_timeout, opening) => opened,
         () = stop.as_mut() => return,
     };
     let opened = match opened {
