@@ -488,3 +488,72 @@ impl PoolConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a packet of {0} bytes does not exist in AJP: 8192 to 65536 do")]
 pub struct InvalidPacketSize(usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let seconds = Duration::from_secs;
+        let secret = |text| Secret::new(text).unwrap();
+        let timeouts = Timeouts::new().with_cping(seconds(7));
+        let config = PoolConfig::new()
+            .with_name("farm")
+            .with_packet_size(PacketSize::MAX)
+            .with_learn_packet_size(true)
+            .with_secrets([secret("new"), secret("old")])
+            .with_max_connections(11)
+            .with_max_waiting(12)
+            .with_max_idle(13)
+            .with_min_idle(14)
+            .with_idle_order(IdleOrder::Fifo)
+            .with_idle_timeout(seconds(15))
+            .with_idle_ping_interval(seconds(16))
+            .with_maintenance_interval(seconds(17))
+            .with_container_keep_alive(seconds(18))
+            .with_learn_keep_alive(false)
+            .with_max_lifetime(seconds(19))
+            .with_jitter_seed(20)
+            .with_max_requests(21)
+            .with_abandoned(seconds(22))
+            .with_cping(CPingMode::ALWAYS)
+            .with_timeouts(timeouts)
+            .with_body_requests(23);
+        assert_eq!(config.name(), Some("farm"));
+        assert_eq!(config.packet_size(), PacketSize::MAX);
+        assert!(config.learn_packet_size() && !config.learn_keep_alive());
+        assert_eq!(config.secrets(), [secret("new"), secret("old")]);
+        assert_eq!(config.secret(), Some(&secret("new")));
+        assert_eq!((config.max_connections(), config.max_waiting()), (11, 12));
+        assert_eq!((config.max_idle(), config.min_idle()), (13, 14));
+        assert_eq!(config.idle_order(), IdleOrder::Fifo);
+        assert_eq!(config.idle_timeout(), Some(seconds(15)));
+        assert_eq!(config.idle_ping_interval(), Some(seconds(16)));
+        assert_eq!(config.maintenance_interval(), seconds(17));
+        assert_eq!(config.container_keep_alive(), Some(seconds(18)));
+        assert_eq!(config.max_lifetime(), Some(seconds(19)));
+        assert_eq!(config.jitter_seed(), Some(20));
+        assert_eq!(config.max_requests(), Some(21));
+        assert_eq!(config.abandoned(), Some(seconds(22)));
+        assert_eq!(config.cping(), CPingMode::ALWAYS);
+        assert_eq!(*config.timeouts(), timeouts);
+        assert_eq!(config.body_requests(), 23);
+        let config = config.with_body_requests(0).with_secret(secret("other"));
+        assert_eq!(config.body_requests(), 1);
+        assert_eq!(config.secrets(), [secret("other")]);
+        assert_eq!(config.with_secret(None).secret(), None);
+    }
+
+    #[test]
+    fn a_packet_size_exists_or_is_refused() {
+        for bytes in [8192, 65_536] {
+            let config = PoolConfig::new().try_with_packet_size(bytes).unwrap();
+            assert_eq!(config.packet_size().bytes(), bytes);
+        }
+        for bytes in [0, 8191, 65_537] {
+            let error = PoolConfig::new().try_with_packet_size(bytes).unwrap_err();
+            assert!(error.to_string().contains(&bytes.to_string()), "{error}");
+        }
+    }
+}

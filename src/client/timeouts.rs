@@ -393,6 +393,34 @@ mod tests {
     }
 
     #[test]
+    fn each_limit_is_the_one_that_was_set() {
+        let timeouts = Timeouts::new()
+            .with_acquire(SECOND)
+            .with_connect(SECOND * 2)
+            .with_cping(SECOND * 3)
+            .with_write(SECOND * 4)
+            .with_request_body(SECOND * 5)
+            .with_response_head(SECOND * 6)
+            .with_between_packets(SECOND * 7)
+            .with_response_read(SECOND * 8)
+            .with_request(SECOND * 9);
+        let limits = [
+            timeouts.acquire(),
+            timeouts.connect(),
+            timeouts.cping(),
+            timeouts.write(),
+            timeouts.request_body(),
+            timeouts.response_head(),
+            timeouts.between_packets(),
+            timeouts.response_read(),
+            timeouts.request(),
+        ];
+        let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(|n| Some(SECOND * n));
+        assert_eq!(limits, expected);
+        assert_eq!(timeouts.with_request(None).request(), None);
+    }
+
+    #[test]
     fn the_earlier_end_counts() {
         let now = Instant::now();
         let own = RequestTimeouts::new().with_deadline(now + SECOND);

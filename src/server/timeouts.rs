@@ -99,3 +99,34 @@ impl ServerTimeouts {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_the_one_that_was_set() {
+        let seconds = Duration::from_secs;
+        let timeouts = ServerTimeouts::default()
+            .with_handshake(seconds(1))
+            .with_first(seconds(2))
+            .with_idle(seconds(3))
+            .with_packet(seconds(4))
+            .with_body(seconds(5))
+            .with_write(seconds(6))
+            .with_swallow(seconds(7))
+            .with_last_call(seconds(8));
+        let expected = ServerTimeouts {
+            handshake: Some(seconds(1)),
+            first: Some(seconds(2)),
+            idle: Some(seconds(3)),
+            packet: Some(seconds(4)),
+            body: Some(seconds(5)),
+            write: Some(seconds(6)),
+            swallow: Some(seconds(7)),
+            last_call: seconds(8),
+        };
+        assert_eq!(timeouts, expected);
+        assert_eq!(timeouts.with_idle(None).idle, None);
+    }
+}

@@ -128,7 +128,7 @@ impl Package {
                 let (those, is_in_its_code) = blamed(&written, error);
                 dropped.extend(&those);
                 // A value that does not exist, as `Default::default()` of a type without.
-                if is_in_its_code && error.is_missing_trait() {
+                if is_in_its_code && error.is_of_types() {
                     unviable.extend(&those);
                 }
             }
@@ -270,9 +270,16 @@ struct CompileError {
 }
 
 impl CompileError {
-    /// Whether a type is not what is needed there.
-    fn is_missing_trait(&self) -> bool {
-        self.text.starts_with("error[E0277]")
+    /// Whether a type or a function is not what is needed there, or does not exist.
+    fn is_of_types(&self) -> bool {
+        const CODES: [&str; 7] = [
+            "E0061", "E0277", "E0283", "E0308", "E0599", "E0624", "E0790",
+        ];
+        let code = self
+            .text
+            .strip_prefix("error[")
+            .and_then(|text| text.get(..5));
+        code.is_some_and(|code| CODES.contains(&code))
     }
 
     /// The function without `const` that a constant calls, if that is the error.

@@ -226,6 +226,11 @@ pub fn instrument(
             &text[whole.start..operator.start],
             &text[operator.end..whole.end],
         );
+        // `a as u32 < b` would be read as `u32<b`.
+        let left = match left {
+            "" => String::new(),
+            left => format!("({left})"),
+        };
         insertions.push(Insertion::before(whole, 2, "(\n".to_owned(), None));
         for mutant in &those {
             let number = mutant.number;

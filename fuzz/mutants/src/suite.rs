@@ -20,6 +20,9 @@ struct Test {
     reaches: BTreeSet<u32>,
 }
 
+/// Tests that reach a mutant run until so much time is over, or else all of them.
+const MOST_OF_A_MUTANT: Duration = Duration::from_secs(60);
+
 pub struct Suite {
     root: PathBuf,
     /// The quickest first, and of those that take about as long the ones that reach the least.
@@ -91,8 +94,13 @@ impl Suite {
 
     /// What the tests that reach a mutant say of it.
     pub fn test(&self, number: u32) -> Result<Outcome> {
+        let mut takes = Duration::ZERO;
         let tests = self.tests.iter();
         let reaching = tests.filter(|test| test.reaches.contains(&number));
+        let reaching = reaching.take_while(|test| {
+            takes += test.takes;
+            takes <= MOST_OF_A_MUTANT.max(test.takes)
+        });
         let reaching: Vec<&Test> = reaching.collect();
         if reaching.is_empty() {
             return Ok(Outcome::Unreached);
@@ -205,5 +213,5 @@ impl Suite {
 
 /// After which time tests hang that take that long.
 fn limit(takes: Duration) -> Duration {
-    takes * 10 + Duration::from_secs(5)
+    takes * 4 + Duration::from_secs(4)
 }
