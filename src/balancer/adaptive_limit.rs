@@ -101,3 +101,32 @@ impl AdaptiveLimit {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let limit = AdaptiveLimit::default()
+            .with_initial(5)
+            .with_least(3)
+            .with_most(7)
+            .with_tolerance(200)
+            .with_calibration_interval(Duration::from_secs(9));
+        let expected = AdaptiveLimit {
+            initial: 5,
+            least: 3,
+            most: 7,
+            tolerance: 200,
+            calibration_interval: Duration::from_secs(9),
+        };
+        assert_eq!(limit, expected);
+        let lowest = limit
+            .with_least(0)
+            .with_tolerance(99)
+            .with_calibration_interval(Duration::ZERO);
+        assert_eq!((lowest.least, lowest.tolerance), (1, 100));
+        assert_eq!(lowest.calibration_interval, SHORTEST_CALIBRATION_INTERVAL);
+    }
+}

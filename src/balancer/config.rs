@@ -149,3 +149,34 @@ impl ClusterConfig {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let seconds = Duration::from_secs;
+        let outlier = Outlier::default().with_min_requests(3);
+        let limit = AdaptiveLimit::default().with_initial(4);
+        let config = ClusterConfig::default()
+            .with_retry(seconds(5))
+            .with_forced_recovery(false)
+            .with_slow_start(seconds(6))
+            .with_max_timeouts(7)
+            .with_outlier(outlier.clone())
+            .with_adaptive_limit(limit.clone())
+            .with_retry_after(seconds(8))
+            .with_panic_threshold(9)
+            .with_seed(10);
+        assert_eq!(config.retry(), seconds(5));
+        assert!(!config.forced_recovery());
+        assert_eq!(config.slow_start(), Some(seconds(6)));
+        assert_eq!(config.max_timeouts(), Some(7));
+        assert_eq!(config.outlier, Some(outlier));
+        assert_eq!(config.adaptive_limit, Some(limit));
+        assert_eq!(config.retry_after(), seconds(8));
+        assert_eq!(config.panic_threshold(), 9);
+        assert_eq!(config.seed, Some(10));
+    }
+}

@@ -252,4 +252,31 @@ mod tests {
             assert!(post != Paid, "{kind:?} {progress:?}");
         }
     }
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let budget = RetryBudget::default()
+            .with_percent(1)
+            .with_min_per_second(2);
+        assert_eq!((budget.percent(), budget.min_per_second()), (1, 2));
+        let failover = Failover::default()
+            .with_max_attempts(3)
+            .with_budget(budget)
+            .with_replay_bytes(4)
+            .with_repeat_sent_bodies(true)
+            .with_repeat_timed_out(true)
+            .with_probe_limit(Duration::from_secs(5))
+            .on_status(500, OnStatus::Fail)
+            .with_statuses([(503, OnStatus::Fail), (502, OnStatus::TryOther)])
+            .on_status(503, OnStatus::FailAndTryOther)
+            .with_send_activation(true);
+        assert_eq!(failover.max_attempts(), Some(3));
+        assert_eq!(failover.budget(), budget);
+        assert_eq!(failover.replay_bytes(), 4);
+        assert!(failover.repeat_sent_bodies() && failover.repeat_timed_out());
+        assert_eq!(failover.probe_limit(), Some(Duration::from_secs(5)));
+        let statuses = [(502, OnStatus::TryOther), (503, OnStatus::FailAndTryOther)];
+        assert_eq!(failover.statuses(), statuses);
+        assert!(failover.send_activation());
+    }
 }

@@ -175,3 +175,32 @@ impl Check for CPing {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let seconds = Duration::from_secs;
+        let health = Health::new(CPing)
+            .with_interval(seconds(3))
+            .with_limit(seconds(4))
+            .with_rise(5)
+            .with_fall(6);
+        assert_eq!(
+            (health.interval(), health.limit()),
+            (seconds(3), seconds(4))
+        );
+        assert_eq!((health.rise(), health.fall()), (5, 6));
+        let other = health.clone();
+        assert!(health.is_same(&other) && !health.is_same(&other.with_rise(7)));
+        assert!(!health.is_same(&Health::new(CPing)));
+        let least = health
+            .with_interval(Duration::ZERO)
+            .with_rise(0)
+            .with_fall(0);
+        assert_eq!(least.interval(), Duration::from_millis(10));
+        assert_eq!((least.rise(), least.fall()), (1, 1));
+    }
+}

@@ -238,4 +238,36 @@ mod tests {
             assert!(bad.check().is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let flags = Flags::ACTIVE.with(Flags::HOT_STANDBY);
+        let weight = Weight::from_hundredths(300).unwrap();
+        let member = Member::new("a")
+            .with_route("r")
+            .with_weight(weight)
+            .with_set(4)
+            .with_flags(flags)
+            .with_redirect("s")
+            .with_domain("d")
+            .with_max_requests(5)
+            .with_retry(Duration::from_secs(6))
+            .with_slow_start(Duration::from_secs(7));
+        let expected = Member {
+            name: "a".into(),
+            route: Some("r".into()),
+            weight,
+            set: 4,
+            flags,
+            redirect: Some("s".into()),
+            domain: Some("d".into()),
+            max_requests: Some(5),
+            retry: Some(Duration::from_secs(6)),
+            slow_start: Some(Duration::from_secs(7)),
+        };
+        assert_eq!(member, expected);
+        assert_eq!((member.name(), member.route_name()), ("a", Some("r")));
+        assert_eq!(member.current_flags(), flags);
+        assert_eq!(member.activation(), flags.activation());
+    }
 }

@@ -367,4 +367,30 @@ mod tests {
                 .is_some_and(|part| part > 0.99)
         );
     }
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let outlier = Outlier::default()
+            .with_window(Duration::from_secs(3))
+            .with_min_requests(4)
+            .with_bad_percent(5)
+            .with_statuses([500])
+            .with_eject_for(Duration::from_secs(6))
+            .with_max_out_percent(7)
+            .with_peer_deviations(8)
+            .with_peer_latency(190);
+        let expected = Outlier {
+            window: Duration::from_secs(3),
+            min_requests: 4,
+            bad_percent: 5,
+            statuses: vec![500],
+            eject_for: Duration::from_secs(6),
+            max_out_percent: 7,
+            peer_deviations: Some(8),
+            peer_latency: Some(190),
+        };
+        assert_eq!(outlier, expected);
+        assert!(outlier.is_bad(500) && !outlier.is_bad(502));
+        assert_eq!(outlier.with_peer_latency(99).peer_latency, Some(100));
+    }
 }

@@ -153,3 +153,33 @@ impl ServerConfig {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_setting_is_the_one_that_was_set() {
+        let decode = DecodeOptions::default().with_absolute_uri(true);
+        let timeouts = ServerTimeouts::default().with_idle(Duration::from_secs(3));
+        let config = ServerConfig::new(Trust::TrustedNetwork)
+            .with_trust_remote_user(true)
+            .with_packet_size(PacketSize::MAX)
+            .with_decode_options(decode)
+            .with_timeouts(timeouts)
+            .with_max_body(4)
+            .with_max_requests(5)
+            .with_max_connections(6)
+            .with_high_water(7)
+            .with_flush_when_pending(false)
+            .with_body_requests(8);
+        assert!(config.trust_remote_user && !config.flush_when_pending);
+        assert_eq!(config.packet_size, PacketSize::MAX);
+        assert_eq!((config.decode, config.timeouts), (decode, timeouts));
+        assert_eq!((config.max_body, config.max_requests), (Some(4), Some(5)));
+        assert_eq!((config.max_connections, config.high_water), (6, 7));
+        assert_eq!(config.body_requests, 8);
+        assert_eq!(config.with_body_requests(0).body_requests, 1);
+    }
+}
