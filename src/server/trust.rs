@@ -45,3 +45,55 @@ impl Trust {
         seen & right
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{PacketSize, RequestLine};
+
+    #[test]
+    fn every_secret_of_a_request_must_be_one_of_the_containers() {
+        let secret = |text| Secret::new(text).unwrap();
+        let request = |secrets: &[Option<&[u8]>]| {
+            let mut payload =
+                ForwardRequest::build(PacketSize::DEFAULT, &RequestLine::default(), |_| Ok(()))
+                    .unwrap()
+                    .payload()
+                    .to_vec();
+            // Before the end of the attributes; the writer takes no second one.
+            payload.pop();
+            for secret in secrets {
+                payload.push(AttributeCode::Secret.code());
+                match secret {
+                    Some(secret) => {
+                        payload.extend([0, u8::try_from(secret.len()).unwrap()]);
+                        payload.extend_from_slice(secret);
+                        payload.push(0);
+                    }
+                    None => payload.extend([0xff, 0xff]),
+                }
+            }
+            payload.push(0xff);
+            ForwardRequest::parse(payload.into()).unwrap()
+        };
+        let (old, new) = (Some(&b"old"[..]), Some(&b"new"[..]));
+        let both = Trust::Secrets(vec![secret("old"), secret("new")]);
+        let twice = Trust::Secrets(vec![secret("new"), secret("new")]);
+        for (secrets, by_both, by_twice) in [
+            (&[][..], false, false),
+            (&[old], true, false),
+            (&[new], true, true),
+            (&[None], false, false),
+            (&[Some(b"other")], false, false),
+            (&[new, new], true, true),
+            (&[old, new], true, false),
+            (&[Some(b"other"), new], false, false),
+            (&[new, Some(b"other")], false, false),
+        ] {
+            let request = request(secrets);
+            assert_eq!(both.admits(&request), by_both, "{secrets:?}");
+            assert_eq!(twice.admits(&request), by_twice, "{secrets:?}");
+            assert!(Trust::TrustedNetwork.admits(&request));
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{client, container, works};
 use ajp::client::{Address, Blame, ErrorKind, Lookup, RequestTimeouts, TcpOptions};
+use ajp::server::Listener;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
@@ -88,6 +89,36 @@ async fn unix_domain_sockets() {
     assert_eq!(error.peer().unwrap(), format!("unix:{}", path.display()));
     container(UnixListener::bind(&path).unwrap());
     works(&client).await;
+}
+
+/// A web server of this machine is known by its process. Connections that the kernel has taken
+/// when the listener closes are not lost.
+#[tokio::test]
+async fn who_connected_over_a_unix_domain_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ajp.sock");
+    let mut listener = UnixListener::bind(&path).unwrap();
+    let made = std::fs::metadata(&path).unwrap();
+    let (uid, gid) = (
+        std::os::unix::fs::MetadataExt::uid(&made),
+        std::os::unix::fs::MetadataExt::gid(&made),
+    );
+    let pid = i32::try_from(std::process::id()).ok();
+    let here = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let (_there, peer) = Listener::accept(&mut listener).await;
+    assert_eq!((peer.uid(), peer.gid()), (Some(uid), Some(gid)));
+    assert_eq!((peer.pid(), peer.path()), (pid, None));
+    let text = format!("{peer:?}");
+    assert!(text.contains(&format!("uid: Some({uid})")), "{text}");
+    drop(here);
+    let bound = dir.path().join("web-server.sock");
+    let late = tokio::net::UnixSocket::new_stream().unwrap();
+    late.bind(&bound).unwrap();
+    let _late = late.connect(&path).await.unwrap();
+    let waiting = listener.close().await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].1.path(), Some(&*bound));
+    std::os::unix::net::UnixStream::connect(&path).unwrap_err();
 }
 
 /// This machine has no file descriptor left: nobody says that the container is down.
