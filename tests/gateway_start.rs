@@ -157,6 +157,19 @@ async fn a_check_tells_all_faults_and_starts_nothing() {
         (code, &*said),
         (Some(0), "gateway: the configuration is right\n")
     );
+    let kept = |file: &str| format!("[manager]\nstate_file = \"{file}\"\n{right}");
+    let state = dir.path().join("state.json");
+    assert_eq!(
+        run(&kept(state.to_str().unwrap()), "--check").await.0,
+        Some(0)
+    );
+    assert!(!state.exists());
+    let (code, said) = run(&kept("/nowhere/state.json"), "--check").await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("state file /nowhere/state.json: changes cannot be kept there"),
+        "{said}"
+    );
     let (code, said) = run(right, "--print-config").await;
     assert_eq!((code, &*said), (Some(0), right));
     let version = start(&["--version"]).wait_with_output().await.unwrap();

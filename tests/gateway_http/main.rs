@@ -18,6 +18,7 @@ mod claims;
 mod expect;
 mod hostile;
 mod http2;
+mod listeners;
 mod maps;
 mod records;
 mod reload;

@@ -400,3 +400,31 @@ async fn the_id_of_a_request_is_the_same_everywhere() {
         "{answer}"
     );
 }
+
+/// Programs that read the log look for `"GET /path`: httpd and nginx write no more of an HTTP/2
+/// request either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_line_of_http2_is_as_that_of_http1() {
+    let backend = container().await;
+    for (format, line) in [
+        ("combined", "\"GET /x?a=b HTTP/2.0\" 200 "),
+        ("json", "\"target\":\"/x?a=b\",\"protocol\":\"HTTP/2.0\","),
+    ] {
+        let keys = format!("access_log = \"access\"\nlog_format = \"{format}\"\n");
+        let gateway = before(&backend, &keys).await;
+        let url = format!("http://{}/x?a=b", gateway.http);
+        let sent = std::process::Command::new("curl")
+            .args(["-sS", "--max-time", "10", "--http2-prior-knowledge", &url])
+            .output();
+        assert!(sent.unwrap().status.success());
+        for attempt in 0.. {
+            let text = std::fs::read_to_string(gateway.file("access")).unwrap();
+            let host = format!("\"host\":\"{}\"", gateway.http);
+            if text.contains(line) && (format != "json" || text.contains(&host)) {
+                break;
+            }
+            assert!(attempt < 250, "{text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

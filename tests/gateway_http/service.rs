@@ -106,6 +106,71 @@ async fn the_service_manager_is_told_and_gives_the_sockets() {
     assert!(path.exists(), "{log}");
 }
 
+/// The order of systemd's sockets is not that of the listeners, and there is one too many.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_listener_takes_the_socket_of_its_address() {
+    let backend = echo().await;
+    let dir = tempfile::tempdir().unwrap();
+    let manager = Manager::bind(&dir.path().join("notify"));
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (plain, redirecting, nobodys) = (bind(), bind(), bind());
+    let [to_plain, to_redirecting, to_nobody] =
+        [&plain, &redirecting, &nobodys].map(|socket| socket.local_addr().unwrap());
+    let listeners = format!(
+        "listen = \"{to_plain}\"\n[[listener]]\naddress = \"{to_redirecting}\"\n\
+         redirect_to_https = 443\n"
+    );
+    write_config(dir.path(), &listeners, &backend.url());
+    let script = "exec 3<&0 4<&1 5<&2 <>/dev/null >out 2>&1; \
+        LISTEN_PID=$$ LISTEN_FDS=3 exec \"$0\" gateway --config gateway.toml";
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", script])
+        .arg(binary())
+        .current_dir(dir.path())
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
+        .stdin(Stdio::from(OwnedFd::from(nobodys)))
+        .stdout(Stdio::from(OwnedFd::from(redirecting)))
+        .stderr(Stdio::from(OwnedFd::from(plain)));
+    let gateway = Ended(command.spawn().unwrap());
+    assert_eq!(manager.told(), ["READY=1"]);
+    let connect = tokio::net::TcpStream::connect;
+    assert!(
+        answer(connect(to_plain).await.unwrap())
+            .await
+            .ends_with("\r\n\r\nx")
+    );
+    let moved = answer(connect(to_redirecting).await.unwrap()).await;
+    assert!(moved.starts_with("HTTP/1.1 308 "), "{moved}");
+    let unused = format!("has opened {to_nobody}, and no listener of the configuration has");
+    wait_for(dir.path(), &unused);
+
+    // A reload brings a listener for it.
+    let listeners = format!("{listeners}[[listener]]\naddress = \"{to_nobody}\"\n");
+    write_config(dir.path(), &listeners, &backend.url());
+    gateway.signal("HUP");
+    assert_eq!(manager.told()[0], "RELOADING=1");
+    assert_eq!(manager.told(), ["READY=1"]);
+    assert!(
+        answer(connect(to_nobody).await.unwrap())
+            .await
+            .ends_with("\r\n\r\nx")
+    );
+}
+
+/// Waits until this is in what a process has printed to `out`.
+fn wait_for(dir: &Path, words: &str) {
+    let end = std::time::Instant::now() + LIMIT;
+    loop {
+        let log = std::fs::read_to_string(dir.join("out")).unwrap();
+        if log.contains(words) {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "{log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A process that does not outlive its test.
 struct Ended(std::process::Child);
 

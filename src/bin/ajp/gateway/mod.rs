@@ -15,12 +15,13 @@
 //! - `front`: the HTTP side.
 //! - `manager`: the page, JSON, the API and metrics; `settings`: what can be changed live.
 //! - `embedded`: the container without a backend; `greeting`: what is printed.
-//! - `running`, `listeners`: what runs, from the start over reloads to the end.
+//! - `running`, `listeners`, `inherited`: what runs, from the start over reloads to the end.
 
 mod config;
 mod embedded;
 mod front;
 mod greeting;
+mod inherited;
 mod listeners;
 mod manager;
 mod running;
@@ -151,7 +152,12 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
 /// Looks at the configuration without serving it.
 fn check(args: &GatewayArgs) -> Result<Exit, Failure> {
     let wrong = |error: String| Failure::usage(error);
-    args.read().map_err(wrong)?;
+    let config = args.read().map_err(wrong)?;
+    let manager = config.manager.as_ref();
+    if let Some(state_file) = manager.and_then(|manager| manager.state_file.as_ref()) {
+        // The gateway would start, and say it with each change.
+        manager::can_be_kept(state_file).map_err(wrong)?;
+    }
     match &args.config {
         Some(path) if args.print_config => {
             let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

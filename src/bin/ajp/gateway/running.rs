@@ -3,8 +3,7 @@
 use super::config::{Config, Plan};
 use super::embedded::Embedded;
 use super::front::{
-    AccessLog, Bound, Budget, Current, ListenAddress, LogFormat, LogWriter, Requests, Site,
-    Traffic, Tunnels,
+    AccessLog, Bound, Budget, Current, LogFormat, LogWriter, Requests, Site, Traffic, Tunnels,
 };
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
@@ -14,7 +13,6 @@ use ajp::Secret;
 use ajp::balancer::Balancer;
 use sd_notify::NotifyState;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -296,12 +294,11 @@ struct Health {
 }
 
 impl Health {
-    async fn start(
-        listen: SocketAddr,
+    fn start(
+        bound: Bound,
         farm: &Arc<Farm>,
         draining: &watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let bound = Bound::at(&ListenAddress::Tcp(listen)).await?;
         let address = bound.address().map_err(|error| error.to_string())?;
         print(&format!("gateway: health http://{address}/ready"));
         let (stop, stopping) = watch::channel(false);
@@ -393,7 +390,7 @@ impl Running {
         listeners.apply(&config).await?;
         let bound = match &config.manager {
             None => None,
-            Some(settings) => Some(Bound::at(&ListenAddress::Tcp(settings.listen)).await?),
+            Some(settings) => Some(listeners.bind_other(&config, settings.listen).await?),
         };
         for (index, (scheme, address)) in listeners.addresses().enumerate() {
             if index == 0 {
@@ -408,8 +405,12 @@ impl Running {
             .and_then(|manager| manager.health_listen)
         {
             None => None,
-            Some(listen) => Some(Health::start(listen, &farm, stopping).await?),
+            Some(listen) => {
+                let bound = listeners.bind_other(&config, listen).await?;
+                Some(Health::start(bound, &farm, stopping)?)
+            }
         };
+        listeners.tell_unused();
         let manager = match bound {
             None => None,
             Some(bound) => {
@@ -500,6 +501,7 @@ impl Running {
         let (path, format) = (config.access_log.clone(), config.log_format);
         let opened = self.log.opened(path.as_ref(), format)?;
         self.listeners.apply(&config).await?;
+        self.listeners.tell_unused();
         self.log.go_on(opened, path.as_ref(), format);
         self.budget.resize(config.limits.buffer_memory);
         // What another reload has changed that is not served yet.

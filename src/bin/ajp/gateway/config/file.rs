@@ -3,7 +3,7 @@
 
 use super::balancer_tables::{Balancer, Timeouts};
 use super::values::{FailStatus, Limit, Text, Whole};
-use crate::gateway::front::ListenAddress;
+use crate::gateway::front::{ListenAddress, SocketMode};
 use ajp::server::Networks;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use toml::Spanned;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
-    pub(crate) listen: Option<Text<SocketAddr>>,
+    pub(crate) listen: Option<Spanned<Text<SocketAddr>>>,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) max_body: Option<Whole<0, { i64::MAX as u64 }>>,
@@ -121,6 +121,7 @@ pub(crate) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
     pub(crate) address: Spanned<Text<ListenAddress>>,
+    pub(crate) mode: Option<Spanned<Text<SocketMode>>>,
     pub(crate) proxy_protocol: Option<Spanned<bool>>,
     pub(crate) redirect_to_https: Option<Spanned<Whole<1, 65535>>>,
     pub(crate) hsts: Option<Spanned<String>>,
@@ -178,7 +179,7 @@ pub(crate) struct Manager {
     pub(crate) changes: Option<Spanned<bool>>,
     pub(crate) token_file: Option<Spanned<PathBuf>>,
     pub(crate) state_file: Option<PathBuf>,
-    pub(crate) health_listen: Option<Text<SocketAddr>>,
+    pub(crate) health_listen: Option<Spanned<Text<SocketAddr>>>,
     #[serde(default)]
     pub(crate) hosts: Vec<String>,
 }

@@ -4,7 +4,7 @@ use super::Listener;
 use super::error::{Fault, Faults};
 use super::file::{self, ClientCertificate, TlsVersion};
 use super::values::{Text, Whole};
-use crate::gateway::front::{Limits, TlsSettings, UpgradeLimits};
+use crate::gateway::front::{Limits, ListenAddress, SocketMode, TlsSettings, UpgradeLimits};
 use http::HeaderValue;
 use std::time::Duration;
 use toml::Spanned;
@@ -17,6 +17,11 @@ pub(super) fn listener(table: &file::Listener, has_trusted: bool, faults: &mut F
     if let Some(on) = proxy_protocol.filter(|_| !has_trusted) {
         let fault = Fault::at(on.span(), "true needs trusted_proxies, whose word is taken");
         faults.add(fault.for_want_of("trusted_proxies"));
+    }
+    let mode = table.mode.as_ref();
+    let is_unix = matches!(address, ListenAddress::Unix(_));
+    if let Some(mode) = mode.filter(|_| !is_unix) {
+        faults.add(Fault::at(mode.span(), "is for Unix sockets"));
     }
     if let (Some(hsts), None) = (&table.hsts, &table.tls) {
         let fault = Fault::at(hsts.span(), "is for listeners with tls");
@@ -31,6 +36,7 @@ pub(super) fn listener(table: &file::Listener, has_trusted: bool, faults: &mut F
     let tls_table = table.tls.as_ref();
     Listener {
         address: address.clone(),
+        mode: mode.map_or_else(SocketMode::default, |mode| mode.get_ref().0),
         proxy_protocol: proxy_protocol.is_some(),
         redirect,
         hsts: hsts.and_then(|value| faults.take(self::hsts(value))),

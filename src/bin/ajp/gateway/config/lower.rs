@@ -3,7 +3,7 @@
 use super::error::{Fault, Faults};
 use super::file::{self, File};
 use super::values::{Text, Whole};
-use super::{Config, Defaults, Manager, NamedSite, Plan, balancers, listeners, maps};
+use super::{Config, Defaults, Manager, NamedSite, Plan, addresses, balancers, listeners, maps};
 use crate::gateway::front::{HostName, LogFormat, Order};
 use ajp::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 /// Where the manager listens unless told.
-const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+pub(super) const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 
 /// The whole configuration, which is right if there are no faults.
 pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Config {
@@ -31,6 +31,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
         named_sites.push(site(table, &mut plans, defaults, faults));
     }
     same_names(&file, faults);
+    addresses::exclusive(&file, faults);
     if file.map.is_empty() && file.site.is_empty() && !plans.is_empty() {
         let fault = Fault::whole(
             "there are balancers but no [[map]] that leads to one, such as path = \"/\", \
@@ -44,7 +45,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
     Config {
         listeners: listeners.collect(),
         limits: listeners::limits(&file.limits, defaults.packets.longest().bytes()),
-        listen: file.listen.map(|Text(address)| address),
+        listen: file.listen.map(|listen| listen.get_ref().0),
         access_log: file.access_log,
         log_format: match file.log_format {
             file::LogFormat::Combined => LogFormat::Combined,
@@ -154,7 +155,7 @@ pub(crate) fn manager(table: file::Manager, faults: &mut Faults) -> Manager {
         changes: changes.is_some_and(|changes| *changes.get_ref()),
         token,
         state_file: table.state_file,
-        health_listen: table.health_listen.map(|Text(address)| address),
+        health_listen: table.health_listen.map(|listen| listen.get_ref().0),
         hosts: table.hosts,
     }
 }

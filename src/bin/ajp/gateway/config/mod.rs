@@ -1,5 +1,6 @@
 //! The configuration: a file, or flags for what one balancer needs.
 
+mod addresses;
 mod balancer_tables;
 mod balancers;
 mod discovery;
@@ -20,7 +21,7 @@ pub(crate) use plan::Plan;
 pub(crate) use values::{LONGEST, MethodName, Packets, argument, cping_mode, duration, upstream};
 
 use crate::gateway::front::{
-    HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, TlsSettings,
+    HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, SocketMode, TlsSettings,
 };
 use crate::gateway::manager::Route;
 use ajp::Secret;
@@ -69,6 +70,8 @@ pub(crate) struct NamedSite {
 #[derive(Debug, Clone)]
 pub(crate) struct Listener {
     pub(crate) address: ListenAddress,
+    /// Who may connect, if it is a Unix socket.
+    pub(crate) mode: SocketMode,
     pub(crate) proxy_protocol: bool,
     pub(crate) redirect: Option<u16>,
     pub(crate) hsts: Option<http::HeaderValue>,

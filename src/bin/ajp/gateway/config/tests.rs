@@ -126,10 +126,11 @@ fn every_key_of_a_listener_exists() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let file = toml::from_str::<super::file::File>(&text).unwrap();
-    assert_eq!(file.listener.len(), 3);
+    assert_eq!(file.listener.len(), 4);
     let tls = file.listener[0].tls.as_ref().unwrap().get_ref();
     assert_eq!(tls.certificates.len(), 1);
     assert!(file.listener[2].proxy_protocol.is_some());
+    assert_eq!(file.listener[3].mode.as_ref().unwrap().get_ref().0.0, 0o666);
 }
 
 #[test]
@@ -193,6 +194,43 @@ fn map(path: &str, to: &str) -> String {
     format!("{good}[[map]]\npath = {path}\nto = {to}\n")
 }
 
+/// All addresses of IPv6 leave IPv4 to what has the port there.
+#[test]
+fn a_port_is_for_both_families() {
+    for (text, is_only_v6) in [
+        (
+            "listen = \"0.0.0.0:80\"\n[[listener]]\naddress = \"[::]:80\"",
+            true,
+        ),
+        (
+            "listen = \"127.0.0.1:80\"\n[[listener]]\naddress = \"[::]:80\"",
+            true,
+        ),
+        (
+            "[[listener]]\naddress = \"[::]:80\"\n[manager]\nlisten = \"127.0.0.1:80\"",
+            true,
+        ),
+        (
+            "listen = \"0.0.0.0:81\"\n[[listener]]\naddress = \"[::]:80\"",
+            false,
+        ),
+        (
+            "listen = \"[::1]:81\"\n[[listener]]\naddress = \"[::]:80\"",
+            false,
+        ),
+        (
+            "[[listener]]\naddress = \"[::]:0\"\n[[listener]]\naddress = \"0.0.0.0:0\"",
+            false,
+        ),
+    ] {
+        let config = read(text).unwrap();
+        let listeners = config.listeners.iter().map(|listener| &listener.address);
+        let mut all = listeners.filter(|address| address.to_string().starts_with("[::]"));
+        let address = all.next().unwrap();
+        assert_eq!(config.has_ipv4_beside(address), is_only_v6, "{text}");
+    }
+}
+
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
@@ -218,6 +256,34 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         (
             "trusted_proxies = [\"10.0.0.0/8\", \"lan\"]",
             "g.toml:1: trusted_proxies: invalid value: string \"lan\", expected an IP address or a network",
+        ),
+        (
+            "[[listener]]\naddress = \"unix:/a\"\nmode = \"rw\"",
+            "g.toml:3: mode: invalid value: string \"rw\", expected three octal digits",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:80\"\nmode = \"660\"",
+            "g.toml:3: mode: is for Unix sockets",
+        ),
+        (
+            "listen = \"0.0.0.0:80\"\n[[listener]]\naddress = \"127.0.0.1:80\"",
+            "g.toml:3: address: 127.0.0.1:80 is taken already: listen is 0.0.0.0:80",
+        ),
+        (
+            "[[listener]]\naddress = \"[::1]:80\"\n[[listener]]\naddress = \"[::]:80\"",
+            "g.toml:4: address: [::]:80 is taken already: address is [::1]:80",
+        ),
+        (
+            "[[listener]]\naddress = \"unix:/a\"\n[[listener]]\naddress = \"unix:/a\"",
+            "g.toml:4: address: unix:/a is taken already: address is unix:/a",
+        ),
+        (
+            "listen = \"127.0.0.1:8081\"\n[manager]",
+            "g.toml: 127.0.0.1:8081 is taken already: listen is 127.0.0.1:8081",
+        ),
+        (
+            "listen = \"127.0.0.1:8082\"\n[manager]\nhealth_listen = \"127.0.0.1:8082\"",
+            "g.toml:3: health_listen: 127.0.0.1:8082 is taken already",
         ),
         (
             "[manager]\nlisten = \"0.0.0.0:1\"",

@@ -1,6 +1,6 @@
 //! Single values of the configuration: what each may be, and its text form.
 
-use crate::gateway::front::ListenAddress;
+use crate::gateway::front::{ListenAddress, SocketMode};
 use ajp::balancer::{HashBy, Method, Sticky};
 use ajp::client::{Address, CPingMode, PoolConfig};
 use ajp::server::Networks;
@@ -69,6 +69,18 @@ impl Value for ListenAddress {
             Some(_) => None,
             None => text.parse().ok().map(Self::Tcp),
         }
+    }
+}
+
+impl Value for SocketMode {
+    const ALLOWED: &'static str = "three octal digits, such as \"660\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3);
+        let digits = digits.unwrap_or(text);
+        let is_mode = digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit());
+        let mode = u32::from_str_radix(digits, 8).ok();
+        mode.filter(|_| is_mode).map(Self)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Listeners: they accept connections, find out what comes over them, and have them served.
 
+use super::bound::Accept;
 use super::connection::{self, Listener, Protocol, State};
 use super::failures;
 use super::limits::{Connections, Counted, Crowded, Limits};
 use super::proxied::{self, Proxied};
 use super::tls;
-use super::transport::{Rewound, Socket, Transport};
+use super::transport::{Rewound, Transport};
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
 use bytes::{Bytes, BytesMut};
@@ -16,15 +17,12 @@ use hyper::service::Service;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -43,141 +41,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For clients of plain listeners when there is no room.
 const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
     Content-Length: 29\r\nRetry-After: 10\r\nConnection: close\r\n\r\n503 too many connections now\n";
-
-/// Where a listener is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum ListenAddress {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// A socket that listens.
-#[derive(Debug)]
-pub(crate) enum Bound {
-    Tcp(TcpListener),
-    Unix {
-        listener: UnixListener,
-        path: PathBuf,
-        /// It was made here, and is removed in the end.
-        is_own: bool,
-    },
-}
-
-impl Bound {
-    /// Listens at this address. A Unix socket that an ended process has left is replaced.
-    ///
-    /// # Errors
-    /// Where it cannot listen, and why.
-    pub(crate) async fn at(address: &ListenAddress) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
-        match address {
-            ListenAddress::Tcp(ip) => {
-                let listener = TcpListener::bind(ip).await.map_err(failed)?;
-                Ok(Self::Tcp(listener))
-            }
-            ListenAddress::Unix(path) => {
-                remove_abandoned(path).map_err(failed)?;
-                let listener = UnixListener::bind(path).map_err(failed)?;
-                Ok(Self::Unix {
-                    listener,
-                    path: path.clone(),
-                    is_own: true,
-                })
-            }
-        }
-    }
-
-    /// A socket that somebody else has opened.
-    pub(crate) fn from_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener).map(Self::Tcp)
-    }
-
-    /// As [`from_tcp`](Self::from_tcp), at this path.
-    pub(crate) fn from_unix(
-        listener: std::os::unix::net::UnixListener,
-        path: PathBuf,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(listener)?;
-        Ok(Self::Unix {
-            listener,
-            path,
-            is_own: false,
-        })
-    }
-
-    /// Where it listens; a port that was left to the system is known now.
-    pub(crate) fn address(&self) -> io::Result<ListenAddress> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            Self::Unix { path, .. } => Ok(ListenAddress::Unix(path.clone())),
-        }
-    }
-}
-
-/// Where connections come from.
-pub(crate) trait Accept: Send + Sync {
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// The next client: its socket and both ends, the own one if it is known.
-    fn accept(&self) -> impl Future<Output = io::Result<Accepted<Self::Io>>> + Send;
-
-    /// Nobody can connect from here on.
-    fn close(self);
-}
-
-/// A client that has connected.
-type Accepted<S> = (S, SocketAddr, Option<SocketAddr>);
-
-impl Accept for Bound {
-    type Io = Socket;
-
-    /// Clients of a Unix socket are on this machine and count as 127.0.0.1.
-    async fn accept(&self) -> io::Result<Accepted<Socket>> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                // Fails only on a connection that is already gone; the first read tells.
-                let _ = stream.set_nodelay(true);
-                let local = stream.local_addr().ok();
-                Ok((Socket::Tcp(stream), peer, local))
-            }
-            Self::Unix { listener, .. } => {
-                let (stream, _) = listener.accept().await?;
-                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                Ok((Socket::Unix(stream), here, None))
-            }
-        }
-    }
-
-    fn close(self) {
-        if let Self::Unix {
-            path, is_own: true, ..
-        } = &self
-        {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn remove_abandoned(path: &Path) -> io::Result<()> {
-    match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
-        _ => Ok(()),
-    }
-}
 
 /// What a listener does with its connections. It may be exchanged while it listens.
 #[derive(Clone, Default)]
@@ -635,6 +498,7 @@ async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, is_tls: bool
 
 #[cfg(test)]
 mod tests {
+    use super::super::bound::{Bound, ListenAddress, SocketOptions};
     use super::*;
     use http_body_util::Empty;
     use hyper::service::service_fn;
@@ -652,7 +516,9 @@ mod tests {
     #[tokio::test]
     async fn what_outlives_the_drain_is_broken_off() {
         let anywhere = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let bound = Bound::at(&anywhere).await.unwrap();
+        let bound = Bound::at(&anywhere, SocketOptions::default())
+            .await
+            .unwrap();
         let Bound::Tcp(listener) = &bound else {
             unreachable!()
         };

@@ -2,6 +2,7 @@
 //! its path leads to; bodies stream both ways.
 
 mod answer;
+mod bound;
 mod buffer;
 mod chunks;
 mod connection;
@@ -29,9 +30,10 @@ mod upload;
 mod when_woken;
 
 pub(crate) use answer::wants_html;
+pub(crate) use bound::{Accept, Bound, ListenAddress, SocketMode, SocketOptions};
 pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
 pub(crate) use limits::{Budget, Limits};
-pub(crate) use listen::{Accept, Bound, Ends, ListenAddress, Options, Traffic, serve};
+pub(crate) use listen::{Ends, Options, Traffic, serve};
 pub(super) use log::text::shown;
 pub(super) use log::writer::{Lines, Target};
 pub(crate) use log::{AccessLog, LogFormat, writer::Writer as LogWriter};

@@ -22,6 +22,7 @@ mod verdicts;
 pub(crate) use farm::{Farm, Route};
 pub(crate) use following::{Following, Place};
 pub(crate) use health::run as health;
+pub(crate) use state_file::can_be_kept;
 
 use crate::gateway::front::{self, Bound, Ends, Options, Requests, Traffic};
 use ajp::balancer::BalancerSnapshot;

@@ -45,6 +45,11 @@ struct Written {
 impl StateFile {
     /// The file at this path. `problem` is why what was in it does not hold.
     pub(super) fn new(path: PathBuf, problem: Option<String>) -> Arc<Self> {
+        let problem = problem.or_else(|| {
+            let error = can_be_kept(&path).err()?;
+            tracing::error!("manager: {error}");
+            Some(error)
+        });
         Self::written_by(path, problem, Box::new(write))
     }
 
@@ -159,6 +164,27 @@ impl std::fmt::Debug for StateFile {
     }
 }
 
+/// Whether changes can be kept there: the file can be read if there is one, and its directory can
+/// be written. A running gateway is not disturbed.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn can_be_kept(path: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| {
+        let path = path.display();
+        format!("state file {path}: changes cannot be kept there: {error}")
+    };
+    match std::fs::File::open(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let probe = with_ending(path, &format!(".{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    drop(options.open(&probe).map_err(failed)?);
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
 /// Writes a file beside it first, so that a crash leaves the one before.
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = with_ending(path, ".new");
@@ -191,6 +217,19 @@ pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, channel};
+
+    #[test]
+    fn whether_it_can_be_written_is_known_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = || std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(can_be_kept(&directory.path().join("state.json")), Ok(()));
+        assert_eq!(names(), 0, "nothing is left behind");
+        let error = can_be_kept(&directory.path().join("no/state.json")).unwrap_err();
+        assert!(
+            error.contains("no/state.json: changes cannot be kept there: No such"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn it_is_not_written_through_a_link() {

@@ -36,6 +36,33 @@ impl Asked {
             id,
         }
     }
+
+    /// The target of the request line as HTTP/1 has it: in absolute form only where the client
+    /// wrote it so. The scheme and the authority of HTTP/2 are fields of their own, and other
+    /// servers' logs have the path alone.
+    fn target(&self) -> String {
+        let is_absolute = self.uri.authority().is_some() && self.version < Version::HTTP_2;
+        match self.uri.path_and_query() {
+            Some(path) if !is_absolute => path.as_str().to_owned(),
+            _ => self.uri.to_string(),
+        }
+    }
+}
+
+/// The host that the client asks for: the header, or the authority where HTTP/2 has it instead.
+fn host_of(head: &request::Parts) -> String {
+    let header = head.headers.get(HOST);
+    let header = header.map(|value| ajp::mapping::text(value.as_bytes()).into_owned());
+    header.unwrap_or_else(|| {
+        let authority = head
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        host.to_owned()
+    })
 }
 
 /// Who answered.
@@ -124,7 +151,7 @@ impl Entry {
             Box::new(Noted {
                 sink: sink.clone(),
                 at: SystemTime::now(),
-                host: header(&HOST),
+                host: host_of(head),
                 referer: header(&REFERER),
                 agent: header(&USER_AGENT),
                 sent: 0,
@@ -261,14 +288,7 @@ impl Fields {
         let now = Some(Instant::now());
         let phases = &noted.served.phases;
         let is_served = noted.served.member.is_some() && noted.answered.is_some();
-        let query = asked.uri.query();
-        let target = match asked.uri.authority() {
-            Some(_) => asked.uri.to_string(),
-            None => match query {
-                Some(query) => format!("{}?{query}", asked.uri.path()),
-                None => asked.uri.path().to_owned(),
-            },
-        };
+        let target = asked.target();
         Record {
             time: noted.at,
             client: asked.client,
