@@ -410,7 +410,7 @@ impl Farm {
         );
         private(front.join("workers.properties"), workers(&ports, is_bad));
         // Bad connectors must not end it.
-        let arguments: Vec<_> = tomcat_conf::command(&base)
+        let arguments: Vec<_> = tomcat_conf::command(&base, None)
             .get_args()
             .filter(|argument| !argument.to_string_lossy().contains("EXIT_ON_INIT_FAILURE"))
             .map(std::ffi::OsStr::to_owned)

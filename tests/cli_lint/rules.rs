@@ -580,6 +580,17 @@ fn cases() -> Vec<Case> {
             ("JkMount /app/* w\n", one),
             ("JkMount /app|/* w\n", one),
         ),
+        // What is taken away from another worker is not mounted either.
+        jk(
+            "AJP706",
+            ("JkMount /app/* w\nJkUnMount /app other\n", one),
+            ("JkMount /app/* w\nJkUnMount /app w\n", one),
+        ),
+        jk(
+            "AJP706",
+            ("JkMount /app/* w\nJkUnMount /app other\n", one),
+            ("JkMount /app/* w\nJkUnMount /app *\n", one),
+        ),
         httpd(
             "AJP707",
             "<Location /bm>\nSetHandler balancer-manager\n</Location>",

@@ -155,7 +155,7 @@ impl Peers {
         let conf = front.join("httpd.conf");
         std::fs::write(&conf, httpd_conf(&front, http, &site)).unwrap();
         let mut tomcat = ChildGuard::spawn(
-            tomcat_conf::command(&base),
+            tomcat_conf::command(&base, None),
             "default-jre-headless",
             &base,
             base.join("logs/tomcat.log"),

@@ -18,6 +18,7 @@ mod drain;
 mod front;
 mod load;
 mod outage;
+mod readme;
 mod report;
 mod split;
 mod standby;

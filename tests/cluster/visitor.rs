@@ -56,6 +56,15 @@ impl Visitor {
         }
     }
 
+    /// One whose session was begun by somebody else, and has counted so far.
+    pub fn that_has(front: SocketAddr, session: &str, count: u64) -> Self {
+        Self {
+            session: Some(session.to_owned()),
+            count,
+            ..Self::new(front, By::Cookie)
+        }
+    }
+
     /// One that has a session.
     pub async fn with_session(front: SocketAddr, by: By) -> Self {
         let mut visitor = Self::new(front, by);

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::ports;
-use super::tomcat::Tomcat;
+use super::tomcat::{SECRET, Tomcat};
 use super::tomcat_conf::quoted;
 
 const MEETING_LIMIT: Duration = Duration::from_secs(30);
@@ -104,9 +104,15 @@ impl Cluster {
     /// One after the other: a node asks another one for its sessions, and one that waits for an
     /// answer itself does not answer.
     pub async fn start(routes: &[&str]) -> Self {
+        Self::with_secret(routes, SECRET).await
+    }
+
+    /// As [`start`](Self::start), with this secret.
+    pub async fn with_secret(routes: &[&str], secret: &str) -> Self {
         let mut nodes = Vec::new();
         for (route, place) in routes.iter().zip(Replication::among(routes.len())) {
-            nodes.push(Tomcat::builder().route(route).cart(place).start().await);
+            let node = Tomcat::builder().secret(secret).route(route);
+            nodes.push(node.cart(place).start().await);
         }
         let cluster = Self { nodes };
         cluster.meet().await;

@@ -122,7 +122,7 @@ impl Tomcat {
     }
 
     async fn launch(&mut self) -> Result<(), String> {
-        self.child = spawn(self.base.path());
+        self.child = spawn(self.base.path(), self.route());
         self.child.wait_for_log(READY, START_LIMIT).await
     }
 }
@@ -207,7 +207,7 @@ impl TomcatBuilder {
                 .unwrap();
             let (ajp, http) = (ports::free_addr(), ports::free_addr());
             self.settings.write(base.path(), ajp, http, webapp::dir());
-            let child = spawn(base.path());
+            let child = spawn(base.path(), self.settings.route.as_deref());
             let mut tomcat = Tomcat {
                 child,
                 settings: self.settings.clone(),
@@ -225,10 +225,10 @@ impl TomcatBuilder {
     }
 }
 
-fn spawn(base: &Path) -> ChildGuard {
+fn spawn(base: &Path, route: Option<&str>) -> ChildGuard {
     let log = base.join("logs/tomcat.log");
     ChildGuard::spawn(
-        tomcat_conf::command(base),
+        tomcat_conf::command(base, route),
         "default-jre-headless",
         base,
         log,

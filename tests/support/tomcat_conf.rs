@@ -134,8 +134,9 @@ impl Settings {
     }
 }
 
-/// The command that runs the container in the foreground.
-pub fn command(base: &Path) -> Command {
+/// The command that runs the container in the foreground. A route is in it, as operators write it
+/// and look for it.
+pub fn command(base: &Path, route: Option<&str>) -> Command {
     let bin = format!("{CATALINA_HOME}/bin");
     need::file(&format!("{bin}/bootstrap.jar"), "tomcat10");
     let mut command = Command::new("java");
@@ -156,6 +157,7 @@ pub fn command(base: &Path) -> Command {
         .arg(format!("-Djava.io.tmpdir={}/temp", base.display()))
         .arg(format!("-Dcatalina.home={CATALINA_HOME}"))
         .arg(format!("-Dcatalina.base={}", base.display()))
+        .args(route.map(|route| format!("-DjvmRoute={route}")))
         .args(["-cp", &format!("{bin}/bootstrap.jar:{bin}/tomcat-juli.jar")])
         .args(["org.apache.catalina.startup.Bootstrap", "start"]);
     command

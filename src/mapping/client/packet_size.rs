@@ -2,6 +2,7 @@
 //! length, for pools that learn it.
 
 use super::attempt::{Sent, attempt};
+use super::refused::of_container;
 use crate::client::{ClientError, CloseCause, ErrorKind, Pool, RequestTimeouts, SecretChoice};
 use crate::mapping::request_encode::write_request;
 use crate::mapping::request_facts::OWN_REQUEST;
@@ -9,7 +10,7 @@ use crate::mapping::response_body::{Refusal, ResponseBody};
 use crate::mapping::upload::Upload;
 use crate::wire::{BodyFraming, PacketSize};
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, request};
+use http::{HeaderName, HeaderValue, Response, request};
 use std::future::poll_fn;
 
 /// Makes the head of a question longer.
@@ -104,9 +105,7 @@ async fn is_taken(
 
 /// A request whose Forward Request has exactly this size.
 fn question(size: PacketSize, secret: &SecretChoice) -> Result<request::Parts, ClientError> {
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = Method::OPTIONS;
-    parts.uri = Uri::from_static("*");
+    let mut parts = of_container();
     parts.headers.insert(PADDING, HeaderValue::from_static("-"));
     let mut buffer = BytesMut::new();
     let facts = (&OWN_REQUEST).into();

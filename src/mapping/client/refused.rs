@@ -9,7 +9,7 @@ use crate::mapping::response_body::{Refusal, ResponseBody};
 use crate::mapping::upload::Upload;
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 use std::future::poll_fn;
 
 /// Sends a request that was answered with 403 again with the other secrets, as long as the
@@ -75,6 +75,14 @@ async fn refusal(answer: &mut Response<ResponseBody>) -> Refusal {
     poll_fn(|cx| body.poll_refusal(cx)).await
 }
 
+/// `OPTIONS *`, which no application is asked: the container answers it by itself.
+pub(super) fn of_container() -> request::Parts {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = Method::OPTIONS;
+    parts.uri = Uri::from_static("*");
+    parts
+}
+
 /// Whether the container refuses the secret whatever the request is. A container that asks for
 /// the body of a request has looked at the secret before; otherwise it is asked with a request
 /// that has nothing of the refused one and that no application sees.
@@ -90,11 +98,8 @@ async fn is_refused_for_sure(
     let Ok(lease) = pool.acquire_with(timeouts).await else {
         return false;
     };
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = Method::OPTIONS;
-    parts.uri = Uri::from_static("*");
     let question = Sent {
-        parts: &parts,
+        parts: &of_container(),
         facts: (&OWN_REQUEST).into(),
         framing: BodyFraming::Length(0),
     };

@@ -111,8 +111,8 @@ pub(super) enum Target {
     Link(usize),
     /// A balancer, or with mod_jk a worker, by its name.
     Named(String),
-    /// `!`: not to a container.
-    Excluded,
+    /// `!`: not to a container; with `mod_jk` not to this worker, or none: to no worker.
+    Excluded(Option<String>),
     /// `http://host:port`: host and port.
     Http(String, u16),
 }

@@ -54,6 +54,24 @@ impl Answer {
     }
 }
 
+impl<'a> Question<'a> {
+    /// `OPTIONS *`, which no application is asked: the container answers it by itself.
+    pub(crate) fn of_container(
+        address: &'a Address,
+        headers: &'a http::HeaderMap,
+        config: PoolConfig,
+    ) -> Self {
+        Self {
+            address,
+            method: &Method::OPTIONS,
+            path: "*",
+            headers,
+            config,
+            is_coldfusion: false.into(),
+        }
+    }
+}
+
 impl Question<'_> {
     /// Sends it over a connection of its own.
     pub(crate) async fn ask(

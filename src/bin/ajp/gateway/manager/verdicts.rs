@@ -8,7 +8,7 @@ use crate::probe::{HeadSize, Question, head_size};
 use ajp::Secret;
 use ajp::client::{Address, Mismatch, Pool, PoolConfig, PoolStats, RequestFacts, Timeouts};
 use ajp::wire::PacketSize;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, header};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -253,17 +253,10 @@ async fn ask(managed: &Managed, pool: &Pool) -> Option<Cause> {
         .with_between_packets(PATIENCE);
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, HeaderValue::from_static("localhost"));
-    let question = Question {
-        address: &address,
-        // No application is asked by this, only the container.
-        method: &Method::OPTIONS,
-        path: "*",
-        headers: &headers,
-        config: PoolConfig::default()
-            .with_packet_size(PacketSize::MAX)
-            .with_timeouts(timeouts),
-        is_coldfusion: false.into(),
-    };
+    let config = PoolConfig::default()
+        .with_packet_size(PacketSize::MAX)
+        .with_timeouts(timeouts);
+    let question = Question::of_container(&address, &headers, config);
     let bare = RequestFacts::own_request();
     let secret = match taken_secret(&question, &bare, &pool.secrets()).await {
         Ok(secret) => secret,

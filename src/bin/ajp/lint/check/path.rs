@@ -150,7 +150,7 @@ fn covered(findings: &mut Findings<'_>, at: usize, map: &Map) {
     let mut earlier =
         earlier.filter(|other| is_below(&map.path, &other.path) && other.target != map.target);
     if let Some(other) = earlier.next() {
-        let what = if map.target == Target::Excluded {
+        let what = if matches!(map.target, Target::Excluded(_)) {
             "is not excluded"
         } else {
             "does not lead here"
@@ -197,13 +197,20 @@ fn base_not_mounted(findings: &mut Findings<'_>, map: &Map) {
         .path
         .strip_suffix("/*")
         .filter(|base| !base.is_empty() && !base.contains('*'));
-    let (Some(base), Target::Named(_)) = (base, &map.target) else {
+    let (Some(base), Target::Named(worker)) = (base, &map.target) else {
         return;
     };
     let takes_base = |other: &Map| {
-        other.front == Front::ModJk && matches!(other.path.as_str(), "/*" | "/")
+        let is_over_it = other.front == Front::ModJk && matches!(other.path.as_str(), "/*" | "/")
             || other.path == base
-            || other.path == format!("{base}*")
+            || other.path == format!("{base}*");
+        // Who takes it away from this worker knows of it; what is taken from another one says
+        // nothing.
+        let is_of_worker = match &other.target {
+            Target::Excluded(of) => of.as_ref().is_none_or(|of| of == worker),
+            _ => true,
+        };
+        is_over_it && is_of_worker
     };
     if !findings.farm.maps.iter().any(takes_base) {
         findings

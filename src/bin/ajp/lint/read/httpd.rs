@@ -58,7 +58,7 @@ impl Reader<'_> {
             front: Front::ProxyAjp,
             place: item.place.clone(),
             path,
-            target: Target::Excluded,
+            target: Target::Excluded(None),
             inner: String::new(),
             site,
             is_in_order: item.open("location").is_none(),

@@ -59,7 +59,7 @@ pub(super) fn of_httpd(tree: &Tree, base: &Path, given: &[&Text], farm: &mut Far
                 let target = if item.name == "jkmount" {
                     Target::Named(worker.clone())
                 } else {
-                    Target::Excluded
+                    excluded(&worker)
                 };
                 let (path, base) = uri_map::patterns(&path);
                 for path in base.into_iter().chain([path]) {
@@ -110,6 +110,11 @@ fn of_text(text: &Text, farm: &mut Farm) {
     add(Workers::read(text), farm);
 }
 
+/// A path that is taken away from a worker; a star stands for every one.
+fn excluded(worker: &str) -> Target {
+    Target::Excluded(Some(worker.to_owned()).filter(|worker| worker != "*"))
+}
+
 fn uri_map(text: &Text, farm: &mut Farm) {
     for rule in uri_map::rules(text).filter_map(Result::ok) {
         if rule.pattern.starts_with('-') {
@@ -117,7 +122,7 @@ fn uri_map(text: &Text, farm: &mut Farm) {
         }
         for pattern in rule.base.iter().chain([&rule.pattern]) {
             let (path, target) = match pattern.strip_prefix('!') {
-                Some(path) => (path, Target::Excluded),
+                Some(path) => (path, excluded(&rule.worker)),
                 None => (&**pattern, Target::Named(rule.worker.clone())),
             };
             farm.maps.push(Map {

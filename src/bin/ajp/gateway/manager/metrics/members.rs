@@ -189,7 +189,7 @@ fn latencies(families: &mut Families<'_>, members: &[Named<'_>]) -> fmt::Result 
     let sums = members.iter();
     let sums = sums.map(|named| (labels(named), named.1.latency.sum.as_secs_f64()));
     let help = "Time to the head of the response, of all that are counted as answered in time.";
-    families.counter_of_fractions("ajp_member_answer_seconds", help, sums)?;
+    families.counter("ajp_member_answer_seconds", help, sums)?;
     let counts = members
         .iter()
         .map(|named| (labels(named), named.1.latency.count));

@@ -13,29 +13,17 @@ pub(super) type Labels<'a> = Vec<(&'a str, &'a str)>;
 pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    /// Numbers that only grow; `_total` is added to the name. No samples: no family.
-    pub(super) fn counter<'l>(
+    /// Numbers that only grow, whole ones or fractions, such as seconds; `_total` is added to the
+    /// name. No samples: no family.
+    pub(super) fn counter<'l, N>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Labels<'l>, u64)>,
-    ) -> fmt::Result {
-        self.family(
-            name,
-            help,
-            MetricType::Counter,
-            samples,
-            |value, encoder| ConstCounter::new(value).encode(encoder),
-        )
-    }
-
-    /// As [`counter`](Self::counter), of fractions, such as seconds.
-    pub(super) fn counter_of_fractions<'l>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'l>, f64)>,
-    ) -> fmt::Result {
+        samples: impl IntoIterator<Item = (Labels<'l>, N)>,
+    ) -> fmt::Result
+    where
+        ConstCounter<N>: EncodeMetric,
+    {
         self.family(
             name,
             help,
