@@ -1,6 +1,7 @@
 //! TLS, HTTP/2, and the other kinds of listener, asked by curl and by openssl's own client.
 
-use crate::raw::backend::Backend;
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::response;
 use crate::reload::reload;
 use crate::support::gateway::Gateway;
 use crate::support::tls::Certificates;
@@ -293,6 +294,63 @@ async fn http_is_sent_to_https() {
         "{told}"
     );
     assert_eq!(backend.accepted(), 0);
+}
+
+/// Containers open to 127.0.0.1 what is for nobody else, and any program with any visitor may be
+/// behind a Unix socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_taken_for_this_machine_over_a_unix_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("http.sock");
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let from = String::from_utf8(request.remote_addr().unwrap().to_vec()).unwrap();
+            conn.write(&response(&from, 1)).await;
+        }
+    })
+    .await;
+    let listener = format!("[[listener]]\naddress = \"unix:{}\"\n", socket.display());
+    let forwarded = "X-Forwarded-For: 203.0.113.9";
+    for (trusted, told) in [
+        ("", "0.0.0.0"),
+        ("trusted_proxies = [\"127.0.0.1\"]\n", "203.0.113.9"),
+    ] {
+        let gateway = crate::wire::before(&backend, &format!("{trusted}{listener}")).await;
+        let socket = socket.to_str().unwrap();
+        let seen = curl(&["--unix-socket", socket, "-H", forwarded, "http://a/x"]);
+        assert_eq!(seen, told, "{trusted}");
+        tokio::task::spawn_blocking(move || gateway.stop())
+            .await
+            .unwrap();
+    }
+}
+
+/// As over HTTP/1, a client that still sends gets its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn early_answers_over_http2_are_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let upload = dir.path().join("upload");
+    std::fs::write(&upload, vec![b'x'; 3_000_000]).unwrap();
+    let data = format!("@{}", upload.display());
+    let backend = echo().await;
+    let keys = "max_body = 1000000\n[[map]]\npath = \"/secret\"\nto = \"deny\"\n";
+    let gateway = crate::wire::before(&backend, keys).await;
+    for (path, length, expected) in [
+        ("/x", "", "413"),
+        ("/secret", "", "403"),
+        ("/x", "chunked", "413"),
+    ] {
+        let url = format!("http://{}{path}", gateway.http);
+        // Without a length, as it is with chunks of HTTP/1.
+        let length: &[&str] = if length.is_empty() {
+            &["--data-binary", &data]
+        } else {
+            &["-T", upload.to_str().unwrap(), "-H", "Content-Length:"]
+        };
+        let shown = ["-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:"];
+        let told = curl(&[&["--http2-prior-knowledge"], &shown[..], length, &[&url]].concat());
+        assert_eq!(told, expected, "{path} {length:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -419,6 +419,11 @@ where
             Proxied::Own => {}
         }
     }
+    // Over a Unix socket comes another program, with whoever asks it: containers open to the
+    // gateway's own machine what nobody else may see.
+    if local.is_none() && !is_trusted(peer.ip()) {
+        peer = NOBODY;
+    }
     let address = peer.ip().to_canonical();
     let is_one_client = |address: &IpAddr| !is_trusted(*address) && !address.is_unspecified();
     let address = Some(address).filter(is_one_client);

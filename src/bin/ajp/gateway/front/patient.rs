@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a client that has its answer may go on sending (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(30);
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How long it may be silent in that time.
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
+pub(super) const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
 /// A stream to a client, with time limits on what it takes.
 #[derive(Debug)]

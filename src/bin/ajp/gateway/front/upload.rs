@@ -3,6 +3,7 @@
 
 use super::connection::State;
 use super::limits::{Budget, Limits, Reserved};
+use super::patient::{LINGER, LINGER_SILENCE};
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
@@ -53,7 +54,10 @@ impl std::error::Error for UploadError {
 /// The body of a client's request on its way to a container.
 #[derive(Debug)]
 pub(crate) struct Upload<B> {
-    body: B,
+    /// There until it is dropped.
+    body: Option<B>,
+    /// Has the rest read where nobody wants it, over HTTP/2.
+    linger: Option<fn(B)>,
     state: Arc<State>,
     /// Bytes that may still come.
     room: u64,
@@ -107,7 +111,7 @@ impl Clock {
 
 impl<B> Upload<B>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
 {
     pub(crate) fn new(body: B, version: Version, state: Arc<State>, limits: &Limits) -> Self {
         let ended = body.is_end_stream();
@@ -115,7 +119,9 @@ where
         Self {
             ended,
             is_chunked: version <= Version::HTTP_11 && body.size_hint().exact().is_none(),
-            body,
+            linger: (version > Version::HTTP_11)
+                .then_some(|body| drop(tokio::spawn(discard(body)))),
+            body: Some(body),
             state,
             room: u64::MAX,
             clock: Clock {
@@ -132,6 +138,12 @@ where
         }
     }
 
+    /// What is known of the length of what has not been read yet.
+    fn body_size(&self) -> SizeHint {
+        let body = self.body.as_ref();
+        body.map_or_else(SizeHint::default, Body::size_hint)
+    }
+
     /// No more than so many bytes of it are taken.
     pub(crate) fn allow(&mut self, most: Option<u64>) {
         self.room = most.unwrap_or(u64::MAX);
@@ -139,7 +151,7 @@ where
 
     /// Whether its announced length is at most so many bytes.
     pub(crate) fn fits(&self, most: usize) -> bool {
-        let length = self.body.size_hint().exact();
+        let length = self.body_size().exact();
         length.is_some_and(|length| length <= most as u64)
     }
 
@@ -150,7 +162,7 @@ where
         room: usize,
         budget: &Arc<Budget>,
     ) -> Result<(), UploadError> {
-        let length = self.body.size_hint().exact();
+        let length = self.body_size().exact();
         let length = length.and_then(|length| usize::try_from(length).ok());
         let most = length.unwrap_or(usize::MAX).min(room);
         if self.ended || most == 0 {
@@ -183,7 +195,7 @@ where
     /// Reads the rest for nobody, if it is at most so many bytes and comes at once: the
     /// connection can be used again then.
     pub(crate) async fn discard(mut self, most: usize) {
-        if self.body.size_hint().lower() > most as u64 {
+        if self.body_size().lower() > most as u64 {
             return;
         }
         self.room = most as u64;
@@ -198,7 +210,10 @@ where
         if self.ended {
             return Poll::Ready(None);
         }
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => return self.clock.poll(cx).map(|error| Some(Err(error))),
         };
@@ -219,7 +234,7 @@ where
                 match self.room.checked_sub(length as u64) {
                     Some(room) => {
                         self.room = room;
-                        if self.body.is_end_stream() {
+                        if self.body.as_ref().is_none_or(Body::is_end_stream) {
                             self.end();
                         }
                         Some(Ok(frame))
@@ -231,9 +246,25 @@ where
     }
 }
 
+/// Reads the rest of a body of HTTP/2 for nobody. A stream whose body is given up is reset behind
+/// its answer (RFC 9113, section 8.1), and clients that still send take that for an error and
+/// lose the answer. The connection of HTTP/1 [lingers](super::patient) for them.
+async fn discard<B: Body + Unpin>(mut body: B) {
+    let rest = async {
+        loop {
+            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            match timeout(LINGER_SILENCE, frame).await {
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(_)) | None) | Err(_) => return,
+            }
+        }
+    };
+    let _ = timeout(LINGER, rest).await;
+}
+
 impl<B> Body for Upload<B>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
 {
     type Data = Bytes;
     type Error = UploadError;
@@ -262,7 +293,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint();
+        let rest = self.body_size();
         match (self.ended, rest.exact()) {
             (true, _) => SizeHint::with_exact(self.held_bytes),
             (false, Some(rest)) => SizeHint::with_exact(rest.saturating_add(self.held_bytes)),
@@ -275,6 +306,9 @@ impl<B> Drop for Upload<B> {
     fn drop(&mut self) {
         if !self.ended {
             self.state.leave_body_unread();
+            if let (Some(body), Some(linger)) = (self.body.take(), self.linger) {
+                linger(body);
+            }
             if self.is_chunked {
                 // Trailers may follow that nobody has looked at.
                 self.state.distrust();
