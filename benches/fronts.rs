@@ -41,6 +41,8 @@ mod handshakes;
 #[path = "fronts/load.rs"]
 mod load;
 #[allow(dead_code, reason = "each bench uses its part")]
+mod peers;
+#[allow(dead_code, reason = "each bench uses its part")]
 mod servers;
 #[path = "fronts/starts.rs"]
 mod starts;
@@ -48,9 +50,10 @@ mod starts;
 mod support;
 
 use clap::Parser;
-use load::{Kind, cpu, load};
+use load::{Kind, load};
+use peers::{WORKERS, process};
 use servers::{Server, relay};
-use starts::{FORWARDED, Start, floor, gateway, mod_jk, mod_proxy_ajp, nginx};
+use starts::{FORWARDED, floor, gateway, mod_jk, mod_proxy_ajp, nginx, plain};
 use std::net::SocketAddr;
 use support::need;
 use support::tls::Certificates;
@@ -89,8 +92,6 @@ struct Args {
 
 /// Threads of httpd, and connections that it may keep to a container.
 const THREADS: usize = 64;
-/// Processes of nginx, and threads of what is written in Rust.
-const WORKERS: usize = 2;
 
 fn main() {
     if servers::serve_if_asked() {
@@ -182,14 +183,11 @@ async fn compare_all(args: &Args, backend: &Backend) {
 }
 
 async fn compare(args: &Args, backend: &Backend, kind: Kind) {
-    let start = Start {
-        kind,
-        counted: None,
-    };
+    let start = plain(backend, kind);
     let mut fronts = vec![
         gateway(args.gateway.as_deref(), backend, start).await,
-        mod_proxy_ajp(backend, kind).await,
-        mod_jk(backend, kind).await,
+        mod_proxy_ajp(backend, start).await,
+        mod_jk(backend, start).await,
         nginx("nginx (HTTP)", backend, "", start).await,
         nginx("nginx, as AJP", backend, FORWARDED, start).await,
     ];
@@ -211,11 +209,10 @@ async fn compare(args: &Args, backend: &Backend, kind: Kind) {
     let mut samples: Vec<Samples> = fronts.iter().map(|_| Samples::default()).collect();
     for _ in 0..args.rounds {
         for (front, samples) in fronts.iter().zip(&mut samples) {
-            let before = cpu(front.pid);
+            let before = process::user_and_kernel(front.pid);
             let report = load(front, kind, backend.path, args.connections, args.seconds);
-            let after = cpu(front.pid);
-            let [user, kernel] =
-                [0, 1].map(|i| (after[i] - before[i]) / (report.requests / 1000.0));
+            let after = process::user_and_kernel(front.pid);
+            let [user, kernel] = [0, 1].map(|i| (after[i] - before[i]) / report.requests);
             samples.rate.push(report.rate);
             samples.p50.push(report.p50);
             samples.p99.push(report.p99);

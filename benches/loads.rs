@@ -30,18 +30,14 @@ mod chart;
 mod clients;
 #[path = "loads/containers.rs"]
 mod containers;
-#[path = "loads/peers.rs"]
+#[allow(dead_code, reason = "each bench uses its part")]
 mod peers;
-#[path = "loads/process.rs"]
-mod process;
 #[path = "loads/scale.rs"]
 mod scale;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod servers;
 #[path = "../tests/support/mod.rs"]
 mod support;
-#[path = "loads/wrk.rs"]
-mod wrk;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

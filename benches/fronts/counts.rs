@@ -5,7 +5,8 @@
 //! not count. All fronts get the same requests, from as many connections.
 
 use crate::load::{Kind, exactly};
-use crate::starts::{Counter, Start, gateway, nginx};
+use crate::peers::{Counter, Start};
+use crate::starts::{gateway, nginx, plain};
 use crate::{Args, Backend};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -76,8 +77,8 @@ async fn each(
     for requests in rounds(kind) {
         let file = dir.path().join(requests.to_string());
         let start = Start {
-            kind,
             counted: Some((counter, &file)),
+            ..plain(backend, kind)
         };
         let front = match name {
             "gateway" => gateway(args.gateway.as_deref(), backend, start).await,

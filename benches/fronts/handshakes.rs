@@ -1,8 +1,8 @@
 //! A client that makes a TLS connection for each request. wrk can do so too, but takes up the
 //! session of the connection before wherever the server lets it, and does not tell.
 
-use crate::load::Report;
-use crate::starts::Front;
+use crate::peers::Peer;
+use crate::peers::wrk::Report;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) enum Until {
 
 /// Requests over new connections, so many at a time; whether each resumes a session.
 pub(crate) fn load(
-    front: &Front,
+    front: &Peer,
     path: &str,
     at_a_time: u32,
     until: Until,

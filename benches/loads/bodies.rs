@@ -1,13 +1,13 @@
 //! Uploads and downloads through the gateway, httpd with `mod_proxy_ajp` and with `mod_jk`, and
 //! nginx with HTTP, all in front of the same container.
 
-use crate::peers::{self, Peer};
-use crate::process::{self, Strace};
+use crate::peers::process::{self, Strace};
+use crate::peers::wrk::Load;
+use crate::peers::{self, Peer, Start};
 use crate::servers::Server;
 use crate::support::httpd::Httpd;
 use crate::support::need;
 use crate::support::tomcat::Tomcat;
-use crate::wrk::Load;
 use crate::{Args, median};
 use std::net::SocketAddr;
 
@@ -115,6 +115,7 @@ pub(crate) async fn run(args: &Args, what: &BodiesArgs) {
             path: work.paths[usize::from(what.backend == "tomcat")],
             upload: work.upload,
             script: None,
+            tls: false,
             connections: what.connections,
             seconds: args.seconds,
         };
@@ -150,7 +151,8 @@ async fn fronts(args: &Args, what: &BodiesArgs, container: &Container) -> Vec<Pe
              [[map]]\npath = \"/\"\nto = \"balancer://lab/\"\n",
             container.ajp
         );
-        fronts.push(peers::gateway(args.gateway.as_deref(), &config, secret).await);
+        fronts
+            .push(peers::gateway(args.gateway.as_deref(), &config, secret, Start::default()).await);
     }
     if wanted("mod_proxy_ajp") {
         let secret = secret.map(|secret| format!("secret={secret}"));
@@ -160,16 +162,16 @@ async fn fronts(args: &Args, what: &BodiesArgs, container: &Container) -> Vec<Pe
         } else {
             httpd
         };
-        fronts.push(peers::httpd("mod_proxy_ajp", httpd, THREADS).await);
+        fronts.push(peers::httpd("mod_proxy_ajp", httpd, THREADS, Start::default()).await);
     }
     if wanted("mod_jk") {
         let size = format!("worker.lab.max_packet_size={}", what.packet_size);
         let httpd = peers::mod_jk(container.ajp, secret, THREADS, &size);
-        fronts.push(peers::httpd("mod_jk", httpd, THREADS).await);
+        fronts.push(peers::httpd("mod_jk", httpd, THREADS, Start::default()).await);
     }
     if wanted("nginx") {
         let upstream = format!("server {}; keepalive {THREADS};", container.http);
-        fronts.push(peers::nginx(&upstream, "").await);
+        fronts.push(peers::nginx("nginx", &upstream, "", Start::default()).await);
     }
     fronts
 }

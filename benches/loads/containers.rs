@@ -1,13 +1,13 @@
 //! One application, which says hello, behind httpd: in axum over AJP with this crate's server, in
 //! axum over HTTP with hyper's, and in Tomcat over both.
 
-use crate::peers::{self, Peer};
-use crate::process;
+use crate::peers::process;
+use crate::peers::wrk::Load;
+use crate::peers::{self, Peer, Start};
 use crate::servers::{AXUM_AJP, AXUM_HTTP, Server};
 use crate::support::httpd::Httpd;
 use crate::support::need;
 use crate::support::tomcat::Tomcat;
-use crate::wrk::Load;
 use crate::{Args, median};
 
 /// Threads of httpd, and connections that it may keep to a container.
@@ -58,13 +58,14 @@ pub(crate) async fn run(args: &Args) {
         rows.push(Row {
             name,
             container,
-            front: peers::httpd(name, httpd, THREADS).await,
+            front: peers::httpd(name, httpd, THREADS, Start::default()).await,
         });
     }
     let load = Load {
         path: "/app/hello",
         upload: 0,
         script: None,
+        tls: false,
         connections: 32,
         seconds: args.seconds,
     };

@@ -5,12 +5,12 @@
 use crate::Args;
 use crate::chart::{self, Curve};
 use crate::clients::Clients;
-use crate::peers::{self, Peer};
-use crate::process;
+use crate::peers::process;
+use crate::peers::wrk::Load;
+use crate::peers::{self, Peer, Start};
 use crate::servers::{Server, member_address};
 use crate::support::httpd::Httpd;
 use crate::support::need;
-use crate::wrk::Load;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -123,9 +123,9 @@ async fn fronts(args: &Args, ajp: &Server, http: &Server, members: usize) -> Vec
         list(&|i| format!("server {};\n", address(http, i)))
     );
     vec![
-        peers::gateway(args.gateway.as_deref(), &config, None).await,
-        peers::httpd("httpd", httpd, CONNECTIONS).await,
-        peers::nginx(&upstream, "").await,
+        peers::gateway(args.gateway.as_deref(), &config, None, Start::default()).await,
+        peers::httpd("httpd", httpd, CONNECTIONS, Start::default()).await,
+        peers::nginx("nginx", &upstream, "", Start::default()).await,
     ]
 }
 
@@ -173,6 +173,7 @@ async fn members(args: &Args) -> Vec<Point> {
                 path: "/small",
                 upload: 0,
                 script: None,
+                tls: false,
                 connections: 32,
                 seconds: args.seconds,
             };
@@ -197,6 +198,7 @@ async fn sessions(args: &Args) -> Vec<Point> {
                 path: "/small",
                 upload: 0,
                 script: Some(&script),
+                tls: false,
                 connections: 32,
                 // So long that each session comes.
                 seconds: args.seconds.max(u32::try_from(count / 10_000).unwrap()),

@@ -12,6 +12,7 @@ pub(crate) struct Load<'a> {
     pub(crate) upload: usize,
     /// A script of wrk's for what is not said here.
     pub(crate) script: Option<&'a str>,
+    pub(crate) tls: bool,
     pub(crate) connections: u32,
     pub(crate) seconds: u32,
 }
@@ -43,7 +44,8 @@ impl Load<'_> {
             std::fs::write(script.path(), text).unwrap();
             wrk.arg("-s").arg(script.path());
         }
-        wrk.arg(format!("http://{addr}{}", self.path));
+        let scheme = if self.tls { "https" } else { "http" };
+        wrk.arg(format!("{scheme}://{addr}{}", self.path));
         let output = need::run(&mut wrk, "wrk");
         let text = String::from_utf8_lossy(&output.stdout);
         for trouble in ["Socket errors", "Non-2xx"] {
@@ -66,6 +68,20 @@ impl Load<'_> {
             rate: after("Requests/sec:").parse().unwrap(),
             p50: milliseconds(&after("50%")),
             p99: milliseconds(&after("99%")),
+        }
+    }
+}
+
+impl Report {
+    /// Of requests that took so long each, in milliseconds.
+    pub(crate) fn of(mut times: Vec<f64>, rate: f64) -> Self {
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[(times.len() as f64 * share) as usize];
+        Self {
+            requests: times.len() as f64,
+            rate,
+            p50: at(0.5),
+            p99: at(0.99),
         }
     }
 }
