@@ -155,7 +155,7 @@ impl Exchange {
             lease.shared.start_watchdog(lease.limits.started);
         }
         let span = ExchangeSpan::new(&lease.shared.id, lease.reused);
-        let wanted = lease.shared.config.observer.is_there() || span.is_on();
+        let wanted = lease.shared.config.observer.wants_exchanges() || span.is_on();
         lease.stopwatch.begin(wanted, lease.limits.started);
         let check = if lease.reused {
             ConnectionCheck::Skip
@@ -185,11 +185,16 @@ impl Exchange {
     /// Names the request in what is told of it.
     #[must_use]
     pub fn with_request_id(mut self, id: Option<&RequestId>) -> Self {
+        self.set_request_id(id);
+        self
+    }
+
+    /// As [`with_request_id`](Self::with_request_id), without moving it.
+    pub(crate) fn set_request_id(&mut self, id: Option<&RequestId>) {
         if let Some(id) = id {
             self.span.name(id);
             self.request_id = Some(id.clone());
         }
-        self
     }
 
     /// The lease may have been held for long, and the first poll may be far: what came

@@ -37,6 +37,12 @@ use std::time::Duration;
 /// let config = PoolConfig::default().with_observer(slow.clone());
 /// ```
 pub trait Observer: Send + Sync + 'static {
+    /// Whether [`exchange_finished`](Self::exchange_finished) wants to be told of an exchange that
+    /// begins, and its phases to be measured, which takes a look at the clock for each of them.
+    fn wants_exchanges(&self) -> bool {
+        true
+    }
+
     /// A connection was opened, after this long.
     fn connection_opened(&self, pool: &PoolId, took: Duration) {
         let _ = (pool, took);
@@ -81,6 +87,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn wants_exchanges(&self) -> bool {
+        (**self).wants_exchanges()
+    }
+
     fn connection_opened(&self, pool: &PoolId, took: Duration) {
         (**self).connection_opened(pool, took);
     }
@@ -222,8 +232,11 @@ impl ObserverSlot {
         Self(Some(Arc::new(observer)))
     }
 
-    pub(super) fn is_there(&self) -> bool {
-        self.0.is_some()
+    pub(super) fn wants_exchanges(&self) -> bool {
+        self.0.as_ref().is_some_and(|observer| {
+            let wanted = catch_unwind(AssertUnwindSafe(|| observer.wants_exchanges()));
+            wanted.unwrap_or(true)
+        })
     }
 
     pub(super) fn tell(&self, what: impl FnOnce(&dyn Observer)) {
@@ -237,6 +250,6 @@ impl ObserverSlot {
 
 impl fmt::Debug for ObserverSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_there() { "Some" } else { "None" })
+        f.write_str(if self.0.is_some() { "Some" } else { "None" })
     }
 }

@@ -102,7 +102,7 @@ impl ResponseBody {
 
     /// How long the phases of the exchange took so far. Those of the exchange itself, from
     /// writing the request on, are measured where the pool has an
-    /// [`Observer`](crate::client::Observer), or a span is recorded.
+    /// [`Observer`](crate::client::Observer) that wants them, or a span is recorded.
     #[must_use]
     pub fn phases(&self) -> Phases {
         self.0.exchange.phases()

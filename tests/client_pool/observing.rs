@@ -14,6 +14,7 @@ use ajp::wire::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -367,6 +368,10 @@ impl Observer for Hysterical {
         panic!("cping");
     }
 
+    fn wants_exchanges(&self) -> bool {
+        panic!("wanted");
+    }
+
     fn exchange_finished(&self, _: &ExchangeReport<'_>) {
         panic!("finished");
     }
@@ -499,6 +504,43 @@ async fn settings_that_differ_are_told() {
         ),
         (1, 2, Mismatch::Cut)
     );
+}
+
+/// Nothing is measured for an observer that does not want to know, and it is asked each time.
+#[tokio::test(start_paused = true)]
+async fn exchanges_are_measured_while_somebody_wants_to_know() {
+    #[derive(Default)]
+    struct Sometimes(AtomicBool, Mutex<Vec<Duration>>);
+    impl Observer for Sometimes {
+        fn wants_exchanges(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn exchange_finished(&self, report: &ExchangeReport<'_>) {
+            self.1.lock().unwrap().push(report.phases.total);
+        }
+    }
+    let observer = Arc::new(Sometimes::default());
+    let container = Container::new(|_, mut end| async move {
+        while end.request().await.is_some() {
+            sleep(SECOND).await;
+            end.write(&head(200, &[])).await;
+            end.write(&END_RESPONSE_REUSE).await;
+        }
+    });
+    let config = PoolConfig::default().with_observer(Arc::clone(&observer));
+    let client = container.client(config);
+    for wanted in [false, true, false] {
+        observer.0.store(wanted, Ordering::Relaxed);
+        let response = client.send(get("page")).await.unwrap();
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.unwrap();
+        }
+        assert_eq!(body.phases().total == SECOND, wanted);
+        assert_eq!(body.phases().first_packet.is_some(), wanted);
+    }
+    assert_eq!(*observer.1.lock().unwrap(), [SECOND]);
 }
 
 /// The name of a request is in the report, and in an error of it, whenever that comes.

@@ -79,10 +79,10 @@ fn start(
         facts,
         framing,
     } = *request;
-    let exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
+    let mut exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret.secret())
     })?;
-    let exchange = exchange.with_request_id(parts.extensions.get());
+    exchange.set_request_id(parts.extensions.get());
     Ok(ResponseBody::new(exchange, std::mem::take(upload)))
 }
 

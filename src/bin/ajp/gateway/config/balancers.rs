@@ -6,6 +6,7 @@ use super::error::{Fault, Faults};
 use super::timeouts;
 use super::values::{KeepAliveTime, Limit, MethodName, Text, Upstream, Whole};
 use super::{Defaults, Plan};
+use crate::gateway::front::AccessLog;
 use ajp::Secret;
 use ajp::balancer::{
     AdaptiveLimit, Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck,
@@ -108,7 +109,11 @@ fn member(table: &tables::Member) -> Member {
 /// A pool that is observed measures all phases of its exchanges: the access log shows them.
 pub(super) struct Measured;
 
-impl Observer for Measured {}
+impl Observer for Measured {
+    fn wants_exchanges(&self) -> bool {
+        AccessLog::has_been_opened()
+    }
+}
 
 /// `config` with this value, if there is one.
 fn with<C, V>(config: C, value: Option<V>, set: impl FnOnce(C, V) -> C) -> C {

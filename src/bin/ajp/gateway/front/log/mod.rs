@@ -27,6 +27,7 @@ use record::{Asked, Refused};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use writer::{Lines, Target, Writer};
@@ -61,15 +62,23 @@ impl Sink {
     }
 }
 
+static HAS_BEEN_OPENED: AtomicBool = AtomicBool::new(false);
+
 impl AccessLog {
     /// No log.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
+    /// Whether there is or was a log: only then it is measured where the time of requests goes.
+    pub(crate) fn has_been_opened() -> bool {
+        HAS_BEEN_OPENED.load(Ordering::Relaxed)
+    }
+
     /// A log at this path; `-` is standard output.
     pub(crate) fn open(path: &Path, format: LogFormat) -> io::Result<(Self, Writer)> {
         let (lines, writer) = Lines::to(Target::of(path))?;
+        HAS_BEEN_OPENED.store(true, Ordering::Relaxed);
         let sink = Sink { lines, format };
         Ok((Self(Some(sink)), writer))
     }
