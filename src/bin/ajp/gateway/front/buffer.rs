@@ -34,9 +34,11 @@ type Piece = (Bytes, Option<Reserved>);
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    /// What was at hand at once.
-    first: VecDeque<Piece>,
+    /// What was at hand at once. Of a small answer it is one piece, for which no queue is made.
+    first: Option<Piece>,
+    more: VecDeque<Piece>,
     rest: Rest,
+    /// Of all that was not given yet.
     length: SizeHint,
 }
 
@@ -113,12 +115,13 @@ impl Buffered {
         budget: &Arc<Budget>,
         connection: Option<&State>,
     ) -> Result<Self, ClientError> {
-        let length = body.size_hint();
-        let mut first = VecDeque::new();
+        let mut length = body.size_hint();
+        let (mut first, mut more) = (None, VecDeque::new());
         if room == 0 {
             let rest = Rest::Direct(body);
             return Ok(Self {
                 first,
+                more,
                 rest,
                 length,
             });
@@ -141,7 +144,12 @@ impl Buffered {
                         let reserved = budget.reserve(data.len());
                         let is_last = reserved.is_none();
                         left = left.saturating_sub(data.len());
-                        first.push_back((own(data), reserved));
+                        let piece = (own(data), reserved);
+                        if first.is_none() {
+                            first = Some(piece);
+                        } else {
+                            more.push_back(piece);
+                        }
                         if is_last {
                             break;
                         }
@@ -152,9 +160,11 @@ impl Buffered {
         })
         .await?;
         let rest = if ended {
+            let pieces = first.iter().chain(&more);
+            length = SizeHint::with_exact(pieces.map(|(data, _)| data.len() as u64).sum());
             Rest::Nothing
         } else if let Some(connection) = connection {
-            let pieces = std::mem::take(&mut first);
+            let pieces = first.take().into_iter().chain(more.drain(..)).collect();
             let ahead = ReadAhead::new(body, pieces, room, budget);
             connection.reads_ahead(&ahead);
             Rest::Ahead(ahead)
@@ -169,6 +179,7 @@ impl Buffered {
         };
         Ok(Self {
             first,
+            more,
             rest,
             length,
         })
@@ -342,7 +353,8 @@ impl Body for Buffered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let frame = match (this.first.pop_front(), &mut this.rest) {
+        let next = this.first.take().or_else(|| this.more.pop_front());
+        let frame = match (next, &mut this.rest) {
             (Some((data, _)), _) => Some(Ok(Frame::data(data))),
             (None, Rest::Nothing) => None,
             (None, Rest::Direct(body)) => {
@@ -358,6 +370,7 @@ impl Body for Buffered {
                 Some(Message::Failed(error)) => Some(Err(BodyError::Container(error))),
                 Some(Message::End) => {
                     this.rest = Rest::Nothing;
+                    this.length = SizeHint::with_exact(0);
                     None
                 }
                 None => Some(Err(BodyError::Stopped)),
@@ -378,17 +391,13 @@ impl Body for Buffered {
             Rest::Ahead(ahead) => ahead.lock().is_over(),
             Rest::Direct(_) | Rest::Running { .. } => false,
         };
-        self.first.is_empty() && rest_is_over
+        self.first.is_none() && self.more.is_empty() && rest_is_over
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
             Rest::Direct(body) => body.size_hint(),
-            Rest::Nothing => {
-                let bytes = self.first.iter().map(|(data, _)| data.len() as u64).sum();
-                SizeHint::with_exact(bytes)
-            }
-            Rest::Ahead(_) | Rest::Running { .. } => {
+            Rest::Nothing | Rest::Ahead(_) | Rest::Running { .. } => {
                 let mut rest = SizeHint::new();
                 rest.set_lower(self.length.lower());
                 if let Some(upper) = self.length.upper() {

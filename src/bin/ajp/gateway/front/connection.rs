@@ -24,6 +24,7 @@ use super::buffer::ReadAhead;
 use super::http1;
 use super::limits::Limits;
 use super::listen::Refused;
+use super::one_task::{OneTask, StreamExecutor};
 use super::patient::Patient;
 use super::refused_streams::{Frames, Known};
 use super::stalled::Streams;
@@ -33,7 +34,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Future, poll_fn};
@@ -58,6 +59,8 @@ pub(crate) struct State {
     distrusted: AtomicBool,
     /// The client has cancelled too many requests.
     refuses: AtomicBool,
+    /// A head did not come in time.
+    head_is_late: AtomicBool,
     close: Notify,
     requests: AtomicU64,
     /// Requests whose answers have not ended.
@@ -314,6 +317,16 @@ impl State {
         }
     }
 
+    /// The time for a head is over.
+    pub(crate) fn head_is_late(&self) {
+        self.head_is_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has ended because a head did not come.
+    pub(crate) fn is_head_late(&self) -> bool {
+        self.head_is_late.load(Ordering::Relaxed)
+    }
+
     /// What came last was no request.
     pub(crate) fn leave_line(&self, line: String) {
         *locked(&self.line) = Some(line);
@@ -352,11 +365,11 @@ const STREAM_WINDOW: u32 = 65_535;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// hyper's settings for HTTP/2.
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+fn http2_builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
     let head = u32::try_from(limits.head).unwrap_or(u32::MAX);
     let streams = limits.http2_streams.saturating_add(1);
     let all_streams = streams.saturating_mul(STREAM_WINDOW).min(LARGEST_WINDOW);
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
@@ -374,8 +387,8 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// A service whose futures are on the heap from their beginning. For HTTP/2 hyper makes a task of
-/// each, and copies it several times on that way; for HTTP/1 it keeps room for one itself.
+/// A service whose futures are on the heap from their beginning. For HTTP/2 hyper copies each
+/// several times on the way to its executor; for HTTP/1 it keeps room for one itself.
 struct OnTheHeap<S> {
     service: S,
     known: Arc<Known>,
@@ -473,8 +486,10 @@ where
         service,
         known: Arc::clone(&known),
     };
-    let connection = http2_builder(limits).serve_connection(frames, service);
-    let mut connection = pin!(connection);
+    let executor = StreamExecutor::default();
+    let builder = http2_builder(limits, executor.clone());
+    let connection = builder.serve_connection(frames, service);
+    let mut connection = pin!(OneTask::new(connection, executor));
     // After the connection each time.
     let look = || {
         poll_fn(|_| {
@@ -488,7 +503,7 @@ where
             result = connection.as_mut() => return result,
             never = look() => match never {},
             never = &mut stalled => match never {},
-            () = &mut ending => connection.as_mut().graceful_shutdown(),
+            () = &mut ending => connection.connection().graceful_shutdown(),
         }
         tokio::select! {
             biased;

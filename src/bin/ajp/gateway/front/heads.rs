@@ -12,9 +12,13 @@
 //! is not taken), the connection answers no further request.
 //!
 //! What hyper did not take for a request is left behind for the log.
+//!
+//! Here it is known too when a head is waited for, so the time for that is measured here. hyper's own
+//! limit would cost a timer on the heap and one more turn of its loop for every request.
 
 use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
+use super::timer::HeadClock;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr_iter;
 use std::future::poll_fn;
@@ -23,6 +27,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Of a request line so much is kept for the log.
@@ -64,10 +69,12 @@ pub(crate) struct Heads<S> {
     line: Vec<u8>,
     /// hyper was given a head that it has not taken for a request.
     unseen: bool,
+    clock: HeadClock,
 }
 
 impl<S> Heads<S> {
-    pub(crate) fn new(stream: S, state: Arc<State>, most: usize) -> Self {
+    /// Each head may have so many bytes and take so long.
+    pub(crate) fn new(stream: S, state: Arc<State>, most: usize, limit: Duration) -> Self {
         Self {
             stream,
             state,
@@ -78,6 +85,7 @@ impl<S> Heads<S> {
             searched: 0,
             line: Vec::new(),
             unseen: false,
+            clock: HeadClock::new(limit),
         }
     }
 
@@ -119,6 +127,7 @@ impl<S> Heads<S> {
                     keep_line(&mut self.line, &head);
                     self.ready = encoded(head);
                     self.next = Next::Request;
+                    self.clock.stop();
                     self.searched = 0;
                 }
                 None if self.pending.len() > self.most => self.pass_on(),
@@ -169,6 +178,21 @@ impl<S> Heads<S> {
         self.ready = self.pending.split();
     }
 
+    /// Nothing has come: whether a head is waited for, and for too long.
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.unseen && self.state.take_body_length().is_some() {
+            // It was a request after all.
+            self.unseen = false;
+        }
+        if self.next != Next::Head && !self.unseen {
+            self.clock.stop();
+            return Poll::Pending;
+        }
+        ready!(self.clock.poll(cx));
+        self.state.head_is_late();
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
     /// What has just been read straight to hyper, from `start` on: whether it may stay there.
     fn may_stay(&mut self, read: &[u8]) -> bool {
         match self.next {
@@ -198,6 +222,7 @@ impl<S> Heads<S> {
                 let is_plain = !has_special(request_line(read));
                 if is_plain {
                     self.next = Next::Request;
+                    self.clock.stop();
                 }
                 is_plain
             }
@@ -208,7 +233,7 @@ impl<S> Heads<S> {
 
 impl<S: AsyncRead + Unpin> Heads<S> {
     /// Waits for the first bytes of a request, without memory to read into. `false` if the client
-    /// has closed instead.
+    /// has closed instead; its time goes on as before.
     pub(super) async fn wake(&mut self) -> io::Result<bool> {
         if !self.ready.is_empty() {
             return Ok(true);
@@ -216,7 +241,10 @@ impl<S: AsyncRead + Unpin> Heads<S> {
         poll_fn(|cx| {
             let mut space = [MaybeUninit::uninit(); WAKING_READ];
             let mut buffer = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return self.poll_clock(cx).map(Err),
+            }
             self.pending.extend_from_slice(buffer.filled());
             Poll::Ready(Ok(!buffer.filled().is_empty()))
         })
@@ -323,7 +351,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
             let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
             let awaits_head = polled.is_pending() && this.is_between_requests();
             this.state.awaits_head(awaits_head);
-            ready!(polled)?;
+            match polled {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return this.poll_clock(cx).map(Err),
+            }
             let read = buf.filled().get(start..).unwrap_or_default();
             if read.is_empty() {
                 // The client has ended in the middle of a head: hyper says so.
@@ -394,7 +425,8 @@ mod tests {
     fn pair() -> (DuplexStream, Heads<DuplexStream>, Arc<State>) {
         let (client, server) = duplex(10_000);
         let state = Arc::new(State::default());
-        let heads = Heads::new(server, Arc::clone(&state), 1000);
+        let limit = Duration::from_secs(30);
+        let heads = Heads::new(server, Arc::clone(&state), 1000, limit);
         (client, heads, state)
     }
 
@@ -527,6 +559,41 @@ mod tests {
             }
             drop(heads);
             assert_eq!(state.take_line().as_deref(), line, "{sent:?}");
+        }
+    }
+
+    /// What is sent, with what is seen of it, and after how many seconds of silence it is too late.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_come_ends_the_connection_and_a_body_does_not() {
+        let get = "GET /a HTTP/1.1\r\n\r\n";
+        for (sent, body, late) in [
+            ("", None, true),
+            ("GET /a HT", None, true),
+            (get, Some(BodyLength::Known(0)), true),
+            // Those who read the body have limits of their own.
+            (get, Some(BodyLength::Known(5)), false),
+            (get, Some(BodyLength::Chunked), false),
+            (get, Some(BodyLength::Upgrade), false),
+            // hyper wants more although the head is there.
+            (get, None, true),
+        ] {
+            let (mut client, mut heads, state) = pair();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            if sent == get {
+                next(&mut heads).await;
+            }
+            if let Some(body) = body {
+                state.saw_request(body);
+            }
+            let start = tokio::time::Instant::now();
+            let mut buffer = [0; 100];
+            let limit = Duration::from_secs(100);
+            let read = tokio::time::timeout(limit, heads.read(&mut buffer)).await;
+            let seconds = start.elapsed().as_secs();
+            assert_eq!(seconds, if late { 30 } else { 100 }, "{sent:?} {body:?}");
+            assert_eq!(state.is_head_late(), late);
+            let is_late = matches!(read, Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut);
+            assert_eq!(is_late, late);
         }
     }
 

@@ -9,7 +9,7 @@
 //! | `allow_multiple_spaces_in_request_line_delimiters`, `ignore_invalid_headers` | off | what servers read differently is refused |
 //! | `max_headers`, `max_header_size` | `[limits]` | a head that fits no packet is of no use |
 //! | `max_buf_size` | 128 KiB | so much of an answer leaves in one write, and hyper reads so much of a request's body at once from a client that sends it fast |
-//! | `header_read_timeout`, `timer` | `head_timeout` | for a head, and for the time between requests |
+//! | `header_read_timeout`, `timer` | none | [`Heads`] measure the time for a head, and between requests |
 //! | `writev` | hyper's choice | it asks the stream, which says that it can |
 //! | `auto_date_header` | on | RFC 9110, section 6.6.1 |
 //! | `pipeline_flush` | off | answers to pipelined requests leave as they are ready |
@@ -25,7 +25,6 @@ use super::connection::State;
 use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
-use super::timer::KeptTimer;
 use super::when_woken::WhenWoken;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -40,7 +39,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 /// A connection rests when nothing has been asked for so long, or at most twice that: shorter,
 /// and clients that ask again soon would have hyper's part made anew for most of their requests.
@@ -50,7 +49,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const HYPERS_MAX_HEADERS: usize = 100;
 
 /// hyper's settings.
-fn builder(limits: &Limits, timer: KeptTimer) -> Builder {
+fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
         .title_case_headers(true)
@@ -61,8 +60,7 @@ fn builder(limits: &Limits, timer: KeptTimer) -> Builder {
         .ignore_invalid_headers(false)
         .max_header_size(limits.head)
         .max_buf_size(limits.head.max(WRITE))
-        .timer(timer)
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(None)
         .auto_date_header(true)
         .pipeline_flush(false);
     // Told a number, hyper fills a table of that length for every request.
@@ -91,11 +89,10 @@ where
 {
     let ending = pin!(state.asked_to_end(stop));
     let mut ending = WhenWoken::new(ending);
-    let mut heads = Heads::new(stream, Arc::clone(&state), limits.head);
-    let mut timer = KeptTimer::default();
+    let (most, limit) = (limits.head, limits.head_timeout);
+    let mut heads = Heads::new(stream, Arc::clone(&state), most, limit);
     loop {
-        let builder = builder(limits, timer.clone());
-        let connection = builder.serve_connection(TokioIo::new(heads), service);
+        let connection = builder(limits).serve_connection(TokioIo::new(heads), service);
         // On the heap: the task of a connection that rests has no room for it.
         let mut connection = Box::new(connection.with_upgrades());
         let is_quiet = {
@@ -123,13 +120,11 @@ where
             ..
         } = parts;
         (heads, service) = (io.into_inner(), same);
-        let deadline = timer.deadline();
-        if !rest(&mut heads, read_buf, deadline, &mut ending).await {
+        if !rest(&mut heads, read_buf, &mut ending).await {
             // As hyper does with an idle connection: whoever cannot be told is gone.
             let _ = heads.shutdown().await;
             return Ok(());
         }
-        timer = KeptTimer::ending_by(deadline);
     }
 }
 
@@ -149,7 +144,6 @@ async fn quiet(state: &State) {
 async fn rest<T>(
     heads: &mut Heads<Patient<T>>,
     unread: Bytes,
-    deadline: Instant,
     ending: impl Future<Output = ()>,
 ) -> bool
 where
@@ -158,7 +152,7 @@ where
     heads.rest(unread);
     tokio::select! {
         biased;
-        woken = timeout_at(deadline, heads.wake()) => matches!(woken, Ok(Ok(true))),
+        woken = heads.wake() => matches!(woken, Ok(true)),
         () = ending => false,
     }
 }
@@ -176,6 +170,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, DuplexStream, ReadBuf, duplex};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
+    use tokio::time::Instant;
 
     /// A stream that tells how much was to be read last: hyper has 8 KiB for it and more.
     struct Offered<S> {
@@ -225,6 +220,7 @@ mod tests {
         client: DuplexStream,
         space: Arc<AtomicUsize>,
         stop: Arc<Notify>,
+        state: Arc<State>,
         served: JoinHandle<hyper::Result<()>>,
     }
 
@@ -238,7 +234,7 @@ mod tests {
             };
             let (state, limits) = (Arc::new(State::default()), Limits::default());
             let stop = Arc::new(Notify::new());
-            let told = Arc::clone(&stop);
+            let (told, known) = (Arc::clone(&stop), Arc::clone(&state));
             let served = tokio::spawn(async move {
                 let stream = Patient::new(stream, Arc::clone(&state), &limits);
                 let seen = Arc::clone(&state);
@@ -254,6 +250,7 @@ mod tests {
                 client,
                 space,
                 stop,
+                state: known,
                 served,
             }
         }
@@ -359,7 +356,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_for_the_next_head_goes_on_while_it_rests() {
         let limit = Limits::default().head_timeout;
-        for (begins, is_error) in [(None, false), (Some(limit - QUIET), true)] {
+        for begins in [None, Some(limit - QUIET)] {
             let mut lab = Lab::new();
             let start = Instant::now();
             lab.ask(GET, 1000).await;
@@ -370,7 +367,10 @@ mod tests {
             }
             assert_eq!(lab.answer().await, "");
             assert_eq!(start.elapsed().as_secs(), limit.as_secs());
-            assert_eq!(lab.served.await.unwrap().is_err(), is_error);
+            lab.served.await.unwrap().unwrap();
+            assert!(lab.state.is_head_late());
+            let line = begins.map(|_| "GET / HTT");
+            assert_eq!(lab.state.take_line().as_deref(), line);
         }
     }
 

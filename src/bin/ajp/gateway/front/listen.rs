@@ -328,18 +328,35 @@ async fn serve_one<Io, F, R, S, B>(
         let why = error.map_or_else(String::new, |error| super::answer::chain(error));
         failures::tell_client(client, &format!("its connection ends with {name}: {why}"));
     }
-    if let Err(error) = ended.result {
-        if let Some(what) = no_request(&error, state.take_line()) {
-            refused(client, what);
-        } else {
-            let text = super::answer::chain(&error);
-            tracing::debug!("{client}: the connection broke: {text}");
-        }
+    let no_request = match &ended.result {
+        // hyper takes it for the client's end.
+        _ if state.is_head_late() => late_head(state.take_line()),
+        Ok(()) => None,
+        Err(error) => no_request(error, state.take_line()),
+    };
+    if let Some(what) = no_request {
+        refused(client, what);
+    } else if let Err(error) = ended.result {
+        let text = super::answer::chain(&error);
+        tracing::debug!("{client}: the connection broke: {text}");
     }
     if let Some(tunnel) = state.take_tunnel() {
         // A panic has been reported.
         let _ = tunnel.await;
     }
+}
+
+/// A head that has begun and did not come in time. Nothing is answered: the client may send the rest at
+/// any moment.
+fn late_head(line: Option<String>) -> Option<Refused> {
+    let why = "the head of the request did not come in time".to_owned();
+    let line = line?;
+    Some(Refused {
+        line,
+        status: 408,
+        why,
+        http: "1",
+    })
 }
 
 /// What hyper did not take for a request, and has answered or closed. `line` is what there is of
@@ -349,12 +366,7 @@ fn no_request(error: &hyper::Error, line: Option<String>) -> Option<Refused> {
     let status = if error.is_parse_too_large() {
         let is_target = why.contains("URI too long");
         if is_target { 414 } else { 431 }
-    } else if error.is_parse() {
-        400
-    } else if error.is_timeout() && line.is_some() {
-        // Nothing is answered: the client may send the rest at any moment.
-        408
-    } else if error.is_incomplete_message() && line.is_some() {
+    } else if error.is_parse() || (error.is_incomplete_message() && line.is_some()) {
         400
     } else {
         return None;

@@ -15,6 +15,7 @@ mod listen;
 mod log;
 mod map;
 mod methods;
+mod one_task;
 mod patient;
 mod proxied;
 mod refused_streams;
@@ -100,9 +101,9 @@ pub(crate) struct Site {
 
 impl Site {
     /// The numbers of the site that a request is of.
-    fn counts_of<B>(&self, request: &Request<B>) -> Arc<SiteCounts> {
+    fn counts_of(&self, parts: &request::Parts) -> Arc<SiteCounts> {
         let (sites, none) = &self.counts;
-        let host = || host_of(request.uri(), request.headers());
+        let host = || host_of(&parts.uri, &parts.headers);
         let site = self.sites.index_by(host);
         Arc::clone(site.and_then(|site| sites.get(site)).unwrap_or(none))
     }
@@ -203,11 +204,13 @@ pub(crate) async fn run(
     };
     let service = move |ends: Ends| {
         let here = Arc::new((Arc::clone(&current), Client::new(ends)));
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
             let here = Arc::clone(&here);
             let notable = Notable::of(request.headers());
-            if request.version() < Version::HTTP_2 {
-                let length = body_length(&request, notable);
+            let asks_for_upgrade = notable.for_the_connection && upgrade::is_wanted(&request);
+            let version = request.version();
+            if version < Version::HTTP_2 {
+                let length = body_length(request.body(), asks_for_upgrade);
                 here.1.ends.state.saw_request(length);
             }
             let seen = Seen {
@@ -215,11 +218,13 @@ pub(crate) async fn run(
                 notable,
                 is_distrusted: here.1.ends.state.is_distrusted(),
             };
+            let upgrade = asks_for_upgrade.then(|| hyper::upgrade::on(&mut request));
+            // Here, and lent from here on: else there would be room for it several times.
+            let (mut parts, body) = request.into_parts();
             async move {
                 let site = here.0.get();
-                let running = Running::begin(site.counts_of(&request), seen.at);
-                let version = request.version();
-                let response = answer(&site, request, seen, &here.1).await;
+                let running = Running::begin(site.counts_of(&parts), seen.at);
+                let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
                 running.answered(response.status());
                 let body = |body| CountedBody::new(body, running);
                 Ok::<_, Infallible>(
@@ -243,46 +248,38 @@ struct Seen {
 }
 
 /// What comes over the connection after the head of this request.
-fn body_length(request: &Request<Incoming>, notable: Notable) -> BodyLength {
-    if notable.for_the_connection && upgrade::is_wanted(request) {
+fn body_length(body: &Incoming, asks_for_upgrade: bool) -> BodyLength {
+    if asks_for_upgrade {
         return BodyLength::Upgrade;
     }
-    let length = request.body().size_hint().exact();
+    let length = body.size_hint().exact();
     length.map_or(BodyLength::Chunked, BodyLength::Known)
 }
 
 async fn answer(
     site: &Site,
-    mut request: Request<Incoming>,
+    parts: &mut request::Parts,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
     seen: Seen,
     client: &Client,
 ) -> Response<GatewayBody> {
     let notable = seen.notable;
-    let asks_for_upgrade = notable.for_the_connection && upgrade::is_wanted(&request);
-    let upgrade = asks_for_upgrade.then(|| hyper::upgrade::on(&mut request));
-    let (mut parts, body) = request.into_parts();
+    let asks_for_upgrade = upgrade.is_some();
     let state = Arc::clone(&client.ends.state);
     let running = state.begin();
     let id = RequestId::of(&parts.headers, client.is_trusted);
-    let mut entry = site.log.entry(&parts, client.ends.peer.ip(), id, seen.at);
+    let mut entry = site.log.entry(parts, client.ends.peer.ip(), id, seen.at);
     entry.came_over(&state);
     let number = state.count_request();
     let body = Upload::new(body, parts.version, Arc::clone(&state), &site.limits);
     let has_odd_framing = notable.transfer_encoding && methods::has_odd_framing(&parts.headers);
-    let own_answer = if seen.is_distrusted {
-        let text = "a request with trailers or odd framing came before this one; use another \
-                    connection";
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, text);
-        Some(refusal.response(false, entry.id()))
-    } else {
-        own_answer(&mut parts, notable, client, entry.id())
-    };
     let mut body = Some(body);
-    let result = if let Some(response) = own_answer {
+    let result = if let Some(response) = own_answer(parts, seen, client, &entry) {
         Ok(own(response))
     } else {
         let body = (&mut body, notable);
-        forward(site, &mut parts, body, client, upgrade, &mut entry).await
+        forward(site, parts, body, client, upgrade, &mut entry).await
     };
     let is_http1 = parts.version <= Version::HTTP_11;
     if let Some(body) = body.filter(|_| is_http1 && !notable.expect && state.has_more_body()) {
@@ -327,27 +324,33 @@ async fn answer(
 /// What is answered without looking at the maps.
 fn own_answer(
     parts: &mut request::Parts,
-    notable: Notable,
+    seen: Seen,
     client: &Client,
-    id: &str,
+    entry: &Entry,
 ) -> Option<Response<Full<Bytes>>> {
+    let refused = |status, text| Refusal::new(status, text).response(false, entry.id());
+    if seen.is_distrusted {
+        let text = "a request with trailers or odd framing came before this one; use another \
+                    connection";
+        return Some(refused(StatusCode::BAD_REQUEST, text));
+    }
     if client.ends.state.refuses() {
         let text = "too many requests of this connection were cancelled; use another connection";
-        return Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text).response(false, id));
+        return Some(refused(StatusCode::SERVICE_UNAVAILABLE, text));
     }
     if has_userinfo(&parts.uri) {
         let text = "a user or a password stands before the host";
-        return Some(Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id));
+        return Some(refused(StatusCode::BAD_REQUEST, text));
     }
     if let (Some(port), None) = (client.ends.options.redirect, &client.ends.tls) {
         return Some(methods::to_https(parts, port).unwrap_or_else(|| {
             let text = "the request has no Host header";
-            Refusal::new(StatusCode::BAD_REQUEST, text).response(false, id)
+            refused(StatusCode::BAD_REQUEST, text)
         }));
     }
-    if notable.expect && methods::expects_more(&parts.headers) {
+    if seen.notable.expect && methods::expects_more(&parts.headers) {
         let text = "nothing but 100-continue can be expected";
-        return Some(Refusal::new(StatusCode::EXPECTATION_FAILED, text).response(false, id));
+        return Some(refused(StatusCode::EXPECTATION_FAILED, text));
     }
     methods::max_forwards(parts)
 }
