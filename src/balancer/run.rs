@@ -201,3 +201,45 @@ async fn check_once(balancer: &Balancer, id: MemberId, backend: &Backend, health
         .shared
         .with(|state, now| state.cluster.checked(id, outcome, limits, now));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::CPing;
+    use crate::client::{Address, PoolConfig};
+
+    /// A task goes on while it has the same to do.
+    #[test]
+    fn duties_are_the_same_if_nothing_of_them_differs() {
+        let pool = || Pool::new(Address::tcp("localhost", 8009), PoolConfig::new());
+        let health = Health::new(CPing);
+        let duties = Duties {
+            pool: pool(),
+            health: Some(health.clone()),
+            measures_load: true,
+        };
+        assert!(duties.is_same(&duties.clone()));
+        let unchecked = Duties {
+            health: None,
+            ..duties.clone()
+        };
+        assert!(unchecked.is_same(&unchecked.clone()));
+        for other in [
+            unchecked,
+            Duties {
+                pool: pool(),
+                ..duties.clone()
+            },
+            Duties {
+                health: Some(health.with_rise(9)),
+                ..duties.clone()
+            },
+            Duties {
+                measures_load: false,
+                ..duties.clone()
+            },
+        ] {
+            assert!(!duties.is_same(&other) && !other.is_same(&duties));
+        }
+    }
+}

@@ -289,6 +289,7 @@ mod tests {
         for wrong in ["A,|p", ",A|p", "A|p,", "A,B|"] {
             assert!(Sticky::new(wrong).is_err(), "{wrong}");
         }
+        assert!(!tomcat().is_forced() && tomcat().with_force(true).is_forced());
     }
 
     fn routes(sticky: &Sticky, path: &str, cookies: &[&str]) -> Vec<String> {
@@ -400,6 +401,14 @@ mod tests {
         let cookies: [&[u8]; 1] = [b"JSESSIONID=1"];
         assert!(tomcat().session(b"/", cookies).is_present());
         assert!(!tomcat().session(b"/", []).is_present());
+    }
+
+    #[test]
+    fn no_more_routes_are_looked_at_than_a_browser_may_have() {
+        let cookies: Vec<String> = (0..20).map(|n| format!("JSESSIONID=1.r{n}")).collect();
+        let cookies: Vec<&str> = cookies.iter().map(String::as_str).collect();
+        let expected: Vec<String> = (0..MOST_ROUTES).map(|n| format!("r{n}")).collect();
+        assert_eq!(routes(&tomcat(), "/", &cookies), expected);
     }
 
     #[test]

@@ -256,4 +256,23 @@ mod tests {
         permits.resize(2);
         assert!(matches!(waiting.as_mut().poll(cx), Poll::Ready(Ok(_))));
     }
+
+    #[test]
+    fn who_waited_longest_gets_what_does_not_vanish() {
+        let permits = Permits::new(1, 2);
+        let cx = &mut Context::from_waker(Waker::noop());
+        permits.try_acquire().unwrap().forget();
+        let (mut first, mut second) = (pin!(permits.acquire()), pin!(permits.acquire()));
+        assert!(first.as_mut().poll(cx).is_pending());
+        assert!(second.as_mut().poll(cx).is_pending());
+        permits.resize(0);
+        permits.resize(2);
+        let Poll::Ready(Ok(permit)) = first.as_mut().poll(cx) else {
+            panic!("one of two is free")
+        };
+        permit.forget();
+        assert!(second.as_mut().poll(cx).is_pending());
+        assert!(!permits.release());
+        assert!(matches!(second.as_mut().poll(cx), Poll::Ready(Ok(_))));
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::name_server::{Answer, NameServer, host, hosts};
 use ajp::balancer::{Balancer, BalancerConfig, Discover, Discovery, Flags, Leaving, Member};
+use ajp::client::{Address, Pool, PoolConfig};
 use bytes::Bytes;
 use hickory_proto::op::ResponseCode;
 use http::{Request, Response};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// A container that needs 5 ms for a request and answers with its own number.
 struct Container {
@@ -298,4 +299,24 @@ async fn a_host_name_of_the_system() {
             || names(&balancer).contains(&"ajp://[::1]:8009".to_owned())
     })
     .await;
+}
+
+/// A program that has its members from a discovery takes no request before it has one.
+#[tokio::test(start_paused = true)]
+async fn the_first_member_is_waited_for() {
+    let balancer = Balancer::new(BalancerConfig::new("app").with_own_requests(true));
+    let limit = Duration::from_secs(1);
+    timeout(limit, balancer.wait_for_member())
+        .await
+        .unwrap_err();
+    let waiting = {
+        let balancer = balancer.clone();
+        tokio::spawn(async move { balancer.wait_for_member().await })
+    };
+    sleep(limit).await;
+    assert!(!waiting.is_finished());
+    let pool = Pool::new(Address::tcp("127.0.0.1", 8009), PoolConfig::new());
+    balancer.add(Member::new("a"), pool).unwrap();
+    timeout(limit, waiting).await.unwrap().unwrap();
+    timeout(limit, balancer.wait_for_member()).await.unwrap();
 }

@@ -14,9 +14,9 @@
 //! 2. Each test runs once by itself without any mutant, and the build writes down which mutants
 //!    it was asked for (`suite`): only these can change what the test sees. How long it takes is
 //!    remembered.
-//! 3. For each mutant the tests that reach it run, the quickest first, until one fails, or a
-//!    minute's worth of them has passed. The failure counts if the same tests pass without the
-//!    mutant. What takes four times as long as it should, and four seconds more, and does so
+//! 3. For each mutant the tests that reach it run, the quickest first, until one fails, or
+//!    20 seconds' worth of them have passed. The failure of tests that are not quick counts if the
+//!    same tests pass without the mutant. What takes four times as long as it should, and four seconds more, and does so
 //!    again, hangs, and that is noticed too. A mutant that no test reaches is missed without any
 //!    run.
 //!

@@ -91,3 +91,72 @@ impl Calibration {
         entry.load == Load::Calibration && entry.started >= self.since
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Of the requests that are not answered yet the slow ones count, at most for as long as
+    /// they are waited for, and others that the measurement did not let in do not.
+    #[test]
+    fn what_is_not_answered_is_slow() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let entry = |load, seconds| Entry {
+            serial: 0,
+            started: at(seconds),
+            load,
+        };
+        let let_in = |seconds| entry(Load::Calibration, seconds);
+        // Answers usually take 2 s, so that it has patience for 10 s.
+        let new = || Calibration::new(40.0, 2.0, at(100));
+        let end = |calibration: Calibration, waiting: &[Entry], now| {
+            calibration.end(waiting.iter().copied(), at(now))
+        };
+        assert_eq!(new().limit.to_bits(), 10.0_f64.to_bits());
+        assert_eq!(end(new(), &[], 200), None);
+        // Without any answer what waits for half of the patience is slow.
+        assert_eq!(end(new(), &[let_in(101)], 106), None);
+        assert_eq!(end(new(), &[let_in(101)], 107), Some(6.0));
+        assert_eq!(end(new(), &[let_in(101)], 200), Some(10.0));
+        for other in [let_in(99), entry(Load::Usual, 101)] {
+            assert_eq!(end(new(), &[other], 107), None);
+        }
+        // With one what waits longer than that.
+        let answered = || {
+            let mut calibration = new();
+            calibration.answered(let_in(100), at(102));
+            calibration
+        };
+        assert_eq!(end(answered(), &[let_in(101)], 103), Some(2.0));
+        assert_eq!(end(answered(), &[let_in(101)], 107), Some(4.0));
+        assert!(!new().is_overdue(at(109)) && new().is_overdue(at(110)));
+    }
+
+    #[test]
+    fn it_ends_when_enough_have_told_something() {
+        let now = Instant::now();
+        let entry = Entry {
+            serial: 0,
+            started: now,
+            load: Load::Calibration,
+        };
+        let mut calibration = Calibration::new(40.0, 1.0, now);
+        for answered in 0..CALIBRATION_REQUESTS {
+            assert!(
+                calibration.lets_in() && !calibration.is_over(now),
+                "{answered}"
+            );
+            calibration.enter();
+            calibration.answered(entry, now);
+        }
+        assert!(!calibration.lets_in() && calibration.is_over(now));
+        // One that told nothing makes room for another.
+        let mut calibration = Calibration::new(40.0, 1.0, now);
+        (0..CALIBRATION_REQUESTS).for_each(|_| calibration.enter());
+        assert!(!calibration.lets_in());
+        calibration.told_nothing(entry);
+        assert!(calibration.lets_in());
+    }
+}

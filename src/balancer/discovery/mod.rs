@@ -326,3 +326,41 @@ impl fmt::Debug for Discovery {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_gone_when_so_many_answers_did_not_have_it() {
+        let found = |names: &[&str]| -> Vec<Endpoint> {
+            let endpoint = |name: &&str| Endpoint {
+                member: Member::new(*name),
+                address: Address::tcp(*name, 8009),
+            };
+            names.iter().map(endpoint).collect()
+        };
+        let discovery = Discovery::file("members").with_absences(2);
+        let mut discovery = discovery.with_member(|member| member.with_route("r"));
+        let names = |discovery: &Discovery| -> String {
+            let set = discovery.set().into_iter();
+            set.map(|one| {
+                assert_eq!(one.member.route_name(), Some("r"));
+                one.member.name().to_owned()
+            })
+            .collect()
+        };
+        assert!(discovery.merge(found(&["a", "b"]), true));
+        assert!(!discovery.merge(found(&["a", "b"]), true), "the same");
+        assert!(!discovery.merge(found(&["a"]), true), "once");
+        assert_eq!(names(&discovery), "ab");
+        assert!(!discovery.merge(found(&["a", "b"]), true));
+        assert!(!discovery.merge(found(&["a"]), true), "once again");
+        assert!(
+            !discovery.merge(found(&["a"]), false),
+            "not the whole answer"
+        );
+        assert!(discovery.merge(found(&["a"]), true), "twice");
+        assert_eq!(names(&discovery), "a");
+    }
+}

@@ -169,4 +169,17 @@ mod tests {
             assert!(text.parse::<HashBy>().is_err(), "{text}");
         }
     }
+
+    /// As anybody has it: web servers of other versions choose the same members.
+    #[test]
+    fn the_last_step_is_that_of_murmur_hash() {
+        for (hash, mixed) in [
+            (0, 0),
+            (1, 0xb456_bcfc_34c2_cb2c),
+            (2, 0x3abf_2a20_6506_83e7),
+            (0xdead_beef, 0xd24b_d59f_862a_1dac),
+        ] {
+            assert_eq!(mix(hash), mixed);
+        }
+    }
 }
