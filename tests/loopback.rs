@@ -264,6 +264,28 @@ async fn bodies_of_every_size_come_back() {
     }
 }
 
+/// A container that asks for more than a packet of 8192 bytes holds has longer packets.
+#[tokio::test]
+async fn the_packet_size_is_learned_from_what_is_asked_for() {
+    let server = Server::start(trusted().with_packet_size(PacketSize::MAX)).await;
+    let config = PoolConfig::default().with_packet_size(PacketSize::MAX);
+    let client = server.client(config.with_learn_packet_size(true));
+    let upload = || async {
+        let before = client.pool().stats().bytes_in;
+        let request = Request::post("/count").body(Full::new(Bytes::from(vec![b'u'; 40_000])));
+        let response = client.send(request.unwrap()).await.unwrap();
+        assert_eq!(text(response).await, "40000");
+        client.pool().stats().bytes_in - before
+    };
+    assert_eq!(client.pool().stats().packet_size_learned, None);
+    let first = upload().await;
+    let learned = client.pool().stats().packet_size_learned;
+    assert_eq!(learned, Some(PacketSize::MAX));
+    // Whoever sends all at once is not asked: a question has seven bytes.
+    assert_eq!(upload().await, first - 7);
+    assert_eq!(server.accepted(), 1);
+}
+
 #[tokio::test]
 async fn unread_bodies_leave_the_connection_usable() {
     let server = Server::start(trusted()).await;
@@ -396,6 +418,14 @@ async fn a_head_that_does_not_fit_is_a_500_from_the_server_and_431_from_the_clie
     assert!(
         cause.contains("header x-huge") && cause.contains("packet size 8192"),
         "{cause}"
+    );
+    let error = client
+        .send(no_body(&format!("/{}", "u".repeat(9000))))
+        .await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.suggested_status().as_u16()),
+        (ErrorKind::UriTooLong, 414)
     );
     assert_eq!(
         text(client.send(no_body("/hello")).await.unwrap()).await,

@@ -4,6 +4,8 @@ use crate::hall::{App, Guest};
 use crate::raw::packets::{refusal, request};
 use ajp::Secret;
 use ajp::server::{Connection, Refusal, ServerConfig, ServerError, Trust, serve_connection};
+use ajp::wire::SendHeadersWriter;
+use bytes::{Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -125,4 +127,32 @@ async fn a_refusal_nobody_reads_is_given_up() {
         (30..=33).contains(&took),
         "the write limit and the linger: {took}"
     );
+}
+
+/// For those who serve a connection themselves.
+#[tokio::test(start_paused = true)]
+async fn a_connection_tells_what_it_has_moved_and_what_waits() {
+    let get = request("GET", "/", &[]);
+    let received = u64::try_from(get.len()).unwrap();
+    let (ours, theirs) = tokio::io::duplex(1000);
+    let config = ServerConfig::new(Trust::TrustedNetwork).with_high_water(100);
+    let mut connection = Connection::new(theirs, Arc::new(config));
+    let mut guest = Guest::over(ours);
+    guest.send(&get).await;
+    connection.next_request().await.unwrap().unwrap();
+    assert_eq!(connection.traffic(), (received, 0));
+    assert!(!connection.is_backed_up());
+    let head = |buffer: &mut BytesMut, size| {
+        SendHeadersWriter::new(buffer, size, 200)?.finish();
+        Ok(None)
+    };
+    connection.send_headers(200, head).unwrap();
+    assert!(!connection.is_backed_up());
+    connection.send_data(Bytes::from(vec![b'd'; 200])).unwrap();
+    assert!(connection.is_backed_up());
+    assert!(connection.finish(true).await.unwrap());
+    assert!(!connection.is_backed_up());
+    let (again, sent) = connection.traffic();
+    // Head, data and end: a packet each.
+    assert_eq!((again, sent), (received, (4 + 8) + (4 + 4 + 200) + (4 + 2)));
 }
