@@ -393,4 +393,45 @@ mod tests {
         assert!(outlier.is_bad(500) && !outlier.is_bad(502));
         assert_eq!(outlier.with_peer_latency(99).peer_latency, Some(100));
     }
+
+    #[test]
+    fn members_are_compared_when_enough_has_come() {
+        let now = Instant::now();
+        let outlier = Outlier::default().with_min_requests(3);
+        let mut rate = Rate::default();
+        for _ in 0..2 {
+            for _ in 0..2 {
+                rate.record(false, QUICK, &outlier, now);
+                assert!(!rate.is_comparison_due(&outlier));
+            }
+            rate.record(false, QUICK, &outlier, now);
+            assert!(rate.is_comparison_due(&outlier));
+            assert!(!rate.is_comparison_due(&outlier), "once");
+        }
+    }
+
+    #[test]
+    fn parts_and_times_are_of_the_answers_lately() {
+        let now = Instant::now();
+        let outlier = Outlier::default().with_min_requests(4);
+        let mut rate = Rate::default();
+        let second = Duration::from_secs(1);
+        for bad in [false, false, true] {
+            rate.record(bad, second, &outlier, now);
+        }
+        assert_eq!(rate.good_part(&outlier, now), None);
+        rate.record(false, second * 4, &outlier, now);
+        assert_eq!(rate.good_part(&outlier, now), Some(0.75));
+        assert_eq!(rate.mean_time(&outlier, now), Some(2.0));
+        let late = now + Duration::from_secs(19);
+        assert_eq!(rate.good_part(&outlier, late), Some(0.75));
+        let later = now + Duration::from_secs(20);
+        assert_eq!(rate.good_part(&outlier, later), None);
+        let mut rate = Rate::default();
+        for _ in 0..4 {
+            rate.record(true, second, &outlier, now);
+        }
+        assert_eq!(rate.mean_time(&outlier, now), None);
+        assert_eq!(rate.good_part(&outlier, now), Some(0.0));
+    }
 }

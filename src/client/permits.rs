@@ -258,6 +258,19 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_kept_than_there_shall_be() {
+        let permits = Permits::new(3, 0);
+        (0..3).for_each(|_| permits.try_acquire().unwrap().forget());
+        permits.resize(0);
+        permits.resize(1);
+        assert_eq!((permits.total(), permits.in_use()), (1, 3));
+        assert!(permits.release() && permits.release() && !permits.release());
+        assert_eq!(permits.in_use(), 0);
+        permits.try_acquire().unwrap().forget();
+        assert_eq!(permits.try_acquire().unwrap_err(), NoPermit::AllTaken);
+    }
+
+    #[test]
     fn who_waited_longest_gets_what_does_not_vanish() {
         let permits = Permits::new(1, 2);
         let cx = &mut Context::from_waker(Waker::noop());

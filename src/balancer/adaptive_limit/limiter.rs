@@ -392,4 +392,118 @@ mod tests {
         }
         assert!(one.limiter().limit >= 100.0, "{}", one.limiter().limit);
     }
+
+    /// One whose last window had answers of so many seconds, and whose time without load is
+    /// known.
+    fn known(limit: u32, answer: f64, unloaded: Option<f64>, now: Instant) -> Limiter {
+        let mut limiter = Limiter::new(AdaptiveLimit::default().with_initial(limit));
+        limiter.last = Some((answer, now));
+        if let Some(unloaded) = unloaded {
+            limiter
+                .unloaded
+                .measured(unloaded, 1.0, f64::from(limit), now);
+        }
+        limiter
+    }
+
+    fn close_to(value: f64, expected: f64) -> bool {
+        (value - expected).abs() < 1e-9
+    }
+
+    /// An answer takes as long as it waits for its thread, which `CPong` tells, and the rest.
+    #[test]
+    fn a_late_cpong_tells_what_an_answer_takes_without_load() {
+        let now = Instant::now();
+        let after = |cpong: u64, at: u64, before: Option<f64>| {
+            let mut limiter = known(100, 0.4, before, now);
+            limiter.cpong(
+                Duration::from_millis(cpong),
+                now + Duration::from_millis(at),
+            );
+            limiter.unloaded.get().unwrap_or(0.0)
+        };
+        assert!(close_to(after(180, 0, None), 0.22));
+        assert!(close_to(after(100, 0, None), 0.3), "a fourth of an answer");
+        assert!(close_to(after(99, 0, None), 0.0), "no queue");
+        assert!(close_to(after(900, 0, None), 0.04), "never nothing");
+        assert!(
+            close_to(after(180, 0, Some(0.1)), 0.13),
+            "a fourth of it counts"
+        );
+        assert!(close_to(after(180, 5_180, None), 0.22));
+        assert!(close_to(after(180, 5_181, None), 0.0), "of another time");
+        let mut limiter = known(100, 0.4, None, now);
+        limiter.calibration = Some(Calibration::new(100.0, 0.4, now));
+        limiter.cpong(Duration::from_millis(180), now);
+        assert_eq!(limiter.unloaded.get(), None, "that is being measured");
+    }
+
+    /// A window of answers of 0.3 s moves a limit of 100, of which so many were used.
+    #[test]
+    fn a_limit_moves_by_what_answers_take() {
+        let now = Instant::now();
+        let moved = |unloaded, most_waiting, late| {
+            let mut limiter = known(100, 0.3, unloaded, now);
+            for _ in 0..10 {
+                limiter.window.answers.add(0.3);
+            }
+            limiter.window.most_waiting = most_waiting;
+            limiter.window.late = late;
+            limiter.adapt(now);
+            assert!(close_to(limiter.limit, 100.0), "it has only begun");
+            limiter.adapt(now + Duration::from_millis(300));
+            limiter.limit
+        };
+        // One and a half times 0.2 s is what they may take: room for ten more, a fifth of it.
+        assert!(close_to(moved(Some(0.2), 50, false), 102.0));
+        assert!(close_to(moved(Some(0.2), 49, false), 100.0), "not used");
+        assert!(close_to(moved(None, 50, false), 100.0), "nothing is known");
+        // 0.15 s, which is a half: the limit should be 60.
+        assert!(close_to(moved(Some(0.1), 50, false), 92.0));
+        assert!(close_to(moved(Some(0.01), 50, false), 92.0), "never less");
+        // 0.24 s, which is four fifths: the limit should be 90.
+        assert!(close_to(moved(Some(0.16), 50, false), 98.0));
+        assert!(close_to(moved(Some(0.2), 50, true), 80.0), "CPong was late");
+    }
+
+    #[test]
+    fn the_time_without_load_is_measured_again_when_it_is_due() {
+        let now = Instant::now();
+        let is_due = |limit: f64, answer, seconds| {
+            let mut limiter = known(100, answer, Some(0.2), now);
+            limiter.limit = limit;
+            limiter.calibrate_if_due(answer, now + Duration::from_secs(seconds));
+            limiter.calibration.is_some()
+        };
+        assert!(
+            !is_due(100.0, 0.2, 59) && is_due(100.0, 0.2, 60),
+            "for long"
+        );
+        assert!(!is_due(70.0, 0.2, 59) && is_due(69.0, 0.2, 59), "fallen");
+        assert!(
+            !is_due(100.0, 0.1, 59) && is_due(100.0, 0.09, 59),
+            "quicker"
+        );
+        assert!(
+            !is_due(69.0, 0.09, 4) && is_due(69.0, 0.09, 5),
+            "not at once"
+        );
+        let mut limiter = known(100, 0.2, None, now);
+        limiter.calibrate_if_due(0.2, now);
+        assert!(limiter.calibration.is_some(), "never known");
+    }
+
+    #[test]
+    fn a_member_that_begins_anew_has_no_more_places_than_before() {
+        let now = Instant::now();
+        for (limit, expected) in [(50.0, 20.0), (7.0, 7.0)] {
+            let mut limiter = known(20, 0.4, Some(0.1), now);
+            limiter.limit = limit;
+            limiter.enter(1, 1, now);
+            limiter.restart();
+            assert!(close_to(limiter.limit, expected), "{}", limiter.limit);
+            assert_eq!((limiter.unloaded.get(), limiter.last), (None, None));
+            assert_eq!(limiter.waiting(), 1, "it still waits");
+        }
+    }
 }

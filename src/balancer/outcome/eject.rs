@@ -105,3 +105,78 @@ fn exceeds(part: usize, percent: u32, all: usize) -> bool {
     let percent = usize::try_from(percent).unwrap_or(usize::MAX);
     part.saturating_mul(100) > all.saturating_mul(percent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::outlier::Outlier;
+    use crate::balancer::{ClusterConfig, Member};
+    use std::time::Duration;
+
+    /// Members with so many good answers each out of 16, which took so long.
+    fn cluster(outlier: &Outlier, members: &[(u32, u64)], now: Instant) -> Cluster {
+        let config = ClusterConfig::default().with_outlier(outlier.clone());
+        let mut cluster = Cluster::new(config);
+        for (index, &(good, millis)) in members.iter().enumerate() {
+            let id = cluster.add(Member::new(format!("{index}")), now).unwrap();
+            let slot = cluster.roster.get_mut(id).unwrap();
+            for answer in 0..16 {
+                let took = Duration::from_millis(millis);
+                slot.rate.record(answer >= good, took, outlier, now);
+            }
+        }
+        cluster
+    }
+
+    fn first(cluster: &Cluster) -> MemberId {
+        cluster.roster.slots[0].id
+    }
+
+    #[test]
+    fn a_member_falls_behind_the_others_by_deviations() {
+        let now = Instant::now();
+        let falls_behind = |most, goods: &[u32]| {
+            let outlier = Outlier::default().with_min_requests(16);
+            let outlier = outlier.with_peer_deviations(most);
+            let members: Vec<_> = goods.iter().map(|&good| (good, 1)).collect();
+            let cluster = cluster(&outlier, &members, now);
+            cluster.falls_behind(first(&cluster), now)
+        };
+        // Of these the mean is 0.9, and the deviation 0.2.
+        let five = [8, 16, 16, 16, 16];
+        assert!(falls_behind(190, &five) && !falls_behind(210, &five));
+        assert!(!falls_behind(190, &five[..4]), "too few to compare with");
+        // The mean is 0.75, and the deviation 0.25: exactly as much is not more.
+        let halves = [8, 8, 8, 8, 16, 16, 16, 16];
+        assert!(!falls_behind(100, &halves) && falls_behind(99, &halves));
+        assert!(!falls_behind(1, &[16; 5]) && !falls_behind(0, &[16; 5]));
+        // Far from the others, and yet hardly worse.
+        assert!(!falls_behind(1, &[15, 16, 16, 16, 16, 16, 16, 16]));
+        assert!(!falls_behind(190, &[16, 8, 16, 16, 16]), "another one does");
+    }
+
+    #[test]
+    fn a_member_is_slow_beside_the_median_of_the_others() {
+        let now = Instant::now();
+        let is_slow = |percent, millis: &[u64]| {
+            let outlier = Outlier::default().with_min_requests(16);
+            let outlier = outlier.with_peer_latency(percent);
+            let members: Vec<_> = millis.iter().map(|&millis| (16, millis)).collect();
+            let cluster = cluster(&outlier, &members, now);
+            cluster.is_slow_beside_others(first(&cluster), now)
+        };
+        // The median of the others is 125 ms.
+        assert!(is_slow(200, &[251, 125, 500]) && !is_slow(200, &[250, 125, 500]));
+        assert!(!is_slow(300, &[251, 125, 500]));
+        assert!(is_slow(200, &[251, 500, 125, 10]));
+        assert!(!is_slow(200, &[251, 125]), "too few to compare with");
+        assert!(!is_slow(200, &[12, 3, 3]) && is_slow(200, &[14, 3, 3]));
+        assert!(!is_slow(200, &[3, 14, 14]));
+    }
+
+    #[test]
+    fn no_more_than_a_part_of_all_is_out() {
+        assert!(!exceeds(1, 50, 2) && exceeds(2, 50, 3) && !exceeds(0, 0, 3));
+        assert!(exceeds(1, 0, 3) && !exceeds(3, 100, 3));
+    }
+}
