@@ -203,4 +203,37 @@ mod tests {
         assert_eq!(least.interval(), Duration::from_millis(10));
         assert_eq!((least.rise(), least.fall()), (1, 1));
     }
+
+    /// What a check of one's own need not say.
+    #[test]
+    fn a_check_waits_for_no_thread_unless_it_says_so() {
+        #[derive(Debug)]
+        struct Well;
+        impl Check for Well {
+            fn check<'a>(&'a self, _: &'a Pool) -> Checking<'a> {
+                Box::pin(async { Ok(()) })
+            }
+            fn describe(&self) -> String {
+                "well".into()
+            }
+        }
+        assert!(!Well.waits_for_a_thread());
+        assert!(CPing.waits_for_a_thread());
+        assert_eq!(CPing.describe(), "CPing");
+    }
+
+    /// A member is out only for what it is to blame for.
+    #[test]
+    fn an_error_of_a_check_says_who_is_to_blame() {
+        use crate::client::{ClientError, ErrorKind};
+        let of = |kind| CheckError::from(ClientError::bare(kind));
+        let text = |kind: ErrorKind| kind.to_string();
+        for kind in [ErrorKind::AcquireTimeout, ErrorKind::LocalResources] {
+            assert_eq!(of(kind), CheckError::Unknown(text(kind)));
+        }
+        let kind = ErrorKind::CPingTimeout;
+        assert_eq!(of(kind), CheckError::Late(text(kind)));
+        let kind = ErrorKind::Connect;
+        assert_eq!(of(kind), CheckError::Failed(text(kind)));
+    }
 }

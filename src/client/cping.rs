@@ -71,3 +71,25 @@ impl Default for CPingMode {
         Self::idle_longer_than(Duration::from_secs(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_connection_is_idle_before_it_is_asked() {
+        let second = Duration::from_secs(1);
+        for (mode, limit) in [
+            (CPingMode::NEVER, None),
+            (CPingMode::ON_CONNECT, None),
+            (CPingMode::ALWAYS, Some(Duration::ZERO)),
+            (CPingMode::default(), Some(second)),
+            (
+                CPingMode::idle_longer_than(second * 2).and_on_connect(),
+                Some(second * 2),
+            ),
+        ] {
+            assert_eq!(mode.idle_limit(), limit, "{mode:?}");
+        }
+    }
+}

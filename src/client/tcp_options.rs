@@ -238,4 +238,23 @@ mod tests {
         assert!(!tcp.reaches(([0; 8], 1).into()));
         assert!(TcpOptions::new().reaches(([0; 8], 1).into()));
     }
+
+    #[test]
+    fn each_option_is_the_one_that_was_set() {
+        let seconds = Duration::from_secs;
+        let keep_alive = TcpKeepAlive::after(seconds(5))
+            .with_interval(seconds(6))
+            .with_retries(7);
+        assert_eq!(keep_alive.idle(), seconds(5));
+        assert_eq!(keep_alive.interval(), Some(seconds(6)));
+        assert_eq!(keep_alive.retries(), Some(7));
+        let source = IpAddr::from([127, 0, 0, 2]);
+        let tcp = TcpOptions::new()
+            .with_keep_alive(keep_alive)
+            .with_source(source);
+        assert_eq!(tcp.keep_alive(), Some(keep_alive));
+        assert_eq!(tcp.source(), Some(source));
+        let plain = keep_alive.with_interval(None).with_retries(None);
+        assert_eq!((plain.interval(), plain.retries()), (None, None));
+    }
 }

@@ -285,3 +285,66 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock,
+    };
+
+    const OF_ONE_CONNECTION: [io::ErrorKind; 4] = [
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        Interrupted,
+    ];
+
+    #[test]
+    fn what_waits_is_taken_until_there_is_no_more() {
+        let mut answers = vec![Ok(1), Ok(2)].into_iter();
+        let mut failing = OF_ONE_CONNECTION.into_iter();
+        // Errors of one connection in between, and something behind the end.
+        let mut ended = false;
+        let taken = waiting(|| {
+            if let Some(kind) = failing.next() {
+                return Err(kind.into());
+            }
+            assert!(!ended, "nobody asks behind the end");
+            answers.next().unwrap_or_else(|| {
+                ended = true;
+                Err(io::Error::from(WouldBlock))
+            })
+        });
+        assert_eq!(taken, [1, 2]);
+        assert_eq!(waiting(|| Ok(())).len(), BACKLOG, "without an end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_lack_of_something_is_waited_for() {
+        let start = tokio::time::Instant::now();
+        for kind in OF_ONE_CONNECTION {
+            pause(&kind.into()).await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        pause(&io::ErrorKind::OutOfMemory.into()).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(100));
+    }
+
+    #[tokio::test]
+    async fn connections_that_wait_when_the_listener_closes_are_not_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let first = std::net::TcpStream::connect(address).unwrap();
+        let second = std::net::TcpStream::connect(address).unwrap();
+        let mut taps = 0;
+        let tapped = listener.tap_io(move |_| {
+            taps += 1;
+            assert!(taps != 2, "the second one");
+        });
+        let waiting = Listener::close(tapped).await;
+        let peers: Vec<SocketAddr> = waiting.iter().map(|(_, peer)| *peer).collect();
+        assert_eq!(peers, [first.local_addr().unwrap()]);
+        drop(second);
+    }
+}

@@ -384,4 +384,21 @@ mod tests {
             assert_eq!((container.owed(), buffer.len()), (0, 0));
         }
     }
+
+    #[cfg(feature = "tokio-codec")]
+    #[test]
+    fn the_codecs_are_those_of_tokio_too() {
+        use tokio_util::codec::{Decoder, Encoder};
+        let size = PacketSize::DEFAULT;
+        let (mut web, mut container) = (WebServerCodec::new(size), ContainerCodec::new(size));
+        let mut buffer = BytesMut::new();
+        let ask = FromWebServer::Message(ToContainer::CPing);
+        Encoder::encode(&mut web, ask.clone(), &mut buffer).unwrap();
+        let asked = Decoder::decode(&mut container, &mut buffer).unwrap();
+        assert_eq!(asked, Some(ask));
+        assert_eq!(Decoder::decode(&mut container, &mut buffer).unwrap(), None);
+        Encoder::encode(&mut container, ToWebServer::CPong, &mut buffer).unwrap();
+        let answer = Decoder::decode(&mut web, &mut buffer).unwrap();
+        assert_eq!(answer, Some(ToWebServer::CPong));
+    }
 }

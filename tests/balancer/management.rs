@@ -2,8 +2,8 @@
 
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
-    Balancer, BalancerConfig, CPing, Health, HttpCheck, Member, MemberState, RequestInfo,
-    RequestOutcome, Sticky,
+    Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member,
+    MemberState, Method, RequestInfo, RequestOutcome, Sticky,
 };
 use ajp::client::{Address, Pool, PoolConfig, Timeouts};
 use std::time::Duration;
@@ -752,4 +752,54 @@ async fn a_packet_size_that_differs_is_shown() {
     farm.send(long).await.unwrap_err();
     let error = farm.member("a").last_error.unwrap();
     assert!(error.contains("packet size"), "{error}");
+}
+
+/// What is changed while requests run is what is shown.
+#[tokio::test(start_paused = true)]
+async fn settings_are_shown_as_they_were_set() {
+    let farm = checked(Health::new(CPing));
+    let balancer = &farm.balancer;
+    assert!(balancer.is_same(&balancer.clone()));
+    assert!(!balancer.is_same(&Farm::new(1, BalancerConfig::new("farm")).balancer));
+    let pool = balancer.pool("a").unwrap();
+    assert!(pool.is_same(&balancer.pool("a").unwrap()));
+    assert!(!pool.is_same(&balancer.pool("b").unwrap()));
+    assert!(balancer.pool("c").is_none());
+    let named = Pool::new(
+        Address::tcp("127.0.0.1", 8009),
+        PoolConfig::new().with_name("named"),
+    );
+    assert_eq!((named.name(), named.peer()), ("named", "127.0.0.1:8009"));
+    let secrets = ["new", "old"].map(|text| ajp::Secret::new(text).unwrap());
+    named.set_secrets(secrets.clone());
+    assert_eq!(named.secrets(), secrets);
+
+    balancer.set_method(Method::ByTraffic);
+    assert!(matches!(balancer.method(), Method::ByTraffic));
+    assert!(balancer.sticky().is_none());
+    balancer.set_sticky(Sticky::new("A|b").unwrap());
+    assert_eq!(balancer.sticky().unwrap().names(), "A|b");
+    let failover = Failover::default().with_max_attempts(7);
+    balancer.set_failover(failover);
+    assert_eq!(balancer.failover().max_attempts(), Some(7));
+    let config = ClusterConfig::default().with_retry(Duration::from_secs(77));
+    balancer.set_cluster_config(config);
+    assert_eq!(balancer.cluster_config().retry(), Duration::from_secs(77));
+
+    let task = run(&farm);
+    farm.of("a").set(Mood::Dead);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(farm.member("a").state, MemberState::Unhealthy);
+    let health = Health::new(CPing).with_rise(7);
+    balancer.set_health(health);
+    assert_eq!(balancer.health().unwrap().rise(), 7);
+    assert_eq!(farm.member("a").state, MemberState::Unhealthy);
+    balancer.set_health(None);
+    assert!(balancer.health().is_none());
+    assert_eq!(
+        farm.member("a").state,
+        MemberState::Ok,
+        "nobody asks any more"
+    );
+    task.abort();
 }

@@ -2,8 +2,8 @@
 
 use super::{SIZE, with_attributes, with_query};
 use ajp::wire::{
-    Attribute, AttributeCode, BodyFraming, DecodeOptions, Field, ForwardRequest, PacketSize,
-    RequestLine, Rule, SendHeaders,
+    Attribute, AttributeCode, BodyFraming, DecodeOptions, Direction, EncodeRule, Field,
+    ForwardRequest, PacketSize, RequestLine, Rule, SendHeaders,
 };
 use bytes::Bytes;
 
@@ -243,4 +243,38 @@ fn a_spelled_length_of_a_response_is_a_length() {
     let field = Field::ContentLength;
     assert_eq!(head(&["5", "6"]), Err((field, Rule::Duplicate)));
     assert_eq!(head(&["5a"]), Err((field, Rule::NotANumber)));
+}
+
+/// What people read of a packet: on one line, and of a head all of it.
+#[test]
+fn packets_are_shown_without_secrets() {
+    let request = request(b"/a;jsessionid=0123", &[("Cookie", "c=d"), ("x", "y")]);
+    let request = ForwardRequest::parse(request).unwrap();
+    let shown: Vec<String> = request.headers().map(|header| header.to_string()).collect();
+    assert_eq!(shown, ["Cookie: [redacted, 3 bytes]", "x: y"]);
+    assert!(
+        request
+            .to_string()
+            .contains("jsessionid=[redacted, 4 bytes]")
+    );
+    assert!(request.reveal().to_string().contains("jsessionid=0123"));
+    assert_eq!(Direction::ToContainer.to_string(), "to container");
+    assert_eq!(Direction::ToWebServer.to_string(), "to web server");
+}
+
+/// A head that is built as a value cannot be one that nobody can read.
+#[test]
+fn a_head_with_two_lengths_is_not_built() {
+    let built = |lengths: &[&str]| {
+        let head = SendHeaders::build(SIZE, 200, |writer| {
+            let mut lengths = lengths.iter();
+            lengths.try_for_each(|length| writer.header(b"content-length", length.as_bytes()))
+        });
+        head.map(|head| head.content_length())
+            .map_err(|error| (error.field(), error.rule()))
+    };
+    assert_eq!(built(&["5", "5"]), Ok(Some(5)));
+    let field = Field::ContentLength;
+    assert_eq!(built(&["5", "6"]), Err((field, EncodeRule::Duplicate)));
+    assert_eq!(built(&["five"]), Err((field, EncodeRule::NotANumber)));
 }

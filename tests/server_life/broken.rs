@@ -154,5 +154,8 @@ async fn a_connection_tells_what_it_has_moved_and_what_waits() {
     assert!(!connection.is_backed_up());
     let (again, sent) = connection.traffic();
     // Head, data and end: a packet each.
-    assert_eq!((again, sent), (received, (4 + 10) + (4 + 4 + 200) + (4 + 2)));
+    assert_eq!(
+        (again, sent),
+        (received, (4 + 10) + (4 + 4 + 200) + (4 + 2))
+    );
 }
