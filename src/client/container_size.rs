@@ -148,4 +148,9 @@ mod tests {
         assert!(size.turn_to_ask().await.is_none(), "nothing is left to ask");
         assert!(of(false).turn_to_ask().await.is_none());
     }
+
+    #[test]
+    fn what_may_be_learned_is_at_most_what_is_set() {
+        assert_eq!(of(true).learned_up_to(), Some(PacketSize::MAX));
+    }
 }

@@ -215,3 +215,23 @@ fn raise(record: &AtomicUsize, n: usize) {
         record.fetch_max(n, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mismatch_that_goes_on_is_told_once() {
+        let counters = Counters::new();
+        assert!(counters.mismatched(Mismatch::Cut));
+        for _ in 0..3 {
+            tokio::time::advance(NEWS - Duration::from_millis(1)).await;
+            assert!(!counters.mismatched(Mismatch::Cut), "it goes on");
+        }
+        assert!(counters.mismatched(Mismatch::Refused), "another one");
+        tokio::time::advance(NEWS).await;
+        assert!(counters.mismatched(Mismatch::Refused), "once more");
+        counters.refusal_settled();
+        assert!(counters.mismatched(Mismatch::Refused), "it was settled");
+    }
+}

@@ -242,4 +242,16 @@ mod tests {
         found_closed(&mut keep_alive, &mut now, secs(22));
         assert_eq!(keep_alive.learned(now), Some(secs(22)));
     }
+
+    /// Whoever survives as long as another one was found closed shows that it was no timeout.
+    #[test]
+    fn a_connection_that_survives_takes_a_close_back() {
+        for (idle, learned) in [(19, Some(secs(20))), (20, None), (21, None)] {
+            let (mut keep_alive, mut now) = (KeepAlive::new(None, true), Instant::now());
+            found_closed(&mut keep_alive, &mut now, secs(20));
+            keep_alive.survived(secs(idle), now);
+            found_closed(&mut keep_alive, &mut now, secs(20));
+            assert_eq!(keep_alive.learned(now), learned, "{idle}");
+        }
+    }
 }

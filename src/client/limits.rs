@@ -290,4 +290,15 @@ mod tests {
         let limits = Limits::new(&pool, &own);
         assert_eq!(*limits.timeouts(&pool), pool.with_write(SECOND));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_asked_for_again_has_all_the_time_again() {
+        let pool = Timeouts::default().with_acquire(SECOND * 4);
+        let mut limits = Limits::new(&pool, &RequestTimeouts::new());
+        tokio::time::advance(SECOND * 3).await;
+        limits.acquire_again(&pool);
+        let ended = limits.step(AcquireStep::Permit, &pool, pending::<()>());
+        assert_eq!(ended.await.unwrap_err().kind(), ErrorKind::AcquireTimeout);
+        assert_eq!(limits.started.elapsed(), SECOND * 7);
+    }
 }

@@ -201,4 +201,14 @@ mod tests {
         let mut choice = secrets.choose();
         assert_eq!((sent(&choice), choice.advance()), (None, false));
     }
+
+    #[test]
+    fn a_choice_knows_its_place_and_what_was_refused() {
+        let secrets = Secrets::new(&secrets(["a", "b"]));
+        let mut choice = secrets.choose();
+        assert_eq!((choice.place(), choice.is_after_refusal()), (0, false));
+        assert!(choice.advance());
+        assert_eq!((choice.place(), choice.is_after_refusal()), (1, true));
+        assert_eq!(secrets.all().len(), 2);
+    }
 }

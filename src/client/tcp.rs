@@ -257,4 +257,15 @@ mod tests {
             ("the name has no address", 0)
         );
     }
+
+    /// That this machine has no file descriptor left says nothing of the container.
+    #[test]
+    fn a_refusal_says_more_than_a_lack_of_this_machine() {
+        let lack = || io::Error::from_raw_os_error(libc::EMFILE);
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let nothing = || io::Error::from(io::ErrorKind::NotFound);
+        assert!(says_more(&refused(), &refused()) && says_more(&refused(), &lack()));
+        assert!(!says_more(&lack(), &refused()));
+        assert!(says_more(&lack(), &lack()) && says_more(&lack(), &nothing()));
+    }
 }

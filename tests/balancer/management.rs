@@ -2,10 +2,10 @@
 
 use super::farm::{Farm, Mood, get, whole};
 use ajp::balancer::{
-    Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck, Member,
-    MemberState, Method, RequestInfo, RequestOutcome, Sticky,
+    AdaptiveLimit, Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck,
+    Member, MemberState, Method, RequestInfo, RequestOutcome, Sticky,
 };
-use ajp::client::{Address, Pool, PoolConfig, Timeouts};
+use ajp::client::{Address, CPingMode, Pool, PoolConfig, Timeouts};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -802,4 +802,33 @@ async fn settings_are_shown_as_they_were_set() {
         "nobody asks any more"
     );
     task.abort();
+}
+
+/// With an adaptive limit a member under load is asked once a second how long a request waits for
+/// a thread of it, and an idle one is left alone.
+#[tokio::test(start_paused = true)]
+async fn a_member_under_load_is_asked_how_long_requests_wait() {
+    let limit = AdaptiveLimit::default().with_initial(8);
+    for (requests, pings, cping) in [
+        (0, 0, CPingMode::default()),
+        (2, 0, CPingMode::default()),
+        (3, 10, CPingMode::default()),
+        (3, 0, CPingMode::NEVER),
+    ] {
+        let config = ClusterConfig::default().with_adaptive_limit(limit.clone());
+        let config = BalancerConfig::new("farm").with_cluster(config);
+        let farm = Farm::with_pools(1, config, PoolConfig::new().with_cping(cping));
+        farm.of("a").set(Mood::Silent);
+        let running: Vec<_> = (0..requests)
+            .map(|_| {
+                let balancer = farm.balancer.clone();
+                tokio::spawn(async move { balancer.send(get("/")).await.map(drop) })
+            })
+            .collect();
+        let task = run(&farm);
+        sleep(Duration::from_millis(10_500)).await;
+        assert_eq!(farm.of("a").pings(), pings, "{requests} {cping:?}");
+        task.abort();
+        running.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }

@@ -268,3 +268,141 @@ impl Method {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::{Choice, Cluster, ClusterConfig, RequestInfo, RequestOutcome, Weight};
+    use std::time::Instant;
+
+    /// Members `a` and `b`.
+    struct Two {
+        cluster: Cluster,
+        now: Instant,
+    }
+
+    impl Two {
+        fn new(method: Method, weight_of_a: u32) -> Self {
+            let mut cluster = Cluster::new(ClusterConfig::default().with_seed(7));
+            cluster.set_method(method);
+            let now = Instant::now();
+            let weight = Weight::from_hundredths(weight_of_a).unwrap();
+            cluster
+                .add(Member::new("a").with_weight(weight), now)
+                .unwrap();
+            cluster.add(Member::new("b"), now).unwrap();
+            Self { cluster, now }
+        }
+
+        fn pick(&mut self) -> Choice {
+            self.cluster.pick(&RequestInfo::new(), self.now).unwrap()
+        }
+
+        /// A request that goes to this member whatever the method says.
+        fn give(&mut self, name: &str) -> Choice {
+            let request = RequestInfo::new().with_member(name);
+            self.cluster.pick(&request, self.now).unwrap()
+        }
+
+        fn answer(&mut self, choice: &Choice, after: Duration) {
+            self.now += after;
+            let outcome = RequestOutcome::Answered { status: 200 };
+            self.cluster.answered(choice, outcome, self.now);
+            self.cluster.ended(choice);
+        }
+
+        fn name(&self, choice: &Choice) -> String {
+            self.cluster.member(choice.id).unwrap().name().to_owned()
+        }
+
+        /// Whom 40 requests go to that end at once without an outcome.
+        fn chosen(&mut self) -> String {
+            let mut names: Vec<String> = (0..40)
+                .map(|_| {
+                    let choice = self.pick();
+                    self.cluster.ended(&choice);
+                    self.name(&choice)
+                })
+                .collect();
+            names.sort();
+            names.dedup();
+            names.concat()
+        }
+
+        fn score(&mut self, name: &str) -> &mut i64 {
+            let id = self.cluster.find(name).unwrap();
+            &mut self.cluster.roster.get_mut(id).unwrap().score
+        }
+    }
+
+    #[test]
+    fn least_outstanding_counts_requests_in_flight_by_weight() {
+        let mut two = Two::new(Method::LeastOutstanding, 300);
+        assert_eq!(two.chosen(), "ab", "idle ones are drawn");
+        let _one = two.give("a");
+        assert_eq!(two.chosen(), "b");
+        let _other = two.give("b");
+        assert_eq!(two.chosen(), "a", "one of three, and one of one");
+        let _more = (two.give("a"), two.give("a"));
+        assert_eq!(two.chosen(), "ab", "three of three");
+        let _too_many = two.give("a");
+        assert_eq!(two.chosen(), "b");
+    }
+
+    #[test]
+    fn lowest_latency_counts_time_and_requests_in_flight_by_weight() {
+        let mut two = Two::new(Method::LowestLatency, 400);
+        for name in ["a", "b"] {
+            let choice = two.give(name);
+            two.answer(&choice, Duration::from_millis(10));
+        }
+        let of_a = two.give("a");
+        let _of_b = two.give("b");
+        assert_eq!(two.chosen(), "a", "a fourth of what it can do, and all");
+        let _more = (two.give("a"), two.give("a"), two.give("a"));
+        assert_eq!(two.chosen(), "ab", "as much");
+        drop(of_a);
+        let mut two = Two::new(Method::LowestLatency, 400);
+        for name in ["a", "b"] {
+            let choice = two.give(name);
+            two.answer(&choice, Duration::from_millis(10));
+        }
+        let _three = (two.give("a"), two.give("a"), two.give("a"));
+        assert_eq!(two.chosen(), "b", "it is idle");
+    }
+
+    #[test]
+    fn by_traffic_expects_of_a_request_in_flight_what_others_have_moved() {
+        let mut two = Two::new(Method::ByTraffic, 100);
+        for (name, bytes) in [("a", 1000), ("b", 1100)] {
+            let choice = two.give(name);
+            choice.traffic.add_received(bytes);
+            let now = Duration::ZERO;
+            two.answer(&choice, now);
+        }
+        assert_eq!(two.chosen(), "a");
+        let _of_a = two.give("a");
+        assert_eq!(two.chosen(), "b");
+        let _of_b = two.give("b");
+        assert_eq!(two.chosen(), "a");
+    }
+
+    /// Scores that have become high are lowered together, and only then.
+    #[test]
+    fn scores_do_not_run_over() {
+        let high = i64::MAX / 4;
+        for method in [Method::ByTraffic, Method::BySessions] {
+            for (score, lowered) in [(high, false), (high + 1, true), (5, false)] {
+                let mut two = Two::new(method.clone(), 100);
+                // Nobody joins any more.
+                let choice = two.pick();
+                two.cluster.ended(&choice);
+                (*two.score("a"), *two.score("b")) = (score, score + 9);
+                let choice = two.pick();
+                assert_eq!(two.name(&choice), "a");
+                let expected = if lowered { 9 } else { score + 9 };
+                assert_eq!(*two.score("b"), expected, "{method:?}");
+            }
+        }
+    }
+}
