@@ -769,7 +769,10 @@ async fn settings_are_shown_as_they_were_set() {
         Address::tcp("127.0.0.1", 8009),
         PoolConfig::new().with_name("named"),
     );
-    assert_eq!((named.name(), named.peer()), ("named", "127.0.0.1:8009"));
+    assert_eq!(
+        (named.name(), named.peer()),
+        ("named", "ajp://127.0.0.1:8009")
+    );
     let secrets = ["new", "old"].map(|text| ajp::Secret::new(text).unwrap());
     named.set_secrets(secrets.clone());
     assert_eq!(named.secrets(), secrets);
