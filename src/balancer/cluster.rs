@@ -326,6 +326,11 @@ impl Cluster {
 
     /// Notes a change of a member.
     pub(super) fn changed(&mut self, id: MemberId, change: MemberChange) {
+        self.note(id, change, false);
+    }
+
+    /// As [`changed`](Self::changed); `again` where it only goes on.
+    pub(super) fn note(&mut self, id: MemberId, change: MemberChange, again: bool) {
         if self.changes.len() >= MOST_CHANGES {
             self.changes.remove(0);
         }
@@ -334,6 +339,7 @@ impl Cluster {
             id,
             name: name.unwrap_or_default(),
             change,
+            again,
         });
     }
 }

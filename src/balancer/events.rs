@@ -15,6 +15,10 @@ pub struct MemberEvent {
     pub name: String,
     /// What happened.
     pub change: MemberChange,
+    /// Whether it only goes on: another request has failed at a member that had failed before and
+    /// has not recovered, or that was spared a moment ago. While all members are down every
+    /// request has such an event; the log has them at level `DEBUG`.
+    pub again: bool,
 }
 
 /// What happened to a member.
@@ -65,6 +69,9 @@ impl MemberEvent {
     pub(super) fn log(&self) {
         let Self { name, change, .. } = self;
         match change {
+            MemberChange::Failed { .. } | MemberChange::Spared { .. } if self.again => {
+                event!(DEBUG, member = %name, ?change, "AJP member fails again");
+            }
             MemberChange::Failed { error, .. } => {
                 event!(WARN, member = %name, %error, "AJP member failed");
                 let _ = error;

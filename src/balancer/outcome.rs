@@ -15,7 +15,10 @@ use super::outlier::Fault;
 use super::request::{Affinity, Choice, RequestOutcome};
 use super::slot::Slot;
 use finding::{Failure, Finding, Spared};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often it is told of a member that it fails and is spared.
+const SPARED_PAUSE: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// A choice has an outcome.
@@ -158,14 +161,23 @@ impl Cluster {
         if slot.terms.flags.contains(Flags::IGNORE_ERRORS) {
             slot.circuit.release(choice.serial, now);
         } else if spares {
-            self.changed(choice.id, MemberChange::Spared { error });
+            let is_new = |told: &Instant| now.saturating_duration_since(*told) < SPARED_PAUSE;
+            let told = slot.spared_told.filter(is_new);
+            let again = told.is_some();
+            slot.spared_told = told.or(Some(now));
+            self.note(choice.id, MemberChange::Spared { error }, again);
         } else {
             let pause = slot.settings.retry.unwrap_or(pause);
             let circuit = &mut slot.circuit;
             if circuit.fail(choice.serial, choice.started, now, pause, needs_answer) {
                 slot.timeouts = 0;
                 self.spare_too_few(now);
-                self.changed(choice.id, MemberChange::Failed { error, pause });
+                // A trial is of a member that was out already.
+                self.note(
+                    choice.id,
+                    MemberChange::Failed { error, pause },
+                    choice.trial,
+                );
             }
         }
     }

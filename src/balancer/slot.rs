@@ -125,6 +125,8 @@ pub(super) struct Slot {
     pub(super) rate: Rate,
     pub(super) last_error: Option<(String, Instant)>,
     pub(super) last_own_session: Option<Instant>,
+    /// When it was told that it failed and is spared, as long as that is not told anew.
+    pub(super) spared_told: Option<Instant>,
 }
 
 impl Slot {
@@ -156,6 +158,7 @@ impl Slot {
             took_part: false,
             last_error: None,
             last_own_session: None,
+            spared_told: None,
         }
     }
 

@@ -200,6 +200,37 @@ async fn an_answer_that_breaks_off_is_never_an_empty_reply() {
     assert!(log.contains("POST /cut"), "{log}");
 }
 
+/// A request fails each time, and the operator is told once.
+#[tokio::test]
+async fn members_that_are_down_fill_no_log() {
+    // One that is not there, and one that gives no answer and is the last: it is spared.
+    let silent = Backend::start(config(), |_, mut conn: Conn| async move {
+        while conn.request().await.is_some() {}
+    })
+    .await;
+    let nobody = "ajp://127.0.0.1:1";
+    for (url, status, told) in [
+        (nobody, "503", "AJP member failed"),
+        (&*silent.url(), "504", "too few are left"),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "[[balancer]]\nname = \"b\"\n[balancer.timeouts]\nresponse_head = \"20ms\"\n\
+             [balancer.recovery]\nmax_timeouts = 1\n[[balancer.member]]\nurl = \"{url}\"\n\
+             [[map]]\npath = \"/\"\nto = \"balancer://b/\"\n"
+        ))
+        .await;
+        let request = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        for _ in 0..50 {
+            let answer = exchange(gateway.http, request).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{url}: {answer}");
+        }
+        let log = gateway.stop();
+        assert_eq!(log.matches(told).count(), 1, "{log}");
+        assert!(log.lines().count() < 12, "{log}");
+    }
+}
+
 #[tokio::test]
 async fn what_broke_off_is_told_once_and_logged_each_time() {
     let backend = Backend::start(config(), |_, mut conn: Conn| async move {
