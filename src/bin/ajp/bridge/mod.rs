@@ -164,9 +164,10 @@ impl Bridge {
                 response.map(BodyExt::boxed_unsync)
             }
             Err(error) => {
-                let status = match is_upload_error(&error) {
-                    true => StatusCode::BAD_REQUEST,
-                    false => StatusCode::BAD_GATEWAY,
+                let status = if is_upload_error(&error) {
+                    StatusCode::BAD_REQUEST
+                } else {
+                    StatusCode::BAD_GATEWAY
                 };
                 failed(status, &chain(&error))
             }

@@ -424,9 +424,10 @@ fn start_of(path: &str) -> String {
     let (start, rest) = pattern.split_at(pattern.find(|c| !is_plain(c)).unwrap_or(pattern.len()));
     // The last one may be there or not.
     let last = start.len().saturating_sub(1);
-    let start = match rest.starts_with(['?', '*', '{']) {
-        true => start.get(..last).unwrap_or_default(),
-        false => start,
+    let start = if rest.starts_with(['?', '*', '{']) {
+        start.get(..last).unwrap_or_default()
+    } else {
+        start
     };
     start.trim_end_matches('/').to_ascii_lowercase()
 }
