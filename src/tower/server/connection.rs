@@ -2,13 +2,14 @@
 
 use super::exchange::exchange;
 use crate::mapping::request_body::RequestBody;
+use crate::net::WhenWoken;
 use crate::server::{Connection, ServerConfig, ServerError};
 use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
@@ -52,11 +53,13 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Data: Buf, Error: Into<BoxError>>,
 {
-    let mut draining = pin!(draining);
+    let draining = pin!(draining);
+    // It completes once, and every request polls it several times.
+    let mut draining = WhenWoken::new(draining);
     let mut stop = false;
     let ended = loop {
         let next = poll_fn(|cx| {
-            if !stop && draining.as_mut().poll(cx).is_ready() {
+            if !stop && Pin::new(&mut draining).poll(cx).is_ready() {
                 stop = true;
                 connection.drain();
             }
@@ -72,7 +75,7 @@ where
             &mut connection,
             &mut service,
             request,
-            draining.as_mut(),
+            Pin::new(&mut draining),
             &mut stop,
         ));
         match exchange.await {

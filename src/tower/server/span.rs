@@ -36,15 +36,21 @@ mod on {
     /// The span of one exchange.
     pub(in super::super) struct ExchangeSpan {
         span: Span,
+        /// If somebody looks at the span, which is dear where nobody does.
+        measured: Option<Measured>,
+    }
+
+    /// What the end of an exchange is compared with.
+    struct Measured {
         begin: Instant,
-        before: (u64, u64),
+        received: u64,
+        sent: u64,
     }
 
     impl ExchangeSpan {
         /// `traffic` is what the connection has received, this request included, and sent
         /// so far.
         pub(in super::super) fn new(request: &ForwardRequest, traffic: (u64, u64)) -> Self {
-            let packet = (HEADER_LEN + request.payload().len()) as u64;
             // Without parameters such as `;jsessionid`.
             let path = request.req_uri().split(|&b| b == b';').next();
             let span = span!(
@@ -58,11 +64,13 @@ mod on {
                 bytes_out = Empty,
                 duration_us = Empty,
             );
-            Self {
-                span,
+            let packet = (HEADER_LEN + request.payload().len()) as u64;
+            let measured = (!span.is_none()).then(|| Measured {
                 begin: Instant::now(),
-                before: (traffic.0 - packet, traffic.1),
-            }
+                received: traffic.0 - packet,
+                sent: traffic.1,
+            });
+            Self { span, measured }
         }
 
         /// Runs `f` inside the span.
@@ -71,7 +79,9 @@ mod on {
         }
 
         pub(in super::super) fn status(&self, status: u16) {
-            self.span.record("status", status);
+            if self.measured.is_some() {
+                self.span.record("status", status);
+            }
         }
 
         /// `ended` tells whether the connection may be used again.
@@ -80,12 +90,14 @@ mod on {
             ended: &Result<bool, ServerError>,
             traffic: (u64, u64),
         ) {
-            let micros = u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.span
-                .record("reuse", matches!(ended, Ok(true)))
-                .record("bytes_in", traffic.0 - self.before.0)
-                .record("bytes_out", traffic.1 - self.before.1)
-                .record("duration_us", micros);
+            if let Some(before) = &self.measured {
+                let micros = before.begin.elapsed().as_micros();
+                self.span
+                    .record("reuse", matches!(ended, Ok(true)))
+                    .record("bytes_in", traffic.0 - before.received)
+                    .record("bytes_out", traffic.1 - before.sent)
+                    .record("duration_us", u64::try_from(micros).unwrap_or(u64::MAX));
+            }
             self.in_scope(|| match ended {
                 Ok(_) => event!(Level::DEBUG, "AJP exchange ended"),
                 Err(error) => event!(Level::DEBUG, error = %Chain(error), "AJP exchange failed"),

@@ -41,9 +41,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
 
-/// A connection rests when nothing has been asked for so long, or at most twice that: shorter,
-/// and clients that ask again soon would have hyper's part made anew for most of their requests.
-const QUIET: Duration = Duration::from_secs(1);
+/// A connection rests when nothing has been asked for so long, or at most twice that. Longer, and
+/// of many clients that come at a time all would have their buffers at a time, which the C
+/// library does not give back to the system. Shorter, and hyper's part would be made anew for
+/// requests that follow each other.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// What hyper takes without being told.
 const HYPERS_MAX_HEADERS: usize = 100;
@@ -259,11 +261,11 @@ mod tests {
             self.space.load(Ordering::Relaxed) < 8192
         }
 
-        /// The answer to a request that is sent in such pieces, a minute's tenth between them.
+        /// The answer to a request that is sent in such pieces, a millisecond between them.
         async fn ask(&mut self, request: &str, piece: usize) -> String {
             for piece in request.as_bytes().chunks(piece) {
                 self.client.write_all(piece).await.unwrap();
-                sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(1)).await;
             }
             self.answer().await
         }
@@ -389,6 +391,6 @@ mod tests {
         sleep(QUIET * 3).await;
         lab.client.shutdown().await.unwrap();
         lab.served.await.unwrap().unwrap();
-        assert_eq!(start.elapsed().as_secs(), 3);
+        assert!(start.elapsed() < QUIET * 4);
     }
 }

@@ -28,6 +28,8 @@ mod tls;
 mod transport;
 mod upgrade;
 mod upload;
+// The library has it for itself.
+#[path = "../../../../net/when_woken.rs"]
 mod when_woken;
 
 pub(crate) use answer::wants_html;
