@@ -178,5 +178,6 @@ mod tests {
         assert_eq!(config.retry_after(), seconds(8));
         assert_eq!(config.panic_threshold(), 9);
         assert_eq!(config.seed, Some(10));
+        assert!(ClusterConfig::default().forced_recovery());
     }
 }

@@ -121,3 +121,24 @@ impl MemberDrain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::{BalancerConfig, Member};
+    use crate::client::{Address, Pool, PoolConfig};
+
+    #[test]
+    fn sessions_live_for_half_an_hour_unless_somebody_says_otherwise() {
+        let balancer = Balancer::new(BalancerConfig::new("farm"));
+        let pool = Pool::new(Address::tcp("localhost", 8009), PoolConfig::new());
+        balancer.add(Member::new("a"), pool).unwrap();
+        let drain = balancer.drain("a").unwrap();
+        assert_eq!(drain.session_timeout, Duration::from_secs(1800));
+        assert_eq!(drain.at_most, None);
+        let second = Duration::from_secs(1);
+        let drain = drain.with_session_timeout(second).with_at_most(second * 2);
+        assert_eq!(drain.session_timeout, second);
+        assert_eq!(drain.at_most, Some(second * 2));
+    }
+}

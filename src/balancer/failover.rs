@@ -278,5 +278,8 @@ mod tests {
         let statuses = [(502, OnStatus::TryOther), (503, OnStatus::FailAndTryOther)];
         assert_eq!(failover.statuses(), statuses);
         assert!(failover.send_activation());
+        let default = Failover::default();
+        assert!(!default.repeat_sent_bodies() && !default.repeat_timed_out());
+        assert!(!default.send_activation());
     }
 }

@@ -157,3 +157,30 @@ impl Balancer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_leave_as_the_follower_was_told_unless_the_discovery_says_otherwise() {
+        #[derive(Debug)]
+        struct Nothing;
+        impl Discover for Nothing {
+            fn next_set(&mut self) -> Discovering<'_> {
+                Box::pin(std::future::pending())
+            }
+        }
+        assert_eq!(Nothing.leaving(), None);
+        let second = Duration::from_secs(1);
+        let leaving = Leaving::default()
+            .with_session_timeout(second)
+            .with_at_most(second * 2);
+        let expected = Leaving {
+            session_timeout: second,
+            at_most: second * 2,
+        };
+        assert_eq!(leaving, expected);
+        assert_eq!(expected.with_session_timeout(second), leaving);
+    }
+}

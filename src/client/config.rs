@@ -543,6 +543,8 @@ mod tests {
         assert_eq!(config.body_requests(), 1);
         assert_eq!(config.secrets(), [secret("other")]);
         assert_eq!(config.with_secret(None).secret(), None);
+        let default = PoolConfig::new();
+        assert!(!default.learn_packet_size() && default.learn_keep_alive());
     }
 
     #[test]

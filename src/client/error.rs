@@ -236,3 +236,31 @@ impl StdError for ClientError {
         self.0.source.as_deref().map(|source| source as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{EncodeRule, Field};
+
+    /// Who reads a 414 knows what to make shorter.
+    #[test]
+    fn what_cannot_be_written_says_what_was_too_long() {
+        let too_large = EncodeRule::TooLarge {
+            needed: 9000,
+            packet_size: 8192,
+        };
+        for (field, rule, kind) in [
+            (Field::ReqUri, too_large, ErrorKind::UriTooLong),
+            (Field::ServerName, too_large, ErrorKind::HeadTooLarge),
+            (Field::ReqUri, EncodeRule::Empty, ErrorKind::InvalidRequest),
+            (
+                Field::ServerName,
+                EncodeRule::InvalidByte(0),
+                ErrorKind::InvalidRequest,
+            ),
+        ] {
+            let error = ClientError::encode(EncodeError::new(field, rule));
+            assert_eq!(error.kind(), kind, "{field} {rule}");
+        }
+    }
+}

@@ -350,3 +350,24 @@ impl fmt::Debug for Pool {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Address;
+
+    #[tokio::test]
+    async fn heads_are_as_long_as_the_container_has_shown_that_it_takes() {
+        let config = PoolConfig::new().with_packet_size(PacketSize::MAX);
+        let pool = |config| Pool::new(Address::tcp("localhost", 8009), config);
+        let learning = pool(config.clone().with_learn_packet_size(true));
+        assert_eq!(learning.size_of_heads(), PacketSize::DEFAULT);
+        assert!(learning.turn_to_ask_for_size().await.is_some());
+        let shown = PacketSize::new(16_384).unwrap();
+        learning.takes_heads_of(shown);
+        assert_eq!(learning.size_of_heads(), shown);
+        let fixed = pool(config);
+        assert_eq!(fixed.size_of_heads(), PacketSize::MAX);
+        assert!(fixed.turn_to_ask_for_size().await.is_none());
+    }
+}

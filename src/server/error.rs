@@ -140,3 +140,18 @@ impl fmt::Display for Step {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_answered_as_it_says() {
+        let refusal = || Refusal::Secret;
+        let answer = ServerError::Refused(refusal()).answer().unwrap();
+        let own = refusal().answer().unwrap();
+        assert_eq!((answer.status, answer.reason), (own.status, own.reason));
+        assert_eq!(answer.status, 403);
+        assert!(ServerError::Timeout(Step::Handshake).answer().is_none());
+    }
+}

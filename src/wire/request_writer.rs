@@ -466,4 +466,24 @@ mod tests {
             assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
         }
     }
+
+    #[test]
+    fn a_query_is_written_once() {
+        let mut buffer = BytesMut::new();
+        let line = RequestLine::default();
+        let size = PacketSize::DEFAULT;
+        let mut writer = ForwardRequestWriter::new(&mut buffer, size, &line).unwrap();
+        let coded = |code, value| Attribute::Coded {
+            code,
+            value: Some(value),
+        };
+        writer
+            .attribute(coded(AttributeCode::RemoteUser, b"u"))
+            .unwrap();
+        writer.query(b"a=b").unwrap();
+        for again in [AttributeCode::QueryString, AttributeCode::RemoteUser] {
+            let error = writer.attribute(coded(again, b"c")).unwrap_err();
+            assert_eq!(error.rule(), EncodeRule::Duplicate, "{again}");
+        }
+    }
 }

@@ -304,3 +304,33 @@ impl<'b> SendHeadersWriter<'b> {
         self.packet.finish();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_may_be_written_again_but_not_another_one() {
+        let length = |value: &[u8], earlier| {
+            let length = SendHeadersWriter::content_length(value, earlier);
+            length.map_err(|error| error.rule())
+        };
+        assert_eq!(length(b"5", None), Ok(5));
+        assert_eq!(length(b"5", Some(5)), Ok(5));
+        assert_eq!(length(b"6", Some(5)), Err(EncodeRule::Duplicate));
+        assert_eq!(length(b"-1", None), Err(EncodeRule::NotANumber));
+    }
+
+    #[test]
+    fn headers_that_were_checked_count_as_others() {
+        let head = SendHeaders::build(PacketSize::DEFAULT, 200, |writer| {
+            writer.header(b"a", b"b")?;
+            let checked = [(None, "c", &b"d"[..]), (None, "e", b"f")];
+            writer.checked_headers(checked.into_iter())?;
+            writer.checked_headers([(None, "g", &b"h"[..])].into_iter())
+        })
+        .unwrap();
+        let names: Vec<&[u8]> = head.headers().map(|header| header.name).collect();
+        assert_eq!(names.concat(), b"aceg");
+    }
+}

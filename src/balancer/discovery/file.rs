@@ -137,6 +137,8 @@ mod tests {
         std::fs::write(&path, "# é\n".repeat(300_000)).unwrap();
         let error = read(&path).await.unwrap_err();
         assert_eq!(error, "the file is longer than 1 MiB");
+        std::fs::write(&path, "\n".repeat(1 << 20)).unwrap();
+        assert_eq!(read(&path).await, Ok(Vec::new()));
         for other in [Path::new("/dev/null"), folder.path()] {
             assert_eq!(read(other).await.unwrap_err(), "it is no file");
         }

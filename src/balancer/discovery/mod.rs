@@ -363,4 +363,14 @@ mod tests {
         assert!(discovery.merge(found(&["a"]), true), "twice");
         assert_eq!(names(&discovery), "a");
     }
+
+    /// For logs.
+    #[test]
+    fn a_source_is_named() {
+        let shown = |discovery: Discovery| discovery.source.to_string();
+        assert_eq!(shown(Discovery::file("/etc/members")), "file /etc/members");
+        assert_eq!(shown(Discovery::host("tomcats", 8009)), "host tomcats");
+        #[cfg(feature = "dns")]
+        assert_eq!(shown(Discovery::dns("tomcats", 8009)), "DNS name tomcats");
+    }
 }

@@ -403,4 +403,35 @@ mod tests {
             }
         }
     }
+
+    /// What a method of the caller's own is told of the members.
+    #[test]
+    fn a_method_of_ones_own_knows_the_members() {
+        #[derive(Debug, Default)]
+        struct Last(std::sync::Mutex<Vec<Candidate>>);
+        impl Choose for Last {
+            fn name(&self) -> &str {
+                "last"
+            }
+            fn choose(&self, _: &RequestInfo<'_>, candidates: &[Candidate]) -> usize {
+                *self.0.lock().unwrap() = candidates.to_vec();
+                candidates.len() - 1
+            }
+        }
+        let last = Arc::new(Last::default());
+        let mut two = Two::new(Method::Custom(last.clone()), 300);
+        let choice = two.give("a");
+        two.answer(&choice, Duration::from_millis(10));
+        let _running = two.give("a");
+        let chosen = two.pick();
+        assert_eq!(two.name(&chosen), "b");
+        let candidates = last.0.lock().unwrap();
+        let told: Vec<_> = candidates
+            .iter()
+            .map(|one| (one.member().name(), one.weight(), one.busy(), one.elected()))
+            .collect();
+        assert_eq!(told, [("a", 300, 1, 2), ("b", 100, 0, 0)]);
+        assert_eq!(candidates[0].latency(), Some(Duration::from_millis(10)));
+        assert_eq!(candidates[1].latency(), None);
+    }
 }
