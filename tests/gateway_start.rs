@@ -231,24 +231,34 @@ async fn a_refused_secret_is_said_in_the_log() {
     assert!(said.contains(&backend), "{said}");
 }
 
-/// What the README shows of a cluster is right as it stands there.
+/// What the README shows of a cluster is right as it stands there: with nothing but the file and
+/// its commands, and wherever they are typed.
 #[tokio::test]
 async fn the_configuration_of_the_readme_is_right() {
     let readme = include_str!("../README.md");
     let (_, rest) = readme.split_once("```toml\n# cluster.toml\n").unwrap();
     let (config, rest) = rest.split_once("```").unwrap();
-    let check = rest.lines().find_map(|line| line.strip_prefix("ajp "));
+    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let (_, commands) = commands.split_once("--locked\n").unwrap();
+    let check = commands.find("--check\n").unwrap() + "--check\n".len();
+    let commands = &commands[..check];
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("cluster.toml"), config).unwrap();
-    std::fs::write(dir.path().join("ajp.secret"), "secret").unwrap();
-    let said = Command::new(env!("CARGO_BIN_EXE_ajp"))
-        .args(check.unwrap().split(' '))
-        .current_dir(dir.path())
-        .output()
-        .await
-        .unwrap();
-    let text = String::from_utf8_lossy(&said.stdout);
-    assert_eq!(text, "gateway: the configuration is right\n", "{said:?}");
+    std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    let (_, elsewhere) = commands.split_once("\najp ").unwrap();
+    let elsewhere = elsewhere.replace(" cluster.toml", " ../cluster.toml");
+    for script in [commands, &format!("cd elsewhere\najp {elsewhere}")] {
+        let said = Command::new("sh")
+            .args(["-ec", &format!("ajp() {{ \"$0\" \"$@\"; }}\n{script}")])
+            .arg(env!("CARGO_BIN_EXE_ajp"))
+            .current_dir(dir.path())
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8_lossy(&said.stdout);
+        assert_eq!(text, "gateway: the configuration is right\n", "{said:?}");
+    }
 }
 
 /// As many connections as the system allows, and not the 1024 of a shell; where that is too few,

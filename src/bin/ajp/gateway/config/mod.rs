@@ -10,6 +10,7 @@ mod flags;
 mod listeners;
 mod lower;
 mod maps;
+mod paths;
 mod plan;
 mod read;
 mod timeouts;
@@ -294,7 +295,10 @@ impl Config {
     fn parse(path: &Path, text: &str, defaults: &Defaults) -> Result<Self, ConfigError> {
         let mut faults = Faults::default();
         let file = read::read(text, &mut faults);
-        let config = file.map(|file| lower::lower(file, defaults, &mut faults));
+        let config = file.map(|mut file| {
+            paths::resolve(&mut file, path);
+            lower::lower(file, defaults, &mut faults)
+        });
         faults.settle(path, text, config)
     }
 
