@@ -17,12 +17,14 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::child::ChildGuard;
 use support::http1;
 use support::httpd::Httpd;
 use support::pattern::{bytes, sha256_hex};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -60,9 +62,19 @@ struct Bridge {
 impl Bridge {
     async fn start(more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(variables);
         let application = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+        Self::before(address, application, more).await
+    }
+
+    /// In front of an application that is there.
+    async fn before(
+        application_at: SocketAddr,
+        application: JoinHandle<()>,
+        more: &[&str],
+    ) -> Self {
+        let to = format!("http://{application_at}");
         let directory = tempfile::tempdir().unwrap();
         let secret = directory.path().join("ajp.secret");
         std::fs::write(&secret, SECRET).unwrap();
@@ -240,6 +252,80 @@ async fn an_upload_may_take_longer_than_the_limit() {
         .unwrap();
     let response = bridge.client().send(request).await.unwrap();
     assert_eq!(response.status(), 504);
+}
+
+/// An application whose connections answer one request, and are closed by the next one without a
+/// word, as one is that it has just decided to close. What it was asked, with the number of the
+/// connection.
+async fn closes_kept_connections() -> (SocketAddr, JoinHandle<()>, Arc<Mutex<Vec<(usize, String)>>>)
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let application = tokio::spawn(async move {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let noted = Arc::clone(&noted);
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                for is_answered in [true, false] {
+                    let mut line = String::new();
+                    if stream.read_line(&mut line).await.unwrap() == 0 {
+                        return;
+                    }
+                    let mut rest = String::new();
+                    while !rest.ends_with("\r\n\r\n") {
+                        assert_ne!(stream.read_line(&mut rest).await.unwrap(), 0);
+                    }
+                    if rest.to_lowercase().contains("content-length: 1\r\n") {
+                        stream.read_u8().await.unwrap();
+                    }
+                    let line = line.split(" HTTP").next().unwrap().to_owned();
+                    noted.lock().unwrap().push((number, line));
+                    if is_answered {
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                        stream.write_all(answer).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (address, application, asked)
+}
+
+/// What would do no harm twice is sent again, once; a POST is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_application_closes_costs_no_get() {
+    let (address, application, asked) = closes_kept_connections().await;
+    let bridge = Bridge::before(address, application, &[]).await;
+    let client = bridge.client();
+    let send = async |method: &str, path: &str, body: &'static str| {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(Full::new(Bytes::from_static(body.as_bytes())));
+        client.send(request.unwrap()).await.unwrap().status()
+    };
+    assert_eq!(send("GET", "/1", "").await, 200);
+    assert_eq!(send("GET", "/2", "").await, 200);
+    assert_eq!(send("POST", "/3", "").await, 502);
+    assert_eq!(send("DELETE", "/4", "").await, 200);
+    // Its body is gone with the first try.
+    assert_eq!(send("PUT", "/5", "x").await, 502);
+    let expected = [
+        (0, "GET /1"),
+        (0, "GET /2"),
+        (1, "GET /2"),
+        (1, "POST /3"),
+        (2, "DELETE /4"),
+        (2, "PUT /5"),
+    ];
+    let asked_for = expected.map(|(number, line)| (number, line.to_owned()));
+    assert_eq!(*asked.lock().unwrap(), asked_for);
+
+    // A connection that was idle as long as applications close theirs is not used.
+    assert_eq!(send("GET", "/6", "").await, 200);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(send("POST", "/7", "").await, 200);
 }
 
 #[tokio::test]

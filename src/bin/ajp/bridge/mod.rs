@@ -16,13 +16,16 @@ use clap::Args;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -30,6 +33,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use upload::{Progress, Upload};
+
+/// How long a connection to the application is kept without a request. Applications close theirs
+/// after 2 s (gunicorn), 5 s (Node.js, uvicorn, httpd), 20 s (Tomcat) or more: one that is about
+/// to be closed is not used, which a POST could not be repeated after. Opening another one costs a
+/// round trip a second at most.
+const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) fn after_help() -> String {
     format!(
@@ -135,7 +144,10 @@ impl Bridge {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_LIMIT)
+                .build(connector),
             to: args.to,
             rules,
             user_header: args.user_header,
@@ -152,7 +164,7 @@ impl Bridge {
         let progress = Progress::new();
         let request = request.map(|body| Upload::new(body, progress.clone()));
         let answered = tokio::select! {
-            answered = self.client.request(request) => answered,
+            answered = self.send(request, &progress) => answered,
             () = progress.stalled(self.timeout) => {
                 let text = format!("the application did nothing for {:?}", self.timeout);
                 return failed(StatusCode::GATEWAY_TIMEOUT, &text);
@@ -171,6 +183,28 @@ impl Bridge {
                 };
                 failed(status, &chain(&error))
             }
+        }
+    }
+
+    /// Sends the request. An application that has closed a kept connection as the request went out
+    /// is asked once more, over another connection, if that changes nothing: the method is
+    /// idempotent (RFC 9110, section 9.2.2) and there is no body, which would be gone. The client's
+    /// own repetition is for requests that were not written at all.
+    async fn send(
+        &self,
+        request: Request<Upload>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let may_repeat = request.method().is_idempotent() && request.body().is_end_stream();
+        let (parts, body) = request.into_parts();
+        let again = may_repeat.then(|| parts.clone());
+        let answered = self.client.request(Request::from_parts(parts, body)).await;
+        match (answered, again) {
+            (Err(error), Some(parts)) if is_closed(&error) => {
+                let body = Upload::empty(progress.clone());
+                self.client.request(Request::from_parts(parts, body)).await
+            }
+            (answered, _) => answered,
         }
     }
 
@@ -201,6 +235,16 @@ impl Bridge {
         }
         Ok(Request::from_parts(parts, body))
     }
+}
+
+/// Whether the application has closed the connection without an answer.
+fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    let by_hyper = error.downcast_ref::<hyper::Error>();
+    let by_system = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    by_hyper.is_some_and(hyper::Error::is_incomplete_message)
+        || by_system == Some(io::ErrorKind::ConnectionReset)
+        || by_system == Some(io::ErrorKind::BrokenPipe)
+        || error.source().is_some_and(is_closed)
 }
 
 /// Whether it was the upload that ended too early, and not the application.

@@ -56,13 +56,25 @@ impl Progress {
 /// The body, which notes its progress.
 #[derive(Debug)]
 pub(super) struct Upload {
-    body: RequestBody,
+    /// Nothing for a request without one.
+    body: Option<RequestBody>,
     progress: Progress,
 }
 
 impl Upload {
     pub(super) fn new(body: RequestBody, progress: Progress) -> Self {
-        Self { body, progress }
+        Self {
+            body: Some(body).filter(|body| !body.is_end_stream()),
+            progress,
+        }
+    }
+
+    /// That of a request without one.
+    pub(super) fn empty(progress: Progress) -> Self {
+        Self {
+            body: None,
+            progress,
+        }
     }
 }
 
@@ -74,7 +86,10 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(cx);
         self.progress.set(match polled {
             Poll::Pending => WaitsFor::Visitor,
             Poll::Ready(_) => WaitsFor::Application(Instant::now()),
@@ -83,11 +98,12 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.as_ref();
+        body.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
