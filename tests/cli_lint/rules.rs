@@ -4,6 +4,7 @@ use super::{findings, write};
 use crate::cli::ajp;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 /// A rule, files that break it, and files that are well.
 struct Case {
@@ -128,6 +129,11 @@ fn cases() -> Vec<Case> {
             "AJP002",
             "Include none.conf\n",
             "IncludeOptional none.conf\n",
+        ),
+        server(
+            "AJP004",
+            "<!DOCTYPE Server [<!ENTITY c SYSTEM \"c.xml\">]>\n<Server>&c;</Server>".to_owned(),
+            tomcat(OPEN, "", ""),
         ),
         #[cfg(feature = "gateway")]
         Case {
@@ -712,6 +718,52 @@ fn a_secret_that_everybody_can_read() {
         findings(&paths, &[]),
         [("AJP109".to_owned(), "server.xml".to_owned(), 3)]
     );
+}
+
+/// A file in which nothing is known is not a file without faults.
+#[test]
+fn what_was_not_looked_at_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = "user www-data;\ninclude /etc/nginx/modules-enabled/*.conf;\nhttp {\n  include \
+        /etc/nginx/mime.types;\n  server {\n    listen 80;\n  }\n}\n";
+    let unknown = [
+        (
+            "passwd",
+            "root:x:0:0:root:/root:/bin/bash\nuser:x:1:1::/:/bin/sh\n",
+        ),
+        ("hosts", "127.0.0.1 localhost\n"),
+        ("nginx.conf", nginx),
+        ("empty.conf", ""),
+        ("empty.properties", "\n"),
+        ("empty.toml", "\n"),
+    ];
+    for path in write(&dir, &unknown) {
+        let name = Path::new(&path)
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert_eq!(findings(&[&path], &[]), [("AJP004".to_owned(), name, 1)]);
+    }
+    assert_eq!(ajp(&["lint", "/etc/passwd"]).code, 1);
+    let known = [
+        (
+            "ports.conf",
+            "Listen 80\n<IfModule ssl_module>\nListen 443\n</IfModule>\n",
+        ),
+        ("later.conf", "# nothing yet\n"),
+    ];
+    assert_eq!(findings(&write(&dir, &known), &[]), []);
+    // As Tomcat reads it: in UTF-16, too.
+    let xml = tomcat("secret=\"x7\" packetSize=\"100\"", "", "");
+    let paths = write(&dir, &[("server.xml", &xml)]);
+    let plain = findings(&paths, &[]);
+    assert!(!plain.is_empty());
+    let units = format!("\u{feff}{xml}").encode_utf16().collect::<Vec<_>>();
+    let bytes: Vec<u8> = units.into_iter().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&paths[0], bytes).unwrap();
+    assert_eq!(findings(&paths, &[]), plain);
 }
 
 #[test]

@@ -82,3 +82,23 @@ async fn who_may_connect_to_a_unix_socket() {
     gateway.stop();
     assert!(!path.exists());
 }
+
+/// The redirect asks no less of the Host header than the site does, and says what is wrong with it.
+#[tokio::test]
+async fn a_redirect_says_what_is_wrong_with_the_host() {
+    let backend = echo().await;
+    let keys = format!("{}redirect_to_https = 443\n", listener("127.0.0.1:0"));
+    let gateway = before(&backend, &keys).await;
+    let address: SocketAddr = gateway.others()[0].parse().unwrap();
+    for (host, expected) in [
+        ("Host: a\r\n", "location: https://a/x\r\n"),
+        ("Host: a b\r\n", "the Host header names no host"),
+        ("Host: a\r\nHost: b\r\n", "more than one Host header"),
+        ("", "the request has no Host header"),
+    ] {
+        let request = format!("GET /x HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        let answer = exchange(address, request.as_bytes()).await;
+        let answer = answer.replace("Location", "location");
+        assert!(answer.contains(expected), "{host}: {answer}");
+    }
+}

@@ -38,12 +38,21 @@ pub(crate) struct Document {
     pub(crate) comments: Vec<(Place, String)>,
 }
 
+/// A file that cannot be read, and why.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It is no XML.
+    Broken(Place, String),
+    /// It may be right: a part of it is in another file, which is not read here.
+    Elsewhere(Place, String),
+}
+
 impl Document {
-    /// Reads a file; the error says where it is no XML.
-    pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, (Place, String)> {
+    /// Reads a file.
+    pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, Unreadable> {
         if let Some(line) = deeper_than(DEEPEST, &text.text) {
             let error = format!("elements stand in each other more than {DEEPEST} deep");
-            return Err((text.place(line), error));
+            return Err(Unreadable::Broken(text.place(line), error));
         }
         let options = roxmltree::ParsingOptions {
             allow_dtd: true,
@@ -51,8 +60,16 @@ impl Document {
         };
         let document =
             roxmltree::Document::parse_with_options(&text.text, options).map_err(|error| {
-                let line = usize::try_from(error.pos().row).unwrap_or(1);
-                (text.place(line), error.to_string())
+                let place = text.place(usize::try_from(error.pos().row).unwrap_or(1));
+                match error {
+                    roxmltree::Error::UnknownEntityReference(name, _)
+                        if names_files(&text.text) =>
+                    {
+                        let error = format!("&{name}; stands for what is in another file");
+                        Unreadable::Elsewhere(place, error)
+                    }
+                    error => Unreadable::Broken(place, error.to_string()),
+                }
             })?;
         let at = |offset: usize| {
             let row = document.text_pos_at(offset).row;
@@ -69,6 +86,28 @@ impl Document {
         let root = element(document.root_element(), &at, properties);
         Ok(Self { root, comments })
     }
+}
+
+/// Whether entities may be defined by other files: `<!DOCTYPE a SYSTEM "b">`, `<!ENTITY a SYSTEM
+/// "b">`.
+fn names_files(text: &str) -> bool {
+    let declared = text.split_once("<!DOCTYPE").map_or("", |(_, rest)| rest);
+    declared.contains("SYSTEM") || declared.contains("PUBLIC")
+}
+
+/// The text of a file in UTF-16, which XML may be in (XML 1.0, section 4.3.3 and appendix F).
+pub(crate) fn utf16(bytes: &[u8]) -> Option<String> {
+    let unit = match bytes {
+        [0xff, 0xfe, ..] | [b'<', 0, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] | [0, b'<', ..] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units = bytes.chunks_exact(2);
+    let units = units.map(|pair| {
+        unit([pair.first().copied(), pair.last().copied()].map(Option::unwrap_or_default))
+    });
+    let text = char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER));
+    Some(text.filter(|c| *c != '\u{feff}').collect())
 }
 
 /// The line of the first element that stands in more than this many others. What is no XML is
@@ -221,7 +260,10 @@ mod tests {
     fn elements_may_not_stand_too_deep() {
         let read = |text: &str| {
             let document = Document::read(&Text::new("server.xml", text), &Properties::new());
-            document.map_err(|(place, error)| format!("{place}: {error}"))
+            document.map_err(|error| match error {
+                Unreadable::Broken(place, error) => format!("{place}: {error}"),
+                Unreadable::Elsewhere(place, error) => format!("elsewhere: {place}: {error}"),
+            })
         };
         let nested = |depth: usize| {
             let (open, close) = ("<a>\n".repeat(depth), "</a>".repeat(depth));
@@ -234,6 +276,43 @@ mod tests {
         assert_eq!(read(&nested(200_000)).unwrap_err(), error);
         let wide = format!("<a>{}</a>", "<b></b><b/>".repeat(1000));
         assert!(read(&wide).is_ok());
+    }
+
+    #[test]
+    fn what_a_container_reads_is_not_called_broken() {
+        let read = |text: &str| Document::read(&Text::new("server.xml", text), &Properties::new());
+        let shared = "<!DOCTYPE Server [<!ENTITY c SYSTEM \"c.xml\">]>\n<Server>\n&c;</Server>";
+        let Err(Unreadable::Elsewhere(place, why)) = read(shared) else {
+            panic!("{:?}", read(shared));
+        };
+        assert_eq!(
+            (place.line, &*why),
+            (3, "&c; stands for what is in another file")
+        );
+        let own = "<!DOCTYPE Server [<!ENTITY c \"8009\">]><Server port=\"&c;\"/>";
+        assert_eq!(
+            read(own).unwrap().root.attribute("port").unwrap().text,
+            "8009"
+        );
+        assert!(matches!(
+            read("<Server>&c;</Server>"),
+            Err(Unreadable::Broken(..))
+        ));
+        for (order, with_mark) in [("le", true), ("be", true), ("le", false), ("be", false)] {
+            let text = format!(
+                "{}<Server>ä𝄞</Server>",
+                if with_mark { "\u{feff}" } else { "" }
+            );
+            let bytes: Vec<u8> = text
+                .encode_utf16()
+                .flat_map(|unit| match order {
+                    "le" => unit.to_le_bytes(),
+                    _ => unit.to_be_bytes(),
+                })
+                .collect();
+            assert_eq!(utf16(&bytes).unwrap(), "<Server>ä𝄞</Server>", "{order}");
+        }
+        assert_eq!(utf16(b"<Server/>"), None);
     }
 
     #[test]
@@ -255,6 +334,9 @@ mod tests {
         assert_eq!(value("address"), ("::1", true, 5));
         assert_eq!(document.comments[0].0.to_string(), "server.xml:2");
         let error = Document::read(&Text::new("bad.xml", "<a>\n<b>\n</a>"), &known).unwrap_err();
-        assert_eq!(error.0.line, 3, "{}", error.1);
+        let Unreadable::Broken(place, _) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(place.line, 3);
     }
 }

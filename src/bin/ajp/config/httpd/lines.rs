@@ -63,6 +63,122 @@ pub(crate) fn raw(file: &Text) -> Vec<Directive> {
     all
 }
 
+/// How the names of httpd's directives begin, in lower case: those of its core, and of the modules
+/// that are often there.
+const NAMES: &[&str] = &[
+    "accept",
+    "action",
+    "add",
+    "alias",
+    "allow",
+    "anonymous",
+    "auth",
+    "balancer",
+    "browsermatch",
+    "cache",
+    "cgi",
+    "charset",
+    "coredump",
+    "custom",
+    "dav",
+    "default",
+    "define",
+    "deflate",
+    "deny",
+    "directory",
+    "document",
+    "else",
+    "enable",
+    "env",
+    "error",
+    "ext",
+    "files",
+    "force",
+    "global",
+    "graceful",
+    "group",
+    "h2",
+    "header",
+    "hostname",
+    "http",
+    "if",
+    "include",
+    "index",
+    "jk",
+    "keepalive",
+    "language",
+    "ldap",
+    "limit",
+    "listen",
+    "loadfile",
+    "loadmodule",
+    "location",
+    "log",
+    "macro",
+    "max",
+    "mime",
+    "min",
+    "modsec",
+    "mutex",
+    "namevirtualhost",
+    "options",
+    "order",
+    "passenv",
+    "pidfile",
+    "protocol",
+    "proxy",
+    "qualify",
+    "read",
+    "receive",
+    "redirect",
+    "remoteip",
+    "remove",
+    "request",
+    "require",
+    "reqtimeout",
+    "rewrite",
+    "satisfy",
+    "script",
+    "sec",
+    "send",
+    "server",
+    "session",
+    "set",
+    "ssl",
+    "start",
+    "substitute",
+    "thread",
+    "timeout",
+    "trace",
+    "type",
+    "undefine",
+    "unset",
+    "use",
+    "virtual",
+];
+
+/// Whether a line can be one of httpd. Lines of nginx have names that httpd knows, too, and end
+/// with what those of httpd do not.
+fn is_known(directive: &Directive) -> bool {
+    let name = directive.name.trim_start_matches('<').to_ascii_lowercase();
+    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric());
+    let last = directive.args.last().unwrap_or(&directive.name);
+    let begins = NAMES.iter().any(|known| name.starts_with(known));
+    is_word && begins && !last.ends_with([';', '{'])
+}
+
+/// Whether there is anything in a file that httpd could understand. One that says nothing, but in
+/// comments, is understood.
+pub(crate) fn is_httpd(file: &Text) -> bool {
+    let directives = raw(file);
+    let mut lines = file.lines();
+    if directives.is_empty() {
+        lines.any(|(_, line)| line.trim_start().starts_with('#'))
+    } else {
+        directives.iter().any(is_known)
+    }
+}
+
 /// With `${name}` replaced where it is known.
 pub(crate) fn expanded(text: &str, defined: &Defined) -> String {
     let mut out = String::new();

@@ -1,7 +1,7 @@
 //! What is decided by the method and the listener, before a container is thought of.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, LOCATION, MAX_FORWARDS};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, MAX_FORWARDS};
 use http::{HeaderMap, Method, Response, StatusCode, header, request};
 use http_body_util::Full;
 use std::fmt::Write;
@@ -104,18 +104,18 @@ pub(super) fn ignore_upgrade(headers: &mut HeaderMap) {
 }
 
 /// The same address with `https`.
-pub(super) fn to_https(parts: &request::Parts, port: u16) -> Option<Response<Full<Bytes>>> {
-    let authority = match parts.uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => parts.headers.get(HOST)?.to_str().ok()?,
-    };
-    let authority: http::uri::Authority = authority.parse().ok()?;
+pub(super) fn to_https(
+    host: &HeaderValue,
+    uri: &http::Uri,
+    port: u16,
+) -> Option<Response<Full<Bytes>>> {
+    let authority: http::uri::Authority = host.to_str().ok()?.parse().ok()?;
     let host = authority.host();
     let port = match port {
         443 => String::new(),
         port => format!(":{port}"),
     };
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path } else { "/" };
     let location = HeaderValue::try_from(format!("https://{host}{port}{path}")).ok()?;
     let mut response = Response::new(Full::default());
@@ -173,22 +173,29 @@ mod tests {
 
     #[test]
     fn the_way_to_https() {
+        let to_https = |uri: &'static str, host, port| {
+            super::to_https(
+                &HeaderValue::from_static(host),
+                &http::Uri::from_static(uri),
+                port,
+            )
+        };
         for (uri, host, port, expected) in [
             ("/a?b=c", "shop.example", 443, "https://shop.example/a?b=c"),
             ("/", "shop.example:8080", 8443, "https://shop.example:8443/"),
             ("/", "[::1]:80", 443, "https://[::1]/"),
             (
                 "http://other.example/x",
-                "a",
+                "other.example",
                 443,
                 "https://other.example/x",
             ),
         ] {
-            let answer = to_https(&parts("GET", uri, &[("host", host)]), port).unwrap();
+            let answer = to_https(uri, host, port).unwrap();
             assert_eq!(answer.status(), 308);
             assert_eq!(answer.headers()[LOCATION], expected);
         }
-        assert!(to_https(&parts("GET", "/", &[]), 443).is_none());
+        assert!(to_https("/", "a b", 443).is_none());
     }
 
     #[test]

@@ -345,10 +345,13 @@ fn own_answer(
         return Some(refused(StatusCode::BAD_REQUEST, text));
     }
     if let (Some(port), None) = (client.ends.options.redirect, &client.ends.tls) {
-        return Some(methods::to_https(parts, port).unwrap_or_else(|| {
-            let text = "the request has no Host header";
-            refused(StatusCode::BAD_REQUEST, text)
-        }));
+        let bad = |text| refused(StatusCode::BAD_REQUEST, text);
+        let host = settle_host(&mut parts.headers, &parts.uri, parts.version);
+        let host = host.and_then(|host| host.ok_or(InvalidHost::Missing));
+        let answer = host.and_then(|host| {
+            methods::to_https(&host, &parts.uri, port).ok_or(InvalidHost::NotAHost)
+        });
+        return Some(answer.unwrap_or_else(|error| bad(host_fault(error))));
     }
     if seen.notable.expect && methods::expects_more(&parts.headers) {
         let text = "nothing but 100-continue can be expected";

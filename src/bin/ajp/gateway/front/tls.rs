@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{
     ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
@@ -48,6 +48,29 @@ impl std::error::Error for TlsFault {}
 
 fn fault(path: &Path, error: impl fmt::Display) -> TlsFault {
     TlsFault(format!("{}: {error}", path.display()))
+}
+
+/// What is wrong with a PEM file, for readers: the library shows lines as numbers.
+fn pem_fault(path: &Path, error: &pem::Error, what: &str) -> TlsFault {
+    let line = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let what = line(end_marker);
+            let text = format!("the line -----END {what}----- is missing; the file is cut off");
+            fault(path, text)
+        }
+        pem::Error::IllegalSectionStart { line: begin } => {
+            let text = format!("the line {:?} begins nothing that PEM has", line(begin));
+            fault(path, text)
+        }
+        pem::Error::Base64Decode(error) => {
+            let text = format!("what is between the lines BEGIN and END is no base64: {error}");
+            fault(path, text)
+        }
+        pem::Error::Io(error) => fault(path, error),
+        pem::Error::NoItemsFound => fault(path, format!("there is no {what} in it")),
+        error => fault(path, error),
+    }
 }
 
 impl TlsSettings {
@@ -92,7 +115,8 @@ impl TlsSettings {
         let mut keys = Vec::new();
         for (certificate, key) in &self.certificates {
             let chain = certificates(certificate)?;
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, error))?;
+            let private = PrivateKeyDer::from_pem_file(key);
+            let private = private.map_err(|error| pem_fault(key, &error, "key"))?;
             let pair = CertifiedKey::from_der(chain, private, &provider)
                 .map_err(|error| fault(certificate, error))?;
             keys.push(Arc::new(pair));
@@ -108,9 +132,9 @@ impl TlsSettings {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| fault(path, error))?;
-    let chain = read.collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| fault(path, error))?;
+    let failed = |error| pem_fault(path, &error, "certificate");
+    let read = CertificateDer::pem_file_iter(path).map_err(failed)?;
+    let chain = read.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     if chain.is_empty() {
         return Err(fault(path, "there is no certificate in it"));
     }
@@ -193,6 +217,36 @@ pub(crate) fn id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_pem_file_is_said_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pem");
+        for (text, expected) in [
+            ("", "a.pem: there is no certificate in it"),
+            (
+                "-----BEGIN CERTIFICATE-----\nMIIB\n",
+                "a.pem: the line -----END CERTIFICATE----- is missing",
+            ),
+            (
+                "-----BEGIN CERT\n",
+                "a.pem: the line \"-----BEGIN CERT\" begins nothing",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+                "a.pem: what is between the lines BEGIN and END is no base64",
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = certificates(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = certificates(&directory.path().join("none.pem")).unwrap_err();
+        assert!(
+            error.to_string().contains("none.pem: No such file"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn names_of_cipher_suites() {

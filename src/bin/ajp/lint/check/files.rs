@@ -2,7 +2,7 @@
 
 use crate::lint::rule::{Findings, Rule, Severity};
 
-pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING, &WRONG_SETTING];
+pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING, &WRONG_SETTING, &UNCHECKED];
 
 const BROKEN: Rule = Rule {
     code: "AJP001",
@@ -46,10 +46,27 @@ const WRONG_SETTING: Rule = Rule {
     source: "its own reader of the configuration",
 };
 
+const UNCHECKED: Rule = Rule {
+    code: "AJP004",
+    name: "unchecked-file",
+    severity: Severity::Warning,
+    title: "the file could not be looked at",
+    reason: "it may be right, but nothing in it was checked: it is a file of another kind, has lost its contents, or is made of several files",
+    sees: "nothing by that alone",
+    front_log: "",
+    container_log: "",
+    advice: "name the file that was meant; of a container that includes files, the whole as it reads it: xmllint --noent server.xml",
+    affects: "all",
+    source: "ajp lint knows files of httpd, mod_jk, Tomcat, WildFly and ajp gateway",
+};
+
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for (place, why) in &farm.broken {
         findings.add(&BROKEN, place, why.clone());
+    }
+    for (place, why) in &farm.unchecked {
+        findings.add(&UNCHECKED, place, why.clone());
     }
     for (place, why) in &farm.wrong_settings {
         findings.add(&WRONG_SETTING, place, why.clone());

@@ -13,8 +13,8 @@ mod tomcat;
 mod wildfly;
 
 use super::farm::{Farm, Front};
-use crate::config::httpd::Tree;
-use crate::config::xml::{self, Document, Properties};
+use crate::config::httpd::{Tree, is_httpd};
+use crate::config::xml::{self, Document, Properties, Unreadable};
 use crate::config::{Place, Text};
 use crate::exit::Failure;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,22 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     };
     let mut texts = Vec::new();
     for path in sources.files {
-        let text = Text::read(path)?;
-        texts.push((kind(path, &text.text), path, text));
+        let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
+        let name = path.display().to_string();
+        // httpd and property files are not read so by their programs.
+        let utf16 = xml::utf16(&bytes).filter(|text| text.trim_start().starts_with('<'));
+        let (kind, text) = if let Some(utf16) = utf16 {
+            (Kind::Xml, Text::new(&name, utf16))
+        } else {
+            let text = Text::new(&name, String::from_utf8_lossy(&bytes));
+            (kind(path, &text.text), text)
+        };
+        if is_known(kind, &text) {
+            texts.push((kind, path, text));
+        } else {
+            let why = "nothing in it is known here, so nothing was looked at";
+            farm.unchecked.push((text.place(1), why.to_owned()));
+        }
     }
     let of = |kind| texts.iter().filter(move |(known, ..)| *known == kind);
 
@@ -104,7 +118,11 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
                     farm.broken.push((document.root.place.clone(), text));
                 }
             },
-            Err(broken) => farm.broken.push(broken),
+            Err(Unreadable::Broken(place, why)) => farm.broken.push((place, why)),
+            Err(Unreadable::Elsewhere(place, why)) => {
+                let why = format!("{why}, so nothing of this one was looked at");
+                farm.unchecked.push((place, why));
+            }
         }
         let _ = path;
     }
@@ -142,6 +160,17 @@ fn kind(path: &Path, text: &str) -> Kind {
             }
         }
         _ => Kind::Httpd,
+    }
+}
+
+/// Whether there is anything in a file that one of its kind could have: a file that has lost its
+/// contents, or is another one than was meant, is not a file without faults.
+fn is_known(kind: Kind, text: &Text) -> bool {
+    match kind {
+        Kind::Httpd => is_httpd(text),
+        Kind::Properties => text.lines().any(|(_, line)| line.contains(['=', ':', '#'])),
+        Kind::Toml => text.text.lines().any(|line| !line.trim().is_empty()),
+        Kind::Workers | Kind::UriMap | Kind::Xml => true,
     }
 }
 
