@@ -59,7 +59,7 @@ pub(super) fn of_httpd(tree: &Tree, base: &Path, given: &[&Text], farm: &mut Far
                 let target = if item.name == "jkmount" {
                     Target::Named(worker.clone())
                 } else {
-                    excluded(&worker)
+                    excluded(worker)
                 };
                 let (path, base) = uri_map::patterns(&path);
                 for path in base.into_iter().chain([path]) {
