@@ -19,7 +19,7 @@
 use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
 use super::timer::HeadClock;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use memchr::memchr_iter;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -95,7 +95,8 @@ impl<S> Heads<S> {
 
     /// hyper is gone, which has left so much unread, and all memory is given back that is not
     /// needed until the next request.
-    pub(super) fn rest(&mut self, unread: Bytes) {
+    pub(super) fn rest(&mut self, unread: &[u8]) {
+        // Copied: all of hyper's buffer would stay with it.
         self.ready = BytesMut::from(unread);
         self.pending = BytesMut::new();
     }

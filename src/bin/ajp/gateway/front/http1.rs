@@ -26,11 +26,10 @@ use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
 use super::when_woken::WhenWoken;
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1::{Builder, Parts};
+use hyper::server::conn::http1::Builder;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use std::error::Error;
@@ -94,40 +93,59 @@ where
     let (most, limit) = (limits.head, limits.head_timeout);
     let mut heads = Heads::new(stream, Arc::clone(&state), most, limit);
     loop {
-        let connection = builder(limits).serve_connection(TokioIo::new(heads), service);
-        // On the heap: the task of a connection that rests has no room for it.
-        let mut connection = Box::new(connection.with_upgrades());
-        let is_quiet = {
-            let quiet = pin!(quiet(&state));
-            let mut quiet = WhenWoken::new(quiet);
-            tokio::select! {
-                biased;
-                result = &mut connection => return result,
-                () = &mut ending => false,
-                () = &mut quiet => true,
-            }
-        };
-        if !is_quiet {
-            Pin::new(&mut *connection).graceful_shutdown();
-            return connection.await;
-        }
-        // An upgrade would have completed it.
-        let Some(parts) = connection.into_parts() else {
+        let served = until_quiet(heads, service, limits, &state, &mut ending);
+        let Some((stream, same)) = served.await? else {
             return Ok(());
         };
-        let Parts {
-            io,
-            read_buf,
-            service: same,
-            ..
-        } = parts;
-        (heads, service) = (io.into_inner(), same);
-        if !rest(&mut heads, read_buf, &mut ending).await {
+        (heads, service) = (stream, same);
+        if !rest(&mut heads, &mut ending).await {
             // As hyper does with an idle connection: whoever cannot be told is gone.
             let _ = heads.shutdown().await;
             return Ok(());
         }
     }
+}
+
+/// Has hyper serve the connection until it may rest, or to its end.
+async fn until_quiet<T, S, B>(
+    heads: Heads<Patient<T>>,
+    service: S,
+    limits: &Limits,
+    state: &State,
+    mut ending: impl Future<Output = ()> + Unpin,
+) -> hyper::Result<Option<(Heads<Patient<T>>, S)>>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let connection = builder(limits).serve_connection(TokioIo::new(heads), service);
+    // On the heap: the task of a connection that rests has no room for it.
+    let mut connection = Box::new(connection.with_upgrades());
+    let is_quiet = {
+        let quiet = pin!(quiet(state));
+        let mut quiet = WhenWoken::new(quiet);
+        tokio::select! {
+            biased;
+            result = &mut connection => return result.map(|()| None),
+            () = &mut ending => false,
+            () = &mut quiet => true,
+        }
+    };
+    if !is_quiet {
+        Pin::new(&mut *connection).graceful_shutdown();
+        return connection.await.map(|()| None);
+    }
+    // An upgrade would have completed it.
+    Ok(connection.into_parts().map(|parts| {
+        let mut heads = parts.io.into_inner();
+        heads.rest(&parts.read_buf);
+        (heads, parts.service)
+    }))
 }
 
 /// Completes when nothing was asked for a while, and nothing is on its way in either direction.
@@ -143,15 +161,10 @@ async fn quiet(state: &State) {
 
 /// Waits for the first bytes of a request. `false` if the connection ends instead: by the
 /// client, by the time, or because it was asked to.
-async fn rest<T>(
-    heads: &mut Heads<Patient<T>>,
-    unread: Bytes,
-    ending: impl Future<Output = ()>,
-) -> bool
+async fn rest<T>(heads: &mut Heads<Patient<T>>, ending: impl Future<Output = ()>) -> bool
 where
     T: AsyncRead + Unpin,
 {
-    heads.rest(unread);
     tokio::select! {
         biased;
         woken = heads.wake() => matches!(woken, Ok(true)),
@@ -163,6 +176,7 @@ where
 mod tests {
     use super::super::connection::BodyLength;
     use super::*;
+    use bytes::Bytes;
     use http_body_util::{BodyExt, Full};
     use hyper::service::service_fn;
     use std::convert::Infallible;
@@ -329,6 +343,25 @@ mod tests {
                 answers += &lab.answer().await;
             }
         }
+    }
+
+    /// With its task, and the pipe to the client of 2000 bytes.
+    #[test]
+    fn a_resting_connection_holds_none_of_hypers_buffers() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().unwrap();
+        let mut resting = None;
+        let memory = allocation_counter::measure(|| {
+            resting = Some(runtime.block_on(async {
+                let mut lab = Lab::new();
+                lab.ask(GET, 1000).await;
+                sleep(QUIET * 3).await;
+                lab
+            }));
+        });
+        assert!(resting.is_some_and(|lab| lab.is_resting()));
+        let held = memory.bytes_current;
+        assert!(held < 8192, "{held}");
     }
 
     #[tokio::test(start_paused = true)]
