@@ -226,7 +226,7 @@ async fn who_cancels_has_no_more_run_at_a_member_than_connections() {
     }
 }
 
-/// WINDOW_UPDATE (RFC 9113, section 6.9), as a frame's type.
+/// `WINDOW_UPDATE` (RFC 9113, section 6.9), as a frame's type.
 const WINDOW_UPDATE: u8 = 8;
 
 /// No upload is taken further than its buffer while no container takes it, and no upload keeps

@@ -54,6 +54,7 @@ async fn container() -> Backend {
 const KEYS: &str = "access_log = \"access\"\nlog_format = \"json\"\n";
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn each_request_has_one_however_it_ends() {
     let backend = container().await;
     let keys = format!("{KEYS}max_body = 100\n[manager]\n[limits]\nhead_timeout = \"1s\"");
@@ -235,6 +236,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn heads_of_http2_that_are_no_requests_have_one_too() {
     let backend = Backend::start(config(), |_, mut conn: Conn| async move {
         while conn.request().await.is_some() {
