@@ -410,7 +410,7 @@ mod tests {
         #[derive(Debug, Default)]
         struct Last(std::sync::Mutex<Vec<Candidate>>);
         impl Choose for Last {
-            fn name(&self) -> &str {
+            fn name(&self) -> &'static str {
                 "last"
             }
             fn choose(&self, _: &RequestInfo<'_>, candidates: &[Candidate]) -> usize {
