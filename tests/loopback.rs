@@ -270,9 +270,6 @@ async fn the_packet_size_is_learned_from_what_is_asked_for() {
     let server = Server::start(trusted().with_packet_size(PacketSize::MAX)).await;
     let config = PoolConfig::default().with_packet_size(PacketSize::MAX);
     let client = server.client(config.with_learn_packet_size(true));
-    let lease = client.pool().acquire().await.unwrap();
-    assert_eq!(lease.peer(), client.pool().peer());
-    drop(lease);
     let upload = || async {
         let before = client.pool().stats().bytes_in;
         let request = Request::post("/count").body(Full::new(Bytes::from(vec![b'u'; 40_000])));
@@ -287,6 +284,8 @@ async fn the_packet_size_is_learned_from_what_is_asked_for() {
     // Whoever sends all at once is not asked: a question has seven bytes.
     assert_eq!(upload().await, first - 7);
     assert_eq!(server.accepted(), 1);
+    let lease = client.pool().acquire().await.unwrap();
+    assert_eq!(lease.peer(), client.pool().peer());
 }
 
 #[tokio::test]
