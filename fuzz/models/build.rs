@@ -5,12 +5,14 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 8] = [
     "client/permits",
     "client/idle",
     "client/idle_order",
     "client/keep_alive",
     "client/cause",
+    "client/lease",
+    "client/secrets",
     "mapping/replay_body",
 ];
 

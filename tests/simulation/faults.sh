@@ -31,6 +31,12 @@ names=(
   [16]="two permits that vanish are counted as one"
   [17]="a connection comes back to a pool that was shut down"
   [18]="who waits while another polls a request body is not woken"
+  [19]="a permit is free before the connection of its lease is closed"
+  [20]="connections of a container that does not answer are not counted while they are closed"
+  [21]="any request that is given up ends the trial of another"
+  [22]="the trial of a request that was given up never ends"
+  [23]="a member that is removed is gone before its last request"
+  [24]="several requests are told that the secret has changed"
 )
 seconds=${1:-60}
 [ $# -gt 0 ] && shift

@@ -1,4 +1,5 @@
-//! The pool: its permits, its idle connections, and the way of a connection through both.
+//! The pool: its permits, its idle connections, the way of a connection through both in a lease,
+//! and its secrets.
 
 mod cause {
     include!(concat!(env!("OUT_DIR"), "/client_cause.rs"));
@@ -12,8 +13,14 @@ mod idle_order {
 mod keep_alive {
     include!(concat!(env!("OUT_DIR"), "/client_keep_alive.rs"));
 }
+mod lease {
+    include!(concat!(env!("OUT_DIR"), "/client_lease.rs"));
+}
 mod permits {
     include!(concat!(env!("OUT_DIR"), "/client_permits.rs"));
+}
+mod secrets {
+    include!(concat!(env!("OUT_DIR"), "/client_secrets.rs"));
 }
 
 /// As much of the settings as the idle connections need.
@@ -53,13 +60,178 @@ mod connection {
     }
 }
 
+/// What a lease knows beside its connection: nothing, here.
+mod limits {
+    use super::timeouts::Timeouts;
+    use tokio::time::Instant;
+
+    #[derive(Debug, Default)]
+    pub(super) struct Limits {
+        pub(super) request_by: Option<Instant>,
+    }
+
+    impl Limits {
+        pub(super) fn take(&mut self) -> Self {
+            std::mem::take(self)
+        }
+
+        pub(super) fn timeouts<'a>(&'a self, of_pool: &'a Timeouts) -> &'a Timeouts {
+            of_pool
+        }
+    }
+}
+mod phases {
+    #[derive(Debug)]
+    pub(super) struct Stopwatch;
+
+    impl Stopwatch {
+        pub(super) fn new() -> Self {
+            Self
+        }
+    }
+}
+mod timeouts {
+    #[derive(Debug)]
+    pub(super) struct Timeouts;
+}
+
+/// A pool as `client/shared.rs` has it, less what counts, waits for sockets, or tells.
+mod shared {
+    use super::cause::CloseCause;
+    use super::config::PoolConfig;
+    use super::connection::Connection;
+    use super::idle::{ClosingConnections, IdleList};
+    use super::idle_order::IdleOrder;
+    use super::permits::Permits;
+    use super::timeouts::Timeouts;
+    use crate::sync::Arc;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::time::Instant;
+
+    pub(super) struct Settings {
+        pub(super) timeouts: Timeouts,
+    }
+
+    pub(super) struct Shared {
+        pub(super) peer: Arc<str>,
+        pub(super) config: Settings,
+        pub(super) permits: Permits,
+        pub(super) idle: IdleList,
+        /// Sockets that are open, and the most there ever were.
+        pub(super) live: AtomicUsize,
+        pub(super) most: AtomicUsize,
+    }
+
+    impl Shared {
+        pub(super) fn new(max: usize, max_idle: usize) -> Arc<Self> {
+            let config = PoolConfig {
+                idle_order: IdleOrder::Lifo,
+                idle_timeout: None,
+                keep_alive: None,
+                learn_keep_alive: false,
+                max_idle,
+                min_idle: 0,
+            };
+            Arc::new(Self {
+                peer: "jvm1".into(),
+                config: Settings { timeouts: Timeouts },
+                permits: Permits::new(max, 100),
+                idle: IdleList::new(&config),
+                live: AtomicUsize::new(0),
+                most: AtomicUsize::new(0),
+            })
+        }
+
+        pub(super) fn close(&self, connection: Box<Connection>, _: CloseCause) {
+            drop(connection);
+            self.live.fetch_sub(1, Ordering::SeqCst);
+        }
+
+        pub(super) fn close_all(&self, closing: ClosingConnections<'_>) {
+            closing.close_each(|connection, cause| self.close(connection, cause));
+        }
+
+        fn room_for_idle(&self) -> usize {
+            self.permits.total().saturating_sub(self.permits.in_use())
+        }
+
+        pub(super) fn trim_idle(&self) -> bool {
+            let (surplus, fits) = self.idle.shrink_to(self.room_for_idle());
+            self.close_all(surplus);
+            fits
+        }
+
+        async fn make_room(&self) {
+            loop {
+                let fewer_out = self.idle.fewer_out();
+                if self.trim_idle() {
+                    return;
+                }
+                fewer_out.await;
+            }
+        }
+
+        /// An idle connection, or a new one. The permit was taken before.
+        pub(super) async fn connection(&self) -> Box<Connection> {
+            let now = Instant::now();
+            let (found, expired) = self.idle.pop(now);
+            self.close_all(expired);
+            if let Some(connection) = found {
+                return connection;
+            }
+            self.open().await
+        }
+
+        pub(super) async fn open(&self) -> Box<Connection> {
+            self.make_room().await;
+            let live = self.live.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(live, Ordering::SeqCst);
+            let now = Instant::now();
+            Box::new(Connection {
+                runtime: None,
+                idle_since: now,
+                idle_before: None,
+                heard: now,
+                turn: 0,
+            })
+        }
+
+        pub(super) fn put_back(&self, connection: Box<Connection>) {
+            let surplus = self.idle.push(connection, Instant::now());
+            self.close_all(surplus);
+        }
+
+        pub(super) fn release_permit(&self) {
+            if self.permits.release() {
+                self.trim_idle();
+            }
+        }
+
+        pub(super) fn shut(&self) {
+            self.permits.shut();
+            self.close_all(self.idle.shut());
+        }
+
+        /// Nothing is in use, and all that is open is idle.
+        pub(super) fn check_rest(&self) {
+            assert_eq!((self.permits.in_use(), self.permits.waiting()), (0, 0));
+            assert_eq!(self.live.load(Ordering::SeqCst), self.idle.len());
+        }
+
+        pub(super) fn check_most(&self, cap: usize) {
+            let most = self.most.load(Ordering::SeqCst);
+            assert!(most <= cap, "{most} connections");
+        }
+    }
+}
+
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use cause::CloseCause;
-use config::PoolConfig;
-use connection::Connection;
-use idle::{ClosingConnections, IdleList};
+use lease::Lease;
+use limits::Limits;
 use permits::{NoPermit, Permits};
+use secrets::Secrets;
+use shared::Shared;
 use shuttle::future::block_on;
 use shuttle::thread;
 use std::future::Future;
@@ -67,128 +239,35 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
-/// A pool as `client/shared.rs` and `client/lease.rs` have it, less what counts, waits for
-/// sockets, or tells.
-struct Pool {
-    permits: Permits,
-    idle: IdleList,
-    /// Sockets that are open, and the most there ever were.
-    live: AtomicUsize,
-    most: AtomicUsize,
+/// How a request leaves its connection.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Clean, so that it goes back.
+    Clean,
+    /// In doubt: its lease is dropped.
+    Dropped,
+    /// In doubt, after the lease was handed on.
+    HandedOn,
 }
 
-impl Pool {
-    fn new(max: usize, max_idle: usize) -> Arc<Self> {
-        let config = PoolConfig {
-            idle_order: idle_order::IdleOrder::Lifo,
-            idle_timeout: None,
-            keep_alive: None,
-            learn_keep_alive: false,
-            max_idle,
-            min_idle: 0,
-        };
-        Arc::new(Self {
-            permits: Permits::new(max, 100),
-            idle: IdleList::new(&config),
-            live: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
-        })
-    }
-
-    fn close(&self, connection: Box<Connection>) {
-        drop(connection);
-        self.live.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    fn close_all(&self, closing: ClosingConnections<'_>) {
-        closing.close_each(|connection, _: CloseCause| self.close(connection));
-    }
-
-    fn room_for_idle(&self) -> usize {
-        self.permits.total().saturating_sub(self.permits.in_use())
-    }
-
-    fn trim_idle(&self) -> bool {
-        let (surplus, fits) = self.idle.shrink_to(self.room_for_idle());
-        self.close_all(surplus);
-        fits
-    }
-
-    async fn make_room(&self) {
-        loop {
-            let fewer_out = self.idle.fewer_out();
-            if self.trim_idle() {
-                return;
-            }
-            fewer_out.await;
+/// A request, over an idle connection or a `fresh` one.
+fn exchange(pool: &Arc<Shared>, end: End, fresh: bool) -> Result<(), NoPermit> {
+    block_on(async {
+        let mut lease = Lease::new(pool, Limits::default());
+        pool.permits.acquire().await?.forget();
+        lease.has_permit = true;
+        lease.connection = Some(if fresh {
+            pool.open().await
+        } else {
+            pool.connection().await
+        });
+        match end {
+            End::Clean => lease.put_back(),
+            End::Dropped => drop(lease),
+            End::HandedOn => drop(lease.take()),
         }
-    }
-
-    /// An idle connection, or a new one. The permit was taken before.
-    async fn connection(&self) -> Box<Connection> {
-        let now = Instant::now();
-        let (found, expired) = self.idle.pop(now);
-        self.close_all(expired);
-        if let Some(connection) = found {
-            return connection;
-        }
-        self.open().await
-    }
-
-    async fn open(&self) -> Box<Connection> {
-        self.make_room().await;
-        let live = self.live.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(live, Ordering::SeqCst);
-        let now = Instant::now();
-        Box::new(Connection {
-            runtime: None,
-            idle_since: now,
-            idle_before: None,
-            heard: now,
-            turn: 0,
-        })
-    }
-
-    fn put_back(&self, connection: Box<Connection>) {
-        let surplus = self.idle.push(connection, Instant::now());
-        self.close_all(surplus);
-    }
-
-    fn release(&self) {
-        if self.permits.release() {
-            self.trim_idle();
-        }
-    }
-
-    /// A request, which leaves its connection clean or not.
-    fn exchange(&self, clean: bool, fresh: bool) -> Result<(), NoPermit> {
-        block_on(async {
-            self.permits.acquire().await?.forget();
-            let connection = if fresh {
-                self.open().await
-            } else {
-                self.connection().await
-            };
-            if clean {
-                self.put_back(connection);
-            } else {
-                self.close(connection);
-            }
-            self.release();
-            Ok(())
-        })
-    }
-
-    fn shut(&self) {
-        self.permits.shut();
-        self.close_all(self.idle.shut());
-    }
-
-    /// Nothing is in use, and all that is open is idle.
-    fn check_rest(&self) {
-        assert_eq!((self.permits.in_use(), self.permits.waiting()), (0, 0));
-        assert_eq!(self.live.load(Ordering::SeqCst), self.idle.len());
-    }
+        Ok(())
+    })
 }
 
 /// Polls a future once and drops it: a caller that gives up while it waits.
@@ -265,11 +344,15 @@ pub fn everybody_is_told_of_the_shutdown() {
 /// Never more sockets than the cap, whether connections come back clean or not, are looked at,
 /// or are opened anew while others are idle.
 pub fn the_cap_holds() {
-    let pool = Pool::new(2, 2);
+    let pool = Shared::new(2, 2);
     let mut threads = Vec::new();
-    for (clean, fresh) in [(true, false), (true, true), (false, false)] {
+    for (end, fresh) in [
+        (End::Clean, false),
+        (End::HandedOn, true),
+        (End::Dropped, false),
+    ] {
         let pool = Arc::clone(&pool);
-        threads.push(thread::spawn(move || pool.exchange(clean, fresh).unwrap()));
+        threads.push(thread::spawn(move || exchange(&pool, end, fresh).unwrap()));
     }
     let keeper = Arc::clone(&pool);
     threads.push(thread::spawn(move || {
@@ -282,18 +365,49 @@ pub fn the_cap_holds() {
     for thread in threads {
         thread.join().unwrap();
     }
-    let most = pool.most.load(Ordering::SeqCst);
-    assert!(most <= 2, "{most} connections");
+    pool.check_most(2);
+    pool.check_rest();
+}
+
+/// Idle connections count until their sockets are closed: of a container that does not answer,
+/// and of one that was looked at, while others are opened in their place.
+pub fn what_is_being_closed_counts() {
+    let pool = Shared::new(2, 2);
+    for connection in [pool.open(), pool.open()].map(block_on) {
+        pool.put_back(connection);
+    }
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        let pool = Arc::clone(&pool);
+        threads.push(thread::spawn(move || {
+            exchange(&pool, End::Clean, true).unwrap()
+        }));
+    }
+    let keeper = Arc::clone(&pool);
+    threads.push(thread::spawn(move || {
+        let end = keeper.idle.next_turn();
+        if let Some(connection) = keeper.idle.take_to_look_at(0, end) {
+            let cause = cause::CloseCause::ClosedByPeer;
+            keeper.close_all(keeper.idle.close_one(connection, cause));
+        }
+    }));
+    pool.close_all(pool.idle.remove_unresponsive(Instant::now()));
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    pool.check_most(2);
     pool.check_rest();
 }
 
 /// A pool that is made smaller has no more than it may once everybody is done.
 pub fn a_smaller_pool_gets_small() {
-    let pool = Pool::new(3, 3);
+    let pool = Shared::new(3, 3);
     let mut threads = Vec::new();
     for _ in 0..2 {
         let pool = Arc::clone(&pool);
-        threads.push(thread::spawn(move || pool.exchange(true, false).unwrap()));
+        threads.push(thread::spawn(move || {
+            exchange(&pool, End::Clean, false).unwrap()
+        }));
     }
     let operator = Arc::clone(&pool);
     threads.push(thread::spawn(move || {
@@ -309,12 +423,12 @@ pub fn a_smaller_pool_gets_small() {
 
 /// After a shutdown no socket is left, whoever comes back when.
 pub fn nothing_is_left_after_the_shutdown() {
-    let pool = Pool::new(2, 2);
+    let pool = Shared::new(2, 2);
     let mut threads = Vec::new();
-    for clean in [true, false] {
+    for end in [End::Clean, End::Dropped] {
         let pool = Arc::clone(&pool);
         threads.push(thread::spawn(move || {
-            let ended = pool.exchange(clean, false);
+            let ended = exchange(&pool, end, false);
             assert!(matches!(ended, Ok(()) | Err(NoPermit::Shut)));
         }));
     }
@@ -324,4 +438,28 @@ pub fn nothing_is_left_after_the_shutdown() {
     }
     pool.check_rest();
     assert_eq!(pool.live.load(Ordering::SeqCst), 0);
+}
+
+/// Of several requests that find that the container takes the other secret, one is told of the
+/// change. If the secrets are replaced meanwhile, the one that it takes stays the first to be
+/// sent, or nobody is told.
+pub fn one_request_is_told_of_a_changed_secret() {
+    let [newer, new, old] = ["newer", "new", "old"].map(|text| ajp::Secret::new(text).unwrap());
+    for replaced in [false, true] {
+        let secrets = Arc::new(Secrets::new(&[new.clone(), old.clone()]));
+        // All of them were sent with the new one first, and refused.
+        let choices = [(); 3].map(|()| secrets.choose());
+        let threads = choices.map(|mut choice| {
+            assert!(choice.advance());
+            let secrets = Arc::clone(&secrets);
+            thread::spawn(move || usize::from(secrets.taken(&choice)))
+        });
+        if replaced {
+            secrets.set(&[newer.clone(), new.clone(), old.clone()]);
+        }
+        let told: usize = threads.map(|thread| thread.join().unwrap()).iter().sum();
+        assert!(told == 1 || replaced && told == 0, "{told} were told");
+        let first = if told == 1 { &old } else { &new };
+        assert_eq!(secrets.choose().secret(), Some(first));
+    }
 }

@@ -1,6 +1,6 @@
 //! Parts of the library under every order of events: what several threads do at the same time
-//! to the permits and idle connections of a pool, to a request body that is sent again, and to
-//! the members of a cluster. `tests/schedules.rs` runs them.
+//! to the permits, leases, idle connections and secrets of a pool, to a request body that is sent
+//! again, and to the members of a cluster. `tests/schedules.rs` runs them.
 //!
 //! The modules are the library's own (see `build.rs`). What stands in for the rest, a
 //! connection for example, is here.
@@ -20,9 +20,11 @@ pub mod cluster;
 pub mod replay;
 mod tokio_sync;
 
+pub(crate) use ajp::Secret;
+
 /// The locks and atomics that shuttle schedules.
 mod sync {
-    pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard};
+    pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
     pub(crate) use std::sync::PoisonError;
     pub(crate) mod atomic {
         pub(crate) use shuttle::sync::atomic::{AtomicUsize, Ordering};

@@ -29,6 +29,16 @@ fn the_cap_holds() {
 }
 
 #[test]
+fn what_is_being_closed_counts() {
+    check(client::what_is_being_closed_counts);
+}
+
+#[test]
+fn one_request_is_told_of_a_changed_secret() {
+    check(client::one_request_is_told_of_a_changed_secret);
+}
+
+#[test]
 fn a_smaller_pool_gets_small() {
     check(client::a_smaller_pool_gets_small);
 }
@@ -51,6 +61,11 @@ fn a_body_that_is_not_kept_is_whole_or_fails() {
 #[test]
 fn one_request_tries_a_failed_member() {
     check(cluster::one_request_tries_a_failed_member);
+}
+
+#[test]
+fn a_trial_that_is_given_up_is_for_the_next() {
+    check(cluster::a_trial_that_is_given_up_is_for_the_next);
 }
 
 #[test]
