@@ -2,17 +2,19 @@
 //! read an answer, send slowly, read slowly or not at all, hang up. What they see is checked.
 
 use super::gateway::PATHS;
-use super::ledger::{Ledger, expected_body};
+use super::ledger::{Ledger, expected_body, upload};
 use super::network::{Host, Stream};
 use super::random::Random;
 use super::visitor::{EVER, Tally};
+use ajp::balancer::{Balancer, MemberEvents, MemberId, MemberState};
+use futures_util::FutureExt;
 use http::Method;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Most requests that are sent before an answer is read.
 const AHEAD: usize = 4;
@@ -28,6 +30,16 @@ pub(crate) struct Browser {
     pub(crate) requests: usize,
     /// The route of the session that it has.
     pub(crate) route: Option<String>,
+    /// Where the gateway sends its requests to.
+    pub(crate) balancer: Balancer,
+}
+
+/// The member of a session, as it was when requests of it were sent.
+struct Home {
+    route: String,
+    member: (MemberId, [u64; 3]),
+    events: MemberEvents,
+    since: Instant,
 }
 
 /// A request, as its visitor knows it.
@@ -123,6 +135,7 @@ impl Browser {
 
     /// Sends the requests, reads the answers; whether the connection goes on.
     async fn ask(&mut self, connection: &mut Connection, batch: &[Asked]) -> bool {
+        let mut home = self.home();
         for asked in batch {
             let request = self.request(asked);
             if self.send(connection, &request).await.is_err() {
@@ -144,6 +157,9 @@ impl Browser {
                 }
             };
             let is_last = answer.is_last;
+            if let (Some(home), Some(host)) = (&mut home, &answer.host) {
+                self.check_home(home, asked, host);
+            }
             let what = Self::check(asked, answer);
             self.tally.count(&asked.token, what);
             if is_last {
@@ -152,6 +168,48 @@ impl Browser {
             }
         }
         true
+    }
+
+    /// The member of its session, if there is one that serves at this moment.
+    fn home(&self) -> Option<Home> {
+        let route = self.route.clone()?;
+        Some(Home {
+            member: self.serving(&route)?,
+            route,
+            events: self.balancer.events(),
+            since: Instant::now(),
+        })
+    }
+
+    /// The one member of a route, if it serves, and what it has failed at.
+    fn serving(&self, route: &str) -> Option<(MemberId, [u64; 3])> {
+        let members = self.balancer.snapshot().members;
+        let mut of_it = members
+            .iter()
+            .filter(|member| member.route.as_deref() == Some(route));
+        let (member, None) = (of_it.next()?, of_it.next()) else {
+            return None;
+        };
+        let serves = member.state == MemberState::Ok && !member.flags.to_string().contains('D');
+        serves.then_some((member.id, [member.failed, member.timed_out, member.full]))
+    }
+
+    /// A session stays with its member while that serves and nothing happens to it.
+    fn check_home(&self, home: &mut Home, asked: &Asked, host: &str) {
+        let events = std::iter::from_fn(|| home.events.next().now_or_never().flatten());
+        let route = home.route.as_str();
+        let changed = events.filter(|event| event.name.split('-').next() == Some(route));
+        if changed.count() > 0 || self.serving(&home.route) != Some(home.member) {
+            // Whatever follows may have been sent elsewhere as well.
+            home.route.clear();
+        }
+        let excused = home.route.is_empty() || self.tally.is_shaken(home.since);
+        assert!(
+            excused || host == home.route,
+            "request {} of a session of {} was served by {host}",
+            asked.token,
+            home.route
+        );
     }
 
     /// Nothing that follows the last answer of a connection was looked at.
@@ -171,19 +229,19 @@ impl Browser {
         }
         let mut body = Vec::new();
         if *method == Method::POST || *method == Method::PUT {
-            let len = [0, 1, 100, 8186, 8187, 30_000][self.random.below(6)];
+            let whole = upload(token);
             if self.random.one_in(2) {
-                head.extend(["Content-Length: ", &len.to_string(), "\r\n"]);
-                body = vec![b'u'; len];
+                head.extend(["Content-Length: ", &whole.len().to_string(), "\r\n"]);
+                body = whole;
             } else {
                 head += "Transfer-Encoding: chunked\r\n";
-                let mut left = len;
-                while left > 0 {
-                    let part = 1 + self.random.below(left);
-                    body.extend(format!("{part:x}\r\n").bytes());
-                    body.extend(vec![b'u'; part]);
+                let mut rest = &whole[..];
+                while !rest.is_empty() {
+                    let (part, later) = rest.split_at(1 + self.random.below(rest.len()));
+                    body.extend(format!("{:x}\r\n", part.len()).bytes());
+                    body.extend(part);
                     body.extend(b"\r\n");
-                    left -= part;
+                    rest = later;
                 }
                 body.extend(b"0\r\n\r\n");
             }

@@ -206,7 +206,10 @@ impl Connection {
             self.conn.write(&self.answer("0", false)).await;
             return true;
         }
-        self.ledger.note(&token);
+        if !self.ledger.note(&token) {
+            self.ledger.broke(format!("nobody has sent {request:?}"));
+            return false;
+        }
         let manner = match self.badness {
             Some(one_in) if self.random.one_in(one_in) => BAD[self.random.below(BAD.len())],
             _ => Manner::Well,
@@ -234,10 +237,7 @@ impl Connection {
                 return false;
             }
         };
-        if !body.iter().all(|byte| *byte == b'u') {
-            let text = format!("the body of {token} has bytes of another request");
-            self.ledger.broke(text);
-        }
+        self.ledger.check_upload(&token, request.method(), &body);
         self.pause(30).await;
         match manner {
             Manner::Well | Manner::Early | Manner::Drips => {

@@ -36,7 +36,7 @@ pub(crate) const PATHS: [&str; 2] = ["/shop", "/t"];
 const ENDS_WITHIN: Duration = Duration::from_secs(36);
 
 /// Memory for buffers: little, so that it is used up now and then.
-const BUFFERS: usize = 256 * 1024;
+pub(crate) const BUFFERS: usize = 256 * 1024;
 
 /// A gateway that runs.
 pub(crate) struct Gateway {
@@ -98,6 +98,11 @@ impl Gateway {
             run,
             tally,
         }
+    }
+
+    /// Bytes of its buffers.
+    pub(crate) fn buffered(&self) -> usize {
+        self.budget.used()
     }
 
     /// Requests that are not over.

@@ -16,19 +16,37 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A request has come to an application.
-    pub(crate) fn note(&self, token: &str) {
+    /// A request has come to an application. Whether it may be one that somebody has sent.
+    pub(crate) fn note(&self, token: &str) -> bool {
+        if token.parse::<usize>().is_err() {
+            return false;
+        }
         *self
             .served
             .lock()
             .unwrap()
             .entry(token.to_owned())
             .or_default() += 1;
+        true
     }
 
     /// The web server did something wrong.
     pub(crate) fn broke(&self, what: String) {
         self.broken.lock().unwrap().get_or_insert(what);
+    }
+
+    /// The whole body of a request has come, as the web server says: it is this one.
+    pub(crate) fn check_upload(&self, token: &str, method: &[u8], body: &[u8]) {
+        let expected = match method {
+            b"POST" | b"PUT" => upload(token),
+            _ => Vec::new(),
+        };
+        if body != expected {
+            let (got, of) = (body.len(), expected.len());
+            self.broke(format!(
+                "the body of {token} is not its own or not whole: {got} of {of} bytes"
+            ));
+        }
     }
 
     /// What the web server did wrong, as the containers saw it.
@@ -60,6 +78,13 @@ impl Ledger {
     }
 }
 
+/// What the body of a request is, if it has one: of all sizes from nothing to several packets.
+pub(crate) fn upload(token: &str) -> Vec<u8> {
+    let number: usize = token.parse().unwrap();
+    let len = [0, 1, 100, 8186, 8187, 30_000][number / 8 % 6];
+    repeated(&format!("{token},"), len)
+}
+
 /// What the body of the answer to a request must be.
 pub(crate) fn expected_body(token: &str) -> Vec<u8> {
     let number: usize = token.parse().unwrap();
@@ -72,7 +97,10 @@ pub(crate) fn expected_body(token: &str) -> Vec<u8> {
         5 if number % 5 == 0 => 150_000,
         _ => token.len(),
     };
-    let unit = format!("{token};");
+    repeated(&format!("{token};"), len)
+}
+
+fn repeated(unit: &str, len: usize) -> Vec<u8> {
     let mut body = unit.repeat(len / unit.len() + 1).into_bytes();
     body.truncate(len);
     body

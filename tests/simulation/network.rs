@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// What the network takes in before the other side reads it.
 const BUFFER: usize = 16 * 1024;
@@ -91,6 +91,11 @@ pub(crate) struct Stream {
     random: Random,
     /// Of the end that has opened it: this one counts.
     host: Option<Arc<Host>>,
+    /// Of the other end: for how many milliseconds what is sent to it is on its way. Only requests
+    /// are late: an answer that nobody has asked for must be there when a web server asks whether
+    /// the connection is quiet, for nobody could tell it from another one later.
+    lag: Option<Arc<AtomicU64>>,
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
@@ -102,6 +107,25 @@ impl Stream {
     /// For a look at what has happened to the connection.
     pub(crate) fn link(&self) -> Arc<Link> {
         Arc::clone(&self.link)
+    }
+
+    /// Whether the bytes that are to be read have not arrived yet.
+    fn is_on_its_way(&mut self, cx: &mut Context<'_>) -> bool {
+        let lag = self
+            .lag
+            .as_ref()
+            .map_or(0, |lag| lag.load(Ordering::Relaxed));
+        if lag == 0 {
+            return false;
+        }
+        let late = self
+            .late
+            .get_or_insert_with(|| Box::pin(sleep(Duration::from_millis(lag))));
+        let arrived = late.as_mut().poll(cx).is_ready();
+        if arrived {
+            self.late = None;
+        }
+        !arrived
     }
 
     /// Lets the tasks that are ready run in another order, now and then.
@@ -140,7 +164,7 @@ impl AsyncRead for Stream {
         ready!(self.link.check(cx, false))?;
         // The end that has opened it never hesitates: a web server asks whether a connection is
         // quiet, as it asks a kernel, and a kernel knows.
-        if self.host.is_none() && self.hesitates(cx) {
+        if self.host.is_none() && self.hesitates(cx) || self.is_on_its_way(cx) {
             return Poll::Pending;
         }
         let most = self.piece().min(buf.remaining());
@@ -184,6 +208,8 @@ impl AsyncWrite for Stream {
 pub(crate) struct Host {
     pub(crate) name: String,
     state: Mutex<(State, Duration)>,
+    /// How late what is sent to it arrives, in milliseconds.
+    lag: Arc<AtomicU64>,
     /// Since when nothing at all comes back from it.
     hung: Mutex<Option<Instant>>,
     accept: Mutex<UnboundedSender<Stream>>,
@@ -201,6 +227,7 @@ impl Host {
         let host = Self {
             name: name.to_owned(),
             state: Mutex::new((State::Up, Duration::from_millis(1))),
+            lag: Arc::default(),
             hung: Mutex::new(None),
             accept: Mutex::new(accept),
             links: Mutex::default(),
@@ -221,7 +248,13 @@ impl Host {
     /// How it behaves from now on, and how long opening a connection takes.
     pub(crate) fn set(&self, state: State, delay: Duration) {
         *self.state.lock().unwrap() = (state, delay);
+        self.lag.store(0, Ordering::Relaxed);
         *self.hung.lock().unwrap() = None;
+    }
+
+    /// What is sent to it is late from now on, also over connections that are open.
+    pub(crate) fn lag(&self, milliseconds: u64) {
+        self.lag.store(milliseconds, Ordering::Relaxed);
     }
 
     /// All connections are reset, as when the container is killed.
@@ -269,7 +302,7 @@ impl Host {
     /// Opens a connection to it.
     pub(crate) async fn connect(self: &Arc<Self>) -> io::Result<Stream> {
         let delay = self.state.lock().unwrap().1;
-        tokio::time::sleep(delay).await;
+        sleep(delay).await;
         let state = self.state.lock().unwrap().0;
         match state {
             State::Up => {}
@@ -285,6 +318,8 @@ impl Host {
             bytes: far,
             random: self.random(),
             host: None,
+            lag: Some(Arc::clone(&self.lag)),
+            late: None,
         };
         if self.accept.lock().unwrap().send(far).is_err() {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -300,6 +335,8 @@ impl Host {
             bytes: near,
             random: self.random(),
             host: Some(Arc::clone(self)),
+            lag: None,
+            late: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Visitors of the farm: they send anything, slowly or at once, give up, read slowly or not at
 //! all. What they see is checked.
 
-use super::ledger::{Ledger, expected_body};
+use super::ledger::{Ledger, expected_body, upload};
 use super::random::Random;
 use super::world::READ_LIMIT;
 use ajp::balancer::{Attempt, Balancer, BalancerError, Failure, Idempotent, MemberState, Served};
@@ -225,7 +225,7 @@ impl Visitor {
 
     fn request(&mut self, plan: &Plan) -> Request<Body> {
         let (body, length) = if plan.method == Method::POST || plan.method == Method::PUT {
-            self.body()
+            self.body(&plan.token)
         } else {
             (Empty::new().boxed_unsync(), None)
         };
@@ -257,10 +257,10 @@ impl Visitor {
         request
     }
 
-    /// A body of `u`s: all at once, or in parts with pauses; with and without its length.
-    fn body(&mut self) -> (Body, Option<u64>) {
-        let len = [0, 1, 100, 8186, 8187, 30_000][self.random.below(6)];
-        let whole = Bytes::from(vec![b'u'; len]);
+    /// A body: all at once, or in parts with pauses; with and without its length.
+    fn body(&mut self, token: &str) -> (Body, Option<u64>) {
+        let whole = Bytes::from(upload(token));
+        let len = whole.len();
         if self.random.one_in(2) {
             return (Full::new(whole).boxed_unsync(), None);
         }

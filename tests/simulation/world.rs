@@ -3,16 +3,18 @@
 use super::browser::Browser;
 use super::container;
 use super::discovery::{Discovery, Known, Set};
-use super::gateway::Gateway;
+use super::gateway::{BUFFERS, Gateway};
 use super::ledger::Ledger;
 use super::network::{Host, State, Wire};
 use super::ours::{self, Application};
+use super::paths_taken::Paths;
 use super::random::Random;
 use super::visitor::{Tally, Visitor};
 use ajp::Secret;
 use ajp::balancer::{
     Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Flags, HashBy, Health, HttpCheck,
-    Leaving, Member, MemberChange, MemberEvents, MemberSnapshot, MemberState, Method, Sticky,
+    Leaving, Member, MemberChange, MemberEvents, MemberSnapshot, MemberState, Method, Outlier,
+    Sticky,
 };
 use ajp::client::{Pool, PoolConfig, Timeouts};
 use futures_util::FutureExt;
@@ -59,6 +61,8 @@ pub(crate) struct Script {
 pub(crate) struct Report {
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
     pub(crate) events: BTreeMap<&'static str, u64>,
+    /// What pools and members went through.
+    pub(crate) paths: BTreeMap<String, u64>,
     /// Exchanges that reached a container.
     pub(crate) exchanges: u64,
     /// Tells two worlds apart in which something else happened, or in another order.
@@ -97,8 +101,22 @@ enum Kind {
     Ours {
         application: Application,
         stop: Option<oneshot::Sender<()>>,
+        /// Of a member that is discovered: the secret of the pool.
         generation: u32,
+        /// Of one that is not, and whose pool knows two secrets while they are changed: the
+        /// secret that its container takes, and how far the change has got.
+        taken: (u32, Change),
     },
+}
+
+/// A secret is changed under a pool that stays.
+#[derive(Clone, Copy)]
+enum Change {
+    None,
+    /// The pool sends the new one first, and the container takes the old one.
+    Announced,
+    /// The container takes the new one, and the pool knows the old one too.
+    Taken,
 }
 
 struct World {
@@ -119,6 +137,7 @@ struct World {
     /// Until when the machines are cut off from the web server, and stay so.
     cut_off_until: Instant,
     happened: BTreeMap<&'static str, u64>,
+    paths: Paths,
     later: JoinSet<()>,
 }
 
@@ -151,6 +170,7 @@ impl World {
             changed_at: Instant::now(),
             cut_off_until: Instant::now(),
             happened: BTreeMap::new(),
+            paths: Paths::default(),
             later: JoinSet::new(),
             random,
         };
@@ -195,6 +215,11 @@ impl World {
             .with_failover(Failover::default().with_replay_bytes(replay))
             .with_cluster(
                 ClusterConfig::default()
+                    .with_outlier(
+                        random
+                            .one_in(2)
+                            .then(|| Outlier::default().with_min_requests(5)),
+                    )
                     .with_retry(Duration::from_secs(3))
                     .with_seed(random.next()),
             )
@@ -214,18 +239,21 @@ impl World {
             .with_connect(Duration::from_secs(1))
             .with_response_head(Duration::from_secs(5))
             .with_between_packets(Duration::from_secs(5))
+            .with_cping([Duration::from_secs(10), Duration::from_millis(700)][random.below(2)])
             .with_request_body(BODY_LIMIT)
             .with_response_read(READ_LIMIT)
             .with_request(random.one_in(2).then(|| Duration::from_secs(120)));
         let pool = PoolConfig::default()
             .with_max_connections(CONNECTIONS)
-            .with_max_waiting(1000)
+            .with_max_waiting([1, 1000][random.below(2)])
+            .with_max_requests(random.one_in(2).then_some(7))
             .with_jitter_seed(random.next())
             .with_body_requests(asks_ahead)
             .with_min_idle(random.below(3))
             .with_idle_ping_interval(random.one_in(2).then(|| Duration::from_secs(3)))
             .with_idle_timeout(Duration::from_secs(10))
             .with_secret(secret(0))
+            .with_observer(self.paths.clone())
             .with_timeouts(limits);
         let kind = if random.one_in(3) {
             let application = Application {
@@ -239,6 +267,7 @@ impl World {
                 stop: Some(ours::start(incoming, application.clone(), vec![secret(0)])),
                 application,
                 generation: 0,
+                taken: (0, Change::None),
             }
         } else {
             let ledger = Arc::clone(&self.ledger);
@@ -285,6 +314,7 @@ impl World {
                 first: 1_000 + (self.script.visitors + number) * self.script.requests,
                 requests: self.script.requests,
                 route: self.session(),
+                balancer: self.balancer.clone(),
             };
             visitors.spawn(browser.visit());
         }
@@ -336,7 +366,7 @@ impl World {
         let what = if unsound == 0 {
             12 + self.random.below(6)
         } else {
-            self.random.below(24)
+            self.random.below(27)
         };
         let host = &self.machines[number].host;
         let happened = match what {
@@ -405,6 +435,11 @@ impl World {
             20 | 21 => self.discover(number),
             22 => self.restart(number),
             23 => self.rotate(number),
+            24 => self.change_secret(number),
+            25 if Instant::now() >= self.cut_off_until => {
+                host.lag([30, 300, 2_000, 7_000][self.random.below(4)]);
+                "is late"
+            }
             _ if Instant::now() < self.cut_off_until => "cut off",
             _ => {
                 host.set(State::Up, delay);
@@ -412,6 +447,14 @@ impl World {
             }
         };
         *self.happened.entry(happened).or_default() += 1;
+    }
+
+    /// The first machine of a kind, from this one on.
+    fn one_of(&self, from: usize, fits: impl Fn(usize, &Machine) -> bool) -> Option<usize> {
+        let count = self.machines.len();
+        (from..from + count)
+            .map(|number| number % count)
+            .find(|&number| fits(number, &self.machines[number]))
     }
 
     /// A pool may have fewer connections, or more again.
@@ -491,9 +534,9 @@ impl World {
 
     /// A member is gone from the discovery, or is there again.
     fn discover(&mut self, number: usize) -> &'static str {
-        if number % 2 == 0 {
+        let Some(number) = self.one_of(number, |number, _| number % 2 == 1) else {
             return "nothing discovered";
-        }
+        };
         let machine = &self.machines[number];
         let host = &machine.host.name;
         let of_it = |name: &String| name.split('-').next() == Some(host);
@@ -518,21 +561,59 @@ impl World {
     /// The container is stopped gently, and started again.
     fn restart(&mut self, number: usize) -> &'static str {
         let machine = &mut self.machines[number];
-        let Some(generation) = machine.generation() else {
+        let Kind::Ours {
+            generation, taken, ..
+        } = &machine.kind
+        else {
             machine.host.cut();
             return "killed";
         };
-        machine.restart(vec![secret(generation)]);
+        let takes = secret(generation + taken.0);
+        machine.restart(vec![takes]);
         "restarted gently"
+    }
+
+    /// The secret of a member that is not discovered changes, step by step.
+    fn change_secret(&mut self, number: usize) -> &'static str {
+        // Not of the sound one: a restart may break a request off.
+        let may_change =
+            |number: usize, machine: &Machine| number > 0 && number % 2 == 0 && machine.is_ours();
+        let Some(number) = self.one_of(number, may_change) else {
+            return "no secret to change";
+        };
+        let (machine, pool) = (&mut self.machines[number], &self.pools[&number]);
+        let Kind::Ours { taken, .. } = &mut machine.kind else {
+            panic!("it was found to be ours");
+        };
+        let (current, next) = (secret(taken.0), secret(taken.0 + 1));
+        match taken.1 {
+            Change::None => {
+                taken.1 = Change::Announced;
+                pool.set_secrets([next, current]);
+                "secret announced"
+            }
+            Change::Announced => {
+                *taken = (taken.0 + 1, Change::Taken);
+                machine.restart(vec![next]);
+                "secret changed"
+            }
+            Change::Taken => {
+                taken.1 = Change::None;
+                pool.set_secrets([current]);
+                "old secret forgotten"
+            }
+        }
     }
 
     /// The secret changes: the container takes both, the web server comes with the new one as
     /// another member, the old one is gone.
     fn rotate(&mut self, number: usize) -> &'static str {
-        let machine = &mut self.machines[number];
-        let (Some(old), 1) = (machine.generation(), number % 2) else {
+        let may_rotate = |number: usize, machine: &Machine| number % 2 == 1 && machine.is_ours();
+        let Some(number) = self.one_of(number, may_rotate) else {
             return "nothing to rotate";
         };
+        let machine = &mut self.machines[number];
+        let old = machine.generation().unwrap();
         let was = machine.name();
         machine.restart(vec![secret(old), secret(old + 1)]);
         if let Kind::Ours { generation, .. } = &mut machine.kind {
@@ -551,9 +632,12 @@ impl World {
         if let Some(broken) = self.ledger.broken() {
             panic!("{broken}");
         }
+        let buffered = self.gateway.buffered();
+        assert!(buffered <= BUFFERS, "{buffered} bytes of buffers");
         let shaken = self.tally.is_shaken(Instant::now());
         while let Some(event) = self.events.next().now_or_never() {
             let event = event.unwrap();
+            self.paths.member(&event.change);
             let out = matches!(
                 event.change,
                 MemberChange::Failed { .. }
@@ -665,6 +749,7 @@ impl World {
         let report = Report {
             outcomes: self.tally.take(),
             events: std::mem::take(&mut self.happened),
+            paths: self.paths.take(),
             exchanges: self.ledger.total(),
             trace: self.tally.trace(),
         };
@@ -715,6 +800,11 @@ impl Machine {
             host: Arc::clone(&self.host),
             config: self.pool.clone(),
         }
+    }
+
+    /// Whether the container is of this crate.
+    fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Ours { .. })
     }
 
     /// How often the secret has changed; `None` if the container knows none.
