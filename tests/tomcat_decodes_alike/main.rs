@@ -6,7 +6,14 @@
 //!
 //! `DIFFERENTIAL=100000` tries so many random requests, and as many with a random byte, from a
 //! seed of their own (`DIFFERENTIAL_SEED`, or the time): then no counts are compared, but every
-//! difference must still be of a class that is known here.
+//! difference must still be of a class that is known here. One such run:
+//!
+//! - 100 000 random requests (seed 1795886254768504894): all 24 facts of each are the same;
+//! - 100 000 with a random byte (the same seed): both accept 66 872 and read the same, both refuse
+//!   12 270; the library alone refuses 20 278, by the rules that `differences.txt` names (16 694 for
+//!   a byte that may not stand in its field, 2 931 for a missing terminator), Tomcat alone 579
+//!   (487 for the host or port, 92 for a path); one is read differently, as two Content-Types;
+//! - 100 000 with a random byte (seed 1795886252184493590): the same classes.
 
 #![allow(
     clippy::unwrap_used,
@@ -172,8 +179,15 @@ async fn a_random_byte_in_random_requests() {
             }
             Some(("neither", _)) => "neither".to_owned(),
             _ if found == "both" => found,
-            // Ours to accept: what was changed.
-            _ => format!("{found} {:?}", verdict::changed(&before, &ours)),
+            // Ours to accept: what was changed. What follows from a header is not told apart.
+            _ => {
+                let changed = verdict::changed(&before, &ours);
+                if found.starts_with("DIFFERENT") && changed.iter().any(|fact| fact == "headers") {
+                    format!("{found} [a header]")
+                } else {
+                    format!("{found} {changed:?}")
+                }
+            }
         };
         let example = || format!("{ours:?}, Tomcat {theirs:?}, of {}", stream.escape_ascii());
         classes.entry(class).or_insert_with(|| (0, example())).0 += 1;
