@@ -175,6 +175,22 @@ fn streams(target: &str, conversations: &[Conversation]) -> BTreeSet<Vec<u8>> {
             out.insert(seed);
         }
     }
+    // What else may come: see `OtherProtocol`.
+    for text in [
+        &b"GET / HTTP/1.1\r\n"[..],
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"PRI * HTTP/2.0\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"PROXY TCP4 ",
+        b"\r\n\r\n\0\r\nQUIT\n",
+        b"SSH-2.0-x",
+        b"220-mail",
+    ] {
+        let mut seed = vec![8];
+        seed.resize(1 + parameters, 9);
+        seed.extend(text);
+        out.insert(seed);
+    }
     for conversation in conversations {
         let mut seed = vec![8];
         seed.resize(1 + parameters, 9);

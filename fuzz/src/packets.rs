@@ -1,8 +1,11 @@
 //! Streams of packets: taken apart by the crate whole and in pieces, and by hand.
 
-use crate::input::Cuts;
+use crate::input::{Cuts, Input};
 use crate::printed::{Line, printed};
-use ajp::wire::{DecodeError, Direction, Field, PacketSize, split_packet};
+use crate::shadow;
+use ajp::wire::{
+    DecodeError, Direction, EncodeError, Field, OtherProtocol, PacketSize, split_packet,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::cell::RefCell;
 
@@ -100,6 +103,7 @@ fn split_in_pieces(
 /// The payloads of a stream. Whole, in pieces and by hand must give the same.
 #[must_use]
 pub fn split(bytes: &[u8], cuts: u8, direction: Direction, size: PacketSize) -> Vec<Bytes> {
+    check_guess(bytes);
     let (expected, stop) = split_by_hand(bytes, direction, size);
     let whole = split_in_pieces(bytes, || usize::MAX, direction, size);
     assert_eq!(whole.0, expected, "whole");
@@ -108,6 +112,89 @@ pub fn split(bytes: &[u8], cuts: u8, direction: Direction, size: PacketSize) -> 
     let pieces = split_in_pieces(bytes, || cuts.next_len(), direction, size);
     assert_eq!(pieces, whole, "in pieces");
     whole.0
+}
+
+/// What else a stream may be is said by its first bytes, and AJP is never taken for it.
+fn check_guess(bytes: &[u8]) {
+    let guess = OtherProtocol::guess(bytes).map(|guess| guess.to_string());
+    assert_eq!(guess.as_deref(), shadow::other_protocol(bytes));
+}
+
+/// The input of a target that decodes: what arrives at one side, and how it is cut.
+#[derive(Debug)]
+pub struct Stream {
+    pub switches: u8,
+    /// What the container accepts; 0 for a web server, which has no such settings.
+    pub accepts: u8,
+    /// Where another packet is cut short, and how much longer it is made.
+    pub number: usize,
+    cuts: u8,
+    direction: Direction,
+    size: PacketSize,
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    #[must_use]
+    pub fn read(data: &[u8], direction: Direction) -> Self {
+        let mut input = Input::new(data);
+        let switches = input.byte();
+        let accepts = match direction {
+            Direction::ToContainer => input.byte(),
+            Direction::ToWebServer => 0,
+        };
+        let size = packet_size(switches >> 4);
+        let cuts = input.byte();
+        let number = usize::from(input.number());
+        let bytes = if switches & 8 == 0 {
+            framed(input.rest(), direction, size)
+        } else {
+            input.rest().to_vec()
+        };
+        Self {
+            switches,
+            accepts,
+            number,
+            cuts,
+            direction,
+            size,
+            bytes,
+        }
+    }
+
+    /// What [`split`] makes of it.
+    #[must_use]
+    pub fn payloads(&self) -> Vec<Bytes> {
+        split(&self.bytes, self.cuts, self.direction, self.size)
+    }
+
+    /// Whether packets are to be tried [`stretched`](Self::stretched) too.
+    #[must_use]
+    pub fn stretches(&self) -> bool {
+        self.switches & 0x80 != 0
+    }
+
+    /// The packet that `write` makes with a long value, and the same with one byte changed: whole
+    /// blocks are counted at once, and a short packet has none. Now and then also one that is
+    /// longer than any packet can be.
+    pub fn stretched(
+        &self,
+        write: impl FnOnce(&'static [u8], &mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Vec<Bytes> {
+        let mut packet = BytesMut::new();
+        if write(&LONG[..stretched_len(self.number)], &mut packet).is_err() {
+            return Vec::new();
+        }
+        let payload = packet.split_off(4).freeze();
+        let mut changed = BytesMut::from(&payload[..]);
+        let at = payload.len() - 1 - (self.number.wrapping_mul(7) % payload.len());
+        changed[at] = self.cuts;
+        let mut all = vec![payload.clone(), changed.freeze()];
+        if self.number & 0xff == 0xff {
+            all.push([&payload[..], &LONG].concat().into());
+        }
+        all
+    }
 }
 
 /// A payload with its header; cut to what the receiver takes.
@@ -176,11 +263,10 @@ pub fn lies_in(part: &[u8], whole: &[u8]) -> bool {
 }
 
 /// The value of a long header.
-pub static LONG: [u8; 65_536] = [b'l'; 65_536];
+static LONG: [u8; 65_536] = [b'l'; 65_536];
 
 /// How long a long header is: some blocks of the vectorised walk, and one time of 256 anything.
-#[must_use]
-pub fn stretched_len(len: usize) -> usize {
+fn stretched_len(len: usize) -> usize {
     match len & 0xff {
         0xff => len & 0xffff,
         _ => len % 400,

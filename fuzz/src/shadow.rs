@@ -101,9 +101,20 @@ pub struct Options {
     pub ascii_query: bool,
     pub absolute_uri: bool,
     pub der_certificate: bool,
+    pub absent_as_empty: bool,
 }
 
 impl Options {
+    /// What a container accepts of which nothing else was asked.
+    pub const DEFAULT: Self = Self {
+        max_headers: 100,
+        lenient_uri: false,
+        ascii_query: false,
+        absolute_uri: false,
+        der_certificate: false,
+        absent_as_empty: false,
+    };
+
     #[must_use]
     pub fn decode_options(self) -> DecodeOptions {
         DecodeOptions::default()
@@ -112,6 +123,7 @@ impl Options {
             .with_ascii_query(self.ascii_query)
             .with_absolute_uri(self.absolute_uri)
             .with_der_certificate(self.der_certificate)
+            .with_absent_length_as_empty(self.absent_as_empty)
     }
 }
 
@@ -286,6 +298,11 @@ impl<'a> Payload<'a> {
         (self.byte()? == 0).then_some(Some(text))
     }
 
+    /// The length of a packet is a number of two bytes.
+    fn is_possible(&self) -> Option<()> {
+        (self.bytes.len() < 0x1_0000).then_some(())
+    }
+
     fn end(&self) -> Option<()> {
         (self.at == self.bytes.len()).then_some(())
     }
@@ -383,6 +400,7 @@ pub fn body_framing(headers: &[Header<'_>]) -> Option<BodyFraming> {
 
 /// Protocol chapter "packets".
 fn request<'a>(payload: &mut Payload<'a>, options: Options) -> Option<Request<'a>> {
+    payload.is_possible()?;
     let method_code = payload.byte()?;
     let method = match method_code {
         0xff => &b""[..],
@@ -434,7 +452,10 @@ fn request<'a>(payload: &mut Payload<'a>, options: Options) -> Option<Request<'a
         (0xff, None) | (_, Some(_)) => return None,
         _ => method,
     };
-    let framing = body_framing(&headers)?;
+    let framing = match body_framing(&headers)? {
+        BodyFraming::Absent if options.absent_as_empty => BodyFraming::Length(0),
+        framing => framing,
+    };
     Some(Request {
         method_code,
         method,
@@ -471,6 +492,7 @@ pub fn to_container(payload: &[u8], options: Options) -> Option<ToContainer<'_>>
 
 /// Protocol chapter "packets".
 fn response<'a>(payload: &mut Payload<'a>) -> Option<Response<'a>> {
+    payload.is_possible()?;
     let status = payload.integer()?;
     if !(100..=999).contains(&status) {
         return None;
@@ -503,6 +525,38 @@ pub fn response_length(headers: &[Header<'_>]) -> Option<Option<u64>> {
         }
     }
     (!differ).then_some(announced)
+}
+
+/// What protocols begin with whose peers end up at the port of another.
+const OTHERS: [(&str, &[&[u8]]); 5] = [
+    ("TLS", &[b"\x15\x03", b"\x16\x03"]),
+    ("the PROXY protocol", &[b"PROXY ", b"\r\n\r\n\0"]),
+    ("SSH", &[b"SSH-"]),
+    ("SMTP or FTP", &[b"220 ", b"220-"]),
+    (
+        "HTTP",
+        &[
+            b"HTTP/",
+            b"GET ",
+            b"HEAD ",
+            b"POST ",
+            b"PUT ",
+            b"DELETE ",
+            b"OPTIONS ",
+            b"CONNECT ",
+            b"TRACE ",
+            b"PATCH ",
+            b"PRI * HTTP/2",
+        ],
+    ),
+];
+
+/// Which other protocol a stream begins like.
+#[must_use]
+pub fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+    let begins = |starts: &[&[u8]]| starts.iter().any(|start| bytes.starts_with(start));
+    let (name, _) = OTHERS.iter().find(|(_, starts)| begins(starts))?;
+    Some(name)
 }
 
 /// What a container may send; `None` is a protocol error.

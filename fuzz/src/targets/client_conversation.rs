@@ -1,14 +1,17 @@
 //! The web server's side of an exchange against any container: a model written from section
 //! 4.15 of the document predicts every answer, and reuse is never claimed for a connection
-//! that a packet may still be on its way on.
+//! that a packet may still be on its way on. A second machine gives packets for a codec where the
+//! first gives bytes: they mean the same.
 
+use crate::decoded::check_encode_error;
 use crate::input::Input;
 use crate::packets::{framed, packet_size, split};
+use crate::printed::printed;
 use crate::shadow;
 use ajp::proto::{ClientEvent, ClientExchange, Progress, ProtocolError};
 use ajp::wire::{
-    BodyFraming, Direction, EncodeRule, FLUSH, PacketSize, SendHeadersWriter, ToWebServer,
-    get_body_chunk,
+    BodyFraming, BodyPacket, Direction, EncodeRule, FLUSH, FromWebServer, PacketSize,
+    SendHeadersWriter, ToWebServer, get_body_chunk,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -24,6 +27,8 @@ enum Phase {
 #[derive(Debug, Clone)]
 struct Model {
     size: PacketSize,
+    /// Up to which size the container may show that it takes longer packets.
+    learns_up_to: Option<PacketSize>,
     phase: Phase,
     /// Body bytes in all, if they are known.
     length: Option<u64>,
@@ -52,6 +57,7 @@ impl Model {
         };
         Self {
             size,
+            learns_up_to: None,
             phase: Phase::AwaitHead,
             length,
             asked_for: size.bytes() - 6,
@@ -110,6 +116,17 @@ impl Model {
                 }
                 self.owed += 1;
                 let number = usize::from(*number);
+                // Whole KiB, with the six bytes before the data; no packet is longer than 64 KiB.
+                let shown = if number <= 65_530 {
+                    (number + 6) / 1024 * 1024
+                } else {
+                    0
+                };
+                if let Some(most) = self.learns_up_to {
+                    let shown = shown.min(most.bytes()).max(self.size.bytes());
+                    let shown = u32::try_from(shown).expect("at most 65536");
+                    self.size = PacketSize::new(shown).expect("in range");
+                }
                 self.asked_for = if open == 0 {
                     number
                 } else {
@@ -165,6 +182,7 @@ impl Model {
         assert_eq!(exchange.credit(), self.credit(), "credit: {self:?}");
         assert_eq!(exchange.body_left(), self.left(), "body_left");
         assert_eq!(exchange.progress(), self.progress);
+        assert_eq!(exchange.packet_size(), self.size);
         assert_eq!(
             exchange.is_ended(),
             matches!(self.phase, Phase::Ended { .. })
@@ -184,8 +202,12 @@ impl Model {
         assert!(self.length.is_none_or(|length| self.sent <= length));
     }
 
-    fn send_data(&mut self, exchange: &mut ClientExchange, len: usize) {
+    fn send_data(&mut self, exchange: &mut ClientExchange, twin: &mut ClientExchange, len: usize) {
         let allowed = self.credit().unwrap_or(0);
+        let data = Bytes::from_static(&ZEROS[..len]);
+        let expected = FromWebServer::Body(BodyPacket::Data(data.clone()));
+        let packet = twin.data_packet(data);
+        assert_eq!(packet.ok(), (len > 0 && len <= allowed).then_some(expected));
         match exchange.send_data(len) {
             Ok(header) => {
                 assert!(len > 0 && len <= allowed, "{len} of {allowed}");
@@ -204,13 +226,16 @@ impl Model {
                 assert!(len == 0 || len > allowed, "{error}: {len} of {allowed}");
                 let over = matches!(error.rule(), EncodeRule::OverLimit { .. });
                 assert_eq!(over, len > allowed, "{error}");
+                check_encode_error(&error, self.size);
             }
         }
     }
 
-    fn send_end(&mut self, exchange: &mut ClientExchange) {
+    fn send_end(&mut self, exchange: &mut ClientExchange, twin: &mut ClientExchange) {
         let due = self.credit().is_some();
         let complete = self.left().is_none_or(|left| left == 0);
+        let end = FromWebServer::Body(BodyPacket::End);
+        assert_eq!(twin.end_packet().ok(), (due && complete).then_some(end));
         match exchange.send_end() {
             Ok(packet) => {
                 assert!(due && complete, "end of body: {self:?}");
@@ -226,6 +251,8 @@ impl Model {
         }
     }
 }
+
+static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// The packet of a container that an operation stands for.
 fn packet(operation: u8, input: &mut Input<'_>, size: PacketSize) -> Vec<u8> {
@@ -276,7 +303,12 @@ fn event_name(event: &ClientEvent) -> &'static str {
     }
 }
 
-fn receive(payload: &Bytes, model: &mut Model, exchange: &mut ClientExchange) {
+fn receive(
+    payload: &Bytes,
+    model: &mut Model,
+    exchange: &mut ClientExchange,
+    twin: &mut ClientExchange,
+) {
     let expected = shadow::to_web_server(payload);
     let Ok(message) = ToWebServer::parse(payload.clone()) else {
         assert_eq!(expected, None);
@@ -284,8 +316,12 @@ fn receive(payload: &Bytes, model: &mut Model, exchange: &mut ClientExchange) {
     };
     let expected = expected.expect("accepted by both");
     let predicted = model.receive(&expected);
-    match exchange.receive(message) {
+    let same = twin.receive(message.clone());
+    let result = exchange.receive(message);
+    assert_eq!(result, same);
+    match result {
         Ok(event) => {
+            assert!(printed(format_args!("{event:?}")));
             assert_eq!(Some(event_name(&event)), predicted, "{expected:?}");
             match (&event, &expected) {
                 (ClientEvent::Data(data), shadow::ToWebServer::Chunk(expected)) => {
@@ -319,8 +355,16 @@ pub fn run(data: &[u8]) {
     let cuts = input.byte();
     let most = 1 + u16::from(switches >> 1 & 3);
     let mut model = Model::new(framing, switches & 1 != 0, size, most);
-    let exchange = ClientExchange::new(framing, switches & 1 != 0, size);
-    let mut exchange = exchange.with_body_requests(most);
+    model.learns_up_to = (switches & 8 != 0).then(|| packet_size(cuts));
+    let exchange = || {
+        let exchange = ClientExchange::new(framing, switches & 1 != 0, size);
+        let exchange = exchange.with_body_requests(most);
+        match model.learns_up_to {
+            Some(most) => exchange.with_packet_size_up_to(most),
+            None => exchange,
+        }
+    };
+    let (mut exchange, mut twin) = (exchange(), exchange());
     assert_eq!(exchange.is_head_request(), switches & 1 != 0);
     model.check(&exchange);
     while !input.is_empty() {
@@ -332,20 +376,22 @@ pub fn run(data: &[u8]) {
                     2 => 0,
                     _ => input.number().into(),
                 };
-                model.send_data(&mut exchange, len);
+                model.send_data(&mut exchange, &mut twin, len);
             }
-            7 => model.send_end(&mut exchange),
+            7 => model.send_end(&mut exchange, &mut twin),
             8 => {
                 exchange.request_written();
+                twin.request_written();
                 model.progress = model.progress.max(Progress::RequestSent);
             }
             operation => {
                 let bytes = packet(operation, &mut input, size);
                 for payload in split(&bytes, cuts, Direction::ToWebServer, size) {
-                    receive(&payload, &mut model, &mut exchange);
+                    receive(&payload, &mut model, &mut exchange, &mut twin);
                 }
             }
         }
         model.check(&exchange);
+        model.check(&twin);
     }
 }

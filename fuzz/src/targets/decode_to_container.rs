@@ -2,59 +2,41 @@
 //! what is accepted holds together and can be written again.
 
 use crate::decoded::{check_request, check_rewritten_request, request_facts, write_request};
-use crate::input::Input;
-use crate::packets::{LONG, check_error, framed, lies_in, packet_size, split, stretched_len};
+use crate::packets::{Stream, check_error, lies_in};
 use crate::printed::printed;
 use crate::shadow;
-use ajp::wire::{BodyPacket, Direction, ForwardRequest, PacketSize, ToContainer};
-use bytes::{Bytes, BytesMut};
+use ajp::wire::{BodyPacket, DecodeOptions, Direction, ForwardRequest, PacketSize, ToContainer};
+use bytes::Bytes;
 
 /// Checks one input.
 pub fn run(data: &[u8]) {
-    let mut input = Input::new(data);
-    let switches = input.byte();
+    let stream = Stream::read(data, Direction::ToContainer);
     let options = shadow::Options {
-        max_headers: [100, 3, u16::MAX][usize::from(input.byte() % 3)],
-        lenient_uri: switches & 1 != 0,
-        ascii_query: switches & 0x10 != 0,
-        absolute_uri: switches & 2 != 0,
-        der_certificate: switches & 4 != 0,
+        max_headers: [100, 3, u16::MAX][usize::from(stream.accepts % 3)],
+        lenient_uri: stream.switches & 1 != 0,
+        ascii_query: stream.switches & 0x10 != 0,
+        absolute_uri: stream.switches & 2 != 0,
+        der_certificate: stream.switches & 4 != 0,
+        absent_as_empty: stream.accepts & 0x80 != 0,
     };
-    let size = packet_size(switches >> 4);
-    let cuts = input.byte();
-    let shortened = usize::from(input.number());
-    let stream = if switches & 8 == 0 {
-        framed(input.rest(), Direction::ToContainer, size)
-    } else {
-        input.rest().to_vec()
-    };
-    for payload in split(&stream, cuts, Direction::ToContainer, size) {
-        let facts = check_message(&payload, options, shortened);
+    for payload in stream.payloads() {
+        let facts = check_message(&payload, options, stream.number);
         check_body(&payload);
-        if let Some(long) = facts.filter(|_| switches & 0x80 != 0) {
-            check_stretched(&long, options, shortened, cuts);
+        let Some(mut facts) = facts.filter(|_| stream.stretches()) else {
+            continue;
+        };
+        let long = stream.stretched(|value, packet| {
+            facts.headers.push(shadow::Header {
+                code: None,
+                name: b"x-long",
+                value,
+            });
+            write_request(&facts, packet, PacketSize::MAX)
+        });
+        for payload in long {
+            check_message(&payload, options, stream.number);
         }
     }
-}
-
-/// The same request with a long header, and then with one byte of it changed: whole blocks are
-/// counted at once, and a short packet has none.
-fn check_stretched(facts: &shadow::Request<'_>, options: shadow::Options, len: usize, byte: u8) {
-    let mut facts = facts.clone();
-    facts.headers.push(shadow::Header {
-        code: None,
-        name: b"x-long",
-        value: &LONG[..stretched_len(len)],
-    });
-    let mut packet = BytesMut::new();
-    if write_request(&facts, &mut packet, PacketSize::MAX).is_err() {
-        return;
-    }
-    let mut payload = packet.split_off(4);
-    check_message(&payload.clone().freeze(), options, len);
-    let at = payload.len() - 1 - (len.wrapping_mul(7) % payload.len());
-    payload[at] = byte;
-    check_message(&payload.freeze(), options, len);
 }
 
 fn check_message(
@@ -77,6 +59,9 @@ fn check_message(
         (ToContainer::ForwardRequest(request), Some(shadow::ToContainer::Request(expected))) => {
             let facts = request_facts(request);
             assert_eq!(facts, expected);
+            if options.decode_options() == DecodeOptions::default() {
+                assert_eq!(ForwardRequest::parse(payload.clone()).as_ref(), Ok(request));
+            }
             check_request(request, &facts);
             check_rewritten_request(&facts, PacketSize::MAX);
             // Cut short it is no request.

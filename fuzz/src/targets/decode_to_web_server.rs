@@ -2,8 +2,7 @@
 //! what is accepted holds together and can be written again.
 
 use crate::decoded::{check_response, check_rewritten_response, response_facts, write_response};
-use crate::input::Input;
-use crate::packets::{LONG, check_error, framed, lies_in, packet_size, split, stretched_len};
+use crate::packets::{Stream, check_error, lies_in, split};
 use crate::printed::printed;
 use crate::shadow;
 use ajp::wire::{
@@ -14,42 +13,24 @@ use bytes::{Bytes, BytesMut};
 
 /// Checks one input.
 pub fn run(data: &[u8]) {
-    let mut input = Input::new(data);
-    let switches = input.byte();
-    let size = packet_size(switches >> 4);
-    let cuts = input.byte();
-    let shortened = usize::from(input.number());
-    let stream = if switches & 8 == 0 {
-        framed(input.rest(), Direction::ToWebServer, size)
-    } else {
-        input.rest().to_vec()
-    };
-    for payload in split(&stream, cuts, Direction::ToWebServer, size) {
-        let facts = check_message(&payload, shortened);
-        if let Some(long) = facts.filter(|_| switches & 0x80 != 0) {
-            check_stretched(&long, shortened, cuts);
+    let stream = Stream::read(data, Direction::ToWebServer);
+    for payload in stream.payloads() {
+        let facts = check_message(&payload, stream.number);
+        let Some(mut facts) = facts.filter(|_| stream.stretches()) else {
+            continue;
+        };
+        let long = stream.stretched(|value, packet| {
+            facts.headers.push(shadow::Header {
+                code: None,
+                name: b"x-long",
+                value,
+            });
+            write_response(&facts, packet, PacketSize::MAX)
+        });
+        for payload in long {
+            check_message(&payload, stream.number);
         }
     }
-}
-
-/// The same head with a long header, and then with one byte of it changed: whole blocks are
-/// counted at once, and a short packet has none.
-fn check_stretched(facts: &shadow::Response<'_>, len: usize, byte: u8) {
-    let mut facts = facts.clone();
-    facts.headers.push(shadow::Header {
-        code: None,
-        name: b"x-long",
-        value: &LONG[..stretched_len(len)],
-    });
-    let mut packet = BytesMut::new();
-    if write_response(&facts, &mut packet, PacketSize::MAX).is_err() {
-        return;
-    }
-    let mut payload = packet.split_off(4);
-    check_message(&payload.clone().freeze(), len);
-    let at = payload.len() - 1 - (len.wrapping_mul(7) % payload.len());
-    payload[at] = byte;
-    check_message(&payload.freeze(), len);
 }
 
 fn check_message(payload: &Bytes, shortened: usize) -> Option<shadow::Response<'_>> {

@@ -8,6 +8,8 @@ pub mod decode_to_container;
 pub mod decode_to_web_server;
 pub mod http2_requests;
 pub mod http_mapping;
+pub mod packet_relay;
+pub mod packet_texts;
 pub mod roundtrip;
 pub mod server_conversation;
 pub mod site_paths;
@@ -16,7 +18,7 @@ pub mod site_paths;
 pub type Run = fn(&[u8]);
 
 /// All of them.
-pub const ALL: [(&str, Run); 10] = [
+pub const ALL: [(&str, Run); 12] = [
     ("captures", captures::run),
     ("client_claims", client_claims::run),
     ("client_conversation", client_conversation::run),
@@ -24,6 +26,8 @@ pub const ALL: [(&str, Run); 10] = [
     ("decode_to_web_server", decode_to_web_server::run),
     ("http2_requests", http2_requests::run),
     ("http_mapping", http_mapping::run),
+    ("packet_relay", packet_relay::run),
+    ("packet_texts", packet_texts::run),
     ("roundtrip", roundtrip::run),
     ("server_conversation", server_conversation::run),
     ("site_paths", site_paths::run),

@@ -145,8 +145,8 @@ pub fn run(data: &[u8]) {
     match input.1 {
         Packet::Request(request) => round_trip_request(&request, size),
         Packet::Response(response) => round_trip_response(&response, size),
-        Packet::RequestBody(len, near) => round_trip_body(len, near, size),
-        Packet::BodyChunk(len, near) => round_trip_chunk(len, near, size),
+        Packet::RequestBody(len, near) => round_trip_data(&REQUEST_BODY, len, near, size),
+        Packet::BodyChunk(len, near) => round_trip_data(&BODY_CHUNK, len, near, size),
     }
 }
 
@@ -322,7 +322,11 @@ fn offer_attribute<'a>(
         AnAttribute::Coded(n, value) => shadow::Attribute::Coded(1 + n % 13, text(value)),
         AnAttribute::KeySize(bits) => shadow::Attribute::KeySize(*bits),
         AnAttribute::WellKnown(n, value) => {
-            let name = shadow::WELL_KNOWN[usize::from(n % 4)];
+            // Of those that have a code none may be spelled out.
+            let name = match n {
+                0..128 => shadow::WELL_KNOWN[usize::from(n % 4)],
+                _ => shadow::ATTRIBUTES[usize::from(n % 13)],
+            };
             shadow::Attribute::Named(name.as_bytes(), text(value))
         }
         AnAttribute::Named(name, value) => shadow::Attribute::Named(&name.0, text(value)),
@@ -387,6 +391,7 @@ fn offer_attribute<'a>(
         .header(b"x-late", b"")
         .expect_err("after the attributes");
     assert!(!late.is_too_large());
+    check_encode_error(&late, size);
 }
 
 fn round_trip_response(input: &AResponse, size: PacketSize) {
@@ -482,31 +487,43 @@ static DATA: [u8; 70_000] = {
 /// The value of a header that fills a packet.
 static FILL: [u8; 66_000] = [b'f'; 66_000];
 
-fn round_trip_body(len: u32, near: bool, size: PacketSize) {
-    let most = size.bytes() - 6;
-    let data = data(len, near, most);
-    let mut buffer = BytesMut::from(&b"before"[..]);
-    if let Err(error) = write_request_body(&mut buffer, data, size) {
-        assert!(data.is_empty() || data.len() > most, "{error}");
-        check_encode_error(&error, size);
-        assert_eq!((error.field(), &buffer[..]), (Field::Data, &b"before"[..]));
-        return;
-    }
-    assert!(!data.is_empty() && data.len() <= most);
-    let mut packet = buffer.split_off(6);
-    assert_eq!(packet.len(), data.len() + 6);
-    let payload = only_packet(&mut packet, Direction::ToContainer, size);
-    assert_eq!(
-        BodyPacket::parse(&payload),
-        Ok(BodyPacket::Data(Bytes::from_static(data)))
-    );
+/// A packet of data: what stands before its length, and what behind it.
+struct Form {
+    direction: Direction,
+    before: &'static [u8],
+    behind: &'static [u8],
+    write: fn(&mut BytesMut, &[u8], PacketSize) -> Result<(), EncodeError>,
+    read: fn(Bytes) -> Option<Bytes>,
 }
 
-fn round_trip_chunk(len: u32, near: bool, size: PacketSize) {
-    let most = size.bytes() - 8;
+const REQUEST_BODY: Form = Form {
+    direction: Direction::ToContainer,
+    before: &[],
+    behind: &[],
+    write: write_request_body,
+    read: |payload| match BodyPacket::parse(&payload) {
+        Ok(BodyPacket::Data(data)) => Some(data),
+        _ => None,
+    },
+};
+
+const BODY_CHUNK: Form = Form {
+    direction: Direction::ToWebServer,
+    before: &[3],
+    behind: &[0],
+    write: write_body_chunk,
+    read: |payload| match ToWebServer::parse(payload) {
+        Ok(ToWebServer::SendBodyChunk(data)) => Some(data),
+        _ => None,
+    },
+};
+
+fn round_trip_data(form: &Form, len: u32, near: bool, size: PacketSize) {
+    let around = 6 + form.before.len() + form.behind.len();
+    let most = size.bytes() - around;
     let data = data(len, near, most);
     let mut buffer = BytesMut::from(&b"before"[..]);
-    if let Err(error) = write_body_chunk(&mut buffer, data, size) {
+    if let Err(error) = (form.write)(&mut buffer, data, size) {
         assert!(data.is_empty() || data.len() > most, "{error}");
         check_encode_error(&error, size);
         assert_eq!((error.field(), &buffer[..]), (Field::Data, &b"before"[..]));
@@ -514,11 +531,9 @@ fn round_trip_chunk(len: u32, near: bool, size: PacketSize) {
     }
     assert!(!data.is_empty() && data.len() <= most);
     let mut packet = buffer.split_off(6);
-    assert_eq!(packet.len(), data.len() + 8);
-    assert_eq!(packet.last(), Some(&0));
-    let payload = only_packet(&mut packet, Direction::ToWebServer, size);
-    assert_eq!(
-        ToWebServer::parse(payload),
-        Ok(ToWebServer::SendBodyChunk(Bytes::from_static(data)))
-    );
+    assert_eq!(buffer, &b"before"[..]);
+    assert_eq!(packet.len(), data.len() + around);
+    assert!(packet[4..].starts_with(form.before) && packet.ends_with(form.behind));
+    let payload = only_packet(&mut packet, form.direction, size);
+    assert_eq!((form.read)(payload).as_deref(), Some(data));
 }

@@ -1,17 +1,19 @@
 //! The container's side of a connection. Against any web server, with a model written from
-//! protocol chapter "exchange"; and both machines back to back over one connection that is
-//! reused, where nothing may hang, get lost or be left over.
+//! protocol chapter "exchange", and with a second machine that is given the packets of a codec
+//! where the first is given bytes; and both sides' machines back to back over one connection that
+//! is reused, where nothing may hang, get lost or be left over.
 
 use crate::input::{Cuts, Input};
 use crate::packets::{framed, packet_size, split};
+use crate::printed::printed;
 use crate::shadow;
 use ajp::proto::{
     BodyEvent, ClientEvent, ClientExchange, Finish, Idle, IdleEvent, ProtocolError, ServerExchange,
 };
 use ajp::wire::{
-    BodyFraming, CHUNK_TERMINATOR, DecodeOptions, Direction, END_RESPONSE_CLOSE,
-    END_RESPONSE_REUSE, FLUSH, ForwardRequestWriter, PacketSize, RequestLine, SendHeadersWriter,
-    ToWebServer, split_packet,
+    BodyFraming, CHUNK_TERMINATOR, ContainerCodec, DecodeOptions, Direction, END_RESPONSE_CLOSE,
+    END_RESPONSE_REUSE, FLUSH, ForwardRequestWriter, PacketSize, RequestLine, SendHeaders,
+    SendHeadersWriter, ToWebServer, split_packet,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -79,7 +81,7 @@ impl Model {
         assert_eq!(exchange.finish(), finish, "{self:?}");
     }
 
-    fn ask(&mut self, exchange: &mut ServerExchange) {
+    fn ask(&mut self, exchange: &mut ServerExchange) -> Option<[u8; 7]> {
         // What is owed can all have data, however full the packets are.
         let ahead = match self.framing {
             BodyFraming::Length(length) => {
@@ -94,9 +96,10 @@ impl Model {
         let expected = may.then_some([0x41, 0x42, 0, 3, 6, high, low]);
         assert_eq!(exchange.request_body(), expected);
         self.owed += u64::from(may);
+        expected
     }
 
-    fn receive(&mut self, payload: &Bytes, exchange: &mut ServerExchange) {
+    fn receive(&mut self, payload: &Bytes, exchange: &mut ServerExchange) -> Option<BodyEvent> {
         let length = match self.framing {
             BodyFraming::Length(length) => Some(length),
             _ => None,
@@ -143,9 +146,11 @@ impl Model {
             _ => {}
         }
         assert_eq!(result.map_err(|_| ()), expected, "{self:?}");
+        expected.ok()
     }
 
-    fn send_chunk(&mut self, exchange: &mut ServerExchange, len: usize) {
+    /// Whether so much may be sent.
+    fn send_chunk(&mut self, exchange: &mut ServerExchange, len: usize) -> bool {
         let left = self.response.flatten();
         let fits =
             len > 0 && len <= self.size.bytes() - 8 && left.is_none_or(|left| len as u64 <= left);
@@ -160,8 +165,123 @@ impl Model {
             // A refused chunk takes nothing from what was promised: see `check`.
             Err(error) => assert!(!fits, "{error}"),
         }
+        fits
     }
 }
+
+/// A container that takes packets of a codec instead of bytes. It must say the same, as long as
+/// the connection is not to be closed.
+struct Twin {
+    codec: ContainerCodec,
+    size: PacketSize,
+    most: u16,
+    idle: Idle,
+    exchange: Option<ServerExchange>,
+}
+
+/// What either of the machines says.
+#[derive(Debug, PartialEq)]
+enum Event {
+    Idle(IdleEvent),
+    Body(BodyEvent),
+}
+
+impl Twin {
+    fn new(size: PacketSize, most: u16) -> Self {
+        Self {
+            codec: ContainerCodec::new(size),
+            size,
+            most,
+            idle: Idle::new(),
+            exchange: None,
+        }
+    }
+
+    /// What it says of a packet; `None` when the connection is to be closed.
+    fn receive(&mut self, payload: &Bytes) -> Option<Event> {
+        let mut packet = BytesMut::from(&framed(payload, Direction::ToContainer, self.size)[..]);
+        let packet = self.codec.decode_packet(&mut packet).ok()?;
+        let packet = packet.expect("a whole one");
+        if let Some(exchange) = &mut self.exchange {
+            let event = exchange.receive_packet(packet).ok()?;
+            assert_eq!(exchange.owed(), self.codec.owed());
+            return Some(Event::Body(event));
+        }
+        match self.idle.receive_packet(packet) {
+            IdleEvent::BadRequest(error) => panic!("{error}, which the codec has not found"),
+            IdleEvent::Close(_) => None,
+            IdleEvent::Request(request) => {
+                let exchange = ServerExchange::for_request(&request, self.size);
+                assert_eq!(exchange.owed(), self.codec.owed());
+                self.exchange = Some(exchange.with_body_requests(self.most));
+                Some(Event::Idle(IdleEvent::Request(request)))
+            }
+            event => Some(Event::Idle(event)),
+        }
+    }
+
+    /// Encodes what it sends; these are the bytes.
+    fn sends(&mut self, packet: ToWebServer) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        let sent = self.codec.encode_packet(packet, &mut bytes);
+        sent.expect("a machine gives what can be written");
+        bytes
+    }
+
+    fn ask(&mut self, expected: Option<[u8; 7]>) {
+        let exchange = self.exchange.as_mut().expect("one as the other");
+        let packet = exchange.request_body_packet();
+        let owed = exchange.owed();
+        let bytes = packet.map(|packet| self.sends(packet));
+        assert_eq!(bytes.as_deref(), expected.as_ref().map(|ask| &ask[..]));
+        assert_eq!(self.codec.owed(), owed);
+    }
+
+    fn send_head(&mut self, status: u16, length: Option<u64>) {
+        let exchange = self.exchange.as_mut().expect("one as the other");
+        let head = SendHeaders::build(self.size, status, |head| match length {
+            Some(length) => head.header(b"Content-Length", length.to_string().as_bytes()),
+            None => Ok(()),
+        });
+        let head = head.expect("short");
+        let packet = exchange.head_packet(head.clone());
+        let bytes = self.sends(packet).split_off(4).freeze();
+        assert_eq!(SendHeaders::parse(bytes), Ok(head));
+    }
+
+    fn send_chunk(&mut self, len: usize, fits: bool) {
+        let exchange = self.exchange.as_mut().expect("one as the other");
+        let packet = exchange.chunk_packet(Bytes::from_static(&ZEROS[..len]));
+        assert_eq!(packet.is_ok(), fits);
+        if let Ok(packet) = packet {
+            let payload = self.sends(packet).split_off(4).freeze();
+            let data = Bytes::from_static(&ZEROS[..len]);
+            assert_eq!(
+                ToWebServer::parse(payload),
+                Ok(ToWebServer::SendBodyChunk(data))
+            );
+        }
+    }
+
+    /// Ends the exchange as `finish` says, whether this side wants another request or not.
+    fn end(&mut self, finish: Finish, keep: bool) {
+        let exchange = self.exchange.as_ref().expect("one as the other");
+        let packet = exchange.end_packet(keep);
+        let reuse = match finish {
+            Finish::ReadOwedBodyFirst if keep => return assert_eq!(packet, None),
+            Finish::ReadOwedBodyFirst => false,
+            Finish::End { reuse } => reuse && keep,
+        };
+        assert_eq!(packet, Some(ToWebServer::EndResponse { reuse }));
+    }
+
+    fn ended(&mut self) {
+        let exchange = self.exchange.take().expect("one as the other");
+        self.idle.exchange_ended(&exchange);
+    }
+}
+
+static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// A container against a web server that sends anything.
 struct Alone {
@@ -173,19 +293,23 @@ struct Alone {
     stray_allowed: bool,
     exchange: Option<(ServerExchange, Model)>,
     closed: bool,
+    /// Until something comes upon which a connection is closed.
+    twin: Option<Twin>,
 }
 
 impl Alone {
     fn new(input: &mut Input<'_>) -> Self {
         let first = input.byte();
+        let (size, most) = (packet_size(first), most(first));
         Self {
-            size: packet_size(first),
-            most: most(first),
+            size,
+            most,
             cuts: input.byte(),
             idle: Idle::new(),
             stray_allowed: false,
             exchange: None,
             closed: false,
+            twin: Some(Twin::new(size, most)),
         }
     }
 
@@ -207,31 +331,36 @@ impl Alone {
             };
             let packet = framed(&payload, Direction::ToContainer, self.size);
             for payload in split(&packet, self.cuts, Direction::ToContainer, self.size) {
-                self.receive(&payload);
+                let event = self.receive(&payload);
+                if let Some(event) = &event {
+                    assert!(printed(format_args!("{event:?}")));
+                }
+                let twin = self.twin.as_mut().map(|twin| twin.receive(&payload));
+                if let Some(twin) = twin {
+                    assert_eq!(twin, event, "bytes and packets mean the same");
+                }
+                if event.is_none() {
+                    self.twin = None;
+                }
             }
         }
     }
 
-    fn receive(&mut self, payload: &Bytes) {
+    /// What a packet means; `None` when the connection is to be closed.
+    fn receive(&mut self, payload: &Bytes) -> Option<Event> {
         if let Some((exchange, model)) = &mut self.exchange {
-            model.receive(payload, exchange);
+            let event = model.receive(payload, exchange);
             model.check(exchange);
-            return;
+            return event.map(Event::Body);
         }
-        let options = shadow::Options {
-            max_headers: 100,
-            lenient_uri: false,
-            ascii_query: false,
-            absolute_uri: false,
-            der_certificate: false,
-        };
+        let options = shadow::Options::DEFAULT;
         let expected = shadow::to_container(payload, options);
         let empty = matches!(payload.as_ref(), [] | [0, 0]);
         let stray_allowed = std::mem::take(&mut self.stray_allowed);
-        match self
+        let event = self
             .idle
-            .receive(payload.clone(), &options.decode_options())
-        {
+            .receive(payload.clone(), &options.decode_options());
+        match &event {
             IdleEvent::Request(request) => {
                 assert!(matches!(expected, Some(shadow::ToContainer::Request(_))));
                 let head_request = request.method() == b"HEAD";
@@ -256,32 +385,55 @@ impl Alone {
                 self.closed = true;
             }
         }
+        (!self.closed).then_some(Event::Idle(event))
     }
 
     fn answer(&mut self, operation: u8, input: &mut Input<'_>) {
         let Some((exchange, model)) = &mut self.exchange else {
             return;
         };
+        let twin = self.twin.as_mut();
         match operation {
-            3 => model.ask(exchange),
+            3 => {
+                let ask = model.ask(exchange);
+                if let Some(twin) = twin {
+                    twin.ask(ask);
+                }
+            }
             4 if !exchange.is_responding() => {
                 let status = [200, 204, 205, 304, 404, 500][usize::from(input.byte() % 6)];
                 let length = input.flag().then(|| u64::from(input.number()));
                 exchange.headers_sent(status, length);
                 model.no_body |= matches!(status, 204 | 205 | 304);
                 model.response = Some(length);
+                if let Some(twin) = twin {
+                    twin.send_head(status, length);
+                }
             }
-            5 => model.send_chunk(exchange, input.number().into()),
-            6 => match exchange.finish() {
-                Finish::ReadOwedBodyFirst => {}
-                Finish::End { reuse } => {
+            5 => {
+                let len = usize::from(input.number());
+                let fits = model.send_chunk(exchange, len);
+                if let Some(twin) = twin {
+                    twin.send_chunk(len, fits);
+                }
+            }
+            6 => {
+                let finish = exchange.finish();
+                if let Some(twin) = twin {
+                    twin.end(finish, true);
+                    twin.end(finish, false);
+                }
+                if let Finish::End { reuse } = finish {
                     self.idle.exchange_ended(exchange);
+                    if let Some(twin) = &mut self.twin {
+                        twin.ended();
+                    }
                     self.stray_allowed = !model.stray;
                     self.closed = !reuse;
                     self.exchange = None;
                     return;
                 }
-            },
+            }
             _ => {}
         }
         model.check(exchange);
