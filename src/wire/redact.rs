@@ -322,6 +322,15 @@ mod tests {
                 r#"<a password="[redacted, 7 bytes]" e="f">"#,
             ),
             (r#"a cookie,"x""#, r#"a cookie,"x""#),
+            (
+                "Authorization: Basic a&b\r\n",
+                "Authorization: [redacted, 9 bytes]\\r\\n",
+            ),
+            // JSON as a string in JSON.
+            (
+                r#"{\"password\":\"a b\",\"c\"}"#,
+                r#"{\\"password\\":\\"[redacted, 4 bytes]",\\"c\\"}"#,
+            ),
             (r#""cookie",x"#, r#""cookie",x"#),
             ("/secret/path?a=b:c,d%20e", "/secret/path?a=b:c,d%20e"),
         ] {
@@ -352,6 +361,8 @@ mod tests {
                 .to_string();
             assert!(!shown.contains(|c: char| c.is_ascii_uppercase()), "{shown}");
         }
+        let before = Text::new(text, SecretDisplay::Hidden).limit(14);
+        assert_eq!(before.to_string(), "ab;jsessionid=... (13 bytes more)");
         let cut = Text::new(b"abcdef", SecretDisplay::Hidden)
             .limit(4)
             .to_string();
