@@ -237,7 +237,7 @@ mod tests {
         space: Arc<AtomicUsize>,
         stop: Arc<Notify>,
         state: Arc<State>,
-        served: JoinHandle<hyper::Result<()>>,
+        running_task: JoinHandle<hyper::Result<()>>,
     }
 
     impl Lab {
@@ -251,7 +251,7 @@ mod tests {
             let (state, limits) = (Arc::new(State::default()), Limits::default());
             let stop = Arc::new(Notify::new());
             let (told, known) = (Arc::clone(&stop), Arc::clone(&state));
-            let served = tokio::spawn(async move {
+            let running_task = tokio::spawn(async move {
                 let stream = Patient::new(stream, Arc::clone(&state), &limits);
                 let seen = Arc::clone(&state);
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -267,7 +267,7 @@ mod tests {
                 space,
                 stop,
                 state: known,
-                served,
+                running_task,
             }
         }
 
@@ -391,7 +391,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_for_the_next_head_goes_on_while_it_rests() {
         let limit = Limits::default().head_timeout;
-        for begins in [None, Some(limit - QUIET)] {
+        for begins in [None, Some(limit.saturating_sub(QUIET))] {
             let mut lab = Lab::new();
             let start = Instant::now();
             lab.ask(GET, 1000).await;
@@ -402,7 +402,7 @@ mod tests {
             }
             assert_eq!(lab.answer().await, "");
             assert_eq!(start.elapsed().as_secs(), limit.as_secs());
-            lab.served.await.unwrap().unwrap();
+            lab.running_task.await.unwrap().unwrap();
             assert!(lab.state.is_head_late());
             let line = begins.map(|_| "GET / HTT");
             assert_eq!(lab.state.take_line().as_deref(), line);
@@ -417,13 +417,13 @@ mod tests {
         let start = Instant::now();
         lab.stop.notify_one();
         assert_eq!(lab.answer().await, "");
-        lab.served.await.unwrap().unwrap();
+        lab.running_task.await.unwrap().unwrap();
 
         let mut lab = Lab::new();
         lab.ask(GET, 1000).await;
         sleep(QUIET * 3).await;
         lab.client.shutdown().await.unwrap();
-        lab.served.await.unwrap().unwrap();
+        lab.running_task.await.unwrap().unwrap();
         assert!(start.elapsed() < QUIET * 4);
     }
 }
