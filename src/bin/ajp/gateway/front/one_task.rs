@@ -286,7 +286,7 @@ mod tests {
         };
         assert!(poll(&mut connection).await && poll(&mut connection).await);
         assert_eq!(polls.load(Ordering::Relaxed), 1);
-        let _ = connection.connection();
+        let _told = connection.connection();
         assert!(poll(&mut connection).await);
         assert_eq!(polls.load(Ordering::Relaxed), 2);
     }
