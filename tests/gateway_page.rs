@@ -169,9 +169,18 @@ async fn an_operator_looks_on_and_drains_a_member() {
         .await;
     picture(&mut browser, "settings.png").await;
     browser.click("button.main").await;
-    let state = gateway.operator().get("/api/v1/balancers/cart").await;
-    let limit = &state.json()["members"][0]["settings"]["response_head_timeout"];
-    assert_eq!(*limit, 45.0);
+    let limit = async || {
+        let state = gateway.operator().get("/api/v1/balancers/cart").await;
+        state.json()["members"][0]["settings"]["response_head_timeout"].clone()
+    };
+    // The browser may have only begun to send the form.
+    for _ in 0..100 {
+        if limit().await == 45.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(limit().await, 45.0);
 
     // A member is added, and removed once that is said twice.
     let other = "ajp://127.0.0.1:9";
