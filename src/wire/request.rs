@@ -282,13 +282,14 @@ impl ForwardRequest {
     /// The [value](Attribute::value) of a coded string attribute; `None` when it is absent,
     /// null or, but for the query, empty, and always for `ssl_key_size` and `req_attribute`,
     /// which are not single strings. Only the secret may be repeated: this is the first one,
-    /// and a container has to compare them all.
+    /// `None` if that is empty whatever follows, and a container has to compare them all.
     #[must_use]
     pub fn attribute(&self, code: AttributeCode) -> Option<&[u8]> {
-        self.attributes().find_map(|attribute| match attribute {
-            Attribute::Coded { code: c, .. } if c == code => attribute.value(),
-            _ => None,
-        })
+        let first = self.attributes().find(|attribute| match attribute {
+            Attribute::Coded { code: c, .. } => *c == code,
+            _ => false,
+        });
+        first?.value()
     }
 
     /// The [value](Attribute::value) of a `req_attribute`, the last one if the name is repeated.

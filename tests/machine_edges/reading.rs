@@ -278,3 +278,31 @@ fn a_head_with_two_lengths_is_not_built() {
     assert_eq!(built(&["5", "6"]), Err((field, EncodeRule::Duplicate)));
     assert_eq!(built(&["five"]), Err((field, EncodeRule::NotANumber)));
 }
+
+/// An empty secret is no secret, and one behind it does not take its place: containers compare
+/// all, and would refuse the empty one.
+#[test]
+fn of_repeated_secrets_the_first_is_told() {
+    for (secrets, told) in [
+        (&[&b"one"[..], b"two"][..], Some(&b"one"[..])),
+        (&[b"", b"two"], None),
+        (&[b""], None),
+        (&[], None),
+    ] {
+        let mut payload = request(b"/", &[]).to_vec();
+        payload.pop();
+        for secret in secrets {
+            payload.push(AttributeCode::Secret.code());
+            put_string(&mut payload, secret);
+        }
+        payload.push(0xff);
+        let request = ForwardRequest::parse(payload.into()).unwrap();
+        assert_eq!(
+            request.attribute(AttributeCode::Secret),
+            told,
+            "{secrets:?}"
+        );
+        let all: Vec<_> = request.attributes().collect();
+        assert_eq!(all.len(), secrets.len());
+    }
+}
