@@ -105,6 +105,36 @@ async fn it_prints_one_line_serves_and_drains() {
     assert_eq!(lines.next_line().await.unwrap().unwrap(), "gateway: done");
 }
 
+/// The container of its own ends after those who are before it.
+#[tokio::test]
+async fn its_own_container_serves_to_the_end() {
+    let mut gateway = start(&["--listen", "127.0.0.1:0"]);
+    let http = address(&mut gateway).await;
+    let pid = gateway.id().unwrap().to_string();
+    let signal = async |name: &str| {
+        let sent = Command::new("kill").args([name, &pid]).status().await;
+        assert!(sent.unwrap().success());
+    };
+    // It has not seen any of these when it is asked to end.
+    signal("-STOP").await;
+    let mut visitors = Vec::new();
+    for _ in 0..10 {
+        let mut visitor = TcpStream::connect(&http).await.unwrap();
+        let request = b"GET /?sleep=100ms HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        visitor.write_all(request).await.unwrap();
+        visitors.push(visitor);
+    }
+    signal("-TERM").await;
+    signal("-CONT").await;
+    for mut visitor in visitors {
+        let mut answer = String::new();
+        visitor.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let ended = timeout(Duration::from_secs(10), gateway.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+}
+
 #[tokio::test]
 async fn wrong_arguments_say_what_and_exit() {
     for (arguments, expected) in [

@@ -56,7 +56,7 @@ pub struct Cluster {
     random: fastrand::Rng,
     scratch: Scratch,
     next_id: u64,
-    serial: u64,
+    pub(super) serial: u64,
     changes: Vec<MemberEvent>,
 }
 

@@ -1,5 +1,6 @@
 //! The balancer that programs hold.
 
+use super::abandoned::AbandonedRequests;
 use super::cluster::Cluster;
 use super::config::ClusterConfig;
 use super::events::MemberEvents;
@@ -157,11 +158,13 @@ impl Balancer {
         let backend = Backend::new(pool, member.clone());
         // If it cannot be added it is dropped here, and not under the lock.
         let added = Arc::clone(&backend);
+        let pool = backend.pool.clone();
         let id = self.with(|state, now| {
             let id = state.cluster.add(member, now)?;
             state.backends.insert(id, added);
             Ok(id)
         })?;
+        pool.count_requests_with(AbandonedRequests::of(&self.shared, id));
         self.shared.changed.notify_waiters();
         Ok(id)
     }

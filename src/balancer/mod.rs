@@ -22,6 +22,7 @@
 //!
 //! What may not live here: packets, and how requests are written (see [`crate::mapping`]).
 
+mod abandoned;
 mod adaptive_limit;
 mod budget;
 mod circuit;

@@ -2,6 +2,7 @@
 //! [handle](super::handle): how members are reached, how they fail and recover, how they are
 //! checked.
 
+use super::abandoned::AbandonedRequests;
 use super::config::ClusterConfig;
 use super::handle::Balancer;
 use super::health::Health;
@@ -22,14 +23,16 @@ impl Balancer {
     pub fn set_pool(&self, name: &str, pool: Pool) -> Result<Pool, InvalidMember> {
         // Made and dropped outside of the lock.
         let (checks, probes) = Backend::questions(&pool);
-        let before = self.with(|state, _| {
+        let (id, before) = self.with(|state, _| {
             let id = state.cluster.named(name)?;
-            Ok(state.backends.get_mut(&id).map(|backend| {
+            let before = state.backends.get_mut(&id).map(|backend| {
                 let member = Member::clone(&backend.member);
                 let new = Backend::of(pool.clone(), checks, probes, member);
                 std::mem::replace(backend, new)
-            }))
+            });
+            Ok((id, before))
         })?;
+        pool.count_requests_with(AbandonedRequests::of(&self.shared, id));
         self.shared.changed.notify_waiters();
         // Every member has one.
         Ok(before.map_or(pool, |before| before.pool.clone()))

@@ -46,6 +46,11 @@ mod permits;
 mod phases;
 mod pool;
 pub(crate) mod repeat;
+#[cfg_attr(
+    not(feature = "balancer"),
+    allow(dead_code, reason = "it is a balancer that counts")
+)]
+mod request_counter;
 mod request_id;
 mod secrets;
 mod shared;
@@ -71,6 +76,8 @@ pub use observer::{ConnectionReport, ExchangeOutcome, ExchangeReport, Observer, 
 pub use phases::Phases;
 pub use pool::Pool;
 pub use repeat::Idempotent;
+#[cfg(feature = "balancer")]
+pub(crate) use request_counter::RequestCounter;
 pub use request_id::{InvalidRequestId, RequestId};
 pub(crate) use secrets::SecretChoice;
 pub use stats::{PoolStats, TimeoutCounts};

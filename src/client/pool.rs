@@ -15,6 +15,8 @@ use super::lease::Lease;
 use super::limits::Limits;
 use super::maintain;
 use super::observer::ObserverSlot;
+#[cfg(feature = "balancer")]
+use super::request_counter::RequestCounter;
 use super::secrets::SecretChoice;
 use super::shared::Shared;
 use super::stats::PoolStats;
@@ -158,6 +160,12 @@ impl Pool {
         Self {
             handle: Arc::new(Handle(Arc::new(other))),
         }
+    }
+
+    /// Tells this counter from now on of requests that go on without their callers.
+    #[cfg(feature = "balancer")]
+    pub(crate) fn count_requests_with(&self, counter: Arc<dyn RequestCounter>) {
+        self.shared().request_counters.add(counter);
     }
 
     /// Sends these secrets from now on, as [`PoolConfig::with_secrets`] has it. Connections

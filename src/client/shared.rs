@@ -10,6 +10,7 @@ use super::idle::{ClosingConnections, IdleList};
 use super::limits::LimitReached;
 use super::observer::{ConnectionReport, PoolId};
 use super::permits::Permits;
+use super::request_counter::RequestCounters;
 use super::secrets::{SecretChoice, Secrets};
 use super::stats::PoolStats;
 use super::transport::Connect;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) permits: Permits,
     pub(super) idle: IdleList,
     pub(super) counters: Counters,
+    /// Who else counts its requests.
+    pub(super) request_counters: RequestCounters,
     pub(super) container_size: ContainerSize,
     pub(super) watchdog: Watchdog,
     /// Wakes who keeps the pool in order, when there is no pool any more.
@@ -62,6 +65,7 @@ impl Shared {
             permits: Permits::new(config.max_connections, config.max_waiting),
             idle: IdleList::new(&config),
             counters: Counters::new(),
+            request_counters: RequestCounters::default(),
             container_size: ContainerSize::new(&config),
             watchdog: Watchdog::new(&config.timeouts),
             is_shut: Notify::new(),

@@ -332,6 +332,18 @@ fn imports_that_cannot_be() {
     let empty = ajp(&["import", "--httpd", &conf]);
     assert_eq!(empty.code, 1);
     assert!(empty.errors.contains("map no path"), "{empty:?}");
+    // Files of something else become no configuration.
+    assert!(empty.text().is_empty(), "{empty:?}");
+    assert!(empty.errors.contains("nothing was written"), "{empty:?}");
+    let other = file(
+        &dir,
+        "other.properties",
+        "log4j.rootLogger=INFO\nworkers=2\n",
+    );
+    usage(
+        &ajp(&["import", "--workers", &other]),
+        "begins with worker.",
+    );
     let there = file(&dir, "there.toml", "mine");
     usage(&ajp(&["import", "--httpd", &conf, "-o", &there]), "exists");
     assert_eq!(std::fs::read_to_string(&there).unwrap(), "mine");

@@ -3,6 +3,7 @@
 use crate::memory::{Container, End, SECOND, fetch, get, settle, well};
 use crate::raw::backend::token;
 use crate::raw::packets::{chunk, head, response};
+use ajp::balancer::{AdaptiveLimit, Balancer, BalancerConfig, ClusterConfig, Member};
 use ajp::client::{CPingMode, Client, PoolConfig};
 use ajp::wire::get_body_chunk;
 use bytes::Bytes;
@@ -87,6 +88,43 @@ async fn the_wait_for_a_container_has_an_end() {
     let stats = client.pool().stats();
     assert_eq!((stats.in_use, stats.idle, container.open()), (0, 0, 0));
     assert_eq!(stats.closed, 3, "{stats:?}");
+}
+
+/// It works on them: whoever chooses by how busy it is must know, and nothing of it is left over.
+#[tokio::test(start_paused = true)]
+async fn a_member_is_busy_with_them() {
+    let (container, _) = slow(SECOND);
+    let pool = container.client(config(SECOND * 3)).pool().clone();
+    let rules = ClusterConfig::default().with_adaptive_limit(AdaptiveLimit::default());
+    let settings = BalancerConfig::new("b")
+        .with_cluster(rules)
+        .with_own_requests(true);
+    let balancer = Balancer::new(settings);
+    balancer.add(Member::new("a"), pool.clone()).unwrap();
+    let busy = || {
+        let member = &balancer.snapshot().members[0];
+        (member.busy, member.adaptive_in_flight)
+    };
+    for n in 0..2 {
+        let asked = balancer.send(get(&format!("given-up-{n}")));
+        assert!(timeout(SECOND / 10, asked).await.is_err());
+    }
+    settle().await;
+    assert_eq!(busy(), (2, Some(2)));
+    assert_eq!(pool.stats().in_use, 2);
+    // The container has answered both.
+    sleep(SECOND).await;
+    assert_eq!((busy(), pool.stats().in_use), ((0, Some(0)), 0));
+    // Also over a pool that the member was given later, and where it is removed meanwhile.
+    let other = container.client(config(SECOND * 3)).pool().clone();
+    balancer.set_pool("a", other).unwrap();
+    let asked = balancer.send(get("given-up-2"));
+    assert!(timeout(SECOND / 10, asked).await.is_err());
+    settle().await;
+    assert_eq!(busy(), (1, Some(1)));
+    balancer.remove("a").unwrap();
+    sleep(SECOND * 4).await;
+    assert!(balancer.snapshot().members.is_empty());
 }
 
 /// These learn at once that there is nobody.

@@ -151,6 +151,71 @@ async fn who_grants_no_window_keeps_no_connection_of_a_member() {
     assert!(goodbyes > 0);
 }
 
+/// A client may open any number of windows and then read nothing: what waits for it in its
+/// connection counts as what waits before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_windows_is_within_the_budget() {
+    const CONNECTIONS: u32 = 20;
+    const STREAMS: u32 = 45;
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while conn.request().await.is_some() {
+            conn.write(&head(200, &[])).await;
+            for _ in 0..8 {
+                conn.write(&chunk(&[b'x'; 8000])).await;
+            }
+            conn.write(&answer_packet(&[5, 1])).await;
+        }
+    })
+    .await;
+    let site = format!(
+        "[limits]\nbuffer_memory = 1000000\n[[balancer]]\nname = \"b\"\nmax_connections = 1000\n\
+         [[balancer.member]]\nurl = \"{}\"\n[[map]]\npath = \"/\"\nto = \"balancer://b/\"\n",
+        backend.url()
+    );
+    let gateway = Gateway::start(&site).await;
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = Frames::connect(gateway.http).await;
+        // Windows as large as they can be, for streams and for the connection.
+        let largest = [0, 4, 0x7f, 0xff, 0xff, 0xff];
+        assert!(client.send(SETTINGS, 0, 0, &largest).await);
+        assert!(client.send(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()).await);
+        clients.push(client);
+    }
+    let idle = gateway.memory();
+    for client in &mut clients {
+        for stream in 0..STREAMS {
+            assert!(
+                client
+                    .send(HEADERS, HEAD_ENDS | LAST, stream * 2 + 1, GET)
+                    .await
+            );
+        }
+    }
+    // Until it grows no more.
+    let mut memory = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let now = gateway.memory();
+        if now <= memory + 200_000 {
+            break;
+        }
+        memory = now;
+    }
+    let grown = gateway.memory().saturating_sub(idle);
+    let streams = u64::from(CONNECTIONS * STREAMS);
+    let most = streams * 64_000 / 2;
+    assert!(grown < most, "{grown} bytes for {streams} streams of 64000");
+    // Whoever reads gets all of it.
+    for mut client in clients {
+        let mut ended = 0;
+        while ended < STREAMS {
+            let (kind, flags, _) = soon("a frame", frame(&mut client.0)).await.unwrap();
+            ended += u32::from(kind == DATA && flags & LAST != 0);
+        }
+    }
+}
+
 /// A member works on for every request that its client has cancelled.
 #[tokio::test]
 async fn who_cancels_everything_is_told_to_go_away() {

@@ -25,6 +25,7 @@ mod reload;
 mod service;
 mod slow;
 mod stalled_logs;
+mod stopping;
 mod tls;
 mod unread;
 mod upgrade;

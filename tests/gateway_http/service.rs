@@ -237,3 +237,55 @@ fn the_units_are_right() {
         "{told}"
     );
 }
+
+/// A check is given no sockets, so it reads the unit that describes them.
+#[tokio::test]
+async fn a_check_knows_the_sockets_of_a_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |listeners: &str, unit: &Path| {
+        write_config(dir.path(), listeners, "ajp://127.0.0.1:8009");
+        let ended = Command::new(binary())
+            .args([
+                "gateway",
+                "--config",
+                "gateway.toml",
+                "--check",
+                "--socket-unit",
+            ])
+            .arg(unit)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let text = [ended.stdout, ended.stderr].concat();
+        (
+            ended.status.code().unwrap(),
+            String::from_utf8(text).unwrap(),
+        )
+    };
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/ajp/gateway/ajp-gateway.socket");
+    let both = "listen = \"0.0.0.0:80\"\n[[listener]]\naddress = \"0.0.0.0:443\"\n";
+    let more = format!("{both}[[listener]]\naddress = \"unix:/run/a\"\n");
+    let (code, said) = check(&more, &ours);
+    let shown = ours.display();
+    let expected = format!(
+        "gateway: the configuration is right\n\
+         gateway: 0.0.0.0:80 takes the socket 0.0.0.0:80 of {shown}\n\
+         gateway: 0.0.0.0:443 takes the socket 0.0.0.0:443 of {shown}\n\
+         gateway: unix:/run/a opens a socket of its own\n"
+    );
+    assert_eq!((code, said), (0, expected));
+    let (code, said) = check("listen = \"0.0.0.0:80\"\n", &ours);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("it opens 0.0.0.0:443, and no listener"),
+        "{said}"
+    );
+    let wrong = dir.path().join("wrong.socket");
+    std::fs::write(&wrong, "[Socket]\nListenStream=%t/a\n").unwrap();
+    let (code, said) = check(both, &wrong);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("wrong.socket:2: %t/a has a specifier"),
+        "{said}"
+    );
+}

@@ -185,6 +185,12 @@ async fn who_has_no_address_or_no_life_is_passed_over() {
     let nobody = gateway([Some(dead), None], "").await;
     let (_, answer) = ask(&nobody, "/chat", "").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // Where nobody could, the operator is told what is missing.
+    let nobody = gateway([None, None], "").await;
+    let (_, answer) = ask(&nobody, "/chat", "").await;
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+    let why = "it asks for WebSocket, which AJP has no form for, and no member has an `upgrade`";
+    assert!(nobody.says(why).await, "{}", nobody.log());
 }
 
 #[tokio::test]

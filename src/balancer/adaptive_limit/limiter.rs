@@ -148,6 +148,12 @@ impl Limiter {
         load
     }
 
+    /// The member goes on with a request whose caller has gone. It takes up a place; how long it
+    /// takes says nothing.
+    pub(in crate::balancer) fn enter_alone(&mut self, serial: u64, now: Instant) {
+        self.waiting.insert(serial, (now, Load::Usual));
+    }
+
     /// A request that it was given has an outcome. Only the first one counts.
     pub(in crate::balancer) fn outcome(&mut self, entry: Entry, timing: Timing, now: Instant) {
         if self.waiting.remove(&entry.serial).is_none() {

@@ -37,6 +37,12 @@ impl Exchange {
     /// Lets the container go on, as [`outlives_its_caller`](Self::outlives_its_caller) says, with
     /// the slot in the pool. What is left here has neither.
     pub(super) fn finish_alone(&mut self, runtime: &Handle, limit: Duration, stage: Stage) {
+        let is_answered = self.status.is_some();
+        let counted = self
+            .lease
+            .shared
+            .request_counters
+            .goes_on_alone(is_answered);
         let none = ClientExchange::new(BodyFraming::Absent, false, PacketSize::DEFAULT);
         let alone = Self {
             lease: self.lease.take(),
@@ -51,8 +57,11 @@ impl Exchange {
             request_id: None,
             is_abandoned: true,
         };
-        // Without its end the connection is closed.
-        runtime.spawn(timeout(limit, alone.discard()));
+        runtime.spawn(async move {
+            // Without its end the connection is closed.
+            let _ = timeout(limit, alone.discard()).await;
+            drop(counted);
+        });
     }
 
     /// Reads the answer for nobody, to its end or as far as it is worth it.

@@ -16,15 +16,13 @@ const BODY_REQUESTS: u16 = 16;
 #[derive(Debug)]
 pub(crate) struct Embedded {
     address: Address,
-    pub(crate) task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
 }
 
 impl Embedded {
-    /// Starts it; it ends what is running when `stopping` turns true.
-    pub(crate) async fn start(
-        args: &GatewayArgs,
-        mut stopping: watch::Receiver<bool>,
-    ) -> Result<Self, String> {
+    /// Starts it.
+    pub(crate) async fn start(args: &GatewayArgs) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the container of our own: {error}");
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         let address = Address::from(listener.local_addr().map_err(failed)?);
@@ -36,6 +34,7 @@ impl Embedded {
         let config = ServerConfig::new(trust)
             .with_packet_size(args.packet_size.longest())
             .with_body_requests(BODY_REQUESTS);
+        let (stop, mut stopping) = watch::channel(false);
         let complaints = crate::complaints::Complaints::default();
         let server = ajp::server::serve(listener, Application::new(true))
             .with_config(config)
@@ -44,7 +43,18 @@ impl Embedded {
                 let _ = stopping.wait_for(|stop| *stop).await;
             });
         let task = tokio::spawn(server.into_future());
-        Ok(Self { address, task })
+        Ok(Self {
+            address,
+            stop,
+            task,
+        })
+    }
+
+    /// Ends it with what is running. Not before all visitors have their answers.
+    pub(crate) async fn end(self) {
+        self.stop.send_replace(true);
+        // A panic has been reported.
+        let _ = self.task.await;
     }
 
     /// Leads all paths to it.

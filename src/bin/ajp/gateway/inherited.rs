@@ -7,6 +7,7 @@
 //! addresses reach than the configuration says, such as a socket for all addresses in place of one
 //! for this machine.
 
+use super::config::Config;
 use super::front::{Bound, ListenAddress};
 use listenfd::ListenFd;
 use std::io;
@@ -113,6 +114,42 @@ fn take(descriptors: &mut ListenFd, index: usize) -> io::Result<Given> {
         address: ListenAddress::Unix(path.to_owned()),
         socket: Socket::Unix(listener),
     })
+}
+
+/// What becomes of sockets at a start.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// Each listener, the page and the health address, and the socket that it takes; none where it
+    /// opens one of its own.
+    pub(super) taken: Vec<(ListenAddress, Option<ListenAddress>)>,
+    /// Sockets that nobody accepts from.
+    pub(super) unused: Vec<ListenAddress>,
+}
+
+/// Which socket each listener of this configuration would take if it were given these.
+pub(super) fn chosen(config: &Config, given: &[ListenAddress]) -> Choice {
+    let wanted = config.plain_address().map(ListenAddress::Tcp).into_iter();
+    let listeners = config.listeners.iter();
+    let wanted = wanted.chain(listeners.map(|listener| listener.address.clone()));
+    let wanted: Vec<_> = wanted.collect();
+    let reserved: Vec<_> = config.manager_addresses().map(ListenAddress::Tcp).collect();
+    let all: Vec<_> = given.iter().collect();
+    let sockets = choose(&wanted, &reserved, &all, true);
+    let mut unused = given.to_vec();
+    let mut leave = |socket: &ListenAddress| {
+        let at = unused.iter().position(|one| one == socket)?;
+        Some(unused.remove(at))
+    };
+    for socket in sockets.iter().flatten() {
+        let _ = leave(socket);
+    }
+    let mut taken: Vec<_> = wanted.into_iter().zip(sockets).collect();
+    for address in reserved {
+        let socket = given.iter().find(|given| has_address(given, &address));
+        let socket = socket.and_then(&mut leave);
+        taken.push((address, socket));
+    }
+    Choice { taken, unused }
 }
 
 /// The socket of each listener: first by the address, then by the order.

@@ -16,6 +16,7 @@
 //! - `manager`: the page, JSON, the API and metrics; `settings`: what can be changed live.
 //! - `embedded`: the container without a backend; `greeting`: what is printed.
 //! - `running`, `listeners`, `inherited`: what runs, from the start over reloads to the end.
+//! - `socket_unit`: sockets of systemd, for a check of the configuration.
 
 mod config;
 mod embedded;
@@ -26,6 +27,7 @@ mod listeners;
 mod manager;
 mod running;
 mod settings;
+mod socket_unit;
 
 use crate::exit::{Exit, Failure, codes};
 use crate::ui;
@@ -46,6 +48,10 @@ pub(crate) struct GatewayArgs {
     /// Look at the configuration and the files it names, and end
     #[arg(long)]
     check: bool,
+    /// With --check, a .socket unit of systemd: tells which listener takes which of its sockets, and
+    /// fails where nobody would accept from one
+    #[arg(long, value_name = "FILE", requires = "check")]
+    socket_unit: Option<PathBuf>,
     /// As --check, and show the configuration
     #[arg(long, requires = "config")]
     print_config: bool,
@@ -97,6 +103,7 @@ Examples:
       --backend 'ajp://10.0.0.1 route=jvm1 weight=2' --backend 'ajp://10.0.0.2 route=jvm2'
   ajp gateway --config /etc/ajp/gateway.toml
   ajp gateway --config /etc/ajp/gateway.toml --check
+  ajp gateway --config /etc/ajp/gateway.toml --check --socket-unit ajp-gateway.socket
 
 Manager: with [manager] in the configuration there is a page, metrics, and an API below /api/v1:
   curl http://127.0.0.1:8081/api/v1/state                            everything, as JSON
@@ -158,12 +165,21 @@ fn check(args: &GatewayArgs) -> Result<Exit, Failure> {
         // The gateway would start, and say it with each change.
         manager::can_be_kept(state_file).map_err(wrong)?;
     }
+    let sockets = match &args.socket_unit {
+        Some(unit) => socket_unit::check(unit, &config).map_err(wrong)?,
+        None => Vec::new(),
+    };
     match &args.config {
         Some(path) if args.print_config => {
             let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
             ui::print(&text)?;
         }
-        _ => ui::print_line("gateway: the configuration is right")?,
+        _ => {
+            ui::print_line("gateway: the configuration is right")?;
+            for line in &sockets {
+                ui::print_line(line)?;
+            }
+        }
     }
     Ok(Exit::Done)
 }

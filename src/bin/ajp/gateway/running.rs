@@ -369,7 +369,7 @@ impl Running {
         warn_of_few_descriptors(descriptors, &config);
         let mut embedded = None;
         if config.maps.is_empty() && config.named_sites.is_empty() {
-            let own = Embedded::start(&args, stopping.clone()).await?;
+            let own = Embedded::start(&args).await?;
             own.serve(&args, &mut config)?;
             embedded = Some(own);
         }
@@ -540,7 +540,7 @@ impl Running {
             let _ = task.await;
         }
         if let Some(embedded) = self.embedded {
-            let _ = embedded.task.await;
+            embedded.end().await;
         }
         if let Err(error) = self.farm.kept().await {
             tracing::error!("manager: {error}");

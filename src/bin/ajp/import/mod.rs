@@ -84,8 +84,14 @@ impl ImportArgs {
         plan.has_workers = self.workers.is_some();
         plan.has_uri_map = self.uriworkermap.is_some();
         if let Some(path) = &self.workers {
+            let text = Text::read(path)?;
+            let mut lines = text.text.lines();
+            if !lines.any(|line| line.trim_start().starts_with("worker.")) {
+                let text = "it has no line that begins with worker. as workers.properties does";
+                return Err(Failure::usage(format!("{}: {text}", path.display())));
+            }
             let map = self.uriworkermap.as_deref().map(Text::read).transpose()?;
-            workers::read(&Text::read(path)?, map.as_ref(), &mut plan);
+            workers::read(&text, map.as_ref(), &mut plan);
         }
         if !self.httpd.is_empty() {
             let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| Text::read(path)).collect();
@@ -116,6 +122,14 @@ impl ImportArgs {
                 path.display()
             )));
         }
+        let (balancers, maps) = plan.len();
+        if (balancers, maps) == (0, 0) {
+            for remark in plan.remarks() {
+                ui::say(&remark.to_string());
+            }
+            ui::say("ajp: nothing was written: nothing in these files leads to a container");
+            return Ok(Exit::No);
+        }
         for (path, secret) in &secret_files {
             create(path, secret.as_bytes())?;
         }
@@ -132,7 +146,6 @@ impl ImportArgs {
             .iter()
             .filter(|remark| remark.severity > Severity::Left)
             .count();
-        let (balancers, maps) = plan.len();
         ui::say(&format!(
             "ajp: {balancers} balancers, {maps} paths; {lost} settings without an equal"
         ));

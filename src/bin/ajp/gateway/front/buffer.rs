@@ -4,6 +4,10 @@
 //! With HTTP/1.1 one task does both: it reads ahead when the client takes no more
 //! ([`ReadAhead`], which the stream asks then). Streams of HTTP/2 share their connection, so each
 //! answer has a task that reads.
+//!
+//! What a client of HTTP/2 has no window for waits in the connection, 64 KiB for each of many
+//! streams. So a piece counts in the budget until it has left, not only until it is taken from
+//! here; without a budget one piece of each answer is on its way at a time.
 
 use super::connection::State;
 use super::limits::{Budget, Reserved};
@@ -17,7 +21,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 /// Smaller pieces are copied, so that they do not keep the whole packet that they came in.
@@ -28,8 +32,50 @@ const PACKET: usize = 8 * 1024;
 /// So many bytes of an answer leave in one write, and are taken from the container before it.
 pub(crate) const WRITE: usize = 128 * 1024;
 
-/// A piece of an answer, and its part of the budget.
-type Piece = (Bytes, Option<Reserved>);
+/// Smaller pieces are copied by the connection when it is given them.
+const KEPT_BY_HTTP2: usize = 256;
+
+/// A piece of an answer, and what it counts as.
+type Piece = (Bytes, Option<Counted>);
+
+/// What a piece of an answer counts as.
+#[derive(Debug)]
+enum Counted {
+    /// A part of the budget.
+    InBudget { _part: Reserved },
+    /// There was none left for it: the only such piece of its answer, over HTTP/2.
+    Alone { _permit: OwnedSemaphorePermit },
+}
+
+impl Counted {
+    /// So many bytes of the budget, if they are left.
+    fn in_budget(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
+        let _part = budget.reserve(bytes)?;
+        Some(Self::InBudget { _part })
+    }
+}
+
+/// Bytes that count until they are dropped.
+struct CountedBytes {
+    data: Bytes,
+    _counted: Counted,
+}
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// The bytes of a piece on their way to a client of HTTP/2: they count until they have left.
+fn until_sent((data, counted): Piece) -> Bytes {
+    match counted {
+        Some(_counted) if data.len() >= KEPT_BY_HTTP2 => {
+            Bytes::from_owner(CountedBytes { data, _counted })
+        }
+        _ => data,
+    }
+}
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -40,6 +86,8 @@ pub(crate) struct Buffered {
     rest: Rest,
     /// Of all that was not given yet.
     length: SizeHint,
+    /// Whether pieces are kept by the connection until its client has a window for them.
+    is_http2: bool,
 }
 
 /// What has not come yet.
@@ -117,6 +165,8 @@ impl Buffered {
     ) -> Result<Self, ClientError> {
         let mut length = body.size_hint();
         let (mut first, mut more) = (None, VecDeque::new());
+        let is_http2 = connection.is_none();
+        let mut alone = None;
         if room == 0 {
             let rest = Rest::Direct(body);
             return Ok(Self {
@@ -124,6 +174,7 @@ impl Buffered {
                 more,
                 rest,
                 length,
+                is_http2,
             });
         }
         // What leaves in one write: more would wait for it.
@@ -141,10 +192,15 @@ impl Buffered {
                         let Ok(data) = frame.into_data() else {
                             continue;
                         };
-                        let reserved = budget.reserve(data.len());
-                        let is_last = reserved.is_none();
+                        let counted = Counted::in_budget(budget, data.len());
+                        let is_last = counted.is_none();
                         left = left.saturating_sub(data.len());
-                        let piece = (own(data), reserved);
+                        let counted = counted.or_else(|| {
+                            let only = Arc::clone(alone.insert(Arc::new(Semaphore::new(1))));
+                            let _permit = only.try_acquire_owned().ok()?;
+                            is_http2.then_some(Counted::Alone { _permit })
+                        });
+                        let piece = (own(data), counted);
                         if first.is_none() {
                             first = Some(piece);
                         } else {
@@ -171,7 +227,8 @@ impl Buffered {
         } else {
             let packets = left.checked_div(PACKET).unwrap_or(0).max(1);
             let (sender, receiver) = mpsc::channel(packets);
-            let task = tokio::spawn(read(body, sender, Arc::clone(budget)));
+            let alone = alone.unwrap_or_else(|| Arc::new(Semaphore::new(1)));
+            let task = tokio::spawn(read(body, sender, Arc::clone(budget), alone));
             Rest::Running {
                 pieces: receiver,
                 _task: Running(task),
@@ -182,6 +239,7 @@ impl Buffered {
             more,
             rest,
             length,
+            is_http2,
         })
     }
 }
@@ -257,9 +315,9 @@ impl Ahead {
                 }
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        let reserved = self.budget.reserve(data.len());
+                        let counted = Counted::in_budget(&self.budget, data.len());
                         self.held = self.held.saturating_add(data.len());
-                        self.pieces.push_back((own(data), reserved));
+                        self.pieces.push_back((own(data), counted));
                     }
                 }
             }
@@ -269,7 +327,7 @@ impl Ahead {
     /// Without a part of the budget one piece at a time is on its way.
     fn is_in_budget(&self) -> bool {
         let last = self.pieces.back();
-        last.is_none_or(|(_, reserved)| reserved.is_some())
+        last.is_none_or(|(_, counted)| counted.is_some())
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
@@ -308,8 +366,14 @@ fn own(data: Bytes) -> Bytes {
     }
 }
 
-/// Reads an answer to its end, as far ahead of the client as the channel and the budget allow.
-async fn read(mut body: BalancedBody, sender: mpsc::Sender<Message>, budget: Arc<Budget>) {
+/// Reads an answer to its end, as far ahead of the client as the channel and the budget allow. Who
+/// has the permit of `alone` is the only piece without a part of the budget.
+async fn read(
+    mut body: BalancedBody,
+    sender: mpsc::Sender<Message>,
+    budget: Arc<Budget>,
+    alone: Arc<Semaphore>,
+) {
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let message = match frame {
@@ -318,15 +382,14 @@ async fn read(mut body: BalancedBody, sender: mpsc::Sender<Message>, budget: Arc
             Some(Ok(frame)) => match frame.into_data() {
                 Err(_) => continue,
                 Ok(data) => {
-                    let reserved = budget.reserve(data.len());
-                    if reserved.is_none() {
-                        // Without a part of the budget one piece at a time is on its way.
-                        let most = sender.max_capacity();
-                        if sender.reserve_many(most).await.is_err() {
-                            return;
-                        }
-                    }
-                    Message::Piece((own(data), reserved))
+                    let counted = match Counted::in_budget(&budget, data.len()) {
+                        Some(counted) => counted,
+                        None => match Arc::clone(&alone).acquire_owned().await {
+                            Ok(_permit) => Counted::Alone { _permit },
+                            Err(_) => return,
+                        },
+                    };
+                    Message::Piece((own(data), Some(counted)))
                 }
             },
         };
@@ -355,6 +418,7 @@ impl Body for Buffered {
         let this = &mut *self;
         let next = this.first.take().or_else(|| this.more.pop_front());
         let frame = match (next, &mut this.rest) {
+            (Some(piece), _) if this.is_http2 => Some(Ok(Frame::data(until_sent(piece)))),
             (Some((data, _)), _) => Some(Ok(Frame::data(data))),
             (None, Rest::Nothing) => None,
             (None, Rest::Direct(body)) => {
@@ -366,7 +430,7 @@ impl Body for Buffered {
                 data.map(|data| data.map(Frame::data).map_err(BodyError::Container))
             }
             (None, Rest::Running { pieces, .. }) => match ready!(pieces.poll_recv(cx)) {
-                Some(Message::Piece((data, _))) => Some(Ok(Frame::data(data))),
+                Some(Message::Piece(piece)) => Some(Ok(Frame::data(until_sent(piece)))),
                 Some(Message::Failed(error)) => Some(Err(BodyError::Container(error))),
                 Some(Message::End) => {
                     this.rest = Rest::Nothing;

@@ -12,7 +12,7 @@
 //! | `adaptive_window` | off | it would take memory by the client's wish |
 //! | `max_frame_size` | 16 384 | the protocol's least |
 //! | `header_table_size` | hyper's 4096 | the protocol's |
-//! | `max_send_buf_size` | 64 KiB | what is buffered is counted in `buffer_memory`, not here |
+//! | `max_send_buf_size` | 64 KiB | of each stream; it is counted in `buffer_memory` as what waits before it |
 //! | `keep_alive_interval`, `keep_alive_timeout`, `timer` | `head_timeout`, 20 s | a client that has gone without a word is found out |
 //! | `enable_connect_protocol` | off | WebSocket over HTTP/2 is not spoken; browsers take HTTP/1.1 then |
 //! | `auto_date_header` | on | as HTTP/1 |

@@ -71,6 +71,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Those that a connection has from its beginning to its end. All others are looked at for
+    /// each request.
+    pub(super) fn of_connection(&self) -> impl PartialEq + use<> {
+        let head = (self.head, self.headers, self.head_timeout);
+        let answers = (self.write_timeout, self.rate);
+        (head, answers, self.http2_streams, self.http2_resets)
+    }
+
     /// What a client must take in this time.
     pub(crate) fn least_bytes_in(&self, time: Duration) -> u64 {
         self.rate.saturating_mul(time.as_secs()).max(1)

@@ -10,6 +10,7 @@ use super::transport::{Rewound, Transport};
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -19,17 +20,23 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// Stands for the address of a client that nobody knows.
 const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// How long connections are accepted after the signal to stop: who has connected before it may have
+/// sent a request, and would be told by a reset that nobody is there.
+const LAST_ACCEPTS: Duration = Duration::from_millis(20);
+/// How long a connection of which no request is known may bring one after the signal to stop.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long running requests may take after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to break off what is running then.
@@ -183,18 +190,35 @@ pub(crate) async fn serve<A, F, R, S, B>(
     let (running, mut ended) = mpsc::channel::<()>(1);
     let listener = Listener::new(stopping.clone(), running);
     let mut connections = JoinSet::new();
+    let mut last = pin!(async {
+        // Without a sender it stops, too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        sleep(LAST_ACCEPTS).await;
+    });
+    let mut is_last = false;
     loop {
-        let accepted = tokio::select! {
-            accepted = bound.accept() => accepted,
-            // A panic has been reported.
-            Some(_) = connections.join_next() => continue,
-            _ = stopping.wait_for(|stop| *stop) => break,
+        let accepted = if is_last {
+            // Those that have connected up to this moment.
+            match bound.accept().now_or_never() {
+                Some(Ok(accepted)) => Ok(accepted),
+                Some(Err(_)) | None => break,
+            }
+        } else {
+            tokio::select! {
+                accepted = bound.accept() => accepted,
+                // A panic has been reported.
+                Some(_) = connections.join_next() => continue,
+                () = last.as_mut() => {
+                    is_last = true;
+                    continue;
+                }
+            }
         };
         let (socket, peer, local) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 failures::tell_ours(&format!("cannot accept a connection: {error}"));
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
@@ -273,12 +297,16 @@ async fn serve_one<Io, F, R, S, B>(
             Ok(_) = other_terms => {}
         }
     };
-    let mut stop = std::pin::pin!(stop);
+    // It may have sent a request before it can know that the gateway stops.
+    let last_call = async {
+        state.stopped().await;
+        sleep(LAST_CALL).await;
+    };
     // On the heap: the task would have room for it, and for a TLS handshake, to its end.
     let opening = Box::pin(open(arrival));
     let opened = tokio::select! {
         opened = timeout(options.limits.head_timeout, opening) => opened,
-        () = stop.as_mut() => return,
+        () = last_call => return,
     };
     let opened = match opened {
         Ok(Ok(opened)) => opened,

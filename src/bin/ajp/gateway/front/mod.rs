@@ -240,6 +240,10 @@ pub(crate) async fn run(
     serve(bound, options, traffic, stopping, service, refused).await;
 }
 
+/// Why a request for WebSocket goes nowhere.
+const NO_UPGRADES: &str = "it asks for WebSocket, which AJP has no form for, and no member has an \
+                           `upgrade` address";
+
 /// What is known of a request when its head has come.
 #[derive(Clone, Copy)]
 struct Seen {
@@ -300,7 +304,10 @@ async fn answer(
     // What comes behind an upgrade that is not taken has not been looked at.
     // And a body of which nobody has read all cannot be told from the next request: the connection
     // is closed behind the answer, which says so (RFC 9112, section 9.6).
+    // A connection that was opened by other limits than those of now is not used again either.
+    let limits = &client.ends.options.limits;
     let is_last = number >= site.limits.requests_per_connection
+        || limits.of_connection() != site.limits.of_connection()
         || state.is_distrusted()
         || asks_for_upgrade
         || is_http1 && state.has_more_body();
@@ -381,7 +388,13 @@ async fn forward(
         reverse::headers(headers, mapping, maps, host.as_ref());
         settings.response_headers.apply(headers);
     };
-    if let (Some(upgrade), false) = (upgrade, mapping.upgrades().is_empty()) {
+    if let Some(upgrade) = upgrade {
+        if mapping.upgrades().is_empty() {
+            failures::tell(entry, Some(mapping.path()), Fault::Ours, NO_UPGRADES);
+            entry.failed(NO_UPGRADES);
+            let text = "there is no WebSocket at this address";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
+        }
         if upgrade::has_body(&parts.headers) {
             let text = "a request for WebSocket has no body";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
