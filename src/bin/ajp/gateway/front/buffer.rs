@@ -32,6 +32,8 @@ const PACKET: usize = 8 * 1024;
 /// So many bytes of an answer leave in one write, and are taken from the container before it.
 pub(crate) const WRITE: usize = 128 * 1024;
 
+/// So much memory the library takes for what it reads at a time. It stays as long as any part of it.
+const READ_BUFFER: usize = 68 * 1024;
 /// Smaller pieces are copied by the connection when it is given them.
 const KEPT_BY_HTTP2: usize = 256;
 
@@ -42,16 +44,74 @@ type Piece = (Bytes, Option<Counted>);
 #[derive(Debug)]
 enum Counted {
     /// A part of the budget.
-    InBudget { _part: Reserved },
-    /// There was none left for it: the only such piece of its answer, over HTTP/2.
+    InBudget {
+        _part: Reserved,
+        /// What it keeps beside itself, with other pieces of its answer.
+        _read_buffer: Option<Arc<Reserved>>,
+    },
+    /// There was none left for it: the only such piece of its answer.
     Alone { _permit: OwnedSemaphorePermit },
 }
 
-impl Counted {
-    /// So many bytes of the budget, if they are left.
-    fn in_budget(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
-        let _part = budget.reserve(bytes)?;
-        Some(Self::InBudget { _part })
+/// Counts the pieces of an answer over HTTP/2.
+#[derive(Debug)]
+struct Counting {
+    budget: Arc<Budget>,
+    /// Counts for all pieces that are parts of what was read from the container at a time.
+    read_buffer: Option<Arc<Reserved>>,
+    /// Who may be without a part of the budget.
+    alone: Option<Arc<Semaphore>>,
+}
+
+impl Counting {
+    fn new(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            read_buffer: None,
+            alone: None,
+        }
+    }
+
+    /// A part of the budget for these bytes, if it is left.
+    fn in_budget(&mut self, data: &Bytes) -> Option<Counted> {
+        let is_copied = data.len() < SMALL;
+        if !is_copied && self.read_buffer.is_none() {
+            let reserved = self.budget.reserve(READ_BUFFER)?;
+            self.read_buffer = Some(Arc::new(reserved));
+        }
+        Some(Counted::InBudget {
+            _part: self.budget.reserve(data.len())?,
+            _read_buffer: self.read_buffer.clone().filter(|_| !is_copied),
+        })
+    }
+
+    fn alone(&mut self) -> Arc<Semaphore> {
+        let alone = self
+            .alone
+            .get_or_insert_with(|| Arc::new(Semaphore::new(1)));
+        Arc::clone(alone)
+    }
+
+    /// These bytes as a piece; whether it is one without a part of the budget.
+    fn first(&mut self, data: Bytes) -> (Piece, bool) {
+        if let Some(counted) = self.in_budget(&data) {
+            return ((own(data), Some(counted)), false);
+        }
+        let permit = self.alone().try_acquire_owned().ok();
+        let counted = permit.map(|_permit| Counted::Alone { _permit });
+        ((Bytes::copy_from_slice(&data), counted), true)
+    }
+
+    /// As [`first`](Self::first), as soon as it may be on its way. `None`: never.
+    async fn next(&mut self, data: Bytes) -> Option<Piece> {
+        if let Some(counted) = self.in_budget(&data) {
+            return Some((own(data), Some(counted)));
+        }
+        let _permit = self.alone().acquire_owned().await.ok()?;
+        Some((
+            Bytes::copy_from_slice(&data),
+            Some(Counted::Alone { _permit }),
+        ))
     }
 }
 
@@ -75,6 +135,15 @@ fn until_sent((data, counted): Piece) -> Bytes {
         }
         _ => data,
     }
+}
+
+/// A piece of an answer over HTTP/1, which counts until it is taken from here.
+fn until_taken(data: Bytes, budget: &Arc<Budget>) -> Piece {
+    let counted = budget.reserve(data.len()).map(|_part| Counted::InBudget {
+        _part,
+        _read_buffer: None,
+    });
+    (own(data), counted)
 }
 
 /// The body of an answer.
@@ -166,7 +235,7 @@ impl Buffered {
         let mut length = body.size_hint();
         let (mut first, mut more) = (None, VecDeque::new());
         let is_http2 = connection.is_none();
-        let mut alone = None;
+        let mut counting = is_http2.then(|| Counting::new(budget));
         if room == 0 {
             let rest = Rest::Direct(body);
             return Ok(Self {
@@ -192,15 +261,14 @@ impl Buffered {
                         let Ok(data) = frame.into_data() else {
                             continue;
                         };
-                        let counted = Counted::in_budget(budget, data.len());
-                        let is_last = counted.is_none();
                         left = left.saturating_sub(data.len());
-                        let counted = counted.or_else(|| {
-                            let only = Arc::clone(alone.insert(Arc::new(Semaphore::new(1))));
-                            let _permit = only.try_acquire_owned().ok()?;
-                            is_http2.then_some(Counted::Alone { _permit })
-                        });
-                        let piece = (own(data), counted);
+                        let (piece, is_last) = if let Some(counting) = &mut counting {
+                            counting.first(data)
+                        } else {
+                            let piece = until_taken(data, budget);
+                            let is_last = piece.1.is_none();
+                            (piece, is_last)
+                        };
                         if first.is_none() {
                             first = Some(piece);
                         } else {
@@ -227,8 +295,8 @@ impl Buffered {
         } else {
             let packets = left.checked_div(PACKET).unwrap_or(0).max(1);
             let (sender, receiver) = mpsc::channel(packets);
-            let alone = alone.unwrap_or_else(|| Arc::new(Semaphore::new(1)));
-            let task = tokio::spawn(read(body, sender, Arc::clone(budget), alone));
+            let counting = counting.unwrap_or_else(|| Counting::new(budget));
+            let task = tokio::spawn(read(body, sender, counting));
             Rest::Running {
                 pieces: receiver,
                 _task: Running(task),
@@ -315,9 +383,8 @@ impl Ahead {
                 }
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        let counted = Counted::in_budget(&self.budget, data.len());
                         self.held = self.held.saturating_add(data.len());
-                        self.pieces.push_back((own(data), counted));
+                        self.pieces.push_back(until_taken(data, &self.budget));
                     }
                 }
             }
@@ -366,14 +433,8 @@ fn own(data: Bytes) -> Bytes {
     }
 }
 
-/// Reads an answer to its end, as far ahead of the client as the channel and the budget allow. Who
-/// has the permit of `alone` is the only piece without a part of the budget.
-async fn read(
-    mut body: BalancedBody,
-    sender: mpsc::Sender<Message>,
-    budget: Arc<Budget>,
-    alone: Arc<Semaphore>,
-) {
+/// Reads an answer to its end, as far ahead of the client as the channel and the budget allow.
+async fn read(mut body: BalancedBody, sender: mpsc::Sender<Message>, mut counting: Counting) {
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let message = match frame {
@@ -382,14 +443,10 @@ async fn read(
             Some(Ok(frame)) => match frame.into_data() {
                 Err(_) => continue,
                 Ok(data) => {
-                    let counted = match Counted::in_budget(&budget, data.len()) {
-                        Some(counted) => counted,
-                        None => match Arc::clone(&alone).acquire_owned().await {
-                            Ok(_permit) => Counted::Alone { _permit },
-                            Err(_) => return,
-                        },
+                    let Some(piece) = counting.next(data).await else {
+                        return;
                     };
-                    Message::Piece((own(data), Some(counted)))
+                    Message::Piece(piece)
                 }
             },
         };
