@@ -1,5 +1,6 @@
 //! Clients that are slow, on purpose or not: nobody else notices.
 
+use crate::hostile::{Frames, GET, HEADERS, SETTINGS};
 use crate::raw::backend::{Backend, Conn, config};
 use crate::raw::packets::{chunk, head};
 use crate::raw::soon;
@@ -206,6 +207,31 @@ async fn read_slowly(address: std::net::SocketAddr) {
     }
 }
 
+/// As [`read_slowly`], 20 pages at a time over a connection of HTTP/2, with windows for all of them.
+async fn read_slowly_over_http2(address: std::net::SocketAddr) {
+    loop {
+        let mut client = Frames::connect(address).await;
+        let window = 0x7fff_0000_u32.to_be_bytes();
+        let mut sent = client
+            .send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])
+            .await
+            && client.send(8, 0, 0, &window).await;
+        for stream in 0..20 {
+            sent = sent && client.send(HEADERS, 5, stream * 2 + 1, GET).await;
+        }
+        let mut buffer = [0; 20_000];
+        while sent
+            && client
+                .0
+                .read(&mut buffer)
+                .await
+                .is_ok_and(|count| count > 0)
+        {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
 /// Sends a body, one byte a second.
 async fn upload_slowly(address: std::net::SocketAddr) {
     loop {
@@ -233,7 +259,7 @@ async fn times(gateway: &Gateway, seconds: u64) -> Vec<Duration> {
     times
 }
 
-/// 200 that read slowly and 200 that upload slowly, before containers that have room for four
+/// 200 that read slowly, 60 more over HTTP/2, and 200 that upload slowly, before containers that have room for four
 /// requests at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_visitors_do_not_notice_a_crowd_of_slow_ones() {
@@ -246,6 +272,9 @@ async fn honest_visitors_do_not_notice_a_crowd_of_slow_ones() {
     for _ in 0..CROWD {
         crowd.spawn(read_slowly(gateway.http));
         crowd.spawn(upload_slowly(gateway.http));
+    }
+    for _ in 0..3 {
+        crowd.spawn(read_slowly_over_http2(gateway.http));
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let crowded = times(&gateway, seconds()).await;
@@ -265,7 +294,7 @@ async fn honest_visitors_do_not_notice_a_crowd_of_slow_ones() {
     let most = p99(&quiet) * 2 + Duration::from_millis(50);
     assert!(p99(&crowded) <= most, "{:?} > {most:?}", p99(&crowded));
     // The page for every reader, and as much again for what a connection needs.
-    assert!(memory < (CROWD * PAGE * 2) as u64, "{memory}");
+    assert!(memory < ((CROWD + 60) * PAGE * 2) as u64, "{memory}");
     assert!(backend.accepted() <= 4, "{}", backend.accepted());
     drop(crowd);
 }

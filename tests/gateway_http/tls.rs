@@ -431,3 +431,47 @@ async fn a_unix_socket_and_the_proxy_protocol() {
     drop(gateway.stop());
     assert!(!Path::new(socket).exists());
 }
+
+/// As httpd and nginx do, where a browser would show nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_on_a_listener_of_tls_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    Certificates::create(dir.path());
+    let backend = echo().await;
+    let listeners = format!("access_log = \"access\"\n{TLS}");
+    let gateway = gateway(&backend, dir.path(), &listeners).await;
+    let url = format!("http://{}/x", gateway.others()[0]);
+    let told = curl(&["-w", "%{http_code}", &url]);
+    assert_eq!(told, "400 this port speaks TLS: ask it with https://\n400");
+    assert_eq!(backend.accepted(), 0);
+    for attempt in 0.. {
+        let lines = std::fs::read_to_string(gateway.file("access")).unwrap();
+        if lines.contains("\"GET /x HTTP/1.1\" 400 ") && lines.contains("listener that speaks TLS")
+        {
+            break;
+        }
+        assert!(attempt < 100, "{lines}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Also in front of those are the bytes of the handshake that were looked at.
+    let url = url.replace("http:", "https:");
+    assert_eq!(curl(&["-k", &url]), "x");
+}
+
+/// One rule for what a URI cannot hold, as far as HTTP/2 carries it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_uri_cannot_hold_is_encoded_over_http2() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let query = request.query_string().unwrap_or_default();
+            let target = [request.req_uri(), b"?", query].concat();
+            conn.write(&response(std::str::from_utf8(&target).unwrap(), 1))
+                .await;
+        }
+    })
+    .await;
+    let gateway = crate::wire::before(&backend, "").await;
+    let url = format!("http://{}/a^b?c=`\u{e4}{{|}}", gateway.http);
+    let told = curl(&["--http2-prior-knowledge", "-g", "--path-as-is", &url]);
+    assert_eq!(told, "/a%5Eb?c=%60%C3%A4{|}");
+}

@@ -408,3 +408,43 @@ async fn what_a_uri_cannot_hold_is_encoded() {
         assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
     }
 }
+
+/// Somebody whose browser, ssh or newer protocol came to the wrong port does not wait for long.
+#[tokio::test]
+async fn what_is_no_http_is_told_at_once() {
+    let backend = echo().await;
+    let gateway = before(&backend, "").await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..],
+        b"\r\n\x16\x03",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"GET / HTTP/3.0\r\n",
+        b"GET /old\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"\0\0\0\0",
+    ] {
+        let mut http = TcpStream::connect(gateway.http).await.unwrap();
+        http.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), http.read_to_end(&mut answer));
+        let _ = read.await.expect("an answer in time");
+        let answer = String::from_utf8_lossy(&answer);
+        let shown = bytes.escape_ascii();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{shown}: {answer}");
+    }
+    // What may become a request is waited for.
+    let mut http = TcpStream::connect(gateway.http).await.unwrap();
+    for piece in [
+        &b"\r\nG"[..],
+        b"ET /x HTTP/1.1\r\n",
+        b"Host: a\r\nConnection: close\r\n\r\n",
+    ] {
+        http.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answer = String::new();
+    soon("an answer", http.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+}

@@ -16,8 +16,10 @@ pub(crate) const BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// A place for each status from 100 to 599.
-const STATUSES: usize = 500;
+/// A place for each status from 100 to 999, whatever a container makes of them.
+const STATUSES: usize = 900;
+/// Counts for a request whose client has gone before there was an answer, as in the log.
+const CLIENT_HAS_GONE: u16 = 499;
 
 /// The numbers of one site.
 #[derive(Debug)]
@@ -93,18 +95,28 @@ impl Requests {
 pub(crate) struct Running {
     counts: Arc<SiteCounts>,
     since: Instant,
+    is_answered: bool,
 }
 
 impl Running {
     /// A request of a site has come.
     pub(crate) fn begin(counts: Arc<SiteCounts>, since: Instant) -> Self {
         counts.running.fetch_add(1, Ordering::Relaxed);
-        Self { counts, since }
+        Self {
+            counts,
+            since,
+            is_answered: false,
+        }
     }
 
     /// The head of its answer is there.
-    pub(crate) fn answered(&self, status: StatusCode) {
-        let place = usize::from(status.as_u16()).checked_sub(100);
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.is_answered = true;
+        self.count(status.as_u16());
+    }
+
+    fn count(&self, status: u16) {
+        let place = usize::from(status).checked_sub(100);
         let count = place.and_then(|place| self.counts.statuses.get(place));
         if let Some(count) = count {
             count.fetch_add(1, Ordering::Relaxed);
@@ -114,6 +126,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.is_answered {
+            self.count(CLIENT_HAS_GONE);
+        }
         let time = self.since.elapsed();
         let seconds = time.as_secs_f64();
         let place = BOUNDS.iter().position(|bound| seconds <= *bound);
@@ -171,7 +186,7 @@ mod tests {
     fn a_request_is_counted_from_its_head_to_the_end_of_its_body() {
         let requests = Requests::default();
         let counts = requests.of("default");
-        let running = Running::begin(requests.of("default"), Instant::now());
+        let mut running = Running::begin(requests.of("default"), Instant::now());
         running.answered(StatusCode::NOT_FOUND);
         let body = CountedBody::new(Full::new(Bytes::from("x")), running);
         assert_eq!((counts.running(), counts.answered()), (1, vec![(404, 1)]));
@@ -181,11 +196,16 @@ mod tests {
             (counts.running(), counts.times().0.iter().sum::<u64>()),
             (0, 1)
         );
-        // One that nobody could be answered.
+        // Each is counted with a status, as the times of all are: one whose client has gone, and one
+        // of a container that says what it likes.
+        let mut odd = Running::begin(requests.of("default"), Instant::now());
+        odd.answered(StatusCode::from_u16(999).unwrap());
+        drop(odd);
+        assert_eq!(counts.answered(), vec![(404, 1), (999, 1)]);
         drop(Running::begin(requests.of("none"), Instant::now()));
         let all = requests.all();
         let names: Vec<_> = all.iter().map(|counts| &*counts.name).collect();
         assert_eq!(names, ["default", "none"]);
-        assert_eq!(all[1].answered(), []);
+        assert_eq!(all[1].answered(), [(499, 1)]);
     }
 }

@@ -5,6 +5,8 @@
 //! the target of a request `"`, `<`, `>`, `^`, a backtick and every byte from 0x80 are
 //! percent-encoded, which is what the client should have done; the application reads the same.
 //! All other bytes that a URI cannot hold, such as control characters, are refused as before.
+//! Over HTTP/2 the library lets `^`, a backtick and UTF-8 through, which are encoded too, and refuses
+//! the others by resetting the stream.
 //!
 //! For that, hyper is given one head at a time, and of a body not more than its bytes: by its
 //! `Content-Length`, or to the end of its chunks. The rule holds for every request of a
@@ -20,6 +22,7 @@ use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
 use super::timer::HeadClock;
 use bytes::{Buf, BytesMut};
+use http::Uri;
 use memchr::memchr_iter;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -131,7 +134,9 @@ impl<S> Heads<S> {
                     self.clock.stop();
                     self.searched = 0;
                 }
-                None if self.pending.len() > self.most => self.pass_on(),
+                None if self.pending.len() > self.most || is_no_request(&self.pending) => {
+                    self.pass_on();
+                }
                 None => self.searched = self.pending.len(),
             },
             Next::Body(left) => {
@@ -287,6 +292,47 @@ fn request_line(head: &[u8]) -> &[u8] {
         start = end.saturating_add(1);
     }
     &[]
+}
+
+/// Whether this, which may be the beginning of a head, is none of HTTP/1 whatever follows: a client
+/// that speaks something else, such as TLS, is told so at once.
+fn is_no_request(bytes: &[u8]) -> bool {
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'));
+    let Some(rest) = start.and_then(|start| bytes.get(start..)) else {
+        return false;
+    };
+    if !rest.first().is_some_and(|first| is_token_byte(*first)) {
+        return true;
+    }
+    let end = memchr_iter(b'\n', rest).next();
+    end.and_then(|end| rest.get(..end)).is_some_and(|line| {
+        let line = line.trim_ascii_end();
+        !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0")
+    })
+}
+
+/// Whether a method may have this byte (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A target that came over HTTP/2, with what is special in it percent-encoded; `None` if nothing is.
+pub(super) fn encoded_target(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?.as_str();
+    if !has_special(target.as_bytes()) {
+        return None;
+    }
+    let mut text = String::with_capacity(target.len().saturating_add(64));
+    for byte in target.bytes() {
+        if is_special(byte) {
+            text.push_str(&format!("%{byte:02X}"));
+        } else {
+            text.push(char::from(byte));
+        }
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(text.try_into().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// Whether there is something to encode. Looks at all bytes, which takes less time than to stop

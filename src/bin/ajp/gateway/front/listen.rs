@@ -43,11 +43,20 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 const BREAK_OFF_LIMIT: Duration = Duration::from_secs(5);
 /// How long a client may take to read that there is no room for it.
 const CROWDED_LIMIT: Duration = Duration::from_secs(1);
+/// So much of a TLS handshake is read at once: the whole hello of most clients.
+const FIRST_READ: usize = 2048;
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For clients of plain listeners when there is no room.
 const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
     Content-Length: 29\r\nRetry-After: 10\r\nConnection: close\r\n\r\n503 too many connections now\n";
+
+/// For clients that speak plain HTTP to a listener of TLS.
+const SPEAKS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+    Content-Length: 47\r\nConnection: close\r\n\r\n400 this port speaks TLS: ask it with https://\n";
+/// The first byte of TLS (RFC 8446, section 5.1), and of a hello of SSL 2 in its place.
+const TLS_HANDSHAKE: u8 = 22;
+const OLD_HELLO: u8 = 0x80;
 
 /// What a listener does with its connections. It may be exchanged while it listens.
 #[derive(Clone, Default)]
@@ -324,6 +333,15 @@ async fn serve_one<Io, F, R, S, B>(
             failures::tell_client(peer.ip(), &format!("no PROXY protocol: {error}"));
             return;
         }
+        Ok(Err(NotOpened::NoTls(line))) => {
+            let what = Refused {
+                line,
+                status: 400,
+                why: "plain HTTP on a listener that speaks TLS".to_owned(),
+                http: "1",
+            };
+            return refused(peer.ip(), what);
+        }
         Ok(Err(NotOpened::Failed(error))) => {
             tracing::debug!("{}: {error}", peer.ip());
             return;
@@ -413,6 +431,8 @@ enum NotOpened {
     Crowded(&'static str),
     /// Who it comes from is not told as the listener is.
     Unproxied(io::Error),
+    /// It speaks something else than TLS, which began with this line.
+    NoTls(String),
     Failed(io::Error),
 }
 
@@ -471,7 +491,9 @@ where
         Ok(counted) => counted,
         Err(crowded) => {
             count(&traffic.crowded);
-            refuse(socket, options.tls.is_some()).await;
+            if options.tls.is_none() {
+                refuse(socket, CROWDED).await;
+            }
             return Err(NotOpened::Crowded(match crowded {
                 Crowded::All => "there are max_connections connections",
                 Crowded::Address => "there are max_connections_per_address of this client",
@@ -489,6 +511,21 @@ where
             _counted: counted,
         });
     };
+    if first.is_empty() {
+        let mut buffer = BytesMut::with_capacity(FIRST_READ);
+        socket.read_buf(&mut buffer).await?;
+        first = buffer.freeze();
+    }
+    if first
+        .first()
+        .is_some_and(|byte| *byte != TLS_HANDSHAKE && *byte & OLD_HELLO == 0)
+    {
+        count(&traffic.failed_handshakes);
+        let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        refuse(socket, SPEAKS_TLS).await;
+        return Err(NotOpened::NoTls(line));
+    }
     let stream = acceptor.accept(Rewound::new(first, socket)).await;
     let stream = stream.inspect_err(|_| count(&traffic.failed_handshakes))?;
     count(&traffic.handshakes);
@@ -528,12 +565,10 @@ where
     }
 }
 
-async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, is_tls: bool) {
-    if is_tls {
-        return;
-    }
+/// Answers with this and closes.
+async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, answer: &str) {
     let told = async {
-        socket.write_all(CROWDED.as_bytes()).await?;
+        socket.write_all(answer.as_bytes()).await?;
         socket.shutdown().await?;
         // What the client has sent is read, or the answer might be lost.
         socket.read(&mut [0; 4096]).await

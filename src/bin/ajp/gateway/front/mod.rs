@@ -225,7 +225,7 @@ pub(crate) async fn run(
             let (mut parts, body) = request.into_parts();
             async move {
                 let site = here.0.get();
-                let running = Running::begin(site.counts_of(&parts), seen.at);
+                let mut running = Running::begin(site.counts_of(&parts), seen.at);
                 let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
                 running.answered(response.status());
                 let body = |body| CountedBody::new(body, running);
@@ -274,6 +274,11 @@ async fn answer(
     let asks_for_upgrade = upgrade.is_some();
     let state = Arc::clone(&client.ends.state);
     let running = state.begin();
+    if parts.version >= Version::HTTP_2 {
+        if let Some(encoded) = heads::encoded_target(&parts.uri) {
+            parts.uri = encoded;
+        }
+    }
     let id = RequestId::of(&parts.headers, client.is_trusted);
     let mut entry = site.log.entry(parts, client.ends.peer.ip(), id, seen.at);
     entry.came_over(&state);

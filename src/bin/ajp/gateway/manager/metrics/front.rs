@@ -26,7 +26,8 @@ fn requests(families: &mut Families<'_>, sites: &[Arc<SiteCounts>]) -> fmt::Resu
     let samples = answered.iter();
     let samples =
         samples.map(|(code, site, count)| (vec![("site", *site), ("code", code)], *count));
-    let help = "Requests that were answered, by site and status.";
+    let help = "Requests that are over or being answered, by site and status; 499: the client has gone \
+                before there was an answer.";
     families.counter("ajp_front_requests", help, samples)?;
     let running = sites
         .iter()
