@@ -70,7 +70,8 @@ impl AdaptiveLimit {
         self
     }
 
-    /// It does not fall below this. At least 1.
+    /// It does not fall below this, but while it is measured how long an answer takes without
+    /// load: then a quarter of the limit waits. At least 1.
     #[must_use]
     pub fn with_least(mut self, count: u32) -> Self {
         self.least = count.max(1);

@@ -5,12 +5,12 @@ use super::handle::Balancer;
 use super::member::{InvalidMember, Member};
 use crate::client::Pool;
 use crate::trace::event;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// A member that a discovery knows of, and how it is reached.
 ///
@@ -82,8 +82,8 @@ impl Leaving {
 impl Balancer {
     /// Follows a discovery until that ends: members that are new in a set are added, those
     /// that are gone drain and are removed, those that stay are kept with all that is known of
-    /// them. Members that were added otherwise are left alone. Run it in a task beside
-    /// [`run`](Self::run).
+    /// them. Members that were added otherwise are left alone, also where the discovery finds one
+    /// of the same name. Run it in a task beside [`run`](Self::run).
     ///
     /// # Cancel safety
     /// Safe: members stay as they are; those that were draining go on doing so and are not
@@ -91,9 +91,9 @@ impl Balancer {
     pub async fn follow(&self, mut discovery: impl Discover, leaving: Leaving) {
         // What was discovered and is there, and what was told of it last.
         let mut known: BTreeMap<String, Member> = BTreeMap::new();
-        let mut drains = JoinSet::new();
+        let mut drains = Drains::default();
         while let Some(set) = discovery.next_set().await {
-            while drains.try_join_next().is_some() {}
+            drains.forget_ended();
             if set.is_empty() {
                 event!(
                     WARN,
@@ -103,12 +103,14 @@ impl Balancer {
                 continue;
             }
             let gone: Vec<String> = {
-                let stays = |name: &str| set.iter().any(|one| one.member.name() == name);
-                let names = known.keys().filter(|name| !stays(name));
+                let names: BTreeSet<&str> = set.iter().map(|one| one.member.name()).collect();
+                let names = known.keys().filter(|name| !names.contains(name.as_str()));
                 names.cloned().collect()
             };
             // New ones first: no moment without members.
             for Discovered { member, pool } in set {
+                // One that comes back is not removed by the drain that it had begun.
+                drains.end(member.name());
                 if let Err(error) = self.settle(&mut known, member, pool) {
                     event!(WARN, balancer = self.name(), %error, "a discovered AJP member is refused");
                     let _ = error;
@@ -117,22 +119,12 @@ impl Balancer {
             let leaving = discovery.leaving().unwrap_or(leaving);
             for name in gone {
                 known.remove(&name);
-                let Ok(drain) = self.drain(&name) else {
-                    continue;
-                };
-                let drain = drain
-                    .with_session_timeout(leaving.session_timeout)
-                    .with_at_most(leaving.at_most);
-                let balancer = self.clone();
-                drains.spawn(async move {
-                    // One that is in the set again by then is not removed.
-                    if drain.finish().await != Drained::NotDraining {
-                        balancer.remove_draining(&name);
-                    }
-                });
+                if self.is_discovered(&name) == Some(true) {
+                    drains.begin(self, name, leaving);
+                }
             }
         }
-        while drains.join_next().await.is_some() {}
+        while drains.tasks.join_next().await.is_some() {}
     }
 
     /// Adds a discovered member, or brings what is configured of it up to date.
@@ -143,18 +135,65 @@ impl Balancer {
         pool: Pool,
     ) -> Result<(), InvalidMember> {
         let name = member.name().to_owned();
-        match known.get(&name) {
+        match (known.get(&name), self.is_discovered(&name)) {
+            (_, Some(false)) => {
+                known.remove(&name);
+                return Err(InvalidMember {
+                    name,
+                    what: "exists already, and was not discovered",
+                });
+            }
             // What an operator has changed since stays, unless the discovery says news.
-            Some(before) if *before == member => return Ok(()),
-            Some(_) => self.update(&name, |_| member.clone())?,
+            (Some(before), _) if *before == member => return Ok(()),
+            // It was removed by hand, and stays so until it was gone from the discovery.
+            (Some(_), None) => {}
+            (Some(_), Some(true)) => self.update(&name, |_| member.clone())?,
             // It may be draining still, because it was gone for a moment.
-            None if self.update(&name, |_| member.clone()).is_ok() => {}
-            None => {
-                self.add(member.clone(), pool)?;
+            (None, Some(true)) if self.update(&name, |_| member.clone()).is_ok() => {}
+            (None, _) => {
+                self.add_discovered(member.clone(), pool)?;
             }
         }
         known.insert(name, member);
         Ok(())
+    }
+}
+
+/// The members that leave because they are gone from a discovery.
+#[derive(Default)]
+struct Drains {
+    tasks: JoinSet<()>,
+    by_name: BTreeMap<String, AbortHandle>,
+}
+
+impl Drains {
+    fn begin(&mut self, balancer: &Balancer, name: String, leaving: Leaving) {
+        let Ok(drain) = balancer.drain(&name) else {
+            return;
+        };
+        let drain = drain
+            .with_session_timeout(leaving.session_timeout)
+            .with_at_most(leaving.at_most);
+        let (balancer, leaves) = (balancer.clone(), name.clone());
+        let task = self.tasks.spawn(async move {
+            // One that an operator has taken back is not removed.
+            if drain.finish().await != Drained::NotDraining {
+                balancer.remove_draining(&leaves);
+            }
+        });
+        self.by_name.insert(name, task);
+    }
+
+    /// Nobody waits for the end of this drain any more.
+    fn end(&mut self, name: &str) {
+        if let Some(task) = self.by_name.remove(name) {
+            task.abort();
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.by_name.retain(|_, task| !task.is_finished());
     }
 }
 

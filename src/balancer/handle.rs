@@ -155,7 +155,31 @@ impl Balancer {
     /// # Errors
     /// [`InvalidMember`] when a name or route cannot be one, or the name is in use.
     pub fn add(&self, member: Member, pool: Pool) -> Result<MemberId, InvalidMember> {
-        let backend = Backend::new(pool, member.clone());
+        self.add_backend(Backend::new(pool, member.clone(), false), member)
+    }
+
+    /// Adds a member that a discovery has found.
+    pub(super) fn add_discovered(
+        &self,
+        member: Member,
+        pool: Pool,
+    ) -> Result<MemberId, InvalidMember> {
+        self.add_backend(Backend::new(pool, member.clone(), true), member)
+    }
+
+    /// Whether a discovery has added the member of this name; `None` if there is none such.
+    pub(super) fn is_discovered(&self, name: &str) -> Option<bool> {
+        self.with(|state, _| {
+            let id = state.cluster.find(name)?;
+            state.backends.get(&id).map(|backend| backend.is_discovered)
+        })
+    }
+
+    fn add_backend(
+        &self,
+        backend: Arc<Backend>,
+        member: Member,
+    ) -> Result<MemberId, InvalidMember> {
         // If it cannot be added it is dropped here, and not under the lock.
         let added = Arc::clone(&backend);
         let pool = backend.pool.clone();

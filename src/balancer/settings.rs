@@ -6,7 +6,7 @@ use super::abandoned::AbandonedRequests;
 use super::config::ClusterConfig;
 use super::handle::Balancer;
 use super::health::Health;
-use super::member::{InvalidMember, Member};
+use super::member::InvalidMember;
 use super::shared::Backend;
 use crate::client::Pool;
 
@@ -22,12 +22,11 @@ impl Balancer {
     /// [`InvalidMember`] when there is none such.
     pub fn set_pool(&self, name: &str, pool: Pool) -> Result<Pool, InvalidMember> {
         // Made and dropped outside of the lock.
-        let (checks, probes) = Backend::questions(&pool);
+        let questions = Backend::questions(&pool);
         let (id, before) = self.with(|state, _| {
             let id = state.cluster.named(name)?;
             let before = state.backends.get_mut(&id).map(|backend| {
-                let member = Member::clone(&backend.member);
-                let new = Backend::of(pool.clone(), checks, probes, member);
+                let new = backend.with_pool(pool.clone(), questions);
                 std::mem::replace(backend, new)
             });
             Ok((id, before))

@@ -62,14 +62,16 @@ pub(super) struct Backend {
     /// The last of these questions: when it was begun, and what came of it.
     pub(super) last_probe: tokio::sync::Mutex<Option<(Instant, Probe)>>,
     pub(super) member: Arc<Member>,
+    /// Whether a discovery has added it: only such a member comes and goes with its set.
+    pub(super) is_discovered: bool,
     /// Name and route of the member, for those who keep them.
     pub(super) names: (Arc<str>, Option<Arc<str>>),
 }
 
 impl Backend {
-    pub(super) fn new(pool: Pool, member: Member) -> Arc<Self> {
-        let (checks, probes) = Self::questions(&pool);
-        Self::of(pool, checks, probes, member)
+    pub(super) fn new(pool: Pool, member: Member, is_discovered: bool) -> Arc<Self> {
+        let questions = Self::questions(&pool);
+        Self::of(pool, questions, member, is_discovered)
     }
 
     /// The pools for health checks and for probes that belong to a pool of requests.
@@ -79,15 +81,27 @@ impl Backend {
 
     /// The same pools, of a member that was changed.
     pub(super) fn with_member(&self, member: Member) -> Arc<Self> {
-        let (checks, probes) = (self.checks.clone(), self.probes.clone());
-        Self::of(self.pool.clone(), checks, probes, member)
+        let questions = (self.checks.clone(), self.probes.clone());
+        Self::of(self.pool.clone(), questions, member, self.is_discovered)
     }
 
-    pub(super) fn of(pool: Pool, checks: Pool, probes: Pool, member: Member) -> Arc<Self> {
+    /// The same member, reached through another pool.
+    pub(super) fn with_pool(&self, pool: Pool, questions: (Pool, Pool)) -> Arc<Self> {
+        let member = Member::clone(&self.member);
+        Self::of(pool, questions, member, self.is_discovered)
+    }
+
+    fn of(
+        pool: Pool,
+        (checks, probes): (Pool, Pool),
+        member: Member,
+        is_discovered: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pool,
             checks,
             probes,
+            is_discovered,
             last_probe: tokio::sync::Mutex::default(),
             names: (member.name().into(), member.route_name().map(Into::into)),
             member: Arc::new(member),

@@ -681,6 +681,98 @@ async fn a_balancer_follows_a_discovery() {
     following.await.unwrap();
 }
 
+/// A discovery's sets are about the members that it has found, whatever others are called.
+#[tokio::test(start_paused = true)]
+async fn members_that_were_added_otherwise_are_left_alone() {
+    let mut farm = Farm::new(1, BalancerConfig::new("farm"));
+    let (sets, receiver) = tokio::sync::mpsc::channel(1);
+    let balancer = farm.balancer.clone();
+    tokio::spawn(async move {
+        balancer
+            .follow(Sets(receiver), ajp::balancer::Leaving::default())
+            .await;
+    });
+    let weight = |farm: &Farm, name: &str| farm.member(name).weight.hundredths();
+    let heavy = |farm: &mut Farm, names: &str, weight: &str| {
+        let member = |name: char| Member::new(name.to_string()).with_weight(weight.parse().unwrap());
+        let names = names.chars();
+        names
+            .map(|name| farm.discovered(member(name)))
+            .collect::<Vec<_>>()
+    };
+    // `a` is the program's own: it stays as that says, and stays when the discovery loses it.
+    for (names, told) in [("ab", "7"), ("ab", "8"), ("b", "8")] {
+        let set = heavy(&mut farm, names, told);
+        sets.send(set).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(weight(&farm, "a"), 100);
+        assert_eq!(weight(&farm, "b"), told.parse::<u32>().unwrap() * 100);
+    }
+    assert_eq!(farm.serving().await, "ab");
+    // Removed by hand it is the discovery's, as soon as that tells a set again.
+    farm.balancer.remove("a").unwrap();
+    let set = heavy(&mut farm, "ab", "9");
+    sets.send(set).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(weight(&farm, "a"), 900);
+    // One of the discovery that is removed by hand is gone until the discovery has lost it.
+    farm.balancer.remove("b").unwrap();
+    for (names, serving) in [("ab", "a"), ("abc", "ac"), ("ac", "ac"), ("abc", "abc")] {
+        let set = heavy(&mut farm, names, "9");
+        sets.send(set).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(farm.serving().await, serving, "{names}");
+    }
+    // Its name may be taken by another one meanwhile, which is no affair of the discovery's.
+    farm.balancer.remove("c").unwrap();
+    farm.add(Member::new("c"));
+    for names in ["ab", "abc", "ab"] {
+        let set = heavy(&mut farm, names, "9");
+        sets.send(set).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(weight(&farm, "c"), 100, "{names}");
+    }
+    assert!(farm.member("c").flags.to_string().is_empty(), "it does not drain");
+}
+
+/// A member that is back in the set is not removed by the drain that its absence had begun, though
+/// an operator drains it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_is_back_leaves_no_more() {
+    let mut farm = Farm::new(1, BalancerConfig::new("farm"));
+    let (sets, receiver) = tokio::sync::mpsc::channel(1);
+    let balancer = farm.balancer.clone();
+    tokio::spawn(async move {
+        balancer
+            .follow(Sets(receiver), ajp::balancer::Leaving::default())
+            .await;
+    });
+    let set = |farm: &mut Farm, names: &str| {
+        let one = |name: char| farm.discovered(Member::new(name.to_string()));
+        names.chars().map(one).collect::<Vec<_>>()
+    };
+    let both = set(&mut farm, "bc");
+    sets.send(both).await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    farm.of("b").set(Mood::Stalls);
+    let info = ajp::balancer::RequestInfo::new().with_member("b");
+    let busy = farm.balancer.pick(&info).unwrap();
+    for names in ["c", "bc"] {
+        let set = set(&mut farm, names);
+        sets.send(set).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
+    // Before the first drain has looked again.
+    let drain = farm.balancer.drain("b").unwrap();
+    drop(busy);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(farm.balancer.members().len(), 3, "b drains as the operator has said");
+    assert_eq!(
+        drain.with_at_most(Duration::from_secs(1)).finish().await,
+        ajp::balancer::Drained::TimeUp { busy: 0 }
+    );
+}
+
 /// Sets that change at random under load: no request is lost that had a member to serve it.
 #[tokio::test(start_paused = true)]
 async fn members_that_come_and_go_lose_no_request() {

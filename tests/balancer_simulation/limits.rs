@@ -22,41 +22,27 @@ fn farm() -> Farm {
     Farm::new(config, "leastoutstanding", members.collect(), THREADS)
 }
 
-/// What limits there were, second by second.
+/// What limits there were, of each member second by second, lowest first.
 #[derive(Debug)]
-struct Seen {
-    least: u32,
-    most: u32,
-    /// The most by which one changed within a second, as a part of what it was.
-    jump: f64,
+struct Seen(Vec<u32>);
+
+impl Seen {
+    /// The one that so many of a thousand did not exceed.
+    fn part(&self, of_thousand: usize) -> u32 {
+        self.0[(self.0.len() - 1) * of_thousand / 1000]
+    }
 }
 
 /// Runs second by second.
 fn watch(farm: &mut Farm, seconds: u64, rate: f64, takes: Time, varies: bool) -> Seen {
-    let limits = |farm: &Farm| -> Vec<u32> {
-        let all = farm.containers.iter();
-        all.map(|one| farm.cluster.adaptive_limit(one.id).unwrap())
-            .collect()
-    };
-    let mut seen = Seen {
-        least: u32::MAX,
-        most: 0,
-        jump: 0.0,
-    };
-    let mut before = limits(farm);
+    let mut seen = Vec::new();
     for _ in 0..seconds {
         farm.run(SECOND, rate, takes, varies);
-        let now = limits(farm);
-        for (was, is) in before.iter().zip(&now) {
-            seen.least = seen.least.min(*is);
-            seen.most = seen.most.max(*is);
-            seen.jump = seen
-                .jump
-                .max(f64::from(was.abs_diff(*is)) / f64::from(*was));
-        }
-        before = now;
+        let all = farm.containers.iter();
+        seen.extend(all.map(|one| farm.cluster.adaptive_limit(one.id).unwrap()));
     }
-    seen
+    seen.sort_unstable();
+    Seen(seen)
 }
 
 /// A day in the life of a farm: quiet, busy, twice too much, a member that becomes slow, one that
@@ -73,8 +59,11 @@ fn limits_are_stable_whatever_the_load() {
             let p99 = f64::from(farm.percentile(99)) / WORK as f64;
             println!(
                 "limits, {kind:11} {what:12} offered {part:.1}: goodput {goodput:.3}, refused \
-                 {refused:.3}, p99 {p99:.2} times the work, limits {} to {}, jump {:.2}",
-                seen.least, seen.most, seen.jump
+                 {refused:.3}, p99 {p99:.2} times the work, limits {} to {}, nine of ten {} to {}",
+                seen.part(0),
+                seen.part(1000),
+                seen.part(50),
+                seen.part(950),
             );
             (goodput, refused, p99)
         };
@@ -94,11 +83,9 @@ fn limits_are_stable_whatever_the_load() {
         assert!(goodput >= 0.95, "{goodput}");
         // A single request takes 4.6 times the mean in 99 of 100 cases if times are exponential.
         assert!(p99 < if varies { 3.0 * 4.6 } else { 3.0 }, "{p99}");
-        assert!(seen.most as usize <= THREADS * 3, "{seen:?}");
-        assert!(
-            seen.least as usize >= THREADS / 4,
-            "only while it measures: {seen:?}"
-        );
+        assert!(seen.part(1000) as usize <= THREADS * 3, "{seen:?}");
+        // Lower ones are those of measurements, for some seconds of a minute.
+        assert!(seen.part(50) as usize >= THREADS / 2, "{seen:?}");
 
         // One is away for ten seconds, and comes back into the overload.
         farm.containers[0].refuses = true;

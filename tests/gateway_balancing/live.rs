@@ -272,6 +272,107 @@ async fn found_members_stay_over_a_reload_and_keep_their_changes() {
     assert_eq!(answer.json()["name"], "a");
 }
 
+/// A member of the configuration is as that says, also where the discovery finds it: and as the
+/// discovery says when it is no longer one of the configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_the_configuration_is_not_the_discoverys() {
+    let (a, b) = (Container::start("a").await, Container::start("b").await);
+    let found = |weight: u32| {
+        let (a, b) = (a.url(), b.url());
+        format!("{a} route=a weight={weight}\n{b} route=b\n")
+    };
+    let config = |member: &str| {
+        let place = "[balancer.discovery]\nfile = \"members\"\ninterval = \"50ms\"\n\
+                     at_most = \"1s\"\n";
+        with_token(&site("", &format!("{place}{member}")), STATE)
+    };
+    let own = config(&a.member("weight = 3.0"));
+    let token = format!("{}\n", crate::api::TOKEN);
+    let files = [("token", &*token), ("members", &*found(7))];
+    let mut gateway = Gateway::start_with(&files, &own).await;
+    let weight_of_a = |status: &Value| {
+        let members = status["balancers"][0]["members"].as_array().unwrap().iter();
+        let weights = members.map(|one| (one["route"].as_str().unwrap(), one["weight"].as_f64()));
+        let weights: std::collections::BTreeMap<_, _> = weights.collect();
+        (weights.len(), weights.get("a").copied().flatten())
+    };
+    let found_all = |status: &Value| weight_of_a(status) == (2, Some(3.0));
+    gateway.wait_until("found", found_all).await;
+    let members = gateway.file("members");
+    for text in [found(8), format!("{} route=b\n", b.url()), found(9)] {
+        std::fs::write(&members, text).unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert!(found_all(&gateway.status().await), "{}", gateway.log());
+    }
+    let line = reload(&mut gateway, &config("")).await;
+    assert!(line.contains("removed"), "{line}");
+    let is_found = |status: &Value| weight_of_a(status) == (2, Some(9.0));
+    gateway.wait_until("it is the discovery's", is_found).await;
+    reload(&mut gateway, &own).await;
+    gateway.wait_until("named again", found_all).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(found_all(&gateway.status().await), "{}", gateway.log());
+    assert_eq!(served(&mut gateway.client(), "1.a").await, "a");
+}
+
+/// `[balancer.tcp]` is for the members of the configuration, for those that are found and for those
+/// that an operator adds, and a reload changes it for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_members_are_reached_from_the_same_address() {
+    use tokio::net::TcpListener;
+    let mut listeners = Vec::new();
+    for _ in 0..3 {
+        listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let urls = listeners.iter().map(|one| format!("ajp://{}", one.local_addr().unwrap()));
+    let urls: Vec<String> = urls.collect();
+    let config = |source: &str| {
+        let own = member(&urls[0], "a", "");
+        let place = format!(
+            "[balancer.tcp]\nsource = \"{source}\"\n\
+             [balancer.discovery]\nfile = \"members\"\ninterval = \"50ms\"\n{own}"
+        );
+        with_token(&site("retry = \"1s\"\nattempts = 1\n", &place), STATE)
+    };
+    let token = format!("{}\n", crate::api::TOKEN);
+    let found = format!("{} route=b\n", urls[1]);
+    let files = [("token", &*token), ("members", &*found)];
+    let mut gateway = Gateway::start_with(&files, &config("127.0.0.9")).await;
+    let added = json!({ "url": urls[2], "route": "c" });
+    let answer = ask(&gateway, "POST", "/balancers/b/members", added).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let all = |status: &Value| status["balancers"][0]["members"].as_array().unwrap().len() == 3;
+    gateway.wait_until("three members", all).await;
+    for source in ["127.0.0.9", "127.0.0.10"] {
+        if source == "127.0.0.10" {
+            reload(&mut gateway, &config(source)).await;
+        }
+        for (listener, route) in listeners.iter().zip(["a", "b", "c"]) {
+            let mut client = gateway.client();
+            let cookie = format!("JSESSIONID=1.{route}");
+            let asking = tokio::spawn(async move {
+                let headers = [("cookie", &*cookie)];
+                // Whatever comes of it: nobody answers.
+                let _ = client.try_request("GET", "/", &headers, Body::None).await;
+            });
+            // The request, and the question whether the container is there.
+            let mut accepted = 0;
+            let patience = |accepted| Duration::from_millis(if accepted == 0 { 10_000 } else { 200 });
+            while let Ok(one) = tokio::time::timeout(patience(accepted), listener.accept()).await {
+                let (_, from) = one.unwrap();
+                assert_eq!(from.ip().to_string(), source, "{route}");
+                accepted += 1;
+            }
+            asking.await.unwrap();
+            assert!(accepted > 0, "{route}");
+            // What was cut short is no failure of the member's that would keep it out.
+            let recover = format!("/balancers/b/members/{route}/recover");
+            let answer = ask(&gateway, "POST", &recover, json!({})).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_holds_from_the_next_start_is_named() {
     let config = site("", &member("ajp://127.0.0.1:1", "a", ""));

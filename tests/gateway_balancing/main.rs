@@ -9,6 +9,7 @@
 )]
 #![cfg(all(feature = "balancer", feature = "server"))]
 
+mod all_together;
 mod answers;
 mod api;
 mod balancing;

@@ -1,8 +1,7 @@
 //! Members by the records of name servers.
 
-use super::{Endpoint, Found};
+use super::{Endpoint, Found, Missing};
 use crate::balancer::weight::Weight;
-use crate::client::Address;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::name_server::TokioConnectionProvider;
 use hickory_resolver::proto::op::ResponseCode;
@@ -10,9 +9,23 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use hickory_resolver::proto::xfer::Protocol;
 use hickory_resolver::proto::{ProtoError, ProtoErrorKind};
 use hickory_resolver::{ResolveError, TokioResolver};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long one question may take, with all repetitions: a name server that never answers one kind
+/// of question must not hold up what it answers of the others.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
+
+/// After so long a question is sent again.
+const REPEAT_AFTER: Duration = Duration::from_secs(2);
+
+/// So many questions about the targets of a service are asked at a time.
+const QUESTIONS_AT_A_TIME: usize = 64;
 
 /// What is asked, and who.
 pub(super) struct Dns {
@@ -55,6 +68,15 @@ impl Dns {
     }
 
     pub(super) async fn look(&mut self, longest: Duration) -> Result<Found, String> {
+        let looked = self.ask(longest).await;
+        if looked.is_err() {
+            // The system may have other name servers by the next look.
+            self.resolver = None;
+        }
+        looked
+    }
+
+    async fn ask(&mut self, longest: Duration) -> Result<Found, String> {
         let resolver = match self.resolver.take() {
             Some(resolver) => resolver,
             None => resolver(&self.servers).map_err(|error| error.to_string())?,
@@ -62,106 +84,158 @@ impl Dns {
         let resolver = self.resolver.insert(resolver);
         // How long an answer is good for is known here too.
         resolver.clear_cache();
-        let mut query = Query {
+        let mut look = Look {
             resolver,
             good_for: longest,
-            endpoints: Vec::new(),
             missing: None,
         };
-        match self.wanted {
-            Wanted::Addresses(port) => query.addresses(&self.name, port).await,
-            Wanted::Services => {
-                let asked = query.services(&self.name).await;
-                asked.map_err(|error| error.to_string())?;
-            }
+        let endpoints = match self.wanted {
+            Wanted::Addresses(port) => look.addresses(&self.name, port).await,
+            Wanted::Services => look.services(&self.name).await?,
+        };
+        match look.missing {
+            Some(missing) if endpoints.is_empty() => Err(missing.what),
+            missing => Ok(Found {
+                endpoints,
+                good_for: Some(look.good_for),
+                missing,
+            }),
         }
-        if let (true, Some(missing)) = (query.endpoints.is_empty(), &query.missing) {
-            return Err(missing.clone());
-        }
-        Ok(Found {
-            endpoints: query.endpoints,
-            good_for: Some(query.good_for),
-            missing: query.missing,
-        })
     }
 }
 
 /// One look.
-struct Query<'a> {
+struct Look<'a> {
     resolver: &'a TokioResolver,
     /// The shortest TTL so far.
     good_for: Duration,
-    endpoints: Vec<Endpoint>,
-    /// The last question that was not answered, and why.
-    missing: Option<String>,
+    missing: Option<Missing>,
 }
 
-impl Query<'_> {
-    async fn addresses(&mut self, name: &str, port: u16) {
-        let found = self.host(name).await;
-        let at = |ip| Endpoint::at(SocketAddr::new(ip, port).into());
-        self.endpoints.extend(found.into_iter().map(at));
-    }
+/// A record of a service.
+struct Service {
+    priority: u16,
+    weight: u16,
+    target: String,
+    port: u16,
+}
 
-    async fn services(&mut self, name: &str) -> Result<(), ResolveError> {
-        for record in self.records(name, RecordType::SRV).await? {
-            let RData::SRV(service) = record.data() else {
-                continue;
-            };
-            let target = service.target();
-            // RFC 2782: a dot alone says that there is no such service.
-            if target.is_root() {
-                continue;
-            }
-            let host = target.to_ascii();
-            let route = host.split('.').next().unwrap_or_default();
-            // Only how weights relate to each other matters.
-            let weight = u32::from(service.weight().max(1));
-            for ip in self.host(&host).await {
-                let address = SocketAddr::new(ip, service.port());
-                let mut endpoint = Endpoint::at(Address::from(address));
-                endpoint.member = endpoint
-                    .member
-                    .with_route(route)
-                    .with_weight(Weight::from_hundredths(weight).unwrap_or_default())
-                    .with_set(service.priority().into());
-                self.endpoints.push(endpoint);
-            }
-        }
-        Ok(())
-    }
-
-    /// The addresses of both versions of IP, as far as they are told.
-    async fn host(&mut self, name: &str) -> Vec<IpAddr> {
-        let mut found = Vec::new();
-        for version in [RecordType::A, RecordType::AAAA] {
-            match self.records(name, version).await {
-                Ok(records) => {
-                    let ips = records.iter().filter_map(|record| record.data().ip_addr());
-                    found.extend(ips);
-                }
-                Err(error) => self.missing = Some(format!("{version} of {name}: {error}")),
-            }
-        }
+impl Look<'_> {
+    async fn addresses(&mut self, name: &str, port: u16) -> Vec<Endpoint> {
+        let names = BTreeSet::from([name.to_owned()]);
+        let found = self.hosts(names).await.into_values().flatten();
         found
+            .map(|ip| Endpoint::at_ip(SocketAddr::new(ip, port)))
+            .collect()
     }
 
-    /// The records of a name; none is no error.
-    async fn records(
-        &mut self,
-        name: &str,
-        wanted: RecordType,
-    ) -> Result<Vec<Record>, ResolveError> {
-        let records = match self.resolver.lookup(name, wanted).await {
-            Ok(found) => found.records().to_vec(),
-            Err(error) if says_there_are_none(&error) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        for record in &records {
+    async fn services(&mut self, name: &str) -> Result<Vec<Endpoint>, String> {
+        let records = records(self.resolver, name, RecordType::SRV).await?;
+        self.note_ttl(&records);
+        let services = records.iter().filter_map(|record| match record.data() {
+            // RFC 2782: a dot alone says that there is no such service.
+            RData::SRV(service) if !service.target().is_root() => Some(Service {
+                priority: service.priority(),
+                weight: service.weight(),
+                target: service.target().to_ascii(),
+                port: service.port(),
+            }),
+            _ => None,
+        });
+        let mut services: Vec<Service> = services.collect();
+        // Name servers give records in any order. Of several that lead to the same container the
+        // same one counts at each look.
+        services.sort_unstable_by(|a, b| {
+            let key = |one: &Service| (one.priority, Reverse(one.weight), one.port);
+            key(a).cmp(&key(b)).then_with(|| a.target.cmp(&b.target))
+        });
+        let targets = services.iter().map(|service| service.target.clone());
+        let hosts = self.hosts(targets.collect()).await;
+        let endpoints = services.iter().flat_map(|service| {
+            let ips = hosts.get(&service.target).into_iter().flatten();
+            ips.map(|&ip| service.endpoint(ip))
+        });
+        Ok(endpoints.collect())
+    }
+
+    /// The addresses of these hosts of both versions of IP, as far as they are told.
+    async fn hosts(&mut self, names: BTreeSet<String>) -> BTreeMap<String, BTreeSet<IpAddr>> {
+        let kinds = [RecordType::A, RecordType::AAAA];
+        let mut questions = names
+            .into_iter()
+            .flat_map(|name| kinds.map(|kind| (name.clone(), kind)));
+        let mut running = JoinSet::new();
+        let mut found: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        loop {
+            while running.len() < QUESTIONS_AT_A_TIME {
+                let Some((name, kind)) = questions.next() else {
+                    break;
+                };
+                let resolver = self.resolver.clone();
+                running.spawn(async move {
+                    let answer = records(&resolver, &name, kind).await;
+                    (name, kind, answer)
+                });
+            }
+            match running.join_next().await {
+                None => return found,
+                Some(Ok((name, _, Ok(records)))) => {
+                    self.note_ttl(&records);
+                    let ips = records.iter().filter_map(|record| record.data().ip_addr());
+                    found.entry(name).or_default().extend(ips);
+                }
+                Some(Ok((name, kind, Err(error)))) => {
+                    let what = format!("{kind} of {name}: {error}");
+                    self.note_missing(what, kind == RecordType::A, kind == RecordType::AAAA);
+                }
+                // A panic in the resolver.
+                Some(Err(error)) => self.note_missing(error.to_string(), true, true),
+            }
+        }
+    }
+
+    fn note_ttl(&mut self, records: &[Record]) {
+        for record in records {
             let ttl = Duration::from_secs(record.ttl().into());
             self.good_for = self.good_for.min(ttl);
         }
-        Ok(records)
+    }
+
+    fn note_missing(&mut self, what: String, ipv4: bool, ipv6: bool) {
+        let missing = Missing { what, ipv4, ipv6 };
+        self.missing = Some(match self.missing.take() {
+            Some(known) => known.and(missing),
+            None => missing,
+        });
+    }
+}
+
+impl Service {
+    fn endpoint(&self, ip: IpAddr) -> Endpoint {
+        let route = self.target.split('.').next().unwrap_or_default();
+        // Only how weights relate to each other matters.
+        let weight = u32::from(self.weight.max(1));
+        let mut endpoint = Endpoint::at_ip(SocketAddr::new(ip, self.port));
+        endpoint.member = endpoint
+            .member
+            .with_route(route)
+            .with_weight(Weight::from_hundredths(weight).unwrap_or_default())
+            .with_set(self.priority.into());
+        endpoint
+    }
+}
+
+/// The records of a name; none is no error.
+async fn records(
+    resolver: &TokioResolver,
+    name: &str,
+    wanted: RecordType,
+) -> Result<Vec<Record>, String> {
+    match timeout(LONGEST_ANSWER, resolver.lookup(name, wanted)).await {
+        Ok(Ok(found)) => Ok(found.records().to_vec()),
+        Ok(Err(error)) if says_there_are_none(&error) => Ok(Vec::new()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {LONGEST_ANSWER:?}")),
     }
 }
 
@@ -179,17 +253,21 @@ fn says_there_are_none(error: &ResolveError) -> bool {
 }
 
 fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, ResolveError> {
-    if servers.is_empty() {
-        return Ok(TokioResolver::builder_tokio()?.build());
-    }
-    let mut config = ResolverConfig::new();
-    for &server in servers {
-        for protocol in [Protocol::Udp, Protocol::Tcp] {
-            config.add_name_server(NameServerConfig::new(server, protocol));
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let mut config = ResolverConfig::new();
+        for &server in servers {
+            // TCP is for answers that are too long for UDP.
+            for protocol in [Protocol::Udp, Protocol::Tcp] {
+                config.add_name_server(NameServerConfig::new(server, protocol));
+            }
         }
-    }
-    let provider = TokioConnectionProvider::default();
-    Ok(TokioResolver::builder_with_config(config, provider).build())
+        TokioResolver::builder_with_config(config, TokioConnectionProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = options.timeout.min(REPEAT_AFTER);
+    Ok(builder.build())
 }
 
 impl fmt::Display for Dns {

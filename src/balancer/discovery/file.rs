@@ -1,6 +1,7 @@
 //! Members in a file.
 
 use super::Endpoint;
+use crate::balancer::member::Member;
 use crate::client::Address;
 use std::fmt;
 use std::fs::{self, File};
@@ -66,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Endpoint>, InvalidMembers> {
         let address: Address = value(address).map_err(invalid)?;
         let mut endpoint = Endpoint::at(address);
         for word in words {
-            endpoint = setting(endpoint, word).map_err(invalid)?;
+            endpoint.member = setting(endpoint.member, word).map_err(invalid)?;
         }
         let name = endpoint.member.name();
         if endpoints.iter().any(|known| known.member.name() == name) {
@@ -78,12 +79,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Endpoint>, InvalidMembers> {
 }
 
 /// Reads `key=value`.
-fn setting(endpoint: Endpoint, word: &str) -> Result<Endpoint, String> {
+fn setting(member: Member, word: &str) -> Result<Member, String> {
     let Some((key, text)) = word.split_once('=') else {
         return Err(format!("{word:?} is no setting, such as route=jvm1"));
     };
-    let Endpoint { address, member } = endpoint;
-    let member = match key {
+    Ok(match key {
         "route" => member.with_route(text),
         "weight" => member.with_weight(value(text)?),
         "set" => member.with_set(value(text)?),
@@ -96,8 +96,7 @@ fn setting(endpoint: Endpoint, word: &str) -> Result<Endpoint, String> {
                  redirect"
             ));
         }
-    };
-    Ok(Endpoint { address, member })
+    })
 }
 
 fn value<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
@@ -107,7 +106,6 @@ fn value<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::Member;
 
     #[test]
     fn members_in_a_text() {

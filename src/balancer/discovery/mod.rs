@@ -6,12 +6,11 @@ mod file;
 
 use super::follow::{Discover, Discovered, Discovering};
 use super::member::Member;
-use crate::client::{Address, Pool, PoolConfig};
+use crate::client::{Address, Pool, PoolConfig, TcpOptions};
 use crate::trace::event;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-#[cfg(feature = "dns")]
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +39,9 @@ const LONGEST_AFTER_NOTHING: Duration = Duration::from_secs(5);
 /// | [`file`](Self::file) | the lines of a file | every second |
 ///
 /// An answer without members, and none at all, change nothing: what is known goes on serving.
-/// Of answers of which a part is missing, such as the records AAAA alone, the rest is used,
-/// and no member is gone by them.
+/// Where a part of the answers is missing the rest is used. What is missing takes no member away:
+/// while the records AAAA are not told, members with IPv6 addresses stay, and those with IPv4
+/// addresses come and go. A name server has 5 s for each of them.
 /// Name servers that know many addresses give some of them at a time, so a member is gone only
 /// when [several answers in a row](Self::with_absences) did not have it.
 ///
@@ -55,6 +55,7 @@ const LONGEST_AFTER_NOTHING: Duration = Duration::from_secs(5);
 pub struct Discovery {
     source: Source,
     pools: PoolConfig,
+    tcp: TcpOptions,
     shape: Arc<dyn Fn(Member) -> Member + Send + Sync>,
     interval: Duration,
     absences: u32,
@@ -80,6 +81,8 @@ enum Source {
 #[derive(Debug, Clone, PartialEq)]
 struct Endpoint {
     address: Address,
+    /// Where an answer about one version of IP alone tells of it.
+    ip: Option<IpAddr>,
     member: Member,
 }
 
@@ -88,6 +91,14 @@ impl Endpoint {
         Self {
             member: Member::new(address.to_string()),
             address,
+            ip: None,
+        }
+    }
+
+    fn at_ip(address: SocketAddr) -> Self {
+        Self {
+            ip: Some(address.ip()),
+            ..Self::at(address.into())
         }
     }
 }
@@ -97,8 +108,37 @@ struct Found {
     endpoints: Vec<Endpoint>,
     /// How long it is good for, if that was told.
     good_for: Option<Duration>,
-    /// Why there may be more of them: something was not answered.
-    missing: Option<String>,
+    missing: Option<Missing>,
+}
+
+/// Something was not answered, so there may be more members than were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Missing {
+    /// The question, and why there is no answer.
+    what: String,
+    /// Whether there may be more with addresses of this version.
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Missing {
+    /// This and another one. Of both texts always the same is told, in whichever order they came.
+    fn and(self, other: Self) -> Self {
+        Self {
+            what: self.what.min(other.what),
+            ipv4: self.ipv4 || other.ipv4,
+            ipv6: self.ipv6 || other.ipv6,
+        }
+    }
+
+    /// Whether a member at this address may be there though it was not found.
+    fn may_be_there(&self, ip: Option<IpAddr>) -> bool {
+        match ip {
+            Some(IpAddr::V4(_)) => self.ipv4,
+            Some(IpAddr::V6(_)) => self.ipv6,
+            None => true,
+        }
+    }
 }
 
 impl Discovery {
@@ -147,6 +187,7 @@ impl Discovery {
         Self {
             source,
             pools: PoolConfig::default(),
+            tcp: TcpOptions::new(),
             shape: Arc::new(|member| member),
             interval,
             absences,
@@ -160,6 +201,13 @@ impl Discovery {
     #[must_use]
     pub fn with_pools(mut self, config: PoolConfig) -> Self {
         self.pools = config;
+        self
+    }
+
+    /// How connections to the members are opened. Default [`TcpOptions::new`].
+    #[must_use]
+    pub fn with_tcp(mut self, tcp: TcpOptions) -> Self {
+        self.tcp = tcp;
         self
     }
 
@@ -199,17 +247,21 @@ impl Discovery {
         self
     }
 
-    /// Takes note of the members that were found, and of those that were not if these are
-    /// `all`. Whether the set is another one now.
-    fn merge(&mut self, found: Vec<Endpoint>, all: bool) -> bool {
+    /// Takes note of the members that were found, and of those that were not unless they are
+    /// among what is missing. Whether the set is another one now.
+    fn merge(&mut self, found: Vec<Endpoint>, missing: Option<&Missing>) -> bool {
         let mut changed = false;
-        if all {
-            for (_, absent) in self.known.values_mut() {
+        for (endpoint, absent) in self.known.values_mut() {
+            if !missing.is_some_and(|missing| missing.may_be_there(endpoint.ip)) {
                 *absent = absent.saturating_add(1);
             }
         }
+        let mut seen = BTreeSet::new();
         for mut endpoint in found {
             let name = endpoint.member.name().to_owned();
+            if !seen.insert(name.clone()) {
+                continue;
+            }
             endpoint.member = (self.shape)(endpoint.member);
             endpoint.member.name.clone_from(&name);
             let known = self.known.get(&name);
@@ -227,7 +279,10 @@ impl Discovery {
         endpoints
             .map(|endpoint| Discovered {
                 member: endpoint.member.clone(),
-                pool: Pool::new(endpoint.address.clone(), self.pools.clone()),
+                pool: Pool::new(
+                    endpoint.address.clone().with_tcp(self.tcp),
+                    self.pools.clone(),
+                ),
             })
             .collect()
     }
@@ -268,12 +323,11 @@ impl Discover for Discovery {
                         self.complain("there are none".into());
                     }
                     Ok(found) => {
-                        let all = found.missing.is_none();
-                        match found.missing {
-                            Some(missing) => self.complain(missing),
+                        match &found.missing {
+                            Some(missing) => self.complain(missing.what.clone()),
                             None => self.complaint = None,
                         }
-                        if self.merge(found.endpoints, all) {
+                        if self.merge(found.endpoints, found.missing.as_ref()) {
                             return Some(self.set());
                         }
                     }
@@ -337,6 +391,7 @@ mod tests {
             let endpoint = |name: &&str| Endpoint {
                 member: Member::new(*name),
                 address: Address::tcp(*name, 8009),
+                ip: None,
             };
             names.iter().map(endpoint).collect()
         };
@@ -350,18 +405,70 @@ mod tests {
             })
             .collect()
         };
-        assert!(discovery.merge(found(&["a", "b"]), true));
-        assert!(!discovery.merge(found(&["a", "b"]), true), "the same");
-        assert!(!discovery.merge(found(&["a"]), true), "once");
+        assert!(discovery.merge(found(&["a", "b"]), None));
+        assert!(!discovery.merge(found(&["a", "b"]), None), "the same");
+        assert!(!discovery.merge(found(&["a"]), None), "once");
         assert_eq!(names(&discovery), "ab");
-        assert!(!discovery.merge(found(&["a", "b"]), true));
-        assert!(!discovery.merge(found(&["a"]), true), "once again");
+        assert!(!discovery.merge(found(&["a", "b"]), None));
+        assert!(!discovery.merge(found(&["a"]), None), "once again");
+        let missing = Missing {
+            what: "AAAA".into(),
+            ipv4: false,
+            ipv6: true,
+        };
         assert!(
-            !discovery.merge(found(&["a"]), false),
+            !discovery.merge(found(&["a"]), Some(&missing)),
             "not the whole answer"
         );
-        assert!(discovery.merge(found(&["a"]), true), "twice");
+        assert!(discovery.merge(found(&["a"]), None), "twice");
         assert_eq!(names(&discovery), "a");
+    }
+
+    /// What is not told of one version of IP says nothing of the other.
+    #[test]
+    fn members_of_the_version_that_is_told_come_and_go() {
+        let found = |ips: &[&str]| -> Vec<Endpoint> {
+            let endpoint = |ip: &&str| Endpoint::at_ip(SocketAddr::new(ip.parse().unwrap(), 8009));
+            ips.iter().map(endpoint).collect()
+        };
+        let missing = |what: &str, ipv4| Missing {
+            what: what.into(),
+            ipv4,
+            ipv6: !ipv4,
+        };
+        let mut discovery = Discovery::file("members");
+        let known = |discovery: &Discovery| -> Vec<String> {
+            let ips = discovery.known.values();
+            ips.map(|(endpoint, _)| endpoint.ip.unwrap().to_string())
+                .collect()
+        };
+        assert!(discovery.merge(found(&["10.0.0.1", "10.0.0.2", "::1", "::2"]), None));
+        assert!(discovery.merge(found(&["10.0.0.2"]), Some(&missing("AAAA", false))));
+        assert_eq!(known(&discovery), ["10.0.0.2", "::1", "::2"]);
+        assert!(discovery.merge(found(&["::2", "::3"]), Some(&missing("A", true))));
+        assert_eq!(known(&discovery), ["10.0.0.2", "::2", "::3"]);
+        let both = missing("AAAA", false).and(missing("A", true));
+        assert!(!discovery.merge(found(&["::2"]), Some(&both)));
+        assert_eq!(both.what, "A");
+        assert_eq!(both, missing("A", true).and(missing("AAAA", false)));
+    }
+
+    /// Of several records that lead to the same container the first counts, and the set is not
+    /// another one by them each time.
+    #[test]
+    fn what_is_found_twice_is_one_member() {
+        let endpoint = |route: &str| {
+            let mut endpoint = Endpoint::at_ip(SocketAddr::from(([10, 0, 0, 1], 8009)));
+            endpoint.member = endpoint.member.with_route(route);
+            endpoint
+        };
+        let mut discovery = Discovery::file("members");
+        let twice = || vec![endpoint("a"), endpoint("b")];
+        assert!(discovery.merge(twice(), None));
+        assert!(!discovery.merge(twice(), None));
+        let set = discovery.set();
+        let routes: Vec<_> = set.iter().map(|one| one.member.route_name()).collect();
+        assert_eq!(routes, [Some("a")]);
     }
 
     /// For logs.

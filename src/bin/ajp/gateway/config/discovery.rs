@@ -4,7 +4,7 @@ use super::balancer_tables as tables;
 use super::error::Fault;
 use super::values::{HostAndPort, Text, Whole};
 use ajp::balancer::{Discovery, Leaving};
-use ajp::client::PoolConfig;
+use ajp::client::{PoolConfig, TcpOptions};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -70,14 +70,14 @@ impl Found {
     }
 
     /// It begins to look when it is followed.
-    pub(super) fn discovery(&self, pools: PoolConfig) -> (Discovery, Leaving) {
+    pub(super) fn discovery(&self, pools: PoolConfig, tcp: TcpOptions) -> (Discovery, Leaving) {
         let discovery = match &self.place {
             Place::Host(HostAndPort { host, port }) => Discovery::host(host, *port),
             Place::Dns(HostAndPort { host, port }) => Discovery::dns(host, *port),
             Place::Service(name) => Discovery::srv(name),
             Place::File(path) => Discovery::file(path),
         };
-        let mut discovery = discovery.with_pools(pools);
+        let mut discovery = discovery.with_pools(pools).with_tcp(tcp);
         let table = &self.table;
         if !table.name_servers.is_empty() {
             let servers = table.name_servers.iter().map(|Text(server)| *server);

@@ -83,7 +83,7 @@ impl Plan {
     /// from there.
     pub(crate) fn discovery(&self) -> Option<(Discovery, Leaving)> {
         let found = self.discovery.as_ref()?;
-        Some(found.discovery(self.pools.clone()))
+        Some(found.discovery(self.pools.clone(), self.tcp))
     }
 
     /// How long its first members are waited for before requests are taken, if they must be
@@ -93,11 +93,20 @@ impl Plan {
     }
 
     /// The place where further members are found and the way to them, to be compared.
-    pub(crate) fn finds(&self) -> Option<(String, Vec<Secret>)> {
+    fn place(&self) -> Option<(String, &[Secret])> {
         let found = self.discovery.as_ref()?;
         let pools = self.pools.clone().with_secrets([]);
-        let secrets = self.pools.secrets().to_vec();
-        Some((format!("{found:?} {pools:?}"), secrets))
+        let place = format!("{found:?} {pools:?} {:?}", self.tcp);
+        Some((place, self.pools.secrets()))
+    }
+
+    /// As [`place`](Self::place), with the members of the configuration: one that is no longer among
+    /// them may be found there.
+    pub(crate) fn finds(&self) -> Option<(String, Vec<Secret>)> {
+        let (place, secrets) = self.place()?;
+        let members = self.members.iter().map(|planned| planned.member.name());
+        let members: Vec<&str> = members.collect();
+        Some((format!("{place} {members:?}"), secrets.to_vec()))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -196,7 +205,7 @@ impl Plan {
             running.set_health(self.balancer.health());
             changes.push("other health checks".into());
         }
-        if self.finds() != before.finds() {
+        if self.place() != before.place() {
             changes.push("other discovery".into());
         }
         for planned in &self.members {
@@ -229,15 +238,21 @@ impl Plan {
             let text = |config: &PoolConfig| format!("{:?}", config.clone().with_secrets([]));
             text(before) != text(&self.pools)
         };
-        let changed = is_other(&before.pools);
+        let changed = is_other(&before.pools) || self.tcp != before.tcp;
         for member in running.members() {
             let name = member.name();
             let Some(pool) = running.pool(name).filter(|_| !self.has(name)) else {
                 continue;
             };
             if changed {
+                let other = match pool.peer().parse::<Address>() {
+                    Ok(address) if self.tcp != before.tcp => {
+                        Pool::new(address.with_tcp(self.tcp), self.pools.clone())
+                    }
+                    _ => pool.with_config(self.pools.clone()),
+                };
                 // It may have been removed meanwhile.
-                let _ = running.set_pool(name, pool.with_config(self.pools.clone()));
+                let _ = running.set_pool(name, other);
             }
             pool.set_secrets(self.pools.secrets().to_vec());
         }
