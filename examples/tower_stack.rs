@@ -11,7 +11,8 @@ use ajp::balancer::{
     Balancer, BalancerConfig, ClusterConfig, Failover, Idempotent, Member, RetryBudget,
 };
 use ajp::client::{Address, Client, Pool, PoolConfig, ReplayBody, RetryPolicy, Timeouts};
-use axum::{Router, routing::get};
+use axum::Router;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -104,6 +105,10 @@ async fn main() -> Result<(), BoxError> {
     let (status, text) = ask(&mut hedged, "/slow-at-first").await?;
     let quickly = start.elapsed() < SLOW;
     println!("hedged: {status}: {text} (before the first answer: {quickly})");
+    // An order is placed once, however late its answer is.
+    let order = Request::post("/orders").body(Full::default())?;
+    let (status, text) = send(&mut hedged, order).await?;
+    println!("ordered: {status}: {text}");
     for member in balancer.snapshot().members {
         println!(
             "{}: {} requests, {:?}",
@@ -141,9 +146,21 @@ where
     S::Error: Into<BoxError>,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let request = Request::get(path)
-        .header("host", "stack.example")
-        .body(Full::default())?;
+    send(stack, Request::get(path).body(Full::default())?).await
+}
+
+/// Status and body of the answer.
+async fn send<S, B>(
+    stack: S,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, String), BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = http::Response<B>>,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let host = http::HeaderValue::from_static("stack.example");
+    request.headers_mut().insert(http::header::HOST, host);
     let response = stack.oneshot(request).await.map_err(Into::into)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(Into::into)?;
@@ -165,9 +182,20 @@ async fn container() -> Result<std::net::SocketAddr, BoxError> {
             "Hello at last!\n"
         }
     });
+    let orders = Arc::new(AtomicUsize::new(0));
+    let place = post(move || {
+        let orders = Arc::clone(&orders);
+        orders.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // Later than nearly all answers before.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            format!("{} placed\n", orders.load(Ordering::SeqCst))
+        }
+    });
     let app = Router::new()
         .route("/", get(|| async { "Hello, tower!\n" }))
-        .route("/slow-at-first", slow_at_first);
+        .route("/slow-at-first", slow_at_first)
+        .route("/orders", place);
     let server = ajp::server::serve(listener, app).trusted_network();
     tokio::spawn(server.into_future());
     Ok(address)

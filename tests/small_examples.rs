@@ -91,15 +91,16 @@ fn tower_stack_with_a_member_that_is_not_there() {
         lines[5],
         "hedged: 200 OK: Hello at last! (before the first answer: true)"
     );
+    assert_eq!(lines[6], "ordered: 200 OK: 1 placed");
     assert!(
-        lines[6].starts_with("first: ") && lines[6].ends_with(", Ok"),
+        lines[7].starts_with("first: ") && lines[7].ends_with(", Ok"),
         "{text}"
     );
     assert!(
-        lines[7].starts_with("other-0: ") && !lines[7].ends_with(", Ok"),
+        lines[8].starts_with("other-0: ") && !lines[8].ends_with(", Ok"),
         "{text}"
     );
-    assert_eq!(lines.len(), 8);
+    assert_eq!(lines.len(), 9);
 }
 
 /// The request as text, with a header that concerns one connection only.

@@ -155,7 +155,7 @@ impl Balancer {
     /// # Errors
     /// [`InvalidMember`] when a name or route cannot be one, or the name is in use.
     pub fn add(&self, member: Member, pool: Pool) -> Result<MemberId, InvalidMember> {
-        self.add_backend(Backend::new(pool, member.clone(), false), member)
+        self.add_backend(&Backend::new(pool, member.clone(), false), member)
     }
 
     /// Adds a member that a discovery has found.
@@ -164,7 +164,7 @@ impl Balancer {
         member: Member,
         pool: Pool,
     ) -> Result<MemberId, InvalidMember> {
-        self.add_backend(Backend::new(pool, member.clone(), true), member)
+        self.add_backend(&Backend::new(pool, member.clone(), true), member)
     }
 
     /// Whether a discovery has added the member of this name; `None` if there is none such.
@@ -177,17 +177,17 @@ impl Balancer {
 
     fn add_backend(
         &self,
-        backend: Arc<Backend>,
+        backend: &Arc<Backend>,
         member: Member,
     ) -> Result<MemberId, InvalidMember> {
         // If it cannot be added it is dropped here, and not under the lock.
-        let added = Arc::clone(&backend);
-        let pool = backend.pool.clone();
+        let added = Arc::clone(backend);
         let id = self.with(|state, now| {
             let id = state.cluster.add(member, now)?;
             state.backends.insert(id, added);
             Ok(id)
         })?;
+        let pool = &backend.pool;
         pool.count_requests_with(AbandonedRequests::of(&self.shared, id));
         self.shared.changed.notify_waiters();
         Ok(id)

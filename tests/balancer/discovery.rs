@@ -180,7 +180,8 @@ async fn a_name_changes_under_load() {
 #[tokio::test]
 async fn answers_of_name_servers() {
     let many: Vec<u8> = (1..=100).collect();
-    let ips = |texts: &[&str]| Answer::Addresses(texts.iter().map(|ip| ip.parse().unwrap()).collect());
+    let ips =
+        |texts: &[&str]| Answer::Addresses(texts.iter().map(|ip| ip.parse().unwrap()).collect());
     let aliases = |count, at_once| Answer::Aliases {
         count,
         at_once,
@@ -264,7 +265,9 @@ async fn a_container_that_is_found_twice_is_one_member() {
     let discovery = Discovery::srv("_ajp._tcp.app.test").with_name_servers([server.address]);
     let mut discovery = discovery.with_interval(Duration::from_millis(20));
     let set = discovery.next_set().await.unwrap();
-    let members = set.iter().map(|one| (one.member.name(), one.member.route_name()));
+    let members = set
+        .iter()
+        .map(|one| (one.member.name(), one.member.route_name()));
     let members: Vec<_> = members.collect();
     assert_eq!(
         members,

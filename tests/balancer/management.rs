@@ -694,7 +694,8 @@ async fn members_that_were_added_otherwise_are_left_alone() {
     });
     let weight = |farm: &Farm, name: &str| farm.member(name).weight.hundredths();
     let heavy = |farm: &mut Farm, names: &str, weight: &str| {
-        let member = |name: char| Member::new(name.to_string()).with_weight(weight.parse().unwrap());
+        let member =
+            |name: char| Member::new(name.to_string()).with_weight(weight.parse().unwrap());
         let names = names.chars();
         names
             .map(|name| farm.discovered(member(name)))
@@ -732,7 +733,10 @@ async fn members_that_were_added_otherwise_are_left_alone() {
         sleep(Duration::from_secs(60)).await;
         assert_eq!(weight(&farm, "c"), 100, "{names}");
     }
-    assert!(farm.member("c").flags.to_string().is_empty(), "it does not drain");
+    assert!(
+        farm.member("c").flags.to_string().is_empty(),
+        "it does not drain"
+    );
 }
 
 /// A member that is back in the set is not removed by the drain that its absence had begun, though
@@ -766,7 +770,11 @@ async fn who_is_back_leaves_no_more() {
     let drain = farm.balancer.drain("b").unwrap();
     drop(busy);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(farm.balancer.members().len(), 3, "b drains as the operator has said");
+    assert_eq!(
+        farm.balancer.members().len(),
+        3,
+        "b drains as the operator has said"
+    );
     assert_eq!(
         drain.with_at_most(Duration::from_secs(1)).finish().await,
         ajp::balancer::Drained::TimeUp { busy: 0 }

@@ -215,7 +215,11 @@ impl World {
             let takes = Duration::from_secs_f64(self.dice.exponential(0.05).min(3.0));
             // That a member that had failed is there again is known at once, by CPing before the
             // request is sent (`Pick::is_up`).
-            let takes = if pick.is_trial() { Duration::ZERO } else { takes };
+            let takes = if pick.is_trial() {
+                Duration::ZERO
+            } else {
+                takes
+            };
             self.serial += 1;
             self.running.push(Reverse((now + takes, self.serial)));
             self.picks.insert(self.serial, pick);

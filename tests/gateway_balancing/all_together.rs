@@ -42,7 +42,9 @@ async fn visit(
 
 /// What is configured of each member, by its name.
 async fn members(gateway: &Gateway) -> BTreeMap<String, Value> {
-    let state = ask(gateway, "GET", "/balancers/b", Value::Null).await.json();
+    let state = ask(gateway, "GET", "/balancers/b", Value::Null)
+        .await
+        .json();
     let members = state["members"].as_array().unwrap().iter();
     members
         .map(|member| {

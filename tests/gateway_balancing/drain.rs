@@ -112,6 +112,39 @@ async fn it_waits_for_requests_and_sessions() {
     );
 }
 
+/// The only member may be drained too: its sessions go on, and that nobody else comes in is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_member_is_drained_and_that_is_said() {
+    let a = Container::start("a").await;
+    let gateway = start(&site("", &a.member("")), "").await;
+    let says = "b/a: no other member serves: new visitors are answered with 503\n";
+    let (code, text) = drain(&gateway, &["b/a", "--max", "300ms"]).await;
+    assert_eq!(code, 4, "{text}");
+    assert!(text.starts_with(says), "{text}");
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").await.status, 503);
+    assert_eq!(served(&mut client, "1.a").await, "a");
+    let (code, text) = drain(&gateway, &["b/a", "--undo"]).await;
+    assert_eq!((code, &*text), (0, "b/a: serves again\n"));
+    assert_eq!(served(&mut client, "").await, "a");
+    // Another one that is out of service is none.
+    let added = serde_json::json!({ "url": GONE, "route": "x", "flags": "D" });
+    let answer = crate::api::ask(&gateway, "POST", "/balancers/b/members", added).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let (_, text) = drain(&gateway, &["b/a", "--max", "100ms"]).await;
+    assert!(text.starts_with(says), "{text}");
+    let answer = crate::api::ask(
+        &gateway,
+        "PUT",
+        "/balancers/b/members/x",
+        serde_json::json!({ "flags": "" }),
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let (_, text) = drain(&gateway, &["b/a", "--max", "100ms"]).await;
+    assert!(!text.contains("no other"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_end_has_a_code() {
     let gateway = start(

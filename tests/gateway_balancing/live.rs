@@ -324,7 +324,9 @@ async fn all_members_are_reached_from_the_same_address() {
     for _ in 0..3 {
         listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
     }
-    let urls = listeners.iter().map(|one| format!("ajp://{}", one.local_addr().unwrap()));
+    let urls = listeners
+        .iter()
+        .map(|one| format!("ajp://{}", one.local_addr().unwrap()));
     let urls: Vec<String> = urls.collect();
     let config = |source: &str| {
         let own = member(&urls[0], "a", "");
@@ -357,7 +359,8 @@ async fn all_members_are_reached_from_the_same_address() {
             });
             // The request, and the question whether the container is there.
             let mut accepted = 0;
-            let patience = |accepted| Duration::from_millis(if accepted == 0 { 10_000 } else { 200 });
+            let patience =
+                |accepted| Duration::from_millis(if accepted == 0 { 10_000 } else { 200 });
             while let Ok(one) = tokio::time::timeout(patience(accepted), listener.accept()).await {
                 let (_, from) = one.unwrap();
                 assert_eq!(from.ip().to_string(), source, "{route}");

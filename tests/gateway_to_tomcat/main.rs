@@ -9,6 +9,7 @@
 #[path = "../cases/mod.rs"]
 mod cases;
 mod discovery;
+mod draining;
 mod overload;
 mod rotation;
 #[path = "../support/mod.rs"]

@@ -185,6 +185,12 @@ impl TomcatBuilder {
         self
     }
 
+    /// Adds a valve to the context, such as `org.apache.catalina.valves.RemoteIpValve`.
+    pub fn valve(mut self, class: &str) -> Self {
+        self.settings.valves.push(class.to_owned());
+        self
+    }
+
     /// Logs more: `("org.apache.coyote.ajp", "FINE")`.
     pub fn log_level(mut self, logger: &str, level: &str) -> Self {
         self.settings

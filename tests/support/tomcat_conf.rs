@@ -23,6 +23,8 @@ pub struct Settings {
     pub app: App,
     /// The other nodes that have its sessions too.
     pub replication: Option<Replication>,
+    /// Classes of valves of the context.
+    pub valves: Vec<String>,
     /// Logger names and levels beyond INFO for all.
     pub loggers: BTreeMap<String, String>,
 }
@@ -85,6 +87,10 @@ impl Settings {
             format!(" altDDName={}", quoted(file.to_str().unwrap()))
         });
         let replication = self.replication.as_ref().map(Replication::xml);
+        let valves = self.valves.iter().fold(String::new(), |mut text, class| {
+            write!(text, "<Valve className={}/>", quoted(class)).unwrap();
+            text
+        });
         // A manager of the context's own would not replicate.
         let manager = match replication {
             Some(_) => "",
@@ -103,6 +109,7 @@ impl Settings {
           <Parameter name="node" value={node}/>
           <JarScanner scanClassPath="false" scanManifest="false"/>
           {manager}
+          {valves}
         </Context>
       </Host>
     </Engine>

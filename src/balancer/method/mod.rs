@@ -91,6 +91,23 @@ pub enum Method {
 ///         fitting.min_by_key(|&index| candidates[index].busy()).unwrap_or(0)
 ///     }
 /// }
+///
+/// use ajp::balancer::{Cluster, ClusterConfig, Member, Method};
+/// use std::{sync::Arc, time::Instant};
+/// let mut cluster = Cluster::new(ClusterConfig::default());
+/// cluster.set_method(Method::Custom(Arc::new(ReportsToBigMachines)));
+/// let now = Instant::now();
+/// for name in ["small1", "small2", "big1", "big2"] {
+///     cluster.add(Member::new(name), now)?;
+/// }
+/// let mut served = Vec::new();
+/// for path in ["/reports/2", "/reports/3", "/cart", "/cart"] {
+///     let request = RequestInfo::new().with_path(path.as_bytes());
+///     let choice = cluster.pick(&request, now)?;
+///     served.push(cluster.member(choice.member()).unwrap().name().to_owned());
+/// }
+/// assert_eq!(served, ["big1", "big2", "small1", "small2"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Choose: Send + Sync + fmt::Debug {
     /// The name for operators.

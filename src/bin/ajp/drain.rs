@@ -137,6 +137,10 @@ impl DrainArgs {
             coded(balancer),
             coded(&name)
         );
+        if state.get("others_serving").and_then(Value::as_u64) == Some(0) {
+            let text = "no other member serves: new visitors are answered with 503";
+            self.say(&format!("{}: {text}", self.target))?;
+        }
         self.wait(&manager, &path, &mut state).await
     }
 

@@ -8,7 +8,7 @@ use super::{Manager, Shared};
 use crate::gateway::front::Ends;
 use crate::gateway::settings::{BalancerSettings, Object, member_keys};
 use ajp::Secret;
-use ajp::balancer::MemberSnapshot;
+use ajp::balancer::{MemberSnapshot, MemberState};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -298,9 +298,21 @@ impl Manager {
         let mut state = self.drains.state(managed.balancer.name(), name, member);
         if let Value::Object(object) = &mut state {
             object.insert("member".into(), name.into());
+            let others = snapshot.members.iter().filter(|one| one.name != name);
+            let serving = others.filter(|one| takes_new(one)).count();
+            object.insert("others_serving".into(), serving.into());
         }
         state
     }
+}
+
+/// Whether a member takes requests of new visitors.
+fn takes_new(member: &MemberSnapshot) -> bool {
+    let is_in = !matches!(
+        member.state,
+        MemberState::Leaving | MemberState::Error | MemberState::Unhealthy
+    );
+    is_in && member.flags.activation() == "ACT"
 }
 
 /// A request that changes something.
