@@ -739,6 +739,56 @@ async fn members_that_were_added_otherwise_are_left_alone() {
     );
 }
 
+/// A request that goes from member to member finds those of the moment: one that was removed
+/// meanwhile is not asked, and one that has come is.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_repeated_finds_the_members_of_that_moment() {
+    let mut farm = Farm::new(2, BalancerConfig::new("farm"));
+    let moment = || sleep(Duration::from_millis(1));
+    let busy_one = |farm: &Farm| {
+        let members = farm.balancer.snapshot().members.into_iter();
+        let busy = members.filter(|member| member.busy == 1);
+        let names: Vec<_> = busy.map(|member| member.name).collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        names.concat()
+    };
+    farm.containers.iter().for_each(|one| one.set(Mood::Silent));
+    let sending = farm.balancer.clone();
+    let sent = tokio::spawn(async move { sending.send(get("/")).await });
+    moment().await;
+    let first = busy_one(&farm);
+    let other = if first == "a" { "b" } else { "a" };
+    farm.balancer.remove(other).unwrap();
+    farm.add(Member::new("c"));
+    farm.of("c").set(Mood::Silent);
+    farm.of(&first).set(Mood::Dead);
+    moment().await;
+    assert_eq!(busy_one(&farm), "c");
+    assert_eq!(farm.of(other).seen(), [], "it was removed");
+    // The one that has it now is removed, and one comes back under the name of the first.
+    farm.balancer.remove("c").unwrap();
+    farm.balancer.remove(&first).unwrap();
+    farm.add(Member::new(first.clone()));
+    farm.of("c").set(Mood::Dead);
+    let answer = whole(sent.await.unwrap().unwrap()).await;
+    assert_eq!((answer.status, answer.body), (200, first.clone()));
+    farm.is_quiet();
+
+    // Nobody is left while it is tried: it ends with what it has found out.
+    farm.of(&first).set(Mood::Silent);
+    let sending = farm.balancer.clone();
+    let sent = tokio::spawn(async move { sending.send(get("/")).await });
+    moment().await;
+    farm.balancer.remove(&first).unwrap();
+    farm.of(&first).set(Mood::Dead);
+    let error = sent.await.unwrap().unwrap_err();
+    assert_eq!(error.attempts().len(), 1, "{error}");
+    assert!(
+        farm.balancer.snapshot().members.is_empty(),
+        "its last request has ended"
+    );
+}
+
 /// A member that is back in the set is not removed by the drain that its absence had begun, though
 /// an operator drains it meanwhile.
 #[tokio::test(start_paused = true)]

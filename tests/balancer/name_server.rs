@@ -167,7 +167,9 @@ fn respond(query: &Message, answer: &Answer, ttl: u32, turn: usize) -> Option<Me
         }
         (_, RecordType::A, Some(number)) => tell(RData::A(A(host(number)))),
         (Answer::OnlyThese(all) | Answer::SilentAboutIpv6(all), RecordType::A, None) => {
-            all.iter().for_each(|&address| tell(RData::A(A(address))));
+            for &address in all {
+                tell(RData::A(A(address)));
+            }
         }
         (Answer::Addresses(all), RecordType::A, None) => {
             for address in all {

@@ -168,3 +168,56 @@ async fn a_pool_grows_and_shrinks() {
     assert_eq!(pool.stats().max_connections, 1, "never none");
     well(&client, "last").await;
 }
+
+/// Whatever the size becomes while requests run: none is lost, and the pool is in order afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_is_resized_under_load() {
+    const CALLERS: usize = 12;
+    const EACH: usize = 150;
+    let container = Container::well();
+    let client = container.client(PoolConfig::new().with_max_connections(4));
+    let pool = client.pool().clone();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    well(&client, "load").await;
+                }
+            })
+        })
+        .collect();
+    let mut random = fastrand::Rng::with_seed(22);
+    let mut sizes = 0;
+    while !callers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let size = random.usize(0..8);
+        pool.resize(size);
+        sizes += 1;
+        assert_eq!(pool.stats().max_connections, size.max(1));
+        tokio::time::sleep(Duration::from_micros(random.u64(0..500))).await;
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    println!(
+        "{} requests while the pool had {sizes} sizes",
+        CALLERS * EACH
+    );
+    assert!(sizes > 20, "{sizes}");
+    for size in [0, 3] {
+        pool.resize(size);
+        let mut held = Vec::new();
+        for _ in 0..size.max(1) {
+            held.push(pool.acquire().await.unwrap());
+        }
+        let mut more = pin!(pool.acquire());
+        assert!(
+            more.as_mut().now_or_never().is_none(),
+            "no more than {size}"
+        );
+        drop(held);
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.waiting), (0, 0));
+    assert!(stats.idle <= 3, "{stats:?}");
+}

@@ -54,127 +54,165 @@ async fn members(gateway: &Gateway) -> BTreeMap<String, Value> {
         .collect()
 }
 
+/// A gateway whose members are changed from everywhere: `a` by reloads alone, `b` is of the
+/// configuration too, `c` and `d` are found.
+struct Scene {
+    containers: Vec<Container>,
+    gateway: Gateway,
+    random: Random,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let mut containers = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            containers.push(Container::start(name).await);
+        }
+        let token = format!("{TOKEN}\n");
+        let config = config(&containers, 1, 1, "byrequests");
+        let files = [("token", &*token), ("members", &*found(&containers[2..]))];
+        let gateway = Gateway::start_with(&files, &config).await;
+        Self {
+            containers,
+            gateway,
+            random: Random::new(22),
+        }
+    }
+
+    /// The file of the discovery says another set, perhaps none.
+    fn find_others(&mut self) {
+        let first = 2 + self.random.below(3);
+        let last = first.max(2 + self.random.below(3));
+        let path = self.gateway.file("members");
+        let new = path.with_extension("new");
+        std::fs::write(&new, found(&self.containers[first..last])).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    }
+
+    fn reload(&mut self) {
+        let method = ["byrequests", "bybusyness", "hash:path"][self.random.below(3)];
+        let (retry, weight) = (self.random.below(3) + 1, self.random.below(3) + 1);
+        let config = config(&self.containers, retry, weight, method);
+        self.gateway.rewrite(&config);
+        self.gateway.signal("HUP");
+    }
+
+    /// Three things at a time: a change, a drain, the end of one, a member that comes or goes.
+    async fn ask_the_api(&mut self) {
+        let random = &mut self.random;
+        let url = self.containers[1 + random.below(3)].url();
+        let this = format!("/balancers/b/members/{}", coded(&url));
+        let drain = format!("{this}/drain");
+        let then = ["keep", "disable", "remove"][random.below(3)];
+        let flags = ["", "N", "D"][random.below(3)];
+        let asked = [
+            (
+                "PUT",
+                this.clone(),
+                json!({ "weight": random.below(4) + 1 }),
+            ),
+            ("PUT", this.clone(), json!({ "flags": flags })),
+            (
+                "POST",
+                drain.clone(),
+                json!({ "session_timeout": 0, "at_most": 0.1, "then": then }),
+            ),
+            ("DELETE", drain, Value::Null),
+            ("DELETE", this, Value::Null),
+            (
+                "POST",
+                "/balancers/b/members".to_owned(),
+                json!({ "url": url, "max_connections": 9 }),
+            ),
+            ("GET", "/balancers/b".to_owned(), Value::Null),
+        ];
+        let first = random.below(asked.len());
+        let some = asked.into_iter().cycle().skip(first).take(3);
+        let gateway = &self.gateway;
+        let asking = some.map(|(method, path, body)| async move {
+            let answer = ask(gateway, method, &path, body).await;
+            assert!(
+                [200, 201, 204, 404, 409].contains(&answer.status.as_u16()),
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        });
+        futures_util::future::join_all(asking).await;
+    }
+
+    /// All comes to an end: drains, members that leave, what was read last.
+    async fn settle(&mut self) {
+        let path = self.gateway.file("members");
+        std::fs::write(&path, found(&self.containers[2..])).unwrap();
+        let before = self.gateway.log().matches("reloaded").count();
+        let config = config(&self.containers, 2, 2, "byrequests");
+        self.gateway.rewrite(&config);
+        self.gateway.signal("HUP");
+        while self.gateway.log().matches("reloaded").count() == before {
+            sleep(Duration::from_millis(20)).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn config(containers: &[Container], retry: usize, weight: usize, method: &str) -> String {
+    let place = "[balancer.discovery]\nfile = \"members\"\ninterval = \"20ms\"\n\
+                 at_most = \"200ms\"\n";
+    let own = containers[0].member(&format!("weight = {weight}")) + &containers[1].member("");
+    let more = format!("retry = \"{retry}s\"\nmethod = \"{method}\"\n");
+    let site = site(&more, &format!("{place}{own}"));
+    with_token(&site, "state_file = \"state.json\"\n")
+}
+
+/// What the discovery's file says of these.
+fn found(containers: &[Container]) -> String {
+    let lines = containers.iter();
+    lines
+        .map(|one| format!("{} route={}\n", one.url(), one.name))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_from_everywhere_at_once() {
-    let mut containers = Vec::new();
-    for name in ["a", "b", "c", "d"] {
-        containers.push(Container::start(name).await);
-    }
-    let [a, b, c, d] = &containers[..] else {
-        unreachable!()
-    };
-    // `a` is never touched but by reloads, `b` is configured too, `c` and `d` are found.
-    let config = |retry: u32, weight: u32, method: &str| {
-        let place = "[balancer.discovery]\nfile = \"members\"\ninterval = \"20ms\"\n\
-                     at_most = \"200ms\"\n";
-        let own = a.member(&format!("weight = {weight}")) + &b.member("");
-        let more = format!("retry = \"{retry}s\"\nmethod = \"{method}\"\n");
-        with_token(
-            &site(&more, &format!("{place}{own}")),
-            "state_file = \"state.json\"\n",
-        )
-    };
-    let found = |c_too: bool, d_too: bool| {
-        let line = |there, one: &Container| {
-            let name = &one.name;
-            if there {
-                format!("{} route={name}\n", one.url())
-            } else {
-                String::new()
-            }
-        };
-        line(c_too, c) + &line(d_too, d)
-    };
-    let token = format!("{TOKEN}\n");
-    let files = [("token", &*token), ("members", &*found(true, true))];
-    let mut gateway = Gateway::start_with(&files, &config(1, 1, "byrequests")).await;
-
+    let mut scene = Scene::start().await;
     let (stop, answers) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
     let visitors = (0..6).map(|number| {
         let (stop, answers) = (Arc::clone(&stop), Arc::clone(&answers));
-        tokio::spawn(visit(gateway.http, number, stop, answers))
+        tokio::spawn(visit(scene.gateway.http, number, stop, answers))
     });
     let visitors: Vec<_> = visitors.collect();
-
-    let mut random = Random::new(22);
-    let path = gateway.file("members");
     let (mut changes, mut reloads) = (0, 0);
-    let names = [coded(&b.url()), coded(&c.url()), coded(&d.url())];
     let start = Instant::now();
     while start.elapsed() < TIME {
-        let this = format!("/balancers/b/members/{}", names[random.below(3)]);
-        let drain = format!("{this}/drain");
-        let then = ["keep", "disable", "remove"][random.below(3)];
-        match random.below(8) {
-            0 => {
-                let text = found(random.one_in(2), random.one_in(2));
-                let new = path.with_extension("new");
-                std::fs::write(&new, text).unwrap();
-                std::fs::rename(&new, &path).unwrap();
-            }
+        match scene.random.below(8) {
+            0 => scene.find_others(),
             1 => {
-                let method = ["byrequests", "bybusyness", "hash:path"][random.below(3)];
-                let (retry, weight) = (random.below(3) as u32 + 1, random.below(3) as u32 + 1);
-                gateway.rewrite(&config(retry, weight, method));
-                gateway.signal("HUP");
+                scene.reload();
                 reloads += 1;
             }
-            // Several at a time: a change, a drain, the end of one, a member that comes or goes.
             _ => {
-                let weight = json!({ "weight": random.below(4) + 1 });
-                let flags = ["", "N", "D"][random.below(3)];
-                let flags = json!({ "flags": flags });
-                let wish = json!({ "session_timeout": 0, "at_most": 0.1, "then": then });
-                let url = [b, c, d][random.below(3)].url();
-                let added = json!({ "url": url, "max_connections": 9 });
-                let asked = [
-                    ("PUT", this.clone(), weight),
-                    ("PUT", this.clone(), flags),
-                    ("POST", drain.clone(), wish),
-                    ("DELETE", drain, Value::Null),
-                    ("DELETE", this, Value::Null),
-                    ("POST", "/balancers/b/members".to_owned(), added),
-                    ("GET", "/balancers/b".to_owned(), Value::Null),
-                ];
-                let first = random.below(asked.len());
-                let some = asked.into_iter().cycle().skip(first).take(3);
-                let gateway = &gateway;
-                let asking = some.map(|(method, path, body)| async move {
-                    let answer = ask(gateway, method, &path, body).await;
-                    assert!(
-                        [200, 201, 204, 404, 409].contains(&answer.status.as_u16()),
-                        "{method} {path}: {} {}",
-                        answer.status,
-                        answer.text()
-                    );
-                });
-                futures_util::future::join_all(asking).await;
+                scene.ask_the_api().await;
                 changes += 3;
             }
         }
-        sleep(Duration::from_millis(random.below(10) as u64)).await;
+        let pause = scene.random.below(10);
+        sleep(Duration::from_millis(pause as u64)).await;
     }
     stop.store(true, Ordering::SeqCst);
     for visitor in visitors {
         let bad = visitor.await.unwrap();
-        assert_eq!(bad, [""; 0], "{}", gateway.log());
+        assert_eq!(bad, [""; 0], "{}", scene.gateway.log());
     }
     let answers = answers.load(Ordering::SeqCst);
     println!("{answers} answers during {changes} changes and {reloads} reloads, 0 failed");
     assert!(answers > 200 && changes > 50 && reloads > 5);
 
-    // All comes to an end: drains, members that leave, what was read last.
-    std::fs::write(&path, found(true, true)).unwrap();
-    let before = gateway.log().matches("reloaded").count();
-    gateway.rewrite(&config(2, 2, "byrequests"));
-    gateway.signal("HUP");
-    while gateway.log().matches("reloaded").count() == before {
-        sleep(Duration::from_millis(20)).await;
-    }
-    sleep(Duration::from_secs(1)).await;
+    scene.settle().await;
+    let gateway = scene.gateway;
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
     let runs = members(&gateway).await;
-    assert!(runs.contains_key(&a.url()), "{runs:?}");
+    assert!(runs.contains_key(&scene.containers[0].url()), "{runs:?}");
     // The page, the API and a new process say the same.
     let status = gateway.status().await;
     let shown = status["balancers"][0]["members"].as_array().unwrap().iter();
