@@ -167,10 +167,8 @@ fn config(containers: &[Container], retry: usize, weight: usize, method: &str) -
 
 /// What the discovery's file says of these.
 fn found(containers: &[Container]) -> String {
-    let lines = containers.iter();
-    lines
-        .map(|one| format!("{} route={}\n", one.url(), one.name))
-        .collect()
+    let line = |one: &Container| format!("{} route={}\n", one.url(), one.name);
+    containers.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
