@@ -99,7 +99,7 @@ impl Lease {
         let turn = self.limits.step(
             AcquireStep::Permit,
             &shared.config.timeouts,
-            shared.permits.acquire(),
+            shared.wait_watched(shared.permits.acquire()),
         );
         let permit = turn.await.map_err(|limit| shared.limit_reached(limit))?;
         match permit {

@@ -48,6 +48,7 @@ impl Shared {
 
     async fn one_round(self: &Arc<Self>) {
         self.close_unfit();
+        self.replace_lost_watchdog();
         if let Some(interval) = self.config.idle_ping_interval {
             self.ping_idle(interval).await;
         }

@@ -10,11 +10,13 @@ use super::parking::Parking;
 use super::shared::Shared;
 use super::timeouts::Timeouts;
 use crate::trace::event;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The time between two looks is at most this. A wait counts from the look that sees it to one
 /// that finds it too long, so no limit is overrun by more than two of them. While the process is
@@ -113,6 +115,26 @@ impl Shared {
                 .compare_exchange(looks_by, next, Ordering::SeqCst, Ordering::Relaxed);
         if claimed.is_ok() {
             runtime.spawn(watch(Arc::downgrade(self), next));
+        }
+    }
+
+    /// Starts another task where the one that should have looked did not: its runtime is gone,
+    /// or nobody drives it.
+    pub(super) fn replace_lost_watchdog(self: &Arc<Self>) {
+        if self.watchdog.looks_by.load(Ordering::Relaxed) != NONE {
+            self.start_watchdog(Instant::now());
+        }
+    }
+
+    /// Waits for what is free only when others give their connections back, and makes sure
+    /// meanwhile that somebody watches these.
+    pub(super) async fn wait_watched<T>(self: &Arc<Self>, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        loop {
+            self.replace_lost_watchdog();
+            if let Ok(done) = timeout(GRACE, wait.as_mut()).await {
+                return done;
+            }
         }
     }
 

@@ -428,3 +428,49 @@ fn a_runtime_that_has_ended_leaves_nobody_unwatched() {
     drop(held);
     home.shutdown_background();
 }
+
+/// The runtime of the task has ended, and all places are held by who stays away: whoever waits
+/// for one of them, or maintains the pool, sees that nobody looks any more.
+#[test]
+fn a_full_pool_whose_watchdog_is_gone_is_free_again() {
+    let limits = Timeouts::default()
+        .with_response_read(Duration::from_millis(100))
+        .with_acquire(Duration::from_secs(10));
+    let single = || Builder::new_current_thread().enable_all().build().unwrap();
+    for is_maintained in [false, true] {
+        let mut home = Builder::new_multi_thread();
+        let home = home.worker_threads(1).enable_all().build().unwrap();
+        let config = config()
+            .with_max_connections(1)
+            .with_maintenance_interval(Duration::from_millis(100))
+            .with_timeouts(limits);
+        let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
+            while let Some(request) = conn.request().await {
+                if token(&request) == "long" {
+                    conn.write(&head(200, &[])).await;
+                    return conn.silent().await;
+                }
+                conn.write(&response(&token(&request), 1)).await;
+            }
+        }));
+        let first = single();
+        let held = first.block_on(backend.client.send(get("long"))).unwrap();
+        drop(first);
+        let pool = backend.client.pool();
+        single().block_on(async {
+            if is_maintained {
+                let maintained = tokio::spawn(pool.clone().maintain());
+                let start = std::time::Instant::now();
+                while pool.stats().in_use > 0 && start.elapsed() < Duration::from_secs(8) {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                maintained.abort();
+                assert_eq!(pool.stats().in_use, 0);
+            }
+            assert_eq!(fetch(&backend.client, "a").await.unwrap(), "a");
+            assert_eq!(pool.stats().timeouts.response_read, 1);
+        });
+        drop(held);
+        home.shutdown_background();
+    }
+}
