@@ -331,3 +331,66 @@ fn no_layer_knows_one_above_it() {
     assert!(arrows > 150, "{arrows} are too few to be all");
     assert!(upward.is_empty(), "{upward:#?}");
 }
+
+/// The words of an array of `.ci/run`.
+fn words_of<'a>(script: &'a str, array: &str) -> BTreeSet<&'a str> {
+    let (_, rest) = script.split_once(&format!("{array}=(")).unwrap();
+    let (array, _) = rest.split_once(')').unwrap();
+    let lines = array.lines().map(|line| line.split('#').next().unwrap());
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+/// Whether a feature of the crate brings another one.
+fn brings(features: &toml::Table, feature: &str, other: &str) -> bool {
+    let brought = features[feature].as_array().unwrap().iter();
+    brought
+        .filter_map(toml::Value::as_str)
+        .any(|name| name == other || features.contains_key(name) && brings(features, name, other))
+}
+
+/// Code can depend on two features only where one file, or the folder that it is in, names both.
+/// `.ci/run` compiles each of these pairs by itself, and each feature alone.
+#[test]
+fn features_that_meet_are_checked_together() {
+    let script = read(".ci/run");
+    let (alone, pairs) = (words_of(&script, "alone"), words_of(&script, "pairs"));
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    let of_the_tool = ["default", "program", "cli", "gateway"];
+    let of_the_library = features.keys().map(String::as_str);
+    let of_the_library: BTreeSet<_> = of_the_library
+        .filter(|name| !of_the_tool.contains(name))
+        .collect();
+    assert_eq!(alone, of_the_library);
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let mut met = 0;
+    for file in files {
+        let name = file.strip_prefix(root().join("src")).unwrap();
+        let name = name.to_str().unwrap();
+        // The first only says which modules there are.
+        if name == "lib.rs" || name.starts_with("bin/") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named = text.split("feature = \"").skip(1);
+        let mut named: BTreeSet<_> = named.map(|rest| rest.split('"').next().unwrap()).collect();
+        let folder = name.split('/').next().unwrap().trim_end_matches(".rs");
+        let folder = if folder == "tls" { "rustls" } else { folder };
+        named.extend(of_the_library.get(folder));
+        for one in &named {
+            for other in named.iter().filter(|other| one < *other) {
+                if brings(features, one, other) || brings(features, other, one) {
+                    continue;
+                }
+                met += 1;
+                assert!(
+                    pairs.contains(&*format!("{one},{other}"))
+                        || pairs.contains(&*format!("{other},{one}")),
+                    "{name} names {one} and {other}, .ci/run has {pairs:?}"
+                );
+            }
+        }
+    }
+    assert!(met > pairs.len(), "{met} of {pairs:?}");
+}
