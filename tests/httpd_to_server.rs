@@ -196,6 +196,32 @@ async fn bodies_that_are_asked_for_ahead() {
     }
 }
 
+/// An answer that begins before its request's body was asked for, and ends with that: httpd tells a
+/// client that waits for it to go on when the body is asked for, and may have begun the answer then.
+#[tokio::test]
+async fn a_body_that_is_answered_with_itself_arrives_whole() {
+    let container = Container::start(PacketSize::DEFAULT).await;
+    let body = "0123456789".repeat(5_000);
+    for httpd in [by_proxy_ajp(&container), by_jk(&container)] {
+        let httpd = httpd.start().await;
+        let url = format!("http://{}/app/same", httpd.http_addr());
+        for expect in ["Expect: 100-continue", "Expect:"] {
+            for framing in ["Transfer-Encoding: chunked", "Accept: */*"] {
+                let answer = http1::curl(&["-H", expect, "-H", framing, "-d", &body, &url]).await;
+                assert!(answer.status.success(), "{answer:?}");
+                let came = String::from_utf8_lossy(&answer.stdout);
+                assert!(
+                    came == body,
+                    "{expect}, {framing}: {} bytes: {:.60}",
+                    came.len(),
+                    came
+                );
+            }
+        }
+    }
+    assert_eq!(container.unexpected_errors(), [""; 0]);
+}
+
 /// Both modules encode the path and pass the query on as it came. Browsers send more than a URI
 /// may hold, and Tomcat serves it.
 #[tokio::test]

@@ -206,13 +206,18 @@ impl Feed {
         }
     }
 
+    /// Whether anybody could still read the body.
+    pub(crate) fn has_reader(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// After the application was polled: what it wants.
     pub(crate) fn end_drive(&self) -> Demand {
         let mut slot = self.0.lock();
         slot.driving = false;
         // Nobody reads once the application has let go of the body.
         match slot.reading {
-            _ if Arc::strong_count(&self.0) == 1 => Demand::None,
+            _ if !self.has_reader() => Demand::None,
             Reading::NotYet => Demand::None,
             Reading::Waiting => Demand::Waiting,
             Reading::DataGiven => {

@@ -32,6 +32,8 @@ pub fn app() -> Router {
         .route("/bytes", get(bytes))
         .route("/slow", get(slow))
         .route("/upload", any(upload))
+        // The answer begins before anything of the request's body was read.
+        .route("/same", any(|body: axum::body::Body| async { body }))
         .route("/unread", any(|| async { "unread\n" }))
         .route("/status/{code}", any(status))
         .route("/headers", get(headers))

@@ -10,7 +10,8 @@ use crate::proto::ServerExchange;
 use crate::server::{Connection, Refusal, ServerError};
 use crate::wire::ForwardRequest;
 use bytes::Buf;
-use http::{Request, Response};
+use http::header::EXPECT;
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +40,7 @@ where
     let mut running = Running {
         connection: &mut *connection,
         feed: None,
+        body_awaits_continue: false,
         packing: Packing::default(),
         span: &span,
     };
@@ -70,6 +72,12 @@ async fn caught<T>(
         polled.unwrap_or(Poll::Ready(Err(ServerError::Panicked)))
     })
     .await
+}
+
+/// Whether the client waits for `100 Continue` before it sends its body (RFC 9110 10.1.1).
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let expect = headers.get(EXPECT);
+    expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// The end of an exchange that was answered. Asks about shutdown as late as possible: a
@@ -123,6 +131,8 @@ where
 struct Running<'c, I> {
     connection: &'c mut Connection<I>,
     feed: Option<Feed>,
+    /// The client sends its body only when it is told to, and no body packet came unasked.
+    body_awaits_continue: bool,
     packing: Packing,
     span: &'c ExchangeSpan,
 }
@@ -145,6 +155,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         };
         let (body, feed) = RequestBody::new(request.framing());
         self.feed = feed;
+        self.body_awaits_continue = self.feed.is_some()
+            && !request.framing().is_eager()
+            && expects_continue(parts.headers());
         let parts = parts.map(|()| body);
         let response = {
             let mut call = pin!(async {
@@ -229,6 +242,27 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         }
     }
 
+    /// Before the head of an answer whose body may read the request's: has the client told to
+    /// send that now, by asking for its first packet. httpd, with either module, would
+    /// else write `100 Continue` into the answer when the packet is asked for later.
+    async fn request_awaited_body(&mut self) -> Result<(), ServerError> {
+        let is_untouched = |exchange: &ServerExchange| {
+            exchange.body_received() == 0 && !exchange.is_body_complete()
+        };
+        if !self.feed.as_ref().is_some_and(Feed::has_reader) {
+            return Ok(());
+        }
+        poll_fn(|cx| {
+            while self.connection.exchange().is_some_and(is_untouched) {
+                if !self.poll_io(cx, Demand::Waiting)? {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     async fn respond<B>(
         &mut self,
         response: Response<B>,
@@ -244,6 +278,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         if status < 200 {
             let interim = format!("it answered with status {status}, which AJP cannot carry");
             return Err(ServerError::Application(interim.into()));
+        }
+        if self.body_awaits_continue {
+            Box::pin(self.request_awaited_body()).await?;
         }
         self.connection
             .send_headers(status, |buffer, size| {
