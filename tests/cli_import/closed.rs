@@ -117,6 +117,16 @@ Include more.conf
 fn what_cannot_be_kept_out_is_not_opened() {
     let dir = tempfile::tempdir().unwrap();
     for (lines, why) in [
+        // What httpd does not start with: who knows what was meant to be kept out.
+        (
+            "\u{feff}<Location /app/bom>\nRequire all denied\n</Location>",
+            "byte order mark",
+        ),
+        (
+            "<Location /app/open>\nRequire all denied\n",
+            "<location> is not closed",
+        ),
+        ("Timeout 5\n</Location>", "</location> closes nothing"),
         (
             "<If \"%{REQUEST_URI} =~ m#^/app/if#\">\nRequire all denied\n</If>",
             "in <if %{REQUEST_URI} =~ m#^/app/if#>",

@@ -344,6 +344,10 @@ fn imports_that_cannot_be() {
         &ajp(&["import", "--workers", &other]),
         "begins with worker.",
     );
+    let told = ajp(&["import", "--httpd", &one]);
+    let dash = ajp(&["import", "--httpd", &one, "-o", "-"]);
+    assert_eq!((dash.code, dash.text()), (told.code, told.text()));
+    assert!(!std::path::Path::new("-").exists());
     let there = file(&dir, "there.toml", "mine");
     usage(&ajp(&["import", "--httpd", &conf, "-o", &there]), "exists");
     assert_eq!(std::fs::read_to_string(&there).unwrap(), "mine");

@@ -692,6 +692,31 @@ fn httpd_refuses_what_lint_refuses() {
             "{start}<Proxy balancer://b>\nBalancerMember ajp://127.0.0.1:8009 {settings}\n</Proxy>\n"
         )
     };
+    let line = |line: &str| format!("{start}{line}\n");
+    for (bad, good) in [
+        ("<Location /a>", "<Location /a>\n</Location>"),
+        ("</Location>", ""),
+        (
+            "\u{feff}<Location /a>\n</Location>",
+            "<Location /a>\n</Location>",
+        ),
+        (
+            "ProxyPassMatch ^/(.*$ ajp://127.0.0.1:8009/$1",
+            "ProxyPassMatch ^/(.*)$ ajp://127.0.0.1:8009/$1",
+        ),
+    ] {
+        for (text, is_bad) in [(bad, true), (good, false)] {
+            let paths = write(&dir, &[("httpd.conf", &line(text))]);
+            let ended = Command::new("/usr/sbin/apache2")
+                .args(["-t", "-f", &paths[0]])
+                .output()
+                .unwrap();
+            assert_eq!(ended.status.success(), !is_bad, "{text}: {ended:?}");
+            let found = findings(&paths, &[]);
+            let is_found = found.iter().any(|(known, ..)| known == "AJP001");
+            assert_eq!(is_found, is_bad, "{text}: {found:?}");
+        }
+    }
     for (code, bad, good) in [
         (
             "AJP107",

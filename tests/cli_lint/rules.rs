@@ -125,6 +125,17 @@ fn cases() -> Vec<Case> {
             "<Server>\n<Service>\n</Server>".to_owned(),
             tomcat(OPEN, "", ""),
         ),
+        // Seen with mod_jk 1.2.48: the first ends httpd by a fault of memory.
+        workers(
+            "AJP001",
+            "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=a\n",
+            "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=b\nworker.b.port=8009\n",
+        ),
+        workers(
+            "AJP001",
+            "worker.list=a\nworker.a.reference=worker.b\nworker.b.reference=worker.a\n",
+            "worker.list=a\nworker.a.reference=worker.b\nworker.b.port=8009\n",
+        ),
         httpd(
             "AJP002",
             "Include none.conf\n",

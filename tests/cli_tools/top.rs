@@ -304,3 +304,27 @@ fn the_members_of_a_gateway_once() {
     let html = Hostile::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
     assert_eq!(ajp(&["top", &format!("http://{}", html.address())]).code, 5);
 }
+
+/// A manager's texts, such as errors that containers cause, are text on the terminal.
+#[test]
+fn nothing_is_told_to_the_terminal_by_others() {
+    let manager = Hostile::new(|stream| {
+        let _ = stream.read(&mut [0; 8192]);
+        let status = r#"{"balancers":[{"name":"\u001b[2J\u001b]0;pwn\u0007","members":[
+            {"route":"a\u009b2J","address":"ajp://a","state":"OK","last_error":"x\r\u001b[1A"}]}]}"#;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        let answer = format!("{head}content-length: {}\r\n\r\n{status}", status.len());
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let shown = ajp(&["top", "--once", &manager.url().replace("ajp:", "http:")]);
+    let text = shown.ok();
+    assert!(text.contains(r"\u{1b}[2J\u{1b}]0;pwn\u{7}"), "{text}");
+    assert!(
+        text.contains(r"a\u{9b}2J") && text.contains(r"x\r\u{1b}[1A"),
+        "{text}"
+    );
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
+}

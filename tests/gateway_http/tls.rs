@@ -247,6 +247,55 @@ async fn client_certificates_are_asked_for() {
     }
 }
 
+/// A session that goes on would vouch for a certificate that has expired since: where clients are
+/// known by certificates each connection shows one.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_not_resumed_where_certificates_tell_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    let with_ca = format!("{TLS}client_ca = \"DIR/ca.pem\"\nclient_certificate = \"optional\"\n");
+    let backend = echo().await;
+    let gateway = gateway(&backend, dir.path(), &format!("{TLS}{with_ca}")).await;
+    let (pem, key) = (made.pem("client"), made.key("client"));
+    let session = dir.path().join("session");
+    let connect = |address: &str, version: &str, session_is: &str| {
+        let mut client = Command::new("openssl")
+            .args([
+                "s_client", "-connect", address, version, "-ign_eof", "-cert",
+            ])
+            .arg(&pem)
+            .arg("-key")
+            .arg(&key)
+            .arg(session_is)
+            .arg(&session)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let request = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        client.stdin.take().unwrap().write_all(request).unwrap();
+        let said = client.wait_with_output().unwrap();
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    };
+    let others = gateway.others();
+    for (address, is_resumed) in [(&others[0], true), (&others[1], false)] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let _ = std::fs::remove_file(&session);
+            let first = connect(address, version, "-sess_out");
+            assert!(first.contains("200 OK"), "{version}: {first}");
+            // Without one there is nothing to go on with.
+            let second = match session.exists() {
+                true => connect(address, version, "-sess_in"),
+                false => connect(address, version, "-sess_out"),
+            };
+            assert!(second.contains("200 OK"), "{version}: {second}");
+            let reused = second.contains("Reused, TLS");
+            assert_eq!(reused, is_resumed, "{address} {version}: {second}");
+        }
+    }
+}
+
 /// A client that was let in by an authority is not, once that is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_authority_ends_connections_of_the_one_before() {

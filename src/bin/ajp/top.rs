@@ -69,7 +69,9 @@ impl TopArgs {
         loop {
             let text = match &status {
                 Ok(status) => view.table(status, Instant::now()),
-                Err(Failure::Message { text, .. }) => format!("{}: {text}\n", self.url),
+                Err(Failure::Message { text, .. }) => {
+                    ui::printable(&format!("{}: {text}\n", self.url))
+                }
                 Err(Failure::OutputClosed) => break,
             };
             Screen::show(&self.url, &text).map_err(|error| Failure::output(&error))?;
@@ -200,7 +202,8 @@ impl View {
             align(&rows, &mut out);
             out.push('\n');
         }
-        out
+        // Names, and errors that containers cause.
+        ui::printable(&out)
     }
 
     fn row(&mut self, balancer: &str, member: &Value, seconds: Option<f64>) -> [String; 9] {

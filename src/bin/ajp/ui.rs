@@ -10,6 +10,19 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// A text of somebody else's, of one line or several, without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// What went wrong.
 pub(crate) fn error(text: &str) {
     say(&format!("ajp: {}", paint(&io::stderr(), RED, text)));

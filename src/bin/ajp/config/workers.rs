@@ -113,6 +113,37 @@ impl Workers {
         }
     }
 
+    /// Workers that lead to themselves, with which mod_jk does not start, and how.
+    pub(crate) fn circles(&self) -> Vec<(Place, String)> {
+        let mut circles = Vec::new();
+        for (name, worker) in &self.all {
+            if let Some(members) = worker.get("balance_workers") {
+                if names(&members.value).any(|member| member == *name) {
+                    let why = format!("worker {name} balances itself");
+                    circles.push((members.place.clone(), why));
+                }
+            }
+            let mut next = worker.get("reference");
+            for _ in 0..self.all.len() {
+                let Some(reference) = next else {
+                    break;
+                };
+                let other = reference.value.strip_prefix("worker.");
+                let other = other.unwrap_or(&reference.value);
+                if other == name {
+                    let why = format!("the references of worker {name} lead back to it");
+                    circles.push((reference.place.clone(), why));
+                    break;
+                }
+                next = self
+                    .all
+                    .get(other)
+                    .and_then(|worker| worker.get("reference"));
+            }
+        }
+        circles
+    }
+
     /// A worker with what it has of the one it refers to.
     pub(crate) fn whole(&self, name: &str) -> Worker {
         let mut whole = Worker::new();

@@ -21,6 +21,7 @@ mod workers;
 mod write;
 
 use crate::config::Text;
+use crate::config::httpd::Tree;
 use crate::exit::{Exit, Failure, codes};
 use crate::ui;
 use clap::Args;
@@ -67,7 +68,7 @@ pub(crate) struct ImportArgs {
     /// header is removed that httpd wrote
     #[arg(long)]
     force: bool,
-    /// Write the configuration to a file, which must not exist
+    /// Write the configuration to a file, which must not exist; -: standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -96,6 +97,12 @@ impl ImportArgs {
         if !self.httpd.is_empty() {
             let files: Result<Vec<_>, _> = self.httpd.iter().map(|path| Text::read(path)).collect();
             httpd::read(&files?, &mut plan);
+            // Where a section begins and ends is not known then, or what it keeps out.
+            if let Ok(tree) = Tree::read(&self.httpd, &[]) {
+                for (place, why) in tree.broken {
+                    plan.open(&place.to_string(), why);
+                }
+            }
         }
         plan.settle();
         let refuses = |remark: &&plan::Remark| remark.severity >= Severity::Believed;
@@ -109,6 +116,7 @@ impl ImportArgs {
             );
             return Ok(Exit::No);
         }
+        let output = self.output.as_ref().filter(|path| path.as_os_str() != "-");
         let file = |(name, secret)| {
             let path = secrets.as_ref()?.join(format!("{name}.secret"));
             Some((path, secret))
@@ -116,7 +124,7 @@ impl ImportArgs {
         let secret_files: Vec<(PathBuf, &str)> = plan.secrets().filter_map(file).collect();
         let paths = secret_files.iter().map(|(path, _)| path);
         // All or nothing: a second run must not find half of them.
-        if let Some(path) = paths.chain(&self.output).find(|path| path.exists()) {
+        if let Some(path) = paths.chain(output).find(|path| path.exists()) {
             return Err(Failure::usage(format!(
                 "{} exists; move it, or name another",
                 path.display()
@@ -134,7 +142,7 @@ impl ImportArgs {
             create(path, secret.as_bytes())?;
         }
         let text = plan.toml(secrets.as_deref());
-        match &self.output {
+        match output {
             Some(path) => create(path, text.as_bytes())?,
             None => ui::print(&text)?,
         }

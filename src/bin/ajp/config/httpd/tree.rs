@@ -72,6 +72,8 @@ pub(crate) struct Tree {
     pub(crate) items: Vec<Item>,
     /// `Include` of a file that is not there.
     pub(crate) missing: Vec<(Place, String)>,
+    /// Lines that httpd does not start with, and why.
+    pub(crate) broken: Vec<(Place, String)>,
     /// Loaded modules, without `mod_` and `_module`. Empty: the files do not load any, so they
     /// are a part of a configuration.
     pub(crate) modules: BTreeSet<String>,
@@ -113,17 +115,25 @@ pub(crate) struct Macro {
     body: Vec<Directive>,
 }
 
+/// A section that has to be closed: its name in lower case, and where it begins.
+struct Written {
+    name: String,
+    place: Place,
+}
+
 #[derive(Default)]
 struct Reader {
     tree: Tree,
     defined: Defined,
     sections: Vec<Section>,
+    /// As they are written: these, and conditions that hold.
+    written: Vec<Written>,
     /// How many were opened so far.
     opened: usize,
-    /// Names of the sections that are open and not read.
-    skipped: Vec<String>,
+    /// The sections that are open and not read.
+    skipped: Vec<Written>,
     macros: BTreeMap<String, Macro>,
-    recorded: Option<(String, Macro)>,
+    recorded: Option<(Written, (String, Macro))>,
     /// Where relative paths begin when there is no `ServerRoot`.
     base: PathBuf,
 }
@@ -136,7 +146,17 @@ impl Reader {
         }
         let text = Text::read(path)?;
         self.tree.files.push(path.to_owned());
-        self.all(raw(&text), depth)
+        let (written, skipped) = (self.written.len(), self.skipped.len());
+        self.all(raw(&text), depth)?;
+        // Each file closes what it opens.
+        let recorded = self.recorded.take().map(|(begin, _)| begin);
+        let left = self.written.drain(written.min(self.written.len())..);
+        let left = left.chain(self.skipped.drain(skipped.min(self.skipped.len())..));
+        for Written { name, place } in left.chain(recorded) {
+            let why = format!("<{name}> is not closed, and httpd does not start with it");
+            self.tree.broken.push((place, why));
+        }
+        Ok(())
     }
 
     fn all(&mut self, directives: Vec<Directive>, depth: usize) -> Result<(), Failure> {
@@ -153,13 +173,18 @@ impl Reader {
             return Ok(());
         }
         if !self.skipped.is_empty() {
-            self.skip(&name);
+            self.skip(&name, &directive.place);
             return Ok(());
         }
         for arg in &mut directive.args {
             *arg = expanded(arg, &self.defined);
         }
         let Directive { args, place, .. } = directive;
+        if name.starts_with('\u{feff}') {
+            let why = "a byte order mark stands before it: httpd takes it for a part of the name, \
+                       and does not start with it";
+            self.tree.broken.push((place.clone(), why.to_owned()));
+        }
         if let Some(section) = name.strip_prefix('<') {
             self.section(section, args, place);
             return Ok(());
@@ -197,6 +222,12 @@ impl Reader {
 
     fn section(&mut self, name: &str, args: Vec<String>, place: Place) {
         if let Some(name) = name.strip_prefix('/') {
+            if self.written.last().is_some_and(|open| open.name == name) {
+                self.written.pop();
+            } else {
+                let why = format!("</{name}> closes nothing, and httpd does not start with it");
+                self.tree.broken.push((place, why));
+            }
             if self.sections.last().is_some_and(|open| open.name == name) {
                 self.sections.pop();
             }
@@ -214,10 +245,18 @@ impl Reader {
             // Any httpd that is still in use.
             "ifversion" => !first.starts_with('<'),
             "macro" => {
-                self.recorded = Some(Macro::begin(args));
+                let begin = Written {
+                    name: name.to_owned(),
+                    place,
+                };
+                self.recorded = Some((begin, Macro::begin(args)));
                 return;
             }
             _ => {
+                self.written.push(Written {
+                    name: name.to_owned(),
+                    place: place.clone(),
+                });
                 let name = name.to_owned();
                 let id = self.opened;
                 self.opened = id.saturating_add(1);
@@ -230,8 +269,11 @@ impl Reader {
                 return;
             }
         };
-        if !holds {
-            self.skipped.push(name.to_owned());
+        let name = name.to_owned();
+        if holds {
+            self.written.push(Written { name, place });
+        } else {
+            self.skipped.push(Written { name, place });
         }
     }
 
@@ -240,22 +282,25 @@ impl Reader {
         self.tree.modules.is_empty() || self.tree.modules.contains(name) || BUILT_IN.contains(&name)
     }
 
-    fn skip(&mut self, name: &str) {
+    fn skip(&mut self, name: &str, place: &Place) {
         if let Some(name) = name.strip_prefix("</") {
-            if self.skipped.last().is_some_and(|open| open == name) {
+            if self.skipped.last().is_some_and(|open| open.name == name) {
                 self.skipped.pop();
             }
         } else if let Some(name) = name.strip_prefix('<') {
-            self.skipped.push(name.to_owned());
+            self.skipped.push(Written {
+                name: name.to_owned(),
+                place: place.clone(),
+            });
         }
     }
 
     fn record(&mut self, name: &str, directive: Directive) {
         if name == "</macro" {
-            if let Some((name, body)) = self.recorded.take() {
+            if let Some((_, (name, body))) = self.recorded.take() {
                 self.macros.insert(name, body);
             }
-        } else if let Some((_, body)) = &mut self.recorded {
+        } else if let Some((_, (_, body))) = &mut self.recorded {
             body.push(directive);
         }
     }
@@ -382,6 +427,45 @@ mod tests {
             <IfModule !proxy_ajp_module>\nE\n</IfModule>\n\
             <IfVersion < 2.4>\nF\n</IfVersion>\n";
         assert_eq!(read(text), ["a value", "c ", "e "]);
+    }
+
+    #[test]
+    fn what_httpd_does_not_start_with_is_told() {
+        let broken = |text: &str| -> Vec<String> {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("httpd.conf");
+            std::fs::write(&path, text).unwrap();
+            let tree = Tree::read(&[path], &[]).unwrap();
+            let shown = |(place, why): (Place, String)| format!("{} {why}", place.line);
+            tree.broken.into_iter().map(shown).collect()
+        };
+        let right = "<IfDefine !X>\n<Location /a>\n<IfModule x>\nA\n</IfModule>\n</Location>\n\
+            </IfDefine>\n<IfDefine X>\n<Location /b>\n</Location>\n</IfDefine>\n\
+            <Macro M>\n<Location /c>\n</Location>\n</Macro>\nUse M\n";
+        assert_eq!(broken(right), [""; 0]);
+        for (text, told) in [
+            (
+                "A\n<VirtualHost *:80>\nB\n",
+                "2 <virtualhost> is not closed",
+            ),
+            ("<IfDefine !X>\nB\n", "1 <ifdefine> is not closed"),
+            (
+                "<IfDefine X>\n<Location /a>\n</IfDefine>\n",
+                "1 <ifdefine> is not closed",
+            ),
+            ("<Macro M>\nB\n", "1 <macro> is not closed"),
+            ("B\n</Location>\n", "2 </location> closes nothing"),
+            (
+                "\u{feff}<Location /a>\n</Location>\n",
+                "1 a byte order mark",
+            ),
+        ] {
+            let broken = broken(text);
+            assert!(
+                broken.iter().any(|line| line.starts_with(told)),
+                "{text}: {broken:?}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{
-    ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    WebPkiClientVerifier,
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{
@@ -122,6 +123,12 @@ impl TlsSettings {
             keys.push(Arc::new(pair));
         }
         let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
+        if self.client_ca.is_some() {
+            // A session that is resumed would vouch for its client without a look at the
+            // certificate, which may have expired since.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = if self.http2 {
             vec![b"h2".to_vec(), b"http/1.1".to_vec()]
         } else {

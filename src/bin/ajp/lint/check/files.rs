@@ -9,13 +9,13 @@ const BROKEN: Rule = Rule {
     name: "unreadable-file",
     severity: Severity::Error,
     title: "the file cannot be understood",
-    reason: "a file that is no XML keeps its container from starting, and nothing in it could be checked",
-    sees: "the container does not start",
+    reason: "what its program cannot read keeps that from starting: a file that is no XML, of which nothing could be checked, or a line of httpd or mod_jk that cannot stand as it is",
+    sees: "the container or the web server does not start",
     front_log: "",
     container_log: "Failed to parse server.xml",
     advice: "correct the line",
     affects: "all",
-    source: "the parser's message",
+    source: "the parser's message; httpd -t",
 };
 
 const MISSING: Rule = Rule {

@@ -13,7 +13,8 @@ mod tomcat;
 mod wildfly;
 
 use super::farm::{Farm, Front};
-use crate::config::httpd::{Tree, is_httpd};
+use crate::config::httpd::{Item, Tree, is_httpd};
+use crate::config::workers::Workers;
 use crate::config::xml::{self, Document, Properties, Unreadable};
 use crate::config::{Place, Text};
 use crate::exit::Failure;
@@ -89,6 +90,8 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     if !httpd.is_empty() {
         let tree = Tree::read(&httpd, sources.defines)?;
         farm.missing.extend(tree.missing.iter().cloned());
+        farm.broken.extend(tree.broken.iter().cloned());
+        farm.broken.extend(bad_expressions(&tree));
         httpd::read(&tree, &mut farm);
         let base = httpd.first().and_then(|path| path.parent());
         jk::of_httpd(
@@ -98,6 +101,12 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
             &mut farm,
         );
         farm.httpd = Some(tree);
+    }
+    for (_, _, text) in of(Kind::Workers) {
+        let circles = Workers::read(text).circles().into_iter();
+        farm.broken.extend(
+            circles.map(|(place, why)| (place, format!("{why}, and httpd does not start with it"))),
+        );
     }
     jk::read(
         &texts_of(&texts, Kind::Workers),
@@ -239,5 +248,93 @@ pub(super) fn authority(text: &str) -> Option<(String, u16)> {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => Some((host.to_owned(), port.parse().ok()?)),
         _ => Some((text.to_owned(), 8009)),
+    }
+}
+
+/// Regular expressions of `ProxyPassMatch` that cannot be compiled.
+fn bad_expressions(tree: &Tree) -> impl Iterator<Item = (Place, String)> + '_ {
+    let items = tree
+        .named("proxypassmatch")
+        .filter(|item| item.args.len() > 1);
+    items.filter_map(|item: &Item| {
+        let expression = item.arg(0);
+        let fault = fault_of(expression)?;
+        let why =
+            format!("{expression} is no regular expression: {fault}; httpd does not start with it");
+        Some((item.place.clone(), why))
+    })
+}
+
+/// What keeps an expression of Perl's kind from being one, as far as brackets tell.
+fn fault_of(expression: &str) -> Option<&'static str> {
+    // Within these brackets are only text.
+    if ["\\Q", "(?#", "(?x"]
+        .iter()
+        .any(|special| expression.contains(special))
+    {
+        return None;
+    }
+    let mut groups: usize = 0;
+    let mut rest = expression.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => {
+                if rest.next().is_none() {
+                    return Some("it ends with a backslash");
+                }
+            }
+            '[' => {
+                let class = rest.as_str().trim_start_matches('^');
+                // A bracket in the first place is itself.
+                rest = class.strip_prefix(']').unwrap_or(class).chars();
+                loop {
+                    match rest.next() {
+                        Some('\\') => drop(rest.next()),
+                        Some('[') if rest.as_str().starts_with(':') => {
+                            let named = rest.as_str().split_once(":]");
+                            rest = named.map_or("", |(_, after)| after).chars();
+                        }
+                        Some(']') => break,
+                        Some(_) => {}
+                        None => return Some("a [ is not closed"),
+                    }
+                }
+            }
+            '(' => groups = groups.saturating_add(1),
+            ')' => match groups.checked_sub(1) {
+                Some(left) => groups = left,
+                None => return Some("a ) closes nothing"),
+            },
+            _ => {}
+        }
+    }
+    (groups > 0).then_some("a ( is not closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_whose_brackets_do_not_match() {
+        for right in [
+            "^/(.*)$",
+            r"^/\((a|b)\)[^])(]+$",
+            "[[:alpha:](]",
+            r"\Q(\E",
+            "",
+            "(?:x)[]]",
+        ] {
+            assert_eq!(fault_of(right), None, "{right}");
+        }
+        for (wrong, why) in [
+            ("^/(.*$", "a ( is not closed"),
+            ("a)", "a ) closes nothing"),
+            ("[a", "a [ is not closed"),
+            ("[]", "a [ is not closed"),
+            ("a\\", "it ends with a backslash"),
+        ] {
+            assert_eq!(fault_of(wrong), Some(why), "{wrong}");
+        }
     }
 }
