@@ -288,7 +288,7 @@ impl Cluster {
         if affinity == Affinity::Kept {
             counters.own_sessions = counters.own_sessions.wrapping_add(1);
             slot.last_own_session = Some(now);
-        } else if !request.has_session() {
+        } else if request.may_begin_session() {
             counters.new_sessions = counters.new_sessions.wrapping_add(1);
         }
         let limiter = slot.limiter.as_mut();

@@ -27,6 +27,7 @@ pub struct RequestInfo<'a> {
     key: Option<&'a [u8]>,
     pub(super) member: Option<&'a str>,
     pub(super) domain: Option<&'a str>,
+    stateless: bool,
 }
 
 impl<'a> RequestInfo<'a> {
@@ -93,6 +94,15 @@ impl<'a> RequestInfo<'a> {
         self
     }
 
+    /// Whether it surely begins no session, such as one for a picture: then
+    /// [`Method::BySessions`](super::Method::BySessions) does not count it as a new one, as `mod_jk`
+    /// with `stateless`. A session that it has already stays where it is. Default no.
+    #[must_use]
+    pub fn with_stateless(mut self, stateless: bool) -> Self {
+        self.stateless = stateless;
+        self
+    }
+
     /// What it says of its session.
     #[must_use]
     pub fn session(&self) -> Option<&'a Session<'a>> {
@@ -103,6 +113,17 @@ impl<'a> RequestInfo<'a> {
     #[must_use]
     pub fn has_session(&self) -> bool {
         self.session.is_some_and(Session::is_present)
+    }
+
+    /// Whether it surely begins no session.
+    #[must_use]
+    pub fn is_stateless(&self) -> bool {
+        self.stateless
+    }
+
+    /// Whether it may begin a session.
+    pub(super) fn may_begin_session(&self) -> bool {
+        !self.stateless && !self.has_session()
     }
 
     /// Its path without query; empty when that was not told.

@@ -241,8 +241,8 @@ async fn a_name_server_that_is_silent() {
     let start = Instant::now();
     let (balancer, _following) = follow(discovery.with_absences(1));
     until("two members", || names(&balancer) == named(&[11, 12], 8009)).await;
-    // A start of the gateway waits for 10 s.
-    assert!(start.elapsed() < Duration::from_secs(8));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
     server.say(Answer::Silence);
     let asked = server.queries();
     until("a look", || server.queries() >= asked + 2).await;

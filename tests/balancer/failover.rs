@@ -616,10 +616,23 @@ async fn a_request_may_have_options_of_its_own() {
     }
     let mut names = Vec::new();
     for _ in 0..4 {
-        let answer = farm.send(with(plain().with_stateless(true))).await.unwrap();
-        names.push(answer.body);
+        let ignored = with(plain().with_sticky_ignore(true));
+        names.push(farm.send(ignored).await.unwrap().body);
     }
     assert_eq!(names, ["a", "c", "a", "c"], "b had its share");
+    let picture = with(plain().with_stateless(true));
+    assert_eq!(farm.send(picture).await.unwrap().body, "b", "its session");
+    let new_sessions = |farm: &Farm| -> u64 {
+        let members = farm.balancer.snapshot().members;
+        members.iter().map(|member| member.new_sessions).sum()
+    };
+    let before = new_sessions(&farm);
+    for (stateless, counted) in [(true, 0), (false, 1)] {
+        let options = plain().with_stateless(stateless);
+        let request = Request::get("/").extension(options).body(String::new());
+        assert_eq!(farm.send(request.unwrap()).await.unwrap().status, 200);
+        assert_eq!(new_sessions(&farm) - before, counted);
+    }
     let wanted = with(plain().with_member("c"));
     assert_eq!(farm.send(wanted).await.unwrap().body, "c");
     farm.of("b").set(Mood::Dead);

@@ -78,6 +78,35 @@ fn by_sessions_beside_mod_jk() {
     }
 }
 
+/// Requests that begin no session cost nothing, and do not all go to the member that has paid
+/// least.
+#[test]
+fn what_begins_no_session_is_not_counted() {
+    let mut lab = Lab::with(weighted(&[100; 4]));
+    lab.cluster.set_method(Method::BySessions);
+    let mut held = Vec::new();
+    let mut begun = [0u32; 4];
+    for _ in 0..200 {
+        let choice = lab.hold().unwrap();
+        begun[index(&choice)] += 1;
+        lab.done(&choice, OK);
+        for _ in 0..3 {
+            let picture = RequestInfo::new().with_stateless(true);
+            held.push(lab.ask(&picture).unwrap());
+        }
+    }
+    assert_eq!(begun, [50; 4]);
+    let mut pictures = [0u32; 4];
+    for choice in held {
+        pictures[index(&choice)] += 1;
+        lab.done(&choice, OK);
+    }
+    assert!(
+        pictures.iter().all(|&count| (140..160).contains(&count)),
+        "{pictures:?}"
+    );
+}
+
 /// Two drawn by weight, the second among the rest; fewer requests for the weight wins, of
 /// equals the first.
 #[test]

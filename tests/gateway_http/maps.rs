@@ -18,9 +18,10 @@ async fn gateway(members: [&Backend; 2], maps: &[(&str, &str)]) -> Gateway {
         "[[balancer]]\nname = \"b\"\nsticky = \"SID\"\nfail_on_status = [500]\n".to_owned();
     for (member, route) in members.iter().zip(["one", "two"]) {
         let url = member.url();
+        let domain = if route == "one" { "east" } else { "west" };
         write!(
             text,
-            "[[balancer.member]]\nurl = \"{url}\"\nroute = \"{route}\"\n"
+            "[[balancer.member]]\nurl = \"{url}\"\nroute = \"{route}\"\ndomain = \"{domain}\"\n"
         )
         .unwrap();
     }
@@ -126,7 +127,10 @@ async fn headers_and_attributes() {
 async fn sessions_members_and_failover() {
     let (one, two) = (named("one").await, named("two").await);
     let maps = [
-        ("/free", "stateless = true"),
+        ("/free", "sticky_ignore = true"),
+        ("/picture", "stateless = true"),
+        ("/east", "domain = \"east\""),
+        ("/order", "fail_on_status = [-503]\nidempotent = true"),
         ("/two", &*format!("member = \"{}\"", two.url())),
         ("/retry", "fail_on_status = [-503]"),
         ("/once", "fail_on_status = [-503]\nattempts = 1"),
@@ -139,6 +143,18 @@ async fn sessions_members_and_failover() {
         assert!(answer.contains("\r\n\r\ntwo "), "{answer}");
         let answer = get(&gateway, "/two/x", "Cookie: SID=1.one\r\n").await;
         assert!(answer.contains("\r\n\r\ntwo "), "{answer}");
+        let answer = get(&gateway, "/picture/x", "Cookie: SID=1.two\r\n").await;
+        assert!(
+            answer.contains("\r\n\r\ntwo "),
+            "its session stays: {answer}"
+        );
+        let answer = get(&gateway, "/east/x", "").await;
+        assert!(answer.contains("\r\n\r\none "), "{answer}");
+        let answer = get(&gateway, "/east/x", "Cookie: SID=1.two\r\n").await;
+        assert!(
+            answer.contains("\r\n\r\ntwo "),
+            "its session names a member: {answer}"
+        );
         served.push(get(&gateway, "/free/x", "Cookie: SID=1.two\r\n").await);
     }
     assert!(
@@ -154,6 +170,16 @@ async fn sessions_members_and_failover() {
     ] {
         BAD.store(0, Ordering::SeqCst);
         let answer = get(&gateway, path, "").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{path}: {answer}");
+        assert_eq!(BAD.load(Ordering::SeqCst), asked, "{path}");
+    }
+    // An order may be sent twice only where the map says so.
+    for (path, asked) in [("/retry/bad", 1), ("/order/bad", 2)] {
+        BAD.store(0, Ordering::SeqCst);
+        let order = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = exchange(gateway.http, order.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{path}: {answer}");
         assert_eq!(BAD.load(Ordering::SeqCst), asked, "{path}");
     }

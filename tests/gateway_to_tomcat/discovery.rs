@@ -77,7 +77,7 @@ async fn tomcats_come_and_go_by_dns_and_no_request_fails() {
         server.say(services(&[first, second]));
     };
     let files = [("secret", SECRET)];
-    let (gateway, ()) = tokio::join!(Gateway::start_with(&files, &config), told);
+    let (mut gateway, ()) = tokio::join!(Gateway::start_with(&files, &config), told);
     assert!(begin.elapsed() >= Duration::from_millis(1500));
     // The first request of all finds members.
     let answer = gateway.client().get("/app/hello").await;
@@ -105,6 +105,9 @@ async fn tomcats_come_and_go_by_dns_and_no_request_fails() {
     tokio::task::block_in_place(|| one.stop());
     // A name server that fails changes nothing.
     server.say(Answer::Code(hickory_proto::op::ResponseCode::ServFail));
+    gateway
+        .wait_for_log("the name server says Server Failure")
+        .await;
     sleep(Duration::from_millis(700)).await;
     server.task.abort();
     sleep(Duration::from_millis(300)).await;

@@ -17,9 +17,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long one question may take, with all repetitions: a name server that never answers one kind
-/// of question must not hold up what it answers of the others.
+/// How long a question may take, with all repetitions.
 const LONGEST_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long other answers are waited for where there are addresses already: some name servers never
+/// answer questions for IPv6 (RFC 4074), and that must not hold up what they say of IPv4.
+const LATER_ANSWERS: Duration = Duration::from_secs(1);
 
 /// After so long a question is sent again.
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
@@ -165,33 +168,58 @@ impl Look<'_> {
             .into_iter()
             .flat_map(|name| kinds.map(|kind| (name.clone(), kind)));
         let mut running = JoinSet::new();
+        let mut unanswered = BTreeSet::new();
         let mut found: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
         loop {
             while running.len() < QUESTIONS_AT_A_TIME {
                 let Some((name, kind)) = questions.next() else {
                     break;
                 };
+                unanswered.insert((name.clone(), kind));
                 let resolver = self.resolver.clone();
                 running.spawn(async move {
                     let answer = records(&resolver, &name, kind).await;
                     (name, kind, answer)
                 });
             }
-            match running.join_next().await {
-                None => return found,
-                Some(Ok((name, _, Ok(records)))) => {
+            let patience = if found.is_empty() {
+                LONGEST_ANSWER
+            } else {
+                LATER_ANSWERS
+            };
+            let (name, kind, answer) = match timeout(patience, running.join_next()).await {
+                Ok(None) => return found,
+                Ok(Some(Ok(answered))) => answered,
+                // A panic in the resolver.
+                Ok(Some(Err(error))) => {
+                    self.note_missing(error.to_string(), true, true);
+                    continue;
+                }
+                Err(_) => {
+                    for (name, kind) in unanswered.into_iter().chain(questions) {
+                        self.note_unanswered(&name, kind, "no answer in time");
+                    }
+                    return found;
+                }
+            };
+            match answer {
+                Ok(records) => {
                     self.note_ttl(&records);
                     let ips = records.iter().filter_map(|record| record.data().ip_addr());
-                    found.entry(name).or_default().extend(ips);
+                    let ips: BTreeSet<IpAddr> = ips.collect();
+                    if !ips.is_empty() {
+                        found.entry(name.clone()).or_default().extend(ips);
+                    }
                 }
-                Some(Ok((name, kind, Err(error)))) => {
-                    let what = format!("{kind} of {name}: {error}");
-                    self.note_missing(what, kind == RecordType::A, kind == RecordType::AAAA);
-                }
-                // A panic in the resolver.
-                Some(Err(error)) => self.note_missing(error.to_string(), true, true),
+                Err(error) => self.note_unanswered(&name, kind, &error),
             }
+            unanswered.remove(&(name, kind));
         }
+    }
+
+    fn note_unanswered(&mut self, name: &str, kind: RecordType, error: &str) {
+        let what = format!("{kind} of {name}: {error}");
+        self.note_missing(what, kind == RecordType::A, kind == RecordType::AAAA);
     }
 
     fn note_ttl(&mut self, records: &[Record]) {
@@ -234,8 +262,19 @@ async fn records(
     match timeout(LONGEST_ANSWER, resolver.lookup(name, wanted)).await {
         Ok(Ok(found)) => Ok(found.records().to_vec()),
         Ok(Err(error)) if says_there_are_none(&error) => Ok(Vec::new()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {LONGEST_ANSWER:?}")),
+        Ok(Err(error)) => Err(in_words(&error)),
+        Err(_) => Err("no answer in time".into()),
+    }
+}
+
+/// Why there are no records. The resolver's own words for a name server that refuses or fails are
+/// that there are none.
+fn in_words(error: &ResolveError) -> String {
+    match error.proto().map(ProtoError::kind) {
+        Some(ProtoErrorKind::NoRecordsFound { response_code, .. }) => {
+            format!("the name server says {response_code}")
+        }
+        _ => error.to_string(),
     }
 }
 

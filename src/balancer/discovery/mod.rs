@@ -41,7 +41,8 @@ const LONGEST_AFTER_NOTHING: Duration = Duration::from_secs(5);
 /// An answer without members, and none at all, change nothing: what is known goes on serving.
 /// Where a part of the answers is missing the rest is used. What is missing takes no member away:
 /// while the records AAAA are not told, members with IPv6 addresses stay, and those with IPv4
-/// addresses come and go. A name server has 5 s for each of them.
+/// addresses come and go. A name server has 5 s for an answer, and where it has told addresses 1 s
+/// for another one.
 /// Name servers that know many addresses give some of them at a time, so a member is gone only
 /// when [several answers in a row](Self::with_absences) did not have it.
 ///

@@ -16,8 +16,8 @@ const HIGH: i64 = i64::MAX / 4;
 /// one in proportion.
 const MOST_BEHIND: i64 = 32;
 
-/// The member that has paid least. Only requests without session pay.
-pub(super) fn by_sessions(lineup: &mut Lineup<'_>, has_session: bool) -> usize {
+/// The member that has paid least. Only requests that may begin a session pay.
+pub(super) fn by_sessions(lineup: &mut Lineup<'_>, may_begin_session: bool) -> usize {
     let all = lineup.iter().enumerate();
     let least = all.min_by_key(|(_, one)| one.score());
     let Some((chosen, score, weight)) =
@@ -28,7 +28,7 @@ pub(super) fn by_sessions(lineup: &mut Lineup<'_>, has_session: bool) -> usize {
     if score > HIGH {
         lineup.each(|slot, _, _| slot.score = slot.score.saturating_sub(score));
     }
-    if !has_session {
+    if may_begin_session {
         let cost = COST.checked_div(weight.into()).unwrap_or(COST);
         lineup.add_score(chosen, cost);
     }

@@ -47,8 +47,8 @@ pub enum Method {
     /// as [`ByRequests`](Self::ByRequests). Weights only matter among equals.
     ByBusyness,
     /// The member with the fewest new sessions for its weight, as `mod_jk`'s methods
-    /// `Session` and `Next`: a request that has a session already costs nothing. Right where
-    /// sessions are what fills a container.
+    /// `Session` and `Next`: a request that has a session already costs nothing, nor does one that
+    /// is [stateless](RequestInfo::with_stateless). Right where sessions are what fills a container.
     BySessions,
     /// Of two members drawn by weight the one with fewer requests in flight for its weight.
     ///
@@ -248,7 +248,11 @@ impl Method {
             Self::ByRequests => by_requests::by_requests(lineup),
             Self::ByTraffic => by_traffic::by_traffic(lineup),
             Self::ByBusyness => by_requests::by_busyness(lineup),
-            Self::BySessions => by_sessions::by_sessions(lineup, request.has_session()),
+            // As in `mod_jk` what has been paid for sessions does not matter to it.
+            Self::BySessions if request.is_stateless() => {
+                least_outstanding::least_outstanding(lineup, random)
+            }
+            Self::BySessions => by_sessions::by_sessions(lineup, request.may_begin_session()),
             Self::LeastOutstanding => least_outstanding::least_outstanding(lineup, random),
             Self::LowestLatency => lowest_latency::lowest_latency(lineup, random),
             Self::Hash(by) => match by.hash(request) {

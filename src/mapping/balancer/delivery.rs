@@ -91,8 +91,8 @@ impl<'a> Delivery<'a> {
         facts: &'a RequestFacts,
     ) -> Self {
         let options: Option<&SendOptions> = parts.extensions.get();
-        let stateless = options.is_some_and(|options| options.stateless);
-        let sticky = rules.sticky.as_deref().filter(|_| !stateless);
+        let ignored = options.is_some_and(|options| options.sticky_ignore);
+        let sticky = rules.sticky.as_deref().filter(|_| !ignored);
         let own = options.and_then(|options| options.max_attempts);
         let most = own.or(rules.failover.max_attempts);
         Self {
@@ -168,6 +168,7 @@ impl<'a> Delivery<'a> {
             .with_headers(&self.parts.headers)
             .with_client(self.client);
         if let Some(options) = self.options {
+            info = info.with_stateless(options.stateless);
             if let Some(key) = &options.key {
                 info = info.with_key(key);
             }
@@ -315,7 +316,9 @@ impl<'a> Delivery<'a> {
                 pick.session_replaced();
             }
         }
-        let cookie = self.sticky.and_then(Sticky::own_cookie);
+        let stateless = self.options.is_some_and(|options| options.stateless);
+        let cookie = self.sticky.filter(|_| !stateless);
+        let cookie = cookie.and_then(Sticky::own_cookie);
         if let (Some(cookie), Some(route)) = (cookie, pick.member().route_name()) {
             if self.session.own_cookie() != Some(route.as_bytes()) {
                 if let Ok(value) = HeaderValue::try_from(cookie.set_cookie(route)) {

@@ -15,6 +15,7 @@ use crate::balancer::OnStatus;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendOptions {
+    pub(super) sticky_ignore: bool,
     pub(super) stateless: bool,
     pub(super) key: Option<Vec<u8>>,
     pub(super) member: Option<String>,
@@ -30,8 +31,18 @@ impl SendOptions {
         Self::default()
     }
 
-    /// Whether its session is ignored: any member may serve it, and no route cookie is set.
-    /// Default no.
+    /// Whether its session is ignored: any member may serve it, and no route cookie is set, as
+    /// `mod_jk` with `sticky_ignore`. Default no.
+    #[must_use]
+    pub fn with_sticky_ignore(mut self, ignore: bool) -> Self {
+        self.sticky_ignore = ignore;
+        self
+    }
+
+    /// Whether it surely begins no session, such as one for a picture: no route cookie is set, and
+    /// methods that count sessions do not count it
+    /// ([`RequestInfo::with_stateless`](crate::balancer::RequestInfo::with_stateless)). A session
+    /// that it has already is respected. Default no.
     #[must_use]
     pub fn with_stateless(mut self, stateless: bool) -> Self {
         self.stateless = stateless;

@@ -272,6 +272,7 @@ pub(super) struct Map {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
+    pub(super) sticky_ignore: bool,
     pub(super) stateless: bool,
     pub(super) fail_on_status: Vec<i64>,
     pub(super) max_body: Option<u64>,

@@ -369,7 +369,8 @@ fn options(text: &str, place: &str, plan: &mut Plan) -> Settings {
             ("reply_timeout", Some(millis)) if millis > 0 => {
                 settings.timeout = Some(Duration::from_millis(millis));
             }
-            ("sticky_ignore", Some(on)) => settings.stateless = on != 0,
+            ("sticky_ignore", Some(on)) => settings.sticky_ignore = on != 0,
+            ("stateless", Some(on)) => settings.stateless = on != 0,
             ("fail_on_status", _) => settings.fail_on_status = statuses(value),
             _ => plan.lost(
                 place,

@@ -183,6 +183,9 @@ impl Settings {
         if let Some(limit) = self.timeout {
             line("timeout", time(limit));
         }
+        if self.sticky_ignore {
+            line("sticky_ignore", "true".to_owned());
+        }
         if self.stateless {
             line("stateless", "true".to_owned());
         }

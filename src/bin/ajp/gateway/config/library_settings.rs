@@ -74,7 +74,7 @@ const OTHERS: [(&str, &str); 20] = [
 ];
 
 /// What is a setting: its key, with the tables that it is in.
-const KEYS: [(&str, &str); 96] = [
+const KEYS: [(&str, &str); 97] = [
     (
         "balancer::BalancerConfig::with_cluster",
         "balancer.recovery",
@@ -231,6 +231,10 @@ const KEYS: [(&str, &str); 96] = [
         "map.fail_on_status",
     ),
     ("balancer::SendOptions::with_stateless", "map.stateless"),
+    (
+        "balancer::SendOptions::with_sticky_ignore",
+        "map.sticky_ignore",
+    ),
     ("balancer::Sticky::with_cookie", "balancer.sessions.cookies"),
     ("balancer::Sticky::with_force", "balancer.nofailover"),
     (

@@ -150,7 +150,9 @@ fn direct(
 
 /// What is different for requests of this map.
 fn settings(table: &file::Map, faults: &mut Faults) -> Settings {
-    let mut options = SendOptions::new().with_stateless(table.stateless.unwrap_or(false));
+    let mut options = SendOptions::new()
+        .with_stateless(table.stateless.unwrap_or(false))
+        .with_sticky_ignore(table.sticky_ignore.unwrap_or(false));
     if let Some(name) = &table.member {
         options = options.with_member(name);
     }
@@ -183,7 +185,7 @@ fn settings(table: &file::Map, faults: &mut Faults) -> Settings {
     let attributes = table.attributes.iter();
     Settings {
         options: Some(options).filter(|options| *options != SendOptions::new()),
-        stateless: table.stateless.unwrap_or(false),
+        sticky_ignore: table.sticky_ignore.unwrap_or(false),
         member: table.member.clone(),
         domain: table.domain.clone(),
         timeouts: Some(limits).filter(|limits| *limits != RequestTimeouts::new()),

@@ -11,7 +11,7 @@ pub(crate) struct Settings {
     /// How a member is chosen, and when another one is tried.
     pub(crate) options: Option<SendOptions>,
     /// These three are in `options` as well.
-    pub(crate) stateless: bool,
+    pub(crate) sticky_ignore: bool,
     pub(crate) member: Option<String>,
     pub(crate) domain: Option<String>,
     pub(crate) timeouts: Option<RequestTimeouts>,

@@ -191,7 +191,7 @@ async fn ask_members(
 ) -> Result<(Pick, Tunnel, Response<Incoming>), Refusal> {
     let (parts, mapping) = (wanted.parts, wanted.mapping);
     let (balancer, settings) = (mapping.balancer(), mapping.settings());
-    let sticky = balancer.sticky().filter(|_| !settings.stateless);
+    let sticky = balancer.sticky().filter(|_| !settings.sticky_ignore);
     let cookies = parts.headers.get_all(COOKIE).iter();
     let cookies = cookies.map(HeaderValue::as_bytes);
     let path = parts.uri.path().as_bytes();

@@ -10,7 +10,7 @@ use std::time::Duration;
 fn a_map_has_settings_of_its_own() {
     let text = map(
         "\"/x\"",
-        "\"balancer://a/\"\nstateless = true\nattempts = 1\nfail_on_status = [503, -500]\n\
+        "\"balancer://a/\"\nstateless = true\nsticky_ignore = true\nattempts = 1\nfail_on_status = [503, -500]\n\
          timeout = \"1m\"\ntimeouts = { request = \"2m\", connect = \"none\" }\n\
          idempotent = true\nmax_body = 5\nresponse_buffer = 0\n\
          attributes = { TENANT = \"a\" }\n\
@@ -21,6 +21,7 @@ fn a_map_has_settings_of_its_own() {
     let minute = Duration::from_secs(60);
     let options = SendOptions::new()
         .with_stateless(true)
+        .with_sticky_ignore(true)
         .with_max_attempts(1)
         .with_on_status(503, OnStatus::FailAndTryOther)
         .with_on_status(500, OnStatus::TryOther);
