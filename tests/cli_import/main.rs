@@ -89,6 +89,8 @@ const MAP: &str = "\
 !/shop/static/*=farm
 /*.jsp=farm
 /exact=single;use_server_errors=400
+/free=farm;sticky_ignore=1;stateless=0
+/img=farm;stateless=1
 ";
 
 #[tokio::test]
@@ -168,13 +170,23 @@ to = "balancer://farm/"
 [[map]]
 path = "= /exact"
 to = "balancer://single/exact"
+
+[[map]]
+path = "= /free"
+to = "balancer://farm/free"
+sticky_ignore = true
+
+[[map]]
+path = "= /img"
+to = "balancer://farm/img"
+stateless = true
 "#
     );
     for part in [
         "workers.properties:30: no equal: max_reply_timeouts of worker farm",
         "uriworkermap.properties:5: no equal: option use_server_errors=400",
         "workers.properties:17: note: jvm3, disabled and a redirect, becomes a hot standby",
-        "ajp: 2 balancers, 7 paths; 2 settings without an equal",
+        "ajp: 2 balancers, 9 paths; 2 settings without an equal",
     ] {
         assert!(done.errors.contains(part), "{part}\n{}", done.errors);
     }

@@ -3,6 +3,7 @@
 use super::Endpoint;
 use crate::balancer::member::Member;
 use crate::client::Address;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -24,9 +25,11 @@ pub(super) struct InvalidMembers {
 /// Reads a file of members, not on a thread of the runtime.
 pub(super) async fn read(path: &Path) -> Result<Vec<Endpoint>, String> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_text(&path)).await;
-    let text = read.map_err(|error| error.to_string())??;
-    parse(&text).map_err(|error| error.to_string())
+    let read = tokio::task::spawn_blocking(move || {
+        let text = read_text(&path)?;
+        parse(&text).map_err(|error| error.to_string())
+    });
+    read.await.map_err(|error| error.to_string())?
 }
 
 /// The text of a file that is not too long. Nothing else is opened: that could wait for a
@@ -51,6 +54,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 /// The members in a text.
 pub(super) fn parse(text: &str) -> Result<Vec<Endpoint>, InvalidMembers> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut names = BTreeSet::new();
     for (index, line) in text.lines().enumerate() {
         let invalid = |what: String| InvalidMembers {
             line: index.saturating_add(1),
@@ -69,8 +73,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Endpoint>, InvalidMembers> {
         for word in words {
             endpoint.member = setting(endpoint.member, word).map_err(invalid)?;
         }
-        let name = endpoint.member.name();
-        if endpoints.iter().any(|known| known.member.name() == name) {
+        let name = endpoint.member.name().to_owned();
+        if !names.insert(name.clone()) {
             return Err(invalid(format!("{name} is there twice")));
         }
         endpoints.push(endpoint);
