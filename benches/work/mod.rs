@@ -2,11 +2,13 @@
 //! piece of HTTP/1.1 it is compared with. The request is a browser's, 15 headers.
 
 use ajp::client::RequestFacts;
-use ajp::mapping::{request_parts, write_forward_request, write_send_headers};
+use ajp::mapping::{
+    parse_with_headers, request_parts_with_headers, write_forward_request, write_send_headers,
+};
 use ajp::server::{ServerConfig, Trust};
 use ajp::wire::{
-    Attribute, AttributeCode, BodyFraming, ForwardRequest, ForwardRequestWriter, PacketSize,
-    RequestLine, SendHeaders, ToWebServer, write_body_chunk,
+    Attribute, AttributeCode, BodyFraming, DecodeOptions, ForwardRequest, ForwardRequestWriter,
+    PacketSize, RequestLine, SendHeaders, ToWebServer, write_body_chunk,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, request, response};
@@ -266,8 +268,8 @@ pub(crate) fn server_config() -> ServerConfig {
 }
 
 pub(crate) fn request_from_ajp(payload: Bytes, config: &ServerConfig) -> Request<()> {
-    let request = ForwardRequest::parse(payload).unwrap();
-    request_parts(&request, config).unwrap()
+    let (request, headers) = parse_with_headers(payload, &DecodeOptions::default()).unwrap();
+    request_parts_with_headers(&request, headers, config).unwrap()
 }
 
 pub(crate) fn request_from_httparse(head: &Bytes) -> Request<()> {

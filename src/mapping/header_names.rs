@@ -12,35 +12,33 @@ macro_rules! header_names {
     };
 }
 
-/// The name of a header of a request.
+/// The name of a header of a request, if it has a code or is a common one.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "asked for every header")]
-pub(super) fn request_name(sent: SentName<'_>) -> Option<Cow<'static, HeaderName>> {
+pub(super) fn known_request_name(sent: SentName<'_>) -> Option<&'static HeaderName> {
     static NAMES: [HeaderName; 14] = request_headers!(header_names!);
-    name(sent, &NAMES)
+    known_name(sent, &NAMES)
 }
 
-/// The name of a header of a response.
+/// The name of a header of a response. `None` is for what a view never hands out: it has checked
+/// that a name is a token.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "as of a request")]
 pub(super) fn response_name(sent: SentName<'_>) -> Option<Cow<'static, HeaderName>> {
     static NAMES: [HeaderName; 11] = response_headers!(header_names!);
-    name(sent, &NAMES)
+    match (known_name(sent, &NAMES), sent) {
+        (Some(name), _) => Some(Cow::Borrowed(name)),
+        (None, SentName::Spelled(token)) => HeaderName::from_bytes(token).ok().map(Cow::Owned),
+        (None, SentName::Coded(_)) => None,
+    }
 }
 
-/// `None` is for what a view never hands out: it has checked that a name is a token.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "asked for every header")]
-fn name(sent: SentName<'_>, coded: &'static [HeaderName]) -> Option<Cow<'static, HeaderName>> {
+fn known_name(sent: SentName<'_>, coded: &'static [HeaderName]) -> Option<&'static HeaderName> {
     match sent {
-        SentName::Coded(code) => {
-            let name = coded.get(usize::from(code).checked_sub(1)?)?;
-            Some(Cow::Borrowed(name))
-        }
-        SentName::Spelled(token) => match common_name(token) {
-            Some(name) => Some(Cow::Borrowed(name)),
-            None => HeaderName::from_bytes(token).ok().map(Cow::Owned),
-        },
+        SentName::Coded(code) => coded.get(usize::from(code).checked_sub(1)?),
+        SentName::Spelled(token) => common_name(token),
     }
 }
 

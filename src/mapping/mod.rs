@@ -41,7 +41,7 @@ mod upload;
 
 pub use reason_phrase::ReasonPhrase;
 #[cfg(feature = "server")]
-pub use request_decode::request_parts;
+pub use request_decode::{parse_with_headers, request_parts, request_parts_with_headers};
 #[cfg(feature = "client")]
 pub use request_encode::write_forward_request;
 pub use response_decode::response_parts;

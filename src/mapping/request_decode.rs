@@ -1,16 +1,17 @@
 //! A Forward Request as `http::Request`, without its body.
 
-use super::header_names::{append, request_name};
+use super::header_names::known_request_name;
 use super::request_claims::RequestClaims;
 use super::target::{self, InvalidTarget};
 use super::tls_facts::TlsFacts;
 use crate::server::{AttributeAction, ServerConfig};
 use crate::wire::request_attribute::WellKnown;
 use crate::wire::{
-    Attribute, AttributeCode, ForwardRequest, Span, parse_content_length, request_attribute,
+    Attribute, AttributeCode, DecodeError, DecodeOptions, ForwardRequest, HeaderSink, SentName,
+    Span, parse_content_length, request_attribute, slice_ref,
 };
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 
 /// Builds an `http::Request` with [`RequestClaims`] in its extensions.
@@ -25,7 +26,59 @@ pub fn request_parts(
     request: &ForwardRequest,
     config: &ServerConfig,
 ) -> Result<Request<()>, InvalidTarget> {
+    let mut map = HeaderMap::new();
+    let mut headers = request.headers();
+    map.reserve(headers.len());
+    while let Some((name, value)) = headers.next_sent() {
+        // Every value of a view is one that `http` takes.
+        let _ = map.add(request.payload(), name, value);
+    }
+    request_parts_with_headers(request, map, config)
+}
+
+/// Checks a payload as [`ForwardRequest::parse_with`] does, and makes a map of the headers in the
+/// same walk, for [`request_parts_with_headers`]. Nothing is said yet about whether who sent it is
+/// to be believed.
+///
+/// ```
+/// use ajp::mapping::{parse_with_headers, request_parts_with_headers};
+/// use ajp::server::{ServerConfig, Trust};
+/// use ajp::wire::{DecodeOptions, ForwardRequest, PacketSize, RequestLine};
+/// # let line = RequestLine { req_uri: b"/hello", ..RequestLine::default() };
+/// # let packet = ForwardRequest::build(PacketSize::DEFAULT, &line, |writer| {
+/// #     writer.header(b"Host", b"app.example")
+/// # })?;
+/// # let payload = packet.payload().clone();
+/// let (request, headers) = parse_with_headers(payload, &DecodeOptions::default())?;
+/// // ... is the secret right? ...
+/// let config = ServerConfig::new(Trust::TrustedNetwork);
+/// let parts = request_parts_with_headers(&request, headers, &config)?;
+/// assert_eq!(parts.headers()["host"], "app.example");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`ForwardRequest::parse_with`].
+pub fn parse_with_headers(
+    payload: Bytes,
+    options: &DecodeOptions,
+) -> Result<(ForwardRequest, HeaderMap), DecodeError> {
+    let mut headers = HeaderMap::new();
+    let request = ForwardRequest::parse_into(payload, options, &mut headers)?;
+    Ok((request, headers))
+}
+
+/// As [`request_parts`], with headers that [`parse_with_headers`] has made a map of.
+///
+/// # Errors
+/// As [`request_parts`].
+pub fn request_parts_with_headers(
+    request: &ForwardRequest,
+    headers: HeaderMap,
+    config: &ServerConfig,
+) -> Result<Request<()>, InvalidTarget> {
     let mut out = Request::new(());
+    *out.headers_mut() = headers;
     if request.method() != Method::GET.as_str().as_bytes() {
         *out.method_mut() = Method::from_bytes(request.method()).map_err(|_| InvalidTarget)?;
     }
@@ -34,7 +87,6 @@ pub fn request_parts(
     }
     let (claims, query) = claims(request, config);
     target::set_uri(&mut out, request, query)?;
-    add_headers(request, out.headers_mut());
     out.extensions_mut().insert(claims);
     Ok(out)
 }
@@ -49,15 +101,38 @@ fn version(protocol: &[u8]) -> Version {
     }
 }
 
-fn add_headers(request: &ForwardRequest, map: &mut HeaderMap) {
-    let mut headers = request.headers();
-    map.reserve(headers.len());
-    while let Some((name, value)) = headers.next_sent() {
-        let Some(name) = request_name(name) else {
-            continue;
+/// `http` allows the same bytes in a value as AJP does: all but control characters, and the tab.
+impl HeaderSink for HeaderMap {
+    const CHECKS_VALUES: bool = true;
+
+    fn reserve(&mut self, count: u16) {
+        HeaderMap::reserve(self, count.into());
+    }
+
+    // The walk stays in registers beside it.
+    #[inline(never)]
+    fn add(&mut self, payload: &Bytes, name: SentName<'_>, value: &[u8]) -> bool {
+        let Ok(value) = HeaderValue::from_maybe_shared(slice_ref(payload, value)) else {
+            return false;
         };
-        if let Ok(value) = HeaderValue::from_maybe_shared(request.slice_ref(value)) {
-            append(map, name, value);
+        match known_request_name(name) {
+            Some(name) => {
+                self.append(name, value);
+            }
+            None => append_other(self, name, value),
+        }
+        true
+    }
+}
+
+/// Adds a header whose name is not known as a constant.
+#[cold]
+#[inline(never)]
+fn append_other(map: &mut HeaderMap, name: SentName<'_>, value: HeaderValue) {
+    if let SentName::Spelled(token) = name {
+        // The walk has checked that it is a token.
+        if let Ok(name) = HeaderName::from_bytes(token) {
+            map.append(name, value);
         }
     }
 }
@@ -69,13 +144,13 @@ fn claims<'a>(
 ) -> (RequestClaims, Option<&'a [u8]>) {
     let packet = request.payload();
     let mut query = None;
-    // What is present but empty says nothing: the accessors leave it out.
+    let [remote_addr, remote_host, server_name] = request.peer_spans();
     let span = |part: Option<&[u8]>| part.map_or(Span::NULL, |part| Span::of(part, packet));
     let mut claims = RequestClaims {
         packet: packet.clone(),
-        remote_addr: span(request.remote_addr()),
-        remote_host: span(request.remote_host()),
-        server_name: span(request.server_name()),
+        remote_addr,
+        remote_host,
+        server_name,
         // Two values that senders use for "unknown" (protocol chapter "codes").
         server_port: Some(request.server_port()).filter(|port| !matches!(port, 0 | 0xffff)),
         is_tls: request.is_ssl(),

@@ -5,7 +5,10 @@ use super::config::ServerConfig;
 use super::connection::Mode;
 use super::refusal::Refusal;
 use crate::host::is_host;
-use crate::wire::{BodyFraming, ForwardRequest};
+use crate::wire::{BodyFraming, ForwardRequest, SentName};
+
+/// `host` as the name of a request header.
+const HOST_CODE: u8 = 0x0b;
 
 /// Whether the request may reach the application.
 ///
@@ -34,14 +37,19 @@ pub(super) fn admit(
 
 /// At most one Host, and one that can be a host: `name`, `name:port` or empty.
 fn check_host(request: &ForwardRequest) -> Result<(), Refusal> {
-    let mut hosts = request
-        .headers()
-        .filter(|header| header.name.eq_ignore_ascii_case(b"host"));
-    let Some(host) = hosts.next() else {
-        return Ok(());
-    };
-    if hosts.next().is_some() || !is_host(host.value) {
-        return Err(Refusal::Host);
+    let mut headers = request.headers();
+    let mut host = None;
+    while let Some((name, value)) = headers.next_sent() {
+        let is_host = match name {
+            SentName::Coded(code) => code == HOST_CODE,
+            SentName::Spelled(name) => name.eq_ignore_ascii_case(b"host"),
+        };
+        if is_host && host.replace(value).is_some() {
+            return Err(Refusal::Host);
+        }
     }
-    Ok(())
+    match host {
+        Some(host) if !is_host(host) => Err(Refusal::Host),
+        _ => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use super::refusal::OwnAnswer;
 use crate::net::{Buffered, Deadline, ReadError};
 use crate::proto::{Idle, IdleEvent, ServerExchange};
 use crate::trace::event;
-use crate::wire::{CPONG, DecodeError, Direction, Field, ForwardRequest};
+use crate::wire::{CPONG, DecodeError, Direction, Field, ForwardRequest, HeaderSink, NoSink};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -126,19 +126,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Cancel safety
     /// Safe: no byte is lost, and an answer that is under way is continued by the next call.
     pub async fn next_request(&mut self) -> Result<Option<ForwardRequest>, ServerError> {
-        poll_fn(|cx| self.poll_next_request(cx)).await
+        poll_fn(|cx| self.poll_next_request(cx, &mut NoSink)).await
     }
 
-    pub(crate) fn poll_next_request(
+    /// As [`next_request`](Self::next_request), and gives the headers of the request to `sink`;
+    /// also those of a request that is refused then, after which there is no other.
+    pub(crate) fn poll_next_request<H: HeaderSink>(
         &mut self,
         cx: &mut Context<'_>,
+        sink: &mut H,
     ) -> Poll<Result<Option<ForwardRequest>, ServerError>> {
         loop {
             if self.closing.is_some() {
                 let error = ready!(self.poll_close(cx));
                 return Poll::Ready(error.map_or(Ok(None), Err));
             }
-            let event = match ready!(self.poll_idle(cx)) {
+            let event = match ready!(self.poll_idle(cx, sink)) {
                 Ok(Some(event)) => event,
                 Ok(None) => return Poll::Ready(Ok(None)),
                 Err(IdleError::TooLong(error)) => IdleEvent::BadRequest(error),
@@ -180,7 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<IdleEvent>, IdleError>> {
+    fn poll_idle<H: HeaderSink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut H,
+    ) -> Poll<Result<Option<IdleEvent>, IdleError>> {
         // A CPong may still be on its way.
         if !self.io.is_flushed() && self.poll_flush(cx).map_err(IdleError::Other)?.is_pending() {
             return Poll::Pending;
@@ -190,7 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match read {
             Poll::Ready(Ok(Some(payload))) => {
                 self.read_limit.set(None);
-                let event = self.idle.receive(payload, &self.config.decode);
+                let decode = &self.config.decode;
+                let event = self.idle.receive_into(payload, decode, sink);
                 Poll::Ready(Ok(Some(event)))
             }
             Poll::Ready(Ok(None)) => Poll::Ready(Ok(None)),

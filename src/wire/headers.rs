@@ -9,8 +9,10 @@
 use super::byte_class::Class;
 use super::code_lookup::{REQUEST_HEADERS, by_code};
 use super::error::{DecodeError, Field, Rule};
+use super::header_sink::HeaderSink;
 use super::limits::BodyFraming;
 use super::reader::{Reader, checked_string};
+use bytes::Bytes;
 
 /// One header name: its code and nothing, or 0 and its bytes.
 #[inline]
@@ -45,32 +47,43 @@ pub(crate) fn header_value<'a>(
 }
 
 /// What follows a header that is written as nearly all are: with a code, or with a name of
-/// letters and `-`, and with a value of printable ASCII. It says nothing about a body.
+/// letters and `-`, and with a value that `accept` accepts, which looks at its bytes. It says
+/// nothing about a body.
 ///
 /// `None` says nothing about the header: it has to be read with [`header_name`] and
 /// [`header_value`], which know everything that is allowed and where an error is. What this
 /// passes over they accept.
 #[inline(always)]
-pub(crate) fn after_usual_header(rest: &[u8], codes: usize, content_length: u8) -> Option<&[u8]> {
-    let rest = match *rest {
+pub(crate) fn after_usual_header<'a>(
+    rest: &'a [u8],
+    codes: usize,
+    content_length: u8,
+    accept: impl FnOnce(SentName<'a>, &'a [u8]) -> bool,
+) -> Option<&'a [u8]> {
+    let (name, rest) = match *rest {
         [0xa0, code, ref rest @ ..] => {
             let is_usual = code != 0 && usize::from(code) <= codes && code != content_length;
-            is_usual.then_some(rest)?
+            (SentName::Coded(code), is_usual.then_some(rest)?)
         }
         [0, len, ref rest @ ..] => {
             let (name, rest) = rest.split_at_checked(usize::from(len))?;
             let is_usual = len != 0 && Class::Token.is_usual(name) && !may_be_length_header(name);
-            is_usual.then_some(rest)?.strip_prefix(&[0])?
+            let rest = is_usual.then_some(rest)?.strip_prefix(&[0])?;
+            (SentName::Spelled(name), rest)
         }
         _ => return None,
     };
     let (&len, rest) = rest.split_first_chunk::<2>()?;
     // The null string is longer than any payload.
     let (value, rest) = rest.split_at_checked(u16::from_be_bytes(len).into())?;
-    if !Class::Value.is_usual(value) {
-        return None;
-    }
-    rest.strip_prefix(&[0])
+    let rest = rest.strip_prefix(&[0])?;
+    accept(name, value).then_some(rest)
+}
+
+/// Whether a value is printable ASCII, as nearly all are.
+#[inline(always)]
+pub(crate) fn is_usual_value(value: &[u8]) -> bool {
+    Class::Value.is_usual(value)
 }
 
 /// Which header, for an error. Loops count in 32 bits: a register that is kept on the stack
@@ -122,21 +135,30 @@ pub(crate) fn parse_content_length(value: &[u8]) -> Option<u64> {
 /// `content-length` in a request.
 pub(super) const CONTENT_LENGTH_CODE: u8 = 0x08;
 
-/// Checks `count` headers, and tells how they announce a body.
+/// Checks `count` headers of this payload, gives them to `sink`, and tells how they announce a
+/// body.
 #[inline(never)]
-pub(super) fn check_headers(
+pub(super) fn check_headers<S: HeaderSink>(
     outer: &mut Reader<'_>,
+    payload: &Bytes,
     count: u16,
+    sink: &mut S,
 ) -> Result<BodyFraming, DecodeError> {
     // A cursor of its own stays in registers during the loop.
     let mut own = *outer;
     let r = &mut own;
+    sink.reserve(count);
     let mut framing = BodyFraming::Absent;
     for index in 0..u32::from(count) {
-        if r.skip(|rest| after_usual_header(rest, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE)) {
+        let accept = |name: SentName<'_>, value: &[u8]| {
+            (S::CHECKS_VALUES || is_usual_value(value)) && sink.add(payload, name, value)
+        };
+        if r.skip(|rest| {
+            after_usual_header(rest, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE, accept)
+        }) {
             continue;
         }
-        (*r, framing) = framing.after_header(*r, index)?;
+        (*r, framing) = framing.after_header(*r, payload, index, sink)?;
     }
     *outer = own;
     Ok(framing)
@@ -165,22 +187,32 @@ impl BodyFraming {
     /// stay in registers elsewhere.
     #[cold]
     #[inline(never)]
-    fn after_header(
+    fn after_header<'a, S: HeaderSink>(
         self,
-        mut r: Reader<'_>,
+        mut r: Reader<'a>,
+        payload: &Bytes,
         index: u32,
-    ) -> Result<(Reader<'_>, Self), DecodeError> {
+        sink: &mut S,
+    ) -> Result<(Reader<'a>, Self), DecodeError> {
         let name_at = r.position();
         let (code, name) = header_name(&mut r, index, REQUEST_HEADERS.len())?;
         let value_at = r.position();
         let value = header_value(&mut r, index)?.unwrap_or_default();
-        match self.after(code, name, value) {
-            Ok(framing) => Ok((r, framing)),
-            Err(wrong) => {
-                let at = if wrong.in_value { value_at } else { name_at };
-                Err(r.error_at(at, wrong.field, wrong.rule))
-            }
+        let framing = self.after(code, name, value).map_err(|wrong| {
+            let at = if wrong.in_value { value_at } else { name_at };
+            r.error_at(at, wrong.field, wrong.rule)
+        })?;
+        let name = match code {
+            0 => SentName::Spelled(name),
+            code => SentName::Coded(code),
+        };
+        if sink.add(payload, name, value) {
+            return Ok((r, framing));
         }
+        // A sink refuses no other values than the class does.
+        let first = value.first().copied().unwrap_or_default();
+        let field = Field::HeaderValue(nth(index));
+        Err(r.error_at(value_at, field, Rule::InvalidByte(first)))
     }
 
     /// What the headers so far say, and one header more.
@@ -335,8 +367,12 @@ mod tests {
                 // Also cut short.
                 for end in 0..=bytes.len() {
                     let payload = &bytes[..end];
-                    let after =
-                        after_usual_header(payload, REQUEST_HEADERS.len(), CONTENT_LENGTH_CODE);
+                    let after = after_usual_header(
+                        payload,
+                        REQUEST_HEADERS.len(),
+                        CONTENT_LENGTH_CODE,
+                        |_, value| is_usual_value(value),
+                    );
                     looked_at += 1;
                     let Some(after) = after else { continue };
                     usual += 1;

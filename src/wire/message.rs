@@ -3,6 +3,7 @@
 use super::body::{BodyPacket, SEND_BODY_CHUNK, parse_body_chunk};
 use super::control::{CPING_CODE, CPONG_CODE, END_RESPONSE, GET_BODY_CHUNK, PING, SHUTDOWN};
 use super::error::{DecodeError, Field, Rule};
+use super::header_sink::{HeaderSink, NoSink};
 use super::limits::DecodeOptions;
 use super::reader::Reader;
 use super::request::{FORWARD_REQUEST, ForwardRequest};
@@ -36,9 +37,19 @@ impl ToContainer {
     /// and the connection closes without an answer; otherwise the request is malformed and gets a
     /// 400 (protocol chapter [exchange](crate::docs::protocol::exchange#errors)).
     pub fn parse(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
+        Self::parse_into(payload, options, &mut NoSink)
+    }
+
+    /// As [`parse`](Self::parse), and gives the headers of a request to `sink` on the way.
+    pub(crate) fn parse_into<S: HeaderSink>(
+        payload: Bytes,
+        options: &DecodeOptions,
+        sink: &mut S,
+    ) -> Result<Self, DecodeError> {
         let message = match payload.first() {
             Some(&FORWARD_REQUEST) => {
-                return ForwardRequest::parse_with(payload, options).map(Self::ForwardRequest);
+                return ForwardRequest::parse_into(payload, options, sink)
+                    .map(Self::ForwardRequest);
             }
             Some(&CPING_CODE) => Self::CPing,
             Some(&SHUTDOWN) => Self::Shutdown,

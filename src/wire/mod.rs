@@ -31,6 +31,7 @@ mod control;
 mod debug;
 mod display;
 mod error;
+mod header_sink;
 mod headers;
 mod limits;
 mod message;
@@ -82,7 +83,9 @@ pub use response::{SendHeaders, SendHeadersWriter};
 )]
 pub(crate) use {
     code_table::{request_attribute, request_headers, response_headers},
+    header_sink::{HeaderSink, NoSink},
     headers::{SentName, parse_content_length},
     packet::packet_len,
+    request::slice_ref,
     request_writer::decimal,
 };

@@ -33,6 +33,13 @@ impl Span {
         }
     }
 
+    /// [`NULL`](Self::NULL) for an empty string.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn filled(self) -> Self {
+        if self.len == 0 { Self::NULL } else { self }
+    }
+
     pub(crate) fn get(self, payload: &[u8]) -> Option<&[u8]> {
         if self.start == 0 {
             return None;

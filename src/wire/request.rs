@@ -5,6 +5,7 @@ use super::attributes::{Attribute, Attributes, check_attributes};
 use super::byte_class::Class;
 use super::code_lookup::{AttributeCode, REQUEST_HEADERS, method_name};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule};
+use super::header_sink::{HeaderSink, NoSink};
 use super::headers::{Headers, check_headers, header_count};
 use super::limits::{BodyFraming, DecodeOptions, PacketSize};
 use super::packet::HEADER_LEN;
@@ -61,7 +62,12 @@ struct Parts {
 
 impl Parts {
     #[inline]
-    fn walk(r: &mut Reader<'_>, options: DecodeOptions) -> Result<Self, DecodeError> {
+    fn walk<S: HeaderSink>(
+        payload: &Bytes,
+        options: DecodeOptions,
+        sink: &mut S,
+    ) -> Result<Self, DecodeError> {
+        let r = &mut Reader::new(payload);
         let code = r.u8(Field::MessageCode)?;
         if code != FORWARD_REQUEST {
             return Err(r.error_at(0, Field::MessageCode, Rule::UnknownCode(code.into())));
@@ -96,7 +102,7 @@ impl Parts {
 
         let num_headers = header_count(r, options.max_headers)?;
         let headers_at = r.position_u16();
-        let framing = check_headers(r, num_headers)?;
+        let framing = check_headers(r, payload, num_headers, sink)?;
         let attributes_at = r.position_u16();
         let stored_method = check_attributes(r, options.der_certificate, query_class)?;
         r.finish()?;
@@ -140,8 +146,19 @@ impl ForwardRequest {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
+        Self::parse_into(payload, options, &mut NoSink)
+    }
+
+    /// As [`parse_with`](Self::parse_with), and gives the headers to `sink` on the way. After an
+    /// error the sink may hold some of them.
+    #[inline]
+    pub(crate) fn parse_into<S: HeaderSink>(
+        payload: Bytes,
+        options: &DecodeOptions,
+        sink: &mut S,
+    ) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let mut parts = Parts::walk(&mut Reader::new(&payload), *options)?;
+        let mut parts = Parts::walk(&payload, *options, sink)?;
         if options.absent_length_as_empty && parts.framing == BodyFraming::Absent {
             parts.framing = BodyFraming::Length(0);
         }
@@ -229,6 +246,14 @@ impl ForwardRequest {
     #[must_use]
     pub fn server_name(&self) -> Option<&[u8]> {
         filled(self.str(self.parts.server_name))
+    }
+
+    /// Where address and name of the HTTP client and the virtual host lie. What is present but
+    /// empty says nothing, as with the accessors.
+    #[cfg(feature = "server")]
+    pub(crate) fn peer_spans(&self) -> [Span; 3] {
+        let parts = &self.parts;
+        [parts.remote_addr, parts.remote_host, parts.server_name].map(Span::filled)
     }
 
     /// The port the HTTP client connected to, as sent. 0 and 65535 mean unknown.

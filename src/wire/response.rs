@@ -5,7 +5,8 @@ use super::byte_class::Class;
 use super::code_lookup::{RESPONSE_HEADERS, response_header_code, standard_reason};
 use super::error::{DecodeError, EncodeError, EncodeRule, Field, Rule, ShortName};
 use super::headers::{
-    Headers, after_usual_header, header_count, header_name, header_value, parse_content_length,
+    Headers, after_usual_header, header_count, header_name, header_value, is_usual_value,
+    parse_content_length,
 };
 use super::limits::PacketSize;
 use super::packet::{Direction, HEADER_LEN};
@@ -54,8 +55,10 @@ impl Parts {
         let headers_at = r.position_u16();
         let mut content_length = None;
         for index in 0..u32::from(num_headers) {
-            if r.skip(|rest| after_usual_header(rest, RESPONSE_HEADERS.len(), CONTENT_LENGTH_CODE))
-            {
+            let accept = |_, value: &[u8]| is_usual_value(value);
+            if r.skip(|rest| {
+                after_usual_header(rest, RESPONSE_HEADERS.len(), CONTENT_LENGTH_CODE, accept)
+            }) {
                 continue;
             }
             let name_at = r.position();

@@ -4,7 +4,7 @@ use super::{ServerExchange, unexpected};
 use crate::proto::ProtocolError;
 use crate::wire::{
     BodyPacket, DecodeError, DecodeOptions, FORWARD_REQUEST, ForwardRequest, FromWebServer,
-    ToContainer,
+    HeaderSink, NoSink, ToContainer,
 };
 use bytes::Bytes;
 
@@ -57,11 +57,21 @@ impl Idle {
 
     /// Takes the payload of one packet.
     pub fn receive(&mut self, payload: Bytes, options: &DecodeOptions) -> IdleEvent {
+        self.receive_into(payload, options, &mut NoSink)
+    }
+
+    /// As [`receive`](Self::receive), and gives the headers of a request to `sink`.
+    pub(crate) fn receive_into<S: HeaderSink>(
+        &mut self,
+        payload: Bytes,
+        options: &DecodeOptions,
+        sink: &mut S,
+    ) -> IdleEvent {
         if matches!(payload.as_ref(), [] | [0, 0]) {
             return self.empty_packet();
         }
         let is_request = payload.first() == Some(&FORWARD_REQUEST);
-        match ToContainer::parse(payload, options) {
+        match ToContainer::parse_into(payload, options, sink) {
             Ok(message) => self.message(message),
             Err(error) if is_request => IdleEvent::BadRequest(error),
             Err(error) => IdleEvent::Close(error.into()),

@@ -5,7 +5,7 @@ use crate::mapping::request_body::RequestBody;
 use crate::net::WhenWoken;
 use crate::server::{Connection, ServerConfig, ServerError};
 use bytes::Buf;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
@@ -58,12 +58,15 @@ where
     let mut draining = WhenWoken::new(draining);
     let mut stop = false;
     let ended = loop {
+        // Filled by the walk that checks the packet. The map of a request that is refused never
+        // leaves this function.
+        let mut headers = HeaderMap::new();
         let next = poll_fn(|cx| {
             if !stop && Pin::new(&mut draining).poll(cx).is_ready() {
                 stop = true;
                 connection.drain();
             }
-            connection.poll_next_request(cx)
+            connection.poll_next_request(cx, &mut headers)
         });
         let request = match next.await {
             Ok(Some(request)) => request,
@@ -74,7 +77,7 @@ where
         let exchange = Box::pin(exchange(
             &mut connection,
             &mut service,
-            request,
+            (request, headers),
             Pin::new(&mut draining),
             &mut stop,
         ));

@@ -5,7 +5,7 @@ use super::connection::BoxError;
 use super::packing::Packing;
 use super::span::ExchangeSpan;
 use crate::mapping::request_body::{Demand, Feed, RequestBody, RequestBodyError};
-use crate::mapping::{request_parts, write_send_headers};
+use crate::mapping::{request_parts_with_headers, write_send_headers};
 use crate::proto::ServerExchange;
 use crate::server::{Connection, Refusal, ServerError};
 use crate::wire::ForwardRequest;
@@ -27,7 +27,7 @@ const LONG: usize = 256 << 10;
 pub(super) async fn exchange<I, S, B>(
     connection: &mut Connection<I>,
     service: &mut S,
-    request: ForwardRequest,
+    (request, headers): (ForwardRequest, HeaderMap),
     draining: Pin<&mut impl Future<Output = ()>>,
     stop: &mut bool,
 ) -> Result<bool, ServerError>
@@ -44,7 +44,7 @@ where
         packing: Packing::default(),
         span: &span,
     };
-    let answered = caught(running.run(service, &request)).await;
+    let answered = caught(running.run(service, &request, headers)).await;
     // Also what came before the body broke off.
     let answered = answered.and(running.packing.send(running.connection));
     drop(running);
@@ -143,13 +143,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
         &mut self,
         service: &mut S,
         request: &ForwardRequest,
+        headers: HeaderMap,
     ) -> Result<(), ServerError>
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
         B: Body<Data: Buf, Error: Into<BoxError>>,
     {
         let head_request = request.method() == b"HEAD";
-        let Ok(parts) = request_parts(request, self.connection.config()) else {
+        let config = self.connection.config();
+        let Ok(parts) = request_parts_with_headers(request, headers, config) else {
             self.connection.count_refusal(&Refusal::Target);
             return Err(ServerError::Refused(Refusal::Target));
         };

@@ -65,7 +65,8 @@ mod on {
                 duration_us = Empty,
             );
             let packet = (HEADER_LEN + request.payload().len()) as u64;
-            let measured = (!span.is_none()).then(|| Measured {
+            // Also where it is a span without a subscriber, which feature `log` of `tracing` keeps.
+            let measured = (!span.is_disabled()).then(|| Measured {
                 begin: Instant::now(),
                 received: traffic.0 - packet,
                 sent: traffic.1,
