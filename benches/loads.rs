@@ -6,6 +6,8 @@
 //! cargo bench --bench loads -- bodies --backend tomcat --work post-10k --packet-size 65536
 //! cargo bench --bench loads -- bodies --syscalls               # counted instead of timed
 //! cargo bench --bench loads -- containers                      # one application, four ways behind httpd
+//! cargo bench --bench loads -- containers --count              # counted instead of timed
+//! cargo bench --bench loads -- direct                          # clients, with nothing but Tomcat behind
 //! cargo bench --bench loads -- scale                           # growth curves, into benches/results
 //! cargo bench --bench loads -- draw                            # the pictures of what is there
 //! ```
@@ -30,6 +32,8 @@ mod chart;
 mod clients;
 #[path = "loads/containers.rs"]
 mod containers;
+#[path = "loads/direct.rs"]
+mod direct;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod peers;
 #[path = "loads/scale.rs"]
@@ -65,7 +69,9 @@ enum What {
     /// Uploads and downloads through web servers
     Bodies(bodies::BodiesArgs),
     /// One application behind httpd: in this crate's server, hyper's and Tomcat
-    Containers,
+    Containers(containers::ContainersArgs),
+    /// This crate's client and hyper's, with nothing between them and Tomcat
+    Direct(direct::DirectArgs),
     /// How costs grow with clients, members and sessions
     Scale(scale::ScaleArgs),
     /// The pictures of `scale`, of the numbers that are there
@@ -82,7 +88,8 @@ fn main() {
         // `cargo test --benches` only builds it.
         None => {}
         Some(What::Bodies(what)) => runtime.block_on(bodies::run(&args, what)),
-        Some(What::Containers) => runtime.block_on(containers::run(&args)),
+        Some(What::Containers(what)) => runtime.block_on(containers::run(&args, what)),
+        Some(What::Direct(what)) => runtime.block_on(direct::run(&args, what)),
         Some(What::Scale(what)) => runtime.block_on(scale::run(&args, what)),
         Some(What::Draw) => scale::draw(),
     }

@@ -70,7 +70,7 @@ pub(crate) enum Counter {
 
 impl Start<'_> {
     /// This program, in its counter.
-    fn command(self, program: &Path) -> Command {
+    pub(crate) fn command(self, program: &Path) -> Command {
         let Some((counter, file)) = self.counted else {
             return Command::new(program);
         };

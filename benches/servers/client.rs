@@ -125,7 +125,7 @@ impl AnyClient {
     }
 
     /// Bytes of the response's body.
-    async fn call(&self, path: &str, headers: usize, upload: Data) -> usize {
+    pub(crate) async fn call(&self, path: &str, headers: usize, upload: Data) -> usize {
         match self {
             Self::Ajp(client) => {
                 let request = request("", path, headers, upload);

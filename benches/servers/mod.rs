@@ -104,6 +104,12 @@ impl Server {
         Self::of(command)
     }
 
+    /// As [`start`](Self::start), with one thread, by a command that runs this program.
+    pub(crate) fn start_by(mut command: Command, name: &str) -> Self {
+        command.env(SERVE, name);
+        Self::of(command)
+    }
+
     fn of(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())

@@ -204,3 +204,94 @@ fn tls(claims: &mut RequestClaims) -> &mut TlsFacts {
 fn shared(request: &ForwardRequest, part: Option<&[u8]>) -> Option<Bytes> {
     part.map(|part| request.slice_ref(part))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+mod tests {
+    use super::*;
+    use crate::wire::{PacketSize, RequestLine};
+
+    /// A request with headers of all kinds: with a code and spelled out, common and not, repeated,
+    /// empty, long, with bytes beyond ASCII, and the length of a body.
+    fn payload() -> Vec<u8> {
+        let line = RequestLine {
+            req_uri: b"/a",
+            ..RequestLine::default()
+        };
+        let long = vec![b'v'; 70];
+        let request = ForwardRequest::build(PacketSize::DEFAULT, &line, |writer| {
+            for (name, value) in [
+                ("Host", &b"app.example"[..]),
+                ("sec-fetch-site", b"same-origin"),
+                ("X-Other", b"caf\xe9\t\xff"),
+                ("x-other", b""),
+                ("content-length", b"12"),
+                ("Cookie", &long),
+                ("cookie", b"a=b"),
+            ] {
+                writer.header(name.as_bytes(), value)?;
+            }
+            Ok(())
+        });
+        request.unwrap().payload().to_vec()
+    }
+
+    /// As [`request_parts`] makes it, in a walk of its own.
+    fn map_of(request: &ForwardRequest) -> HeaderMap {
+        let config = ServerConfig::new(crate::server::Trust::TrustedNetwork);
+        let parts = request_parts(request, &config).unwrap();
+        parts.headers().clone()
+    }
+
+    #[test]
+    fn one_walk_finds_what_two_find() {
+        let whole = payload();
+        let request = ForwardRequest::parse(whole.clone().into()).unwrap();
+        let map = map_of(&request);
+        let others: Vec<_> = map.get_all("x-other").iter().collect();
+        assert_eq!(others, [&b"caf\xe9\t\xff"[..], b""]);
+        assert_eq!(
+            (map.len(), map["content-length"].as_bytes()),
+            (7, &b"12"[..])
+        );
+
+        // Any byte is another one, also each that a value may or may not hold; or the packet ends.
+        let options = DecodeOptions::default();
+        let long_at = whole.windows(20).position(|part| part == [b'v'; 20]);
+        let long_at = long_at.unwrap() + 30;
+        let (mut right, mut wrong) = (0, 0);
+        for at in 0..whole.len() {
+            let bytes = [0x09, 0x1f, b' ', b'a', 0x7f, 0x80, 0xa0, 0xff];
+            // Of the long value all.
+            let all = bytes
+                .into_iter()
+                .chain(0..if at == long_at { 255 } else { 2 });
+            for byte in all {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                if byte == 1 && at != long_at {
+                    bytes.truncate(at);
+                }
+                let bytes = Bytes::from(bytes);
+                match (
+                    ForwardRequest::parse(bytes.clone()),
+                    parse_with_headers(bytes, &options),
+                ) {
+                    (Ok(request), Ok((same, map))) => {
+                        assert_eq!(request, same);
+                        if request.req_uri() == b"/a" {
+                            assert_eq!(map, map_of(&request), "{at} {byte:#x}");
+                        }
+                        right += 1;
+                    }
+                    (Err(error), Err(same)) => {
+                        assert_eq!(error, same, "{at} {byte:#x}");
+                        wrong += 1;
+                    }
+                    other => panic!("{at} {byte:#x}: {other:?}"),
+                }
+            }
+        }
+        assert!(right > 500 && wrong > 500, "{right} and {wrong}");
+    }
+}
