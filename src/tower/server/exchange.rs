@@ -161,17 +161,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             && !request.framing().is_eager()
             && expects_continue(parts.headers());
         let parts = parts.map(|()| body);
+        let failed = |error: S::Error| ServerError::Application(error.into());
+        self.drive(|cx| service.poll_ready(cx))
+            .await?
+            .map_err(failed)?;
         let response = {
-            let mut call = pin!(async {
-                poll_fn(|cx| service.poll_ready(cx))
-                    .await
-                    .map_err(Into::into)?;
-                service.call(parts).await.map_err(Into::<BoxError>::into)
-            });
+            let mut call = pin!(self.span.in_scope(|| service.call(parts)));
             self.drive(|cx| call.as_mut().poll(cx)).await?
         };
-        let response = response.map_err(ServerError::Application)?;
-        self.respond(response, head_request).await
+        self.respond(response.map_err(failed)?, head_request).await
     }
 
     /// Polls the application, and moves bytes in both directions meanwhile. Ends early

@@ -8,9 +8,10 @@ pub(super) use on::{ExchangeSpan, of_connection};
 
 #[cfg(feature = "tracing")]
 mod on {
+    use crate::mapping::text;
     use crate::server::{Chain, ServerError};
     use crate::wire::{ForwardRequest, HEADER_LEN};
-    use std::fmt::Debug;
+    use std::fmt::{self, Debug};
     use std::future::Future;
     use std::time::Instant;
     use tracing::field::Empty;
@@ -40,6 +41,25 @@ mod on {
         measured: Option<Measured>,
     }
 
+    /// The method as text, which is made only where somebody looks at it.
+    struct Method<'a>(&'a ForwardRequest);
+
+    impl fmt::Display for Method<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&text(self.0.method()))
+        }
+    }
+
+    /// The path as text, without parameters such as `;jsessionid`.
+    struct Path<'a>(&'a ForwardRequest);
+
+    impl fmt::Display for Path<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let path = self.0.req_uri().split(|&b| b == b';').next();
+            f.write_str(&text(path.unwrap_or_default()))
+        }
+    }
+
     /// What the end of an exchange is compared with.
     struct Measured {
         begin: Instant,
@@ -51,13 +71,11 @@ mod on {
         /// `traffic` is what the connection has received, this request included, and sent
         /// so far.
         pub(in super::super) fn new(request: &ForwardRequest, traffic: (u64, u64)) -> Self {
-            // Without parameters such as `;jsessionid`.
-            let path = request.req_uri().split(|&b| b == b';').next();
             let span = span!(
                 Level::DEBUG,
                 "ajp.exchange",
-                method = %crate::mapping::text(request.method()),
-                path = %crate::mapping::text(path.unwrap_or_default()),
+                method = %Method(request),
+                path = %Path(request),
                 status = Empty,
                 reuse = Empty,
                 bytes_in = Empty,
@@ -74,9 +92,13 @@ mod on {
             Self { span, measured }
         }
 
-        /// Runs `f` inside the span.
+        /// Runs `f` inside the span, if somebody looks at it.
         pub(in super::super) fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
-            self.span.in_scope(f)
+            if self.measured.is_some() {
+                self.span.in_scope(f)
+            } else {
+                f()
+            }
         }
 
         pub(in super::super) fn status(&self, status: u16) {
