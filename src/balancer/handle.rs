@@ -11,11 +11,12 @@ use super::member::{InvalidMember, Member, MemberId};
 use super::method::Method;
 use super::pick::Pick;
 use super::request::RequestInfo;
-use super::shared::{Backend, Rules, Shared, State};
+use super::shared::{Backend, KeptShared, Rules, Shared, State};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::repeat::Repeat;
 use crate::client::{ClientError, Pool};
+use crate::net::Striped;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -110,6 +111,8 @@ impl BalancerConfig {
 #[derive(Clone)]
 pub struct Balancer {
     pub(super) shared: Arc<Shared>,
+    /// For picks.
+    kept: Arc<Striped<KeptShared>>,
 }
 
 impl Balancer {
@@ -123,8 +126,11 @@ impl Balancer {
         let cluster = Cluster::new(config.cluster);
         let own_requests = config.own_requests;
         let shared = Shared::new(config.name, config.health, own_requests, cluster, rules);
+        let shared = Arc::new(shared);
+        let kept = Striped::new(|| Arc::new(Arc::clone(&shared)));
         Self {
-            shared: Arc::new(shared),
+            shared,
+            kept: Arc::new(kept),
         }
     }
 
@@ -329,7 +335,7 @@ impl Balancer {
     /// Finds session ids elsewhere from now on, or nowhere.
     pub fn set_sticky(&self, sticky: impl Into<Option<Sticky>>) {
         let sticky = sticky.into().map(Arc::new);
-        self.with(|state, _| Arc::make_mut(&mut state.rules).sticky = sticky);
+        self.shared.change_rules(|rules| rules.sticky = sticky);
     }
 
     /// Where session ids are found.
@@ -346,13 +352,13 @@ impl Balancer {
 
     /// Both, as they are at this moment.
     pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.shared.change(|state| Arc::clone(&state.rules))
+        self.shared.rules()
     }
 
     /// Treats failed requests by other rules from now on.
     pub fn set_failover(&self, failover: Failover) {
         let failover = Arc::new(failover);
-        self.with(|state, _| Arc::make_mut(&mut state.rules).failover = failover);
+        self.shared.change_rules(|rules| rules.failover = failover);
     }
 
     /// Believes the member of this name to be well, whatever has happened.
@@ -381,7 +387,7 @@ impl Balancer {
     /// [`Unavailable`] when no member can serve it.
     pub fn pick(&self, request: &RequestInfo<'_>) -> Result<Pick, Unavailable> {
         let chosen = self.shared.choose(request)?;
-        Ok(Pick::new(Arc::clone(&self.shared), chosen))
+        Ok(Pick::new(Arc::clone(self.kept.own()), chosen))
     }
 
     /// Whether a request that failed with `error` may be sent to another member, by the

@@ -4,7 +4,7 @@ use super::failover::Failover;
 use super::fault::Fault;
 use super::member::{Member, MemberId};
 use super::request::{Affinity, Choice, RequestOutcome};
-use super::shared::{Backend, Chosen, Shared};
+use super::shared::{Backend, Chosen, KeptShared};
 use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use std::time::{Duration, Instant};
 /// ```
 #[must_use = "the member is chosen for nothing"]
 pub struct Pick {
-    shared: Arc<Shared>,
+    shared: KeptShared,
     choice: Choice,
     backend: Arc<Backend>,
     stage: Stage,
@@ -73,7 +73,7 @@ pub(super) enum Probe {
 }
 
 impl Pick {
-    pub(super) fn new(shared: Arc<Shared>, (choice, backend): Chosen) -> Self {
+    pub(super) fn new(shared: KeptShared, (choice, backend): Chosen) -> Self {
         Self {
             shared,
             choice,

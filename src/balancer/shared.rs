@@ -16,10 +16,15 @@ use super::select::{Advice, NotSelected};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::Pool;
+use crate::net::Striped;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Notify;
+
+/// What picks keep. Each thread counts apart how often it is kept, but for the first count, which is of
+/// the balancer's handles.
+pub(super) type KeptShared = Arc<Arc<Shared>>;
 
 pub(super) struct Shared {
     pub(super) name: String,
@@ -28,13 +33,20 @@ pub(super) struct Shared {
     pub(super) announcer: Announcer,
     /// Members were added, removed or changed.
     pub(super) changed: Notify,
-    state: Mutex<State>,
+    state: Locked,
+    rules: Striped<RwLock<Arc<Rules>>>,
+    /// Locked while they change.
+    changing_rules: Mutex<()>,
 }
+
+/// Aligned: it changes with every request, and what stands beside it does not.
+#[repr(align(128))]
+struct Locked(Mutex<State>);
 
 pub(super) struct State {
     pub(super) cluster: Cluster,
     pub(super) backends: BTreeMap<MemberId, Arc<Backend>>,
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Rules,
     pub(super) health: Option<Health>,
     pub(super) repeated: u64,
     pub(super) not_repeated: u64,
@@ -139,15 +151,17 @@ impl Shared {
             own_requests,
             announcer: Announcer::new(),
             changed: Notify::new(),
-            state: Mutex::new(State {
+            rules: Striped::new(|| RwLock::new(Arc::new(rules.clone()))),
+            changing_rules: Mutex::new(()),
+            state: Locked(Mutex::new(State {
                 cluster,
                 backends: BTreeMap::new(),
-                rules: Arc::new(rules),
+                rules,
                 health,
                 repeated: 0,
                 not_repeated: 0,
                 account: BudgetAccount::default(),
-            }),
+            })),
         }
     }
 
@@ -157,12 +171,36 @@ impl Shared {
         self.change(|state| f(state, now))
     }
 
+    /// How requests are treated, as it is at this moment. Each thread has it for itself, and counts
+    /// apart who keeps it.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        let rules = self.rules.own().read();
+        Arc::clone(&rules.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Treats requests otherwise from now on.
+    pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
+        let alone = self.changing_rules.lock();
+        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+        let rules = self.change(|state| {
+            change(&mut state.rules);
+            state.rules.clone()
+        });
+        for known in self.rules.parts() {
+            let rules = Arc::new(rules.clone());
+            let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *known, rules);
+            drop(known);
+            drop(before);
+        }
+    }
+
     /// As [`with`](Self::with), for what asks for no time: a look at the clock is what costs
     /// most of it.
     pub(super) fn change<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let (result, changes) = {
             // No code of others runs under the lock, so that nothing panics there.
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut state);
             (result, state.cluster.take_changes())
         };

@@ -8,7 +8,7 @@ use super::lease::Lease;
 use super::limits::{AcquireStep, Limits};
 use super::local_resources;
 use super::permits::NoPermit;
-use super::shared::Shared;
+use super::shared::{KeptShared, Shared};
 use crate::net::PeerState;
 use crate::proto::Progress;
 use crate::trace::event;
@@ -30,7 +30,7 @@ pub(super) enum Wanted {
 /// is fit: they wait for nothing. What waiting needs is allocated when it comes to that, so
 /// that the futures of all callers stay small.
 pub(super) async fn acquire(
-    shared: &Arc<Shared>,
+    shared: &KeptShared,
     limits: Limits,
     wanted: Wanted,
 ) -> Result<Lease, ClientError> {
@@ -294,7 +294,7 @@ impl Probes {
 
 /// Counts how an acquire ended, and tells the observer.
 fn record(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     started: Instant,
     result: Result<Lease, ClientError>,
 ) -> Result<Lease, ClientError> {

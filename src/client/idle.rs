@@ -20,7 +20,9 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+/// Aligned: it changes with every request, and what stands beside it does not.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct IdleList {
     state: Mutex<State>,
     /// Wakes who waits for connections that are out to be closed or put back.

@@ -117,7 +117,7 @@ impl Shared {
     /// A lease for the pool's own purposes.
     fn lease(self: &Arc<Self>) -> Lease {
         let limits = Limits::new(&self.config.timeouts, &RequestTimeouts::new());
-        Lease::new(self, limits)
+        Lease::new(&Arc::new(Arc::clone(self)), limits)
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
+/// Aligned: it changes with every request, and what stands beside it does not.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Permits {
     semaphore: Semaphore,
     /// All that exist, free or held.
@@ -14,8 +16,10 @@ pub(super) struct Permits {
     /// Of these, how many are too many since the pool was made smaller: they vanish when they
     /// are released.
     surplus: AtomicUsize,
-    /// How many there shall be. Locked while that changes.
-    total: Mutex<usize>,
+    /// How many there shall be.
+    total: AtomicUsize,
+    /// Locked while that changes.
+    resizing: Mutex<()>,
     waiting: AtomicUsize,
     max_waiting: usize,
 }
@@ -37,7 +41,8 @@ impl Permits {
             semaphore: Semaphore::new(total),
             issued: AtomicUsize::new(total),
             surplus: AtomicUsize::new(0),
-            total: Mutex::new(total),
+            total: AtomicUsize::new(total),
+            resizing: Mutex::new(()),
             waiting: AtomicUsize::new(0),
             max_waiting,
         }
@@ -102,14 +107,15 @@ impl Permits {
     /// From now on there are this many. Those that are too many and held stay valid until
     /// they are released.
     pub(super) fn resize(&self, wanted: usize) {
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.resizing.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = self.total();
         if let Some(fewer) = total.checked_sub(wanted) {
             let forgotten = self.semaphore.forget_permits(fewer);
             self.issued.fetch_sub(forgotten, Ordering::AcqRel);
             let held = fewer - forgotten;
             self.surplus.fetch_add(held, Ordering::AcqRel);
         } else {
-            let mut more = wanted - *total;
+            let mut more = wanted - total;
             // First those that would have vanished stay.
             while more > 0 {
                 let one_less = |surplus: usize| surplus.checked_sub(1);
@@ -124,12 +130,12 @@ impl Permits {
             self.issued.fetch_add(more, Ordering::AcqRel);
             self.semaphore.add_permits(more);
         }
-        *total = wanted;
+        self.total.store(wanted, Ordering::Release);
     }
 
     /// How many there shall be.
     pub(super) fn total(&self) -> usize {
-        *self.total.lock().unwrap_or_else(PoisonError::into_inner)
+        self.total.load(Ordering::Acquire)
     }
 
     pub(super) fn in_use(&self) -> usize {

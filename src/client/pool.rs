@@ -18,11 +18,12 @@ use super::observer::ObserverSlot;
 #[cfg(feature = "balancer")]
 use super::request_counter::RequestCounter;
 use super::secrets::SecretChoice;
-use super::shared::Shared;
+use super::shared::{KeptShared, Shared};
 use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
 use crate::Secret;
+use crate::net::Striped;
 use crate::wire::PacketSize;
 use std::fmt;
 use std::future::Future;
@@ -46,11 +47,23 @@ pub struct Pool {
 }
 
 /// What all clones of a pool own together, and leases do not.
-struct Handle(Arc<Shared>);
+struct Handle {
+    shared: Arc<Shared>,
+    /// For leases.
+    kept: Striped<KeptShared>,
+}
+
+impl Handle {
+    fn new(shared: Shared) -> Arc<Self> {
+        let shared = Arc::new(shared);
+        let kept = Striped::new(|| Arc::new(Arc::clone(&shared)));
+        Arc::new(Self { shared, kept })
+    }
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.shut();
+        self.shared.shut();
     }
 }
 
@@ -62,9 +75,8 @@ impl Pool {
     }
 
     fn over(connector: Arc<dyn Connect>, config: PoolConfig) -> Self {
-        let shared = Arc::new(Shared::new(connector, config));
         Self {
-            handle: Arc::new(Handle(shared)),
+            handle: Handle::new(Shared::new(connector, config)),
         }
     }
 
@@ -88,8 +100,13 @@ impl Pool {
         Ok(Self::new(address.try_into()?, config))
     }
 
+    /// As a lease keeps it.
+    fn kept(&self) -> &KeptShared {
+        self.handle.kept.own()
+    }
+
     fn shared(&self) -> &Arc<Shared> {
-        &self.handle.0
+        &self.handle.shared
     }
 
     /// Whether both are handles to the same pool.
@@ -145,7 +162,7 @@ impl Pool {
         let secrets = Arc::clone(&shared.secrets);
         let questions = Shared::with_secrets(Arc::clone(&shared.connector), config, secrets);
         Self {
-            handle: Arc::new(Handle(Arc::new(questions))),
+            handle: Handle::new(questions),
         }
     }
 
@@ -158,7 +175,7 @@ impl Pool {
         let secrets = Arc::clone(&shared.secrets);
         let other = Shared::with_secrets(Arc::clone(&shared.connector), config, secrets);
         Self {
-            handle: Arc::new(Handle(Arc::new(other))),
+            handle: Handle::new(other),
         }
     }
 
@@ -235,7 +252,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
-        acquire(self.shared(), self.limits(timeouts), Wanted::Any).await
+        acquire(self.kept(), self.limits(timeouts), Wanted::Any).await
     }
 
     /// Opens a new connection whatever is idle. The oldest idle one is closed if the new one
@@ -247,7 +264,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
-        acquire(self.shared(), self.limits(timeouts), Wanted::New).await
+        acquire(self.kept(), self.limits(timeouts), Wanted::New).await
     }
 
     fn limits(&self, own: &RequestTimeouts) -> Limits {

@@ -2,18 +2,25 @@
 //! one.
 
 use crate::Secret;
+use crate::net::Striped;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// The secrets, and which of them the container took last.
 #[derive(Debug)]
-pub(crate) struct Secrets(RwLock<Held>);
+pub(crate) struct Secrets {
+    held: Striped<RwLock<Held>>,
+    /// Locked while others are set.
+    setting: Mutex<()>,
+}
 
+/// What a thread chooses from.
 #[derive(Debug)]
 struct Held {
+    /// Of this thread, which counts apart who has it.
     all: Arc<[Secret]>,
-    /// The place of the one that is sent first.
-    current: AtomicUsize,
+    /// The place of the one that is sent first: the same for all threads.
+    current: Arc<AtomicUsize>,
     /// Secrets that are set later have other places.
     version: u64,
 }
@@ -30,28 +37,42 @@ pub(crate) struct SecretChoice {
 
 impl Secrets {
     pub(super) fn new(all: &[Secret]) -> Self {
-        Self(RwLock::new(Held {
-            all: all.into(),
-            current: AtomicUsize::new(0),
-            version: 0,
-        }))
+        let current = Arc::default();
+        Self {
+            held: Striped::new(|| {
+                RwLock::new(Held {
+                    all: all.into(),
+                    current: Arc::clone(&current),
+                    version: 0,
+                })
+            }),
+            setting: Mutex::new(()),
+        }
     }
 
     fn held(&self) -> RwLockReadGuard<'_, Held> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        let held = self.held.own().read();
+        held.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends these from now on. The one that the container takes stays the first to be sent, if
     /// it is among them.
     pub(super) fn set(&self, all: &[Secret]) {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let current = held.all.get(held.current.load(Relaxed));
-        let place = all.iter().position(|secret| Some(secret) == current);
-        *held = Held {
-            all: all.into(),
-            current: AtomicUsize::new(place.unwrap_or(0)),
-            version: held.version.wrapping_add(1),
+        let _alone = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (place, version) = {
+            let held = self.held();
+            let current = held.all.get(held.current.load(Relaxed));
+            let place = all.iter().position(|secret| Some(secret) == current);
+            (place.unwrap_or(0), held.version.wrapping_add(1))
         };
+        let current = Arc::new(AtomicUsize::new(place));
+        for held in self.held.parts() {
+            *held.write().unwrap_or_else(PoisonError::into_inner) = Held {
+                all: all.into(),
+                current: Arc::clone(&current),
+                version,
+            };
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Secret> {

@@ -23,6 +23,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// What a pool's leases keep. Each thread counts apart how often it is kept, but for the first count,
+/// which is of the pool's handles.
+pub(super) type KeptShared = Arc<Arc<Shared>>;
+
 pub(super) struct Shared {
     pub(super) connector: Arc<dyn Connect>,
     pub(super) peer: Arc<str>,

@@ -8,6 +8,8 @@ mod deadline;
 mod read_buffer;
 mod scratch;
 mod segment;
+#[cfg(feature = "client")]
+mod striped;
 #[cfg(feature = "server")]
 mod when_woken;
 mod write_queue;
@@ -15,6 +17,8 @@ mod write_queue;
 pub(crate) use buffered::PeerState;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
+#[cfg(feature = "client")]
+pub(crate) use striped::Striped;
 use tokio::runtime;
 #[cfg(feature = "server")]
 pub(crate) use when_woken::WhenWoken;

@@ -1,13 +1,14 @@
 //! Counts the requests of each site: how many are there, what they were answered, and how long
 //! they took from the head of the request to the end of the answer.
 
+use super::striped::Striped;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,58 +17,99 @@ pub(crate) const BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// A place for each status from 100 to 999, whatever a container makes of them.
-const STATUSES: usize = 900;
 /// Counts for a request whose client has gone before there was an answer, as in the log.
 const CLIENT_HAS_GONE: u16 = 499;
 
-/// The numbers of one site.
+/// The numbers of one site, counted by each thread apart.
 #[derive(Debug)]
 pub(crate) struct SiteCounts {
     /// Its first host name, `default`, or `none` for requests that are of no site.
     pub(crate) name: String,
-    statuses: Vec<AtomicU64>,
+    parts: Striped<Arc<Part>>,
+}
+
+/// What some threads have counted.
+#[derive(Debug, Default)]
+struct Part {
+    /// Requests that have come. Those that are over are in `times`.
+    begun: AtomicU64,
+    micros: AtomicU64,
     /// By [`BOUNDS`], and those that took longer.
     times: [AtomicU64; BOUNDS.len() + 1],
-    micros: AtomicU64,
-    running: AtomicU64,
+    statuses: Statuses,
+}
+
+/// The counts of the statuses from 100 to 999, whatever a container makes of them, each hundred
+/// from its first one on.
+#[derive(Debug, Default)]
+struct Statuses([OnceLock<Box<Hundred>>; 9]);
+
+type Hundred = [AtomicU64; 100];
+
+impl Statuses {
+    fn count(&self, status: u16) {
+        let status = usize::from(status);
+        let hundred = (status / 100).checked_sub(1);
+        let hundred = hundred.and_then(|hundred| self.0.get(hundred));
+        let counts = hundred.map(|counts| {
+            counts.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))))
+        });
+        if let Some(count) = counts.and_then(|counts| counts.get(status % 100)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Those that occurred, with their counts.
+    fn all(&self) -> impl Iterator<Item = (u16, u64)> {
+        let hundreds = (100u16..).step_by(100).zip(&self.0);
+        let hundreds = hundreds.filter_map(|(first, counts)| Some((first, counts.get()?)));
+        let counts = hundreds.flat_map(|(first, counts)| (first..).zip(counts.iter()));
+        let counts = counts.map(|(status, count)| (status, count.load(Ordering::Relaxed)));
+        counts.filter(|(_, count)| *count > 0)
+    }
 }
 
 impl SiteCounts {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            statuses: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
-            times: Default::default(),
-            micros: AtomicU64::new(0),
-            running: AtomicU64::new(0),
+            parts: Striped::new(Arc::default),
         }
     }
 
     /// Requests that are not over yet.
     pub(crate) fn running(&self) -> u64 {
-        self.running.load(Ordering::Relaxed)
+        // In this order: one that ends meanwhile has begun.
+        let (ended, _) = self.times();
+        let ended: u64 = ended.iter().sum();
+        let begun = self.parts.parts().map(|part| &part.begun);
+        let begun: u64 = begun.map(|count| count.load(Ordering::Acquire)).sum();
+        begun.saturating_sub(ended)
     }
 
     /// Requests that were answered, by those statuses that occurred.
     pub(crate) fn answered(&self) -> Vec<(u16, u64)> {
-        let counts = self
-            .statuses
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        let counts = (100u16..).zip(counts);
-        counts.filter(|(_, count)| *count > 0).collect()
+        let mut sums = BTreeMap::new();
+        for (status, count) in self.parts.parts().flat_map(|part| part.statuses.all()) {
+            let sum: &mut u64 = sums.entry(status).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        sums.into_iter().collect()
     }
 
     /// How many took so long or less, by [`BOUNDS`] and those that took longer, each alone; and
     /// the seconds of all together.
     pub(crate) fn times(&self) -> ([u64; BOUNDS.len() + 1], f64) {
-        let counts = self
-            .times
-            .each_ref()
-            .map(|count| count.load(Ordering::Relaxed));
-        let micros = std::time::Duration::from_micros(self.micros.load(Ordering::Relaxed));
-        (counts, micros.as_secs_f64())
+        let mut sums = [0u64; BOUNDS.len() + 1];
+        let mut micros = 0u64;
+        for part in self.parts.parts() {
+            for (sum, count) in sums.iter_mut().zip(&part.times) {
+                *sum = sum.saturating_add(count.load(Ordering::Acquire));
+            }
+            micros = micros.saturating_add(part.micros.load(Ordering::Relaxed));
+        }
+        let time = std::time::Duration::from_micros(micros);
+        (sums, time.as_secs_f64())
     }
 }
 
@@ -93,17 +135,18 @@ impl Requests {
 /// A request that is not over.
 #[derive(Debug)]
 pub(crate) struct Running {
-    counts: Arc<SiteCounts>,
+    part: Arc<Part>,
     since: Instant,
     is_answered: bool,
 }
 
 impl Running {
     /// A request of a site has come.
-    pub(crate) fn begin(counts: Arc<SiteCounts>, since: Instant) -> Self {
-        counts.running.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin(counts: &SiteCounts, since: Instant) -> Self {
+        let part = Arc::clone(counts.parts.own());
+        part.begun.fetch_add(1, Ordering::Release);
         Self {
-            counts,
+            part,
             since,
             is_answered: false,
         }
@@ -112,32 +155,24 @@ impl Running {
     /// The head of its answer is there.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.is_answered = true;
-        self.count(status.as_u16());
-    }
-
-    fn count(&self, status: u16) {
-        let place = usize::from(status).checked_sub(100);
-        let count = place.and_then(|place| self.counts.statuses.get(place));
-        if let Some(count) = count {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.part.statuses.count(status.as_u16());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.count(CLIENT_HAS_GONE);
+            self.part.statuses.count(CLIENT_HAS_GONE);
         }
         let time = self.since.elapsed();
         let seconds = time.as_secs_f64();
         let place = BOUNDS.iter().position(|bound| seconds <= *bound);
-        if let Some(count) = self.counts.times.get(place.unwrap_or(BOUNDS.len())) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.counts.micros.fetch_add(micros, Ordering::Relaxed);
-        self.counts.running.fetch_sub(1, Ordering::Relaxed);
+        self.part.micros.fetch_add(micros, Ordering::Relaxed);
+        let places = &self.part.times;
+        if let Some(count) = places.get(place.unwrap_or(BOUNDS.len())) {
+            count.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
@@ -186,7 +221,7 @@ mod tests {
     fn a_request_is_counted_from_its_head_to_the_end_of_its_body() {
         let requests = Requests::default();
         let counts = requests.of("default");
-        let mut running = Running::begin(requests.of("default"), Instant::now());
+        let mut running = Running::begin(&counts, Instant::now());
         running.answered(StatusCode::NOT_FOUND);
         let body = CountedBody::new(Full::new(Bytes::from("x")), running);
         assert_eq!((counts.running(), counts.answered()), (1, vec![(404, 1)]));
@@ -198,14 +233,38 @@ mod tests {
         );
         // Each is counted with a status, as the times of all are: one whose client has gone, and one
         // of a container that says what it likes.
-        let mut odd = Running::begin(requests.of("default"), Instant::now());
+        let mut odd = Running::begin(&counts, Instant::now());
         odd.answered(StatusCode::from_u16(999).unwrap());
         drop(odd);
         assert_eq!(counts.answered(), vec![(404, 1), (999, 1)]);
-        drop(Running::begin(requests.of("none"), Instant::now()));
+        drop(Running::begin(&requests.of("none"), Instant::now()));
         let all = requests.all();
         let names: Vec<_> = all.iter().map(|counts| &*counts.name).collect();
         assert_eq!(names, ["default", "none"]);
         assert_eq!(all[1].answered(), [(499, 1)]);
+    }
+
+    /// A request may begin on one thread and end on another one.
+    #[test]
+    fn what_threads_count_is_put_together() {
+        let counts = SiteCounts::new("default");
+        let begin = || Running::begin(&counts, Instant::now());
+        let mut one = begin();
+        let mut others = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+            let others = threads.into_iter().map(|thread| thread.join().unwrap());
+            others.collect::<Vec<_>>()
+        });
+        assert_eq!(counts.running(), 5);
+        for (running, status) in others.iter_mut().zip([100, 200, 200, 599]) {
+            running.answered(StatusCode::from_u16(status).unwrap());
+        }
+        one.answered(StatusCode::from_u16(999).unwrap());
+        assert_eq!(counts.answered(), [(100, 1), (200, 2), (599, 1), (999, 1)]);
+        std::thread::scope(|scope| scope.spawn(|| drop(one)).join().unwrap());
+        assert_eq!(counts.running(), 4);
+        drop(others);
+        assert_eq!(counts.running(), 0);
+        assert_eq!(counts.times().0.iter().sum::<u64>(), 5);
     }
 }

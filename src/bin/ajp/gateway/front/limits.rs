@@ -1,5 +1,6 @@
 //! How much a client may take of the gateway: time, memory, connections.
 
+use super::striped::Striped;
 use super::upgrade::UpgradeLimits;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -85,51 +86,138 @@ impl Limits {
     }
 }
 
+/// A thread takes so many bytes more of the budget than it needs, for what it reserves next.
+const AHEAD: usize = 64 * 1024;
+
 /// Memory that all buffers share.
+///
+/// Small parts of it are reserved and given back with nearly every request, so each thread has some
+/// of it in hand. What it has in hand counts as used, and others take it when nothing else is left:
+/// no more is ever reserved than there is, and nothing is refused while there is enough.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    all: Arc<Whole>,
+    in_hand: Striped<Arc<InHand>>,
+}
+
+#[derive(Debug)]
+struct Whole {
     most: AtomicUsize,
+    /// Reserved, or in hand.
     used: AtomicUsize,
+}
+
+/// What a thread may reserve without asking.
+#[derive(Debug)]
+struct InHand {
+    all: Arc<Whole>,
+    bytes: AtomicUsize,
 }
 
 /// A part of the budget; dropped, it is free again.
 #[derive(Debug)]
 pub(crate) struct Reserved {
-    budget: Arc<Budget>,
+    from: Arc<InHand>,
     bytes: usize,
+}
+
+impl Whole {
+    fn take(&self, bytes: usize) -> bool {
+        let most = self.most.load(Ordering::Relaxed);
+        let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= most);
+        let order = Ordering::Relaxed;
+        self.used.fetch_update(order, order, more).is_ok()
+    }
+
+    /// Whether more is used than there is: there was more of it before.
+    fn is_over(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.most.load(Ordering::Relaxed)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl InHand {
+    fn take(&self, bytes: usize) -> bool {
+        let less = |in_hand: usize| in_hand.checked_sub(bytes);
+        let order = Ordering::Relaxed;
+        self.bytes.fetch_update(order, order, less).is_ok()
+    }
+
+    /// Gives all of it back.
+    fn empty(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            self.all.give_back(bytes);
+        }
+    }
+
+    fn put(&self, bytes: usize) {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > AHEAD * 2 || self.all.is_over() {
+            self.empty();
+        }
+    }
 }
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         let (most, used) = (AtomicUsize::new(most), AtomicUsize::new(0));
-        Arc::new(Self { most, used })
+        let all = Arc::new(Whole { most, used });
+        let in_hand = Striped::new(|| {
+            let all = Arc::clone(&all);
+            let bytes = AtomicUsize::new(0);
+            Arc::new(InHand { all, bytes })
+        });
+        Arc::new(Self { all, in_hand })
     }
 
     /// There is so much from now on. What is reserved stays so.
     pub(crate) fn resize(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
+        self.all.most.store(most, Ordering::Relaxed);
+        self.in_hand.parts().for_each(|part| part.empty());
     }
 
     /// So many bytes, if they are left.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
-        let most = self.most.load(Ordering::Relaxed);
-        let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= most);
-        let order = Ordering::Relaxed;
-        self.used.fetch_update(order, order, more).ok()?;
-        let budget = Arc::clone(self);
-        Some(Reserved { budget, bytes })
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let own = self.in_hand.own();
+        if !own.take(bytes) && !self.take_ahead(own, bytes) {
+            // Others may have the rest in hand.
+            self.in_hand.parts().for_each(|part| part.empty());
+            if !self.all.take(bytes) {
+                return None;
+            }
+        }
+        let from = Arc::clone(own);
+        Some(Reserved { from, bytes })
+    }
+
+    /// Takes more than is needed, and puts the rest in hand.
+    fn take_ahead(&self, own: &InHand, bytes: usize) -> bool {
+        let taken = self.all.take(bytes.saturating_add(AHEAD));
+        if taken {
+            own.put(AHEAD);
+        }
+        taken
     }
 
     /// Bytes that are reserved.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        let parts = self.in_hand.parts();
+        let in_hand: usize = parts.map(|part| part.bytes.load(Ordering::Relaxed)).sum();
+        self.all
+            .used
+            .load(Ordering::Relaxed)
+            .saturating_sub(in_hand)
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.from.put(self.bytes);
     }
 }
 
@@ -224,6 +312,36 @@ mod tests {
         let second = budget.reserve(40).unwrap();
         assert_eq!(budget.used(), 100);
         drop((first, second));
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// What threads have in hand is neither lost nor given twice.
+    #[test]
+    fn all_of_a_budget_can_be_reserved_whoever_had_it_before() {
+        let most = AHEAD * 3;
+        let budget = Budget::new(most);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for bytes in [1, 100, AHEAD, AHEAD * 2] {
+                        // If others have it just now it is refused.
+                        let reserved = budget.reserve(bytes);
+                        assert!(budget.all.used.load(Ordering::Relaxed) <= most);
+                        drop(reserved);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.used(), 0);
+        let whole = budget.reserve(most).unwrap();
+        assert!(budget.reserve(1).is_none());
+        drop(whole);
+        // Less than what may be in hand: nothing beyond it is given.
+        let first = budget.reserve(1).unwrap();
+        budget.resize(10);
+        assert!(budget.reserve(10).is_none());
+        assert!(budget.reserve(9).is_some());
+        drop(first);
         assert_eq!(budget.used(), 0);
     }
 

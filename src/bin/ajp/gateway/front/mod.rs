@@ -28,7 +28,9 @@ mod tls;
 mod transport;
 mod upgrade;
 mod upload;
-// The library has it for itself.
+// The library has these for itself.
+#[path = "../../../../net/striped.rs"]
+mod striped;
 #[path = "../../../../net/when_woken.rs"]
 mod when_woken;
 
@@ -70,6 +72,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
+use striped::Striped;
 use tokio::sync::watch;
 use upload::Upload;
 
@@ -103,34 +106,43 @@ pub(crate) struct Site {
 
 impl Site {
     /// The numbers of the site that a request is of.
-    fn counts_of(&self, parts: &request::Parts) -> Arc<SiteCounts> {
+    fn counts_of(&self, parts: &request::Parts) -> &SiteCounts {
         let (sites, none) = &self.counts;
         let host = || host_of(&parts.uri, &parts.headers);
         let site = self.sites.index_by(host);
-        Arc::clone(site.and_then(|site| sites.get(site)).unwrap_or(none))
+        site.and_then(|site| sites.get(site)).unwrap_or(none)
     }
 }
 
 /// The site as it is now. A request that has begun keeps the one that it found.
 #[derive(Debug)]
-pub(crate) struct Current(RwLock<Arc<Site>>);
+pub(crate) struct Current(Striped<RwLock<Kept>>);
+
+/// A site that is kept. Each thread counts apart who keeps it, but for the first count, which is of
+/// the threads.
+type Kept = Arc<Arc<Site>>;
 
 impl Current {
     pub(crate) fn new(site: Site) -> Self {
-        Self(RwLock::new(Arc::new(site)))
+        let site = Arc::new(site);
+        Self(Striped::new(|| RwLock::new(Arc::new(Arc::clone(&site)))))
     }
 
-    pub(crate) fn get(&self) -> Arc<Site> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn get(&self) -> Kept {
+        let current = self.0.own().read();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From here on this is the site.
     pub(crate) fn set(&self, site: Site) {
         let site = Arc::new(site);
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, site);
-        drop(current);
-        drop(before);
+        for current in self.0.parts() {
+            let kept = Arc::new(Arc::clone(&site));
+            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *current, kept);
+            drop(current);
+            drop(before);
+        }
     }
 }
 
