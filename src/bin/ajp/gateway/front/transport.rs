@@ -192,3 +192,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         forward!(self, Self::{Plain, Tls}, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+
+    /// Whether they are sent as one piece or not, it is the same that arrives.
+    #[tokio::test]
+    async fn slices_arrive_in_their_order() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let mut socket = Socket::Unix(one);
+        for body in [0, 1, ONE_PIECE - 5, ONE_PIECE - 4, ONE_PIECE * 3] {
+            let sent = [&b"head"[..], &vec![b'x'; body], b"", b"end"].concat();
+            let (head, rest) = sent.split_at(4);
+            let (body, end) = rest.split_at(body);
+            let slices = [head, body, end].map(IoSlice::new);
+            let written = poll_fn(|cx| Pin::new(&mut socket).poll_write_vectored(cx, &slices));
+            assert_eq!(written.await.unwrap(), sent.len());
+            let mut arrived = vec![0; sent.len()];
+            other.read_exact(&mut arrived).await.unwrap();
+            assert!(arrived == sent, "{}", body.len());
+        }
+    }
+}
