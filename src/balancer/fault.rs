@@ -63,6 +63,7 @@ mod tests {
             (ErrorKind::ConnectTimeout, NotSent, Fault::Unreachable),
             (ErrorKind::ConnectCutShort, NotSent, Fault::NotTheMembers),
             (ErrorKind::LocalResources, NotSent, Fault::NotTheMembers),
+            (ErrorKind::RuntimeShutDown, Responding, Fault::NotTheMembers),
             (ErrorKind::CPingTimeout, NotSent, Fault::Late),
             (ErrorKind::CPingCutShort, NotSent, Fault::NotTheMembers),
             (ErrorKind::AcquireTimeout, NotSent, Fault::PoolFull),

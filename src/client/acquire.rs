@@ -6,7 +6,6 @@ use super::connection::Connection;
 use super::error::{Blame, ClientError, ErrorKind};
 use super::lease::Lease;
 use super::limits::{AcquireStep, Limits};
-use super::local_resources;
 use super::permits::NoPermit;
 use super::shared::{KeptShared, Shared};
 use crate::net::PeerState;
@@ -201,13 +200,11 @@ impl Lease {
         self.stopwatch.connected(took);
         let transport = match connected {
             Ok(Ok(transport)) => transport,
-            Ok(Err(error)) if local_resources::is_cause_of(&error) => {
-                let error = ClientError::io(ErrorKind::LocalResources, error);
-                return Err(error.at(Progress::NotSent, &shared.peer));
-            }
             Ok(Err(error)) => {
-                shared.idle.unreachable(Instant::now());
                 let error = ClientError::io(ErrorKind::Connect, error);
+                if error.blame() == Blame::Container {
+                    shared.idle.unreachable(Instant::now());
+                }
                 return Err(error.at(Progress::NotSent, &shared.peer));
             }
             Err(limit) => {

@@ -4,6 +4,7 @@ pub(super) mod kind;
 
 pub use kind::{Blame, ErrorKind, Retry};
 
+use super::local_resources;
 use super::mismatch::Mismatch;
 use super::request_id::RequestId;
 use crate::proto::{Progress, ProtocolError};
@@ -13,6 +14,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use tokio::runtime::is_rt_shutdown_err;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -62,7 +64,15 @@ impl ClientError {
         Self::new(kind, error)
     }
 
+    /// An error of the transport in the step that `kind` names, unless this side is its cause.
     pub(crate) fn io(kind: ErrorKind, error: io::Error) -> Self {
+        let kind = if is_rt_shutdown_err(&error) {
+            ErrorKind::RuntimeShutDown
+        } else if local_resources::is_cause_of(&error) {
+            ErrorKind::LocalResources
+        } else {
+            kind
+        };
         Self::new(kind, error)
     }
 
@@ -179,6 +189,7 @@ impl ClientError {
             | ErrorKind::ConnectTimeout
             | ErrorKind::ConnectCutShort
             | ErrorKind::LocalResources
+            | ErrorKind::RuntimeShutDown
             | ErrorKind::CPing
             | ErrorKind::CPingTimeout
             | ErrorKind::CPingCutShort => StatusCode::SERVICE_UNAVAILABLE,

@@ -29,6 +29,7 @@ labels!(ErrorKind {
     ConnectTimeout "connect_timeout"
     ConnectCutShort "connect_cut_short"
     LocalResources "local_resources"
+    RuntimeShutDown "runtime_shut_down"
     CPing "cping"
     CPingTimeout "cping_timeout"
     CPingCutShort "cping_cut_short"

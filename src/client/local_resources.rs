@@ -1,10 +1,10 @@
-//! Which failures to open a connection are this machine's own: it has no file descriptor, no memory
+//! Which failures of a connection are this machine's own: it has no file descriptor, no memory
 //! or no local port left.
 
 use std::error::Error as StdError;
 use std::io;
 
-/// Whether a connection could not be opened because this machine has run out of file
+/// Whether a connection could not be opened, or broke, because this machine has run out of file
 /// descriptors, memory or local ports, or does not have the source address that was asked
 /// for. Nothing of this says anything about the container. An error that wraps another one,
 /// as those of TLS do, is looked into.

@@ -119,7 +119,9 @@ impl Timeouts {
     /// How long the caller may stay away from an exchange that could go on: from the head, or
     /// a frame of the body, to the next poll. Where the caller passes the response on, this
     /// cuts clients that take nothing at all. A task of the pool enforces it, so that it holds
-    /// although nobody polls; that task looks once a second, or more often for short limits.
+    /// although nobody polls; that task looks once a second, or more often for short limits. It runs
+    /// in one of the runtimes that use the pool. When that one is shut down the next request that
+    /// begins, or waits for a connection, starts it anew, or [`maintain`](super::Pool::maintain) does.
     #[must_use]
     pub fn with_response_read(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.response_read = limit.into();

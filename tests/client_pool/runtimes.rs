@@ -1,8 +1,11 @@
 //! A pool that several runtimes share: each uses its own connections, and the limits hold
 //! for all of them together.
 
-use crate::raw::backend::{Backend, config};
-use ajp::client::{CloseCause, Pool, PoolConfig};
+use crate::memory::get;
+use crate::raw::backend::{Backend, config, token};
+use crate::raw::packets::{head, response};
+use ajp::client::{Blame, CloseCause, ErrorKind, Pool, PoolConfig};
+use http_body_util::BodyExt;
 use std::sync::{Arc, Barrier};
 use tokio::runtime::{Builder, Runtime};
 
@@ -51,6 +54,35 @@ fn a_connection_is_used_in_its_runtime_alone() {
     second.block_on(backend.well("8"));
     third.block_on(backend.well("9"));
     assert_eq!(counts(pool), (3, 6, 2));
+}
+
+/// The connection cannot be waited for any more, and the container has no part in that.
+#[test]
+fn a_response_whose_runtime_has_ended_is_not_the_containers_failure() {
+    let mut home = Builder::new_multi_thread();
+    let home = home.worker_threads(1).enable_all().build().unwrap();
+    let config = config().with_max_connections(1);
+    let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
+        while let Some(request) = conn.request().await {
+            if token(&request) == "long" {
+                conn.write(&head(200, &[])).await;
+                return conn.silent().await;
+            }
+            conn.write(&response(&token(&request), 1)).await;
+        }
+    }));
+    let (first, second) = (single(), single());
+    let response = first.block_on(backend.client.send(get("long"))).unwrap();
+    drop(first);
+    let error = second.block_on(response.into_body().collect()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RuntimeShutDown, "{error:?}");
+    assert_eq!(error.blame(), Blame::WebServer);
+    assert_eq!(error.suggested_status(), 503);
+    // Its place is free, and others get on.
+    second.block_on(backend.well("2"));
+    let stats = backend.client.pool().stats();
+    assert_eq!(stats.failed_with(ErrorKind::RuntimeShutDown), 1);
+    assert_eq!(stats.closed_by(CloseCause::Broken), 1);
 }
 
 #[test]

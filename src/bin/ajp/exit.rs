@@ -164,7 +164,9 @@ impl From<ClientError> for Failure {
 /// The code of a failed exchange.
 pub(crate) fn exit_of(error: &ClientError) -> Exit {
     match error.kind() {
-        ErrorKind::Connect | ErrorKind::LocalResources => Exit::Connect,
+        ErrorKind::Connect | ErrorKind::LocalResources | ErrorKind::RuntimeShutDown => {
+            Exit::Connect
+        }
         ErrorKind::AcquireTimeout
         | ErrorKind::ConnectTimeout
         | ErrorKind::ConnectCutShort

@@ -22,10 +22,13 @@ pub enum ErrorKind {
     /// the request itself, ran out. This says nothing about the container. The source says
     /// which limit it was.
     ConnectCutShort,
-    /// The connection could not be opened for a reason of this machine: no file descriptor,
-    /// no memory or no local port is left, or the source address is not one of its own. The
-    /// container was not even asked.
+    /// The connection could not be opened, or broke, for a reason of this machine: no file
+    /// descriptor, no memory or no local port is left, or the source address is not one of its own.
     LocalResources,
+    /// The tokio runtime that drives the connection was shut down: it has none any more, however
+    /// well the container is. A response must be read while the runtime lives in which its request
+    /// was sent.
+    RuntimeShutDown,
     /// A new connection did not answer CPing properly.
     CPing,
     /// CPong did not come within the pool's own limit,
@@ -138,9 +141,11 @@ impl ErrorKind {
             | Self::BodyLength
             | Self::RequestBodyTimeout
             | Self::ResponseReadTimeout => Blame::Caller,
-            Self::AcquireTimeout | Self::QueueFull | Self::PoolShut | Self::LocalResources => {
-                Blame::WebServer
-            }
+            Self::AcquireTimeout
+            | Self::QueueFull
+            | Self::PoolShut
+            | Self::LocalResources
+            | Self::RuntimeShutDown => Blame::WebServer,
         }
     }
 }
@@ -154,7 +159,8 @@ impl fmt::Display for ErrorKind {
             Self::Connect => "cannot connect",
             Self::ConnectTimeout => "connecting took too long",
             Self::ConnectCutShort => "there was too little time left to connect",
-            Self::LocalResources => "this machine has no resources left to open a connection",
+            Self::LocalResources => "this machine has no resources left for a connection",
+            Self::RuntimeShutDown => "the runtime of the connection was shut down",
             Self::CPing => "CPing was not answered",
             Self::CPingTimeout => "CPing was not answered in time",
             Self::CPingCutShort => "there was too little time left for CPing",

@@ -255,7 +255,11 @@ fn closing(kind: ErrorKind, stale: bool) -> CloseCause {
         | ErrorKind::ResponseReadTimeout
         | ErrorKind::RequestTimeout => CloseCause::Timeout,
         ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed if stale => CloseCause::Stale,
-        ErrorKind::Read | ErrorKind::Write | ErrorKind::Closed => CloseCause::Broken,
+        ErrorKind::Read
+        | ErrorKind::Write
+        | ErrorKind::Closed
+        | ErrorKind::LocalResources
+        | ErrorKind::RuntimeShutDown => CloseCause::Broken,
         _ => CloseCause::Request,
     }
 }
