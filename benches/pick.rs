@@ -5,13 +5,17 @@
 //! ```
 //!
 //! `pick/METHOD/N`: a choice among N members, its answer and its end, on a cluster without
-//! lock. `balancer/THREADS/N`: the same on a balancer, whose lock all threads share; the time is
+//! lock; `pick/session/N`: of a request whose session is one of these members'. `balancer/THREADS/N`: the same on a balancer, whose lock all threads share; the time is
 //! that of one request on one of the threads. `working/THREADS/N`: the same between pieces of
 //! work of some 50 us, as what else a request costs is outside of the lock.
-#![allow(clippy::unwrap_used, reason = "a benchmark of our own data")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark of our own data"
+)]
 
 use ajp::balancer::{
-    Balancer, BalancerConfig, Cluster, ClusterConfig, Member, RequestInfo, RequestOutcome,
+    Balancer, BalancerConfig, Cluster, ClusterConfig, Member, RequestInfo, RequestOutcome, Sticky,
 };
 use ajp::client::{Address, Pool, PoolConfig};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -52,6 +56,25 @@ fn choices(criterion: &mut Criterion) {
                 });
             });
         }
+    }
+    let sticky = Sticky::new("JSESSIONID").unwrap();
+    for size in SIZES {
+        let mut cluster = cluster(size, "byrequests");
+        let now = Instant::now();
+        let cookies = (0..size).map(|number| format!("JSESSIONID=0123456789ABCDEF.r{number}"));
+        let cookies: Vec<_> = cookies.collect();
+        // One session after the other, of all members.
+        let mut turn = (0..size).cycle();
+        group.bench_function(BenchmarkId::new("session", size), |bench| {
+            bench.iter(|| {
+                let cookie = turn.next().map_or("", |at| &*cookies[at]);
+                let session = sticky.session(b"/app/cart", [cookie.as_bytes()]);
+                let info = RequestInfo::new().with_session(&session);
+                let choice = cluster.pick(black_box(&info), now).unwrap();
+                cluster.answered(&choice, OK, now);
+                cluster.ended(&choice);
+            });
+        });
     }
     group.finish();
 }

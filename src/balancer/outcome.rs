@@ -129,6 +129,7 @@ impl Cluster {
     /// The container answered a request of one of its own sessions with a new session: it did
     /// not know the old one any more.
     pub fn session_replaced(&mut self, choice: &Choice) {
+        self.totals.lost_session();
         if let Some(slot) = self.roster.get_mut(choice.id) {
             slot.counters.lost_sessions = slot.counters.lost_sessions.wrapping_add(1);
         }

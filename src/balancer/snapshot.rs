@@ -228,11 +228,10 @@ impl Balancer {
             let cluster = &mut state.cluster;
             let members = cluster.roster.slots.iter_mut();
             let members: Vec<_> = members.map(|slot| member(slot, now)).collect();
-            let lost = members.iter().map(|member| member.lost_sessions);
             let sticky = state.rules.sticky.as_deref();
             let snapshot = BalancerSnapshot {
                 name: self.name().into(),
-                lost_sessions: lost.fold(0, u64::wrapping_add),
+                lost_sessions: cluster.totals.lost_sessions,
                 members,
                 method: String::new(),
                 sticky: sticky.map(super::Sticky::names),

@@ -8,6 +8,8 @@ pub(super) struct Totals {
     pub(super) last_unknown_route: Option<String>,
     pub(super) moved_sessions: u64,
     pub(super) refused_sessions: u64,
+    /// Those of members that have been removed meanwhile included.
+    pub(super) lost_sessions: u64,
     pub(super) refused_full: u64,
     pub(super) refused_down: u64,
     pub(super) forced_recoveries: u64,
@@ -20,6 +22,10 @@ fn count(counter: &mut u64) {
 impl Totals {
     pub(super) fn moved_session(&mut self) {
         count(&mut self.moved_sessions);
+    }
+
+    pub(super) fn lost_session(&mut self) {
+        count(&mut self.lost_sessions);
     }
 
     pub(super) fn forced_recovery(&mut self) {

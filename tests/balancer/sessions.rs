@@ -204,4 +204,9 @@ async fn lost_sessions_are_counted() {
     with_cookie(&farm, "JSESSIONID=1.a").await.unwrap();
     assert_eq!(lost(&farm), 1);
     assert_eq!(farm.balancer.snapshot().moved_sessions, 1);
+    // They were lost whether their member is still there or not: the sum only grows.
+    farm.balancer.remove("b").unwrap();
+    assert_eq!(farm.balancer.snapshot().lost_sessions, 1);
+    farm.balancer.reset_counters();
+    assert_eq!(farm.balancer.snapshot().lost_sessions, 0);
 }

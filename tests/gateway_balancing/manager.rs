@@ -34,6 +34,50 @@ fn assert_safe_headers(answer: &Response) {
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
+/// Sessions that moved, were refused and were lost have one number each, which is the same
+/// everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_moved_were_refused_or_lost_are_counted() {
+    let (a, b) = (Container::start("a").await, Container::start("b").await);
+    let gone = a.member("") + &b.member("") + &member(URL, "gone", "");
+    for (nofailover, expected) in [(false, [2, 0, 1]), (true, [0, 2, 1])] {
+        let more = format!("nofailover = {nofailover}\nretry = \"1h\"");
+        let gateway = Gateway::start(&site(&more, &gone)).await;
+        let mut client = gateway.client();
+        for (id, query) in [
+            ("1.a", ""),
+            ("2.b", "?login"),
+            ("3.gone", ""),
+            ("4.gone", ""),
+        ] {
+            let cookie = format!("JSESSIONID={id}");
+            let headers = [("cookie", &*cookie)];
+            let target = format!("/{query}");
+            let answer = client.request("GET", &target, &headers, Body::None).await;
+            let is_refused = nofailover && id.ends_with("gone");
+            assert_eq!(answer.status == 503, is_refused, "{id}: {}", answer.text());
+        }
+        let mut operator = gateway.operator();
+        let page = operator.get("/balancer-manager").await;
+        let metrics = operator.get("/metrics").await;
+        let status = gateway.status().await;
+        let kinds = ["moved", "refused", "lost"];
+        for (kind, expected) in kinds.into_iter().zip(expected) {
+            let known = &status["balancers"][0][format!("{kind}_sessions")];
+            assert_eq!(*known, expected, "{kind}");
+            let shown = format!("data-field=\"{kind}_sessions\">{expected}<");
+            assert!(page.text().contains(&shown), "{shown}");
+            let line = format!("ajp_balancer_{kind}_sessions_total{{balancer=\"b\"}} {expected}\n");
+            assert!(metrics.text().contains(&line), "{line}");
+        }
+        let route = "route=\"b\"";
+        let lost = metrics.text().lines().find(|line| {
+            line.starts_with("ajp_member_lost_sessions_total{") && line.contains(route)
+        });
+        assert!(lost.unwrap().ends_with(" 1"), "{lost:?}");
+    }
+}
+
 #[tokio::test]
 async fn page_json_and_metrics_say_the_same() {
     let (a, b) = (Container::start("a").await, Container::start("b").await);
