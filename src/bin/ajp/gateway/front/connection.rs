@@ -27,16 +27,15 @@ use super::listen::Refused;
 use super::one_task::{OneTask, StreamExecutor};
 use super::patient::Patient;
 use super::refused_streams::{Frames, Known};
+use super::service::HttpService;
 use super::stalled::Streams;
 use super::when_woken::WhenWoken;
-use http::{Request, Response};
-use http_body::Body;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -415,7 +414,7 @@ pub(crate) struct Ended {
 
 /// Serves a connection to its end. When `stop` completes it answers what has begun. `refused` is
 /// told of requests of HTTP/2 that the service is not given; of HTTP/1 the result tells.
-pub(crate) async fn serve<T, S, B>(
+pub(crate) async fn serve<T, S>(
     stream: T,
     protocol: Protocol,
     state: Arc<State>,
@@ -426,12 +425,7 @@ pub(crate) async fn serve<T, S, B>(
 ) -> Ended
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     let stream = Patient::new(stream, Arc::clone(&state), limits);
     match protocol {
@@ -446,7 +440,7 @@ where
     }
 }
 
-async fn serve_http2<T, S, B>(
+async fn serve_http2<T, S>(
     stream: Patient<T>,
     state: Arc<State>,
     limits: &Limits,
@@ -456,12 +450,7 @@ async fn serve_http2<T, S, B>(
 ) -> Ended
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     state.watch_running();
     let no_requests = || state.idle(limits.head_timeout);

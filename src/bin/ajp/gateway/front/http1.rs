@@ -25,14 +25,10 @@ use super::connection::State;
 use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
+use super::service::HttpService;
 use super::when_woken::WhenWoken;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
-use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -72,7 +68,7 @@ fn builder(limits: &Limits) -> Builder {
 }
 
 /// Serves a connection to its end. When `stop` completes it answers what has begun.
-pub(super) async fn serve<T, S, B>(
+pub(super) async fn serve<T, S>(
     stream: Patient<T>,
     state: Arc<State>,
     limits: &Limits,
@@ -81,12 +77,7 @@ pub(super) async fn serve<T, S, B>(
 ) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     let ending = pin!(state.asked_to_end(stop));
     let mut ending = WhenWoken::new(ending);
@@ -107,7 +98,7 @@ where
 }
 
 /// Has hyper serve the connection until it may rest, or to its end.
-async fn until_quiet<T, S, B>(
+async fn until_quiet<T, S>(
     heads: Heads<Patient<T>>,
     service: S,
     limits: &Limits,
@@ -116,12 +107,7 @@ async fn until_quiet<T, S, B>(
 ) -> hyper::Result<Option<(Heads<Patient<T>>, S)>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     let connection = builder(limits).serve_connection(TokioIo::new(heads), service);
     // On the heap: the task of a connection that rests has no room for it.
@@ -175,12 +161,15 @@ where
 #[cfg(test)]
 mod tests {
     use super::super::connection::BodyLength;
+    use super::super::transport::writes_through;
     use super::*;
     use bytes::Bytes;
+    use http::{Request, Response};
     use http_body_util::{BodyExt, Full};
+    use hyper::body::Incoming;
     use hyper::service::service_fn;
     use std::convert::Infallible;
-    use std::io::{self, IoSlice};
+    use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
     use tokio::io::{AsyncReadExt, DuplexStream, ReadBuf, duplex};
@@ -205,31 +194,7 @@ mod tests {
         }
     }
 
-    impl<S: AsyncWrite + Unpin> AsyncWrite for Offered<S> {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.stream).poll_write(cx, buf)
-        }
-
-        fn poll_write_vectored(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bufs: &[IoSlice<'_>],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_shutdown(cx)
-        }
-    }
+    writes_through!(Offered, stream);
 
     /// A client's end, and a connection whose requests are answered with their path and body.
     struct Lab {

@@ -5,18 +5,15 @@ use super::connection::{self, Listener, Protocol, State};
 use super::failures;
 use super::limits::{Connections, Counted, Crowded, Limits};
 use super::proxied::{self, Proxied};
+use super::service::HttpService;
 use super::tls;
 use super::transport::{Rewound, Transport};
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::service::Service;
+use http::HeaderValue;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -177,7 +174,7 @@ impl Refused {
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
 /// what `service` gives for it; what is no request `refused` is told.
-pub(crate) async fn serve<A, F, R, S, B>(
+pub(crate) async fn serve<A, F, R, S>(
     bound: A,
     options: watch::Receiver<Arc<Options>>,
     traffic: Arc<Traffic>,
@@ -188,12 +185,7 @@ pub(crate) async fn serve<A, F, R, S, B>(
     A: Accept,
     F: Fn(Ends) -> S + Send + Sync + 'static,
     R: Fn(IpAddr, Refused) + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     let service = Arc::new((service, refused));
     let (running, mut ended) = mpsc::channel::<()>(1);
@@ -279,21 +271,12 @@ struct Opened<Io> {
     _counted: Counted,
 }
 
-async fn serve_one<Io, F, R, S, B>(
-    arrival: Arrival<Io>,
-    service: &F,
-    refused: &R,
-    state: Arc<State>,
-) where
+async fn serve_one<Io, F, R, S>(arrival: Arrival<Io>, service: &F, refused: &R, state: Arc<State>)
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Ends) -> S,
     R: Fn(IpAddr, Refused),
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: HttpService,
 {
     let (options, traffic) = (Arc::clone(&arrival.options), Arc::clone(&arrival.traffic));
     let peer = arrival.peer;

@@ -21,6 +21,7 @@ mod proxied;
 mod refused_streams;
 mod request_id;
 mod reverse;
+mod service;
 mod settings;
 mod stalled;
 mod timer;
