@@ -165,6 +165,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use http::{Request, Response};
+    use http_body::Body as _;
     use http_body_util::{BodyExt, Full};
     use hyper::body::Incoming;
     use hyper::service::service_fn;

@@ -563,6 +563,7 @@ async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, answer: &str
 mod tests {
     use super::super::bound::{Bound, ListenAddress, SocketOptions};
     use super::*;
+    use http::Response;
     use http_body_util::Empty;
     use hyper::service::service_fn;
     use tokio::net::TcpStream;
