@@ -148,7 +148,9 @@ impl Lease {
                 let pool = &self.shared.config.timeouts;
                 let probes = probes.get_or_insert_with(|| Probes::begin(&self.limits, pool));
                 if let Err(error) = self.ping(Instant::now(), probes.by).await {
-                    self.shared.idle.learn(PeerState::Failed, heard, now);
+                    if error.blame() == Blame::Container {
+                        self.shared.idle.learn(PeerState::Failed, heard, now);
+                    }
                     self.close(CloseCause::CPing);
                     match error.kind() {
                         ErrorKind::RequestTimeout => return Err(error),

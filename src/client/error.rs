@@ -66,7 +66,7 @@ impl ClientError {
 
     /// An error of the transport in the step that `kind` names, unless this side is its cause.
     pub(crate) fn io(kind: ErrorKind, error: io::Error) -> Self {
-        let kind = if is_rt_shutdown_err(&error) {
+        let kind = if local_resources::is_or_wraps(&error, is_rt_shutdown_err) {
             ErrorKind::RuntimeShutDown
         } else if local_resources::is_cause_of(&error) {
             ErrorKind::LocalResources

@@ -9,9 +9,14 @@ use std::io;
 /// for. Nothing of this says anything about the container. An error that wraps another one,
 /// as those of TLS do, is looked into.
 pub(super) fn is_cause_of(error: &io::Error) -> bool {
+    is_or_wraps(error, is_exhaustion)
+}
+
+/// Whether it is an error of this kind, or wraps one.
+pub(super) fn is_or_wraps(error: &io::Error, is_wanted: impl Fn(&io::Error) -> bool) -> bool {
     let mut error = error;
     loop {
-        if is_exhaustion(error) {
+        if is_wanted(error) {
             return true;
         }
         let inner = error.get_ref().map(|inner| inner as &dyn StdError);

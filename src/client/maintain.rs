@@ -1,7 +1,7 @@
 //! Keeping a pool in order between requests.
 
 use super::cause::CloseCause;
-use super::error::{ClientError, ErrorKind};
+use super::error::{Blame, ClientError, ErrorKind};
 use super::lease::Lease;
 use super::limits::Limits;
 use super::shared::Shared;
@@ -81,8 +81,10 @@ impl Shared {
             match lease.ping(start, None).await {
                 Ok(()) => lease.put_back_after_ping(),
                 Err(error) => {
-                    let lost = crate::net::PeerState::Failed;
-                    self.idle.learn(lost, heard, Instant::now());
+                    if error.blame() == Blame::Container {
+                        let lost = crate::net::PeerState::Failed;
+                        self.idle.learn(lost, heard, Instant::now());
+                    }
                     lease.release(CloseCause::CPing);
                     if error.kind() == ErrorKind::CPingTimeout {
                         self.counters.probe_timed_out();

@@ -96,6 +96,28 @@ impl RequestBody {
     }
 }
 
+impl Drop for RequestBody {
+    /// Whoever waits for a packet on behalf of its reader need not wait any longer.
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else {
+            return;
+        };
+        let driver = {
+            let mut slot = shared.lock();
+            if slot.driving {
+                None
+            } else {
+                slot.driver.take()
+            }
+        };
+        // First this handle goes, then the driver counts them.
+        drop(shared);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = RequestBodyError;
@@ -204,6 +226,12 @@ impl Feed {
                 drop(former);
             }
         }
+    }
+
+    /// Has this task woken when the body is read or dropped elsewhere.
+    pub(crate) fn wake_when_dropped(&self, cx: &Context<'_>) {
+        self.begin_drive(cx);
+        self.0.lock().driving = false;
     }
 
     /// Whether anybody could still read the body.

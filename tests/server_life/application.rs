@@ -3,12 +3,16 @@
 use crate::hall::{App, Body, Hall, settle, text};
 use crate::raw::packets::{answers, refusal, request};
 use crate::raw::site::Seen;
-use ajp::server::{ServerConfig, Trust};
+use ajp::server::{ServerConfig, ServerTimeouts, Trust};
+use ajp::wire::get_body_chunk;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep};
 
 type Piece = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -109,5 +113,47 @@ async fn a_failure_after_the_head_has_no_end() {
             panic!("{uri}: one error");
         };
         assert!(seen.starts_with(error), "{uri}: {seen}");
+    }
+}
+
+/// The client of each request waits with its body until it is told to send it, and does not send
+/// it. An answer that could read it waits for it, but no longer than anybody may.
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_a_body_only_while_it_can_be_read() {
+    let refusing = App::new(|request| async move {
+        let seconds = request.uri().path()[1..].parse().unwrap();
+        let body = request.into_body();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            drop(body);
+        });
+        let mut response = text(if seconds == 5 { "" } else { "no" });
+        *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+        Ok(response)
+    });
+    let timeouts = ServerTimeouts::default().with_body(Duration::from_secs(30));
+    let hall = Hall::open(open().with_timeouts(timeouts), refusing);
+    for (uri, asked, after) in [
+        ("/0", true, 0),
+        ("/3", true, 3),
+        ("/60", true, 30),
+        ("/5", false, 0),
+    ] {
+        let mut guest = hall.connect();
+        let headers = [("transfer-encoding", "chunked"), ("expect", "100-continue")];
+        guest.send(&request("POST", uri, &headers)).await;
+        let start = Instant::now();
+        if asked {
+            let mut question = [0; 7];
+            guest.stream.read_exact(&mut question).await.unwrap();
+            assert_eq!(question, get_body_chunk(8186), "{uri}");
+        }
+        let mut first = [0; 5];
+        guest.stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(first[4], 4, "{uri}: Send Headers");
+        assert_eq!(start.elapsed().as_secs(), after, "{uri}");
+        let rest = [&first[..], &guest.rest().await.0].concat();
+        let answer = answers(&rest).remove(0);
+        assert_eq!(answer.status, 401, "{uri}");
     }
 }

@@ -7,7 +7,7 @@ use super::span::ExchangeSpan;
 use crate::mapping::request_body::{Demand, Feed, RequestBody, RequestBodyError};
 use crate::mapping::{request_parts_with_headers, write_send_headers};
 use crate::proto::ServerExchange;
-use crate::server::{Connection, Refusal, ServerError};
+use crate::server::{Connection, Refusal, ServerError, Step};
 use crate::wire::ForwardRequest;
 use bytes::Buf;
 use http::header::EXPECT;
@@ -244,18 +244,27 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
 
     /// Before the head of an answer whose body may read the request's: has the client told to
     /// send that now, by asking for its first packet. httpd, with either module, would
-    /// else write `100 Continue` into the answer when the packet is asked for later.
+    /// else write `100 Continue` into the answer when the packet is asked for later. It goes on
+    /// without the packet when nobody can read it any more, and when it does not come in time.
     async fn request_awaited_body(&mut self) -> Result<(), ServerError> {
         let is_untouched = |exchange: &ServerExchange| {
             exchange.body_received() == 0 && !exchange.is_body_complete()
         };
-        if !self.feed.as_ref().is_some_and(Feed::has_reader) {
-            return Ok(());
-        }
         poll_fn(|cx| {
             while self.connection.exchange().is_some_and(is_untouched) {
-                if !self.poll_io(cx, Demand::Waiting)? {
-                    return Poll::Pending;
+                // First the waker, so that no drop of the body is missed.
+                let has_reader = |feed: &Feed| {
+                    feed.wake_when_dropped(cx);
+                    feed.has_reader()
+                };
+                if !self.feed.as_ref().is_some_and(has_reader) {
+                    break;
+                }
+                match self.poll_io(cx, Demand::Waiting) {
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Pending,
+                    Err(ServerError::Timeout(Step::Body)) => break,
+                    Err(error) => return Poll::Ready(Err(error)),
                 }
             }
             Poll::Ready(Ok(()))
@@ -279,7 +288,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
             let interim = format!("it answered with status {status}, which AJP cannot carry");
             return Err(ServerError::Application(interim.into()));
         }
-        if self.body_awaits_continue {
+        if self.body_awaits_continue && !body.is_end_stream() {
             Box::pin(self.request_awaited_body()).await?;
         }
         self.connection
