@@ -5,7 +5,6 @@ use super::cluster::Cluster;
 use super::member::MemberId;
 use super::shared::Shared;
 use crate::client::RequestCounter;
-use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -15,9 +14,9 @@ pub(super) struct AbandonedRequests {
     member: MemberId,
 }
 
-/// One of them; dropped, it is over.
+/// One of them; dropped, it is over. A balancer does not live on for it.
 struct AbandonedRequest {
-    shared: Arc<Shared>,
+    shared: Weak<Shared>,
     member: MemberId,
     serial: u64,
 }
@@ -30,15 +29,15 @@ impl AbandonedRequests {
 }
 
 impl RequestCounter for AbandonedRequests {
-    fn goes_on_alone(&self, is_answered: bool) -> Option<Box<dyn Any + Send>> {
+    fn abandoned_begins(&self, is_answered: bool) -> Option<Box<dyn Send>> {
         let shared = self.shared.upgrade()?;
         let member = self.member;
         let serial = shared.with(|state, now| {
             let cluster = &mut state.cluster;
-            cluster.goes_on_alone(member, is_answered, now)
+            cluster.abandoned_begins(member, is_answered, now)
         })?;
         Some(Box::new(AbandonedRequest {
-            shared,
+            shared: Weak::clone(&self.shared),
             member,
             serial,
         }))
@@ -48,13 +47,20 @@ impl RequestCounter for AbandonedRequests {
         let shared = self.shared.upgrade();
         shared.is_none_or(|shared| shared.change(|state| !state.cluster.knows(self.member)))
     }
+
+    /// The balancer's place in memory, which is no other one's as long as this is there, and the
+    /// member.
+    fn counts_for(&self) -> (usize, u64) {
+        (self.shared.as_ptr().addr(), self.member.0)
+    }
 }
 
 impl Drop for AbandonedRequest {
     fn drop(&mut self) {
         let (member, serial) = (self.member, self.serial);
-        self.shared
-            .with(|state, now| state.cluster.ended_alone(member, serial, now));
+        if let Some(shared) = self.shared.upgrade() {
+            shared.with(|state, now| state.cluster.abandoned_ends(member, serial, now));
+        }
     }
 }
 
@@ -65,24 +71,23 @@ impl Cluster {
     }
 
     /// The caller of a request has gone, and the member goes on with it until
-    /// [`ended_alone`](Self::ended_alone); gives the number to tell it by.
-    fn goes_on_alone(&mut self, id: MemberId, is_answered: bool, now: Instant) -> Option<u64> {
+    /// [`abandoned_ends`](Self::abandoned_ends); gives the number to tell it by.
+    fn abandoned_begins(&mut self, id: MemberId, is_answered: bool, now: Instant) -> Option<u64> {
+        let serial = self.next_serial();
         let slot = self.roster.get_mut(id)?;
-        self.serial = self.serial.wrapping_add(1);
         slot.busy += 1;
         // One whose body streams is none that an adaptive limit counts.
         if let (Some(limiter), false) = (&mut slot.limiter, is_answered) {
-            limiter.enter_alone(self.serial, now);
+            limiter.enter_abandoned(serial, now);
         }
-        Some(self.serial)
+        Some(serial)
     }
 
     /// Such a request is over.
-    fn ended_alone(&mut self, id: MemberId, serial: u64, now: Instant) {
+    fn abandoned_ends(&mut self, id: MemberId, serial: u64, now: Instant) {
         let Some(slot) = self.roster.get_mut(id) else {
             return;
         };
-        slot.busy = slot.busy.saturating_sub(1);
         if let Some(limiter) = &mut slot.limiter {
             // Nothing is learned of it.
             limiter.leave(Entry {
@@ -91,7 +96,7 @@ impl Cluster {
                 load: Load::Usual,
             });
         }
-        if slot.leaving && slot.busy == 0 {
+        if slot.is_left_by_one() {
             self.forget(id);
         }
     }

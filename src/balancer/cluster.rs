@@ -56,7 +56,7 @@ pub struct Cluster {
     random: fastrand::Rng,
     scratch: Scratch,
     next_id: u64,
-    pub(super) serial: u64,
+    serial: u64,
     changes: Vec<MemberEvent>,
 }
 
@@ -262,7 +262,7 @@ impl Cluster {
             now,
         }
         .run()?;
-        self.serial = self.serial.wrapping_add(1);
+        self.next_serial();
         Ok(self.elect(selected, request, now)?)
     }
 
@@ -305,6 +305,12 @@ impl Cluster {
             signs_of_life: slot.signs_of_life(),
             traffic: Arc::clone(&slot.traffic),
         })
+    }
+
+    /// The number of the next request.
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
     }
 
     /// A source of random numbers of one's own, which is the same with the same seed.

@@ -156,7 +156,9 @@ impl Balancer {
         self.shared.own_requests
     }
 
-    /// Adds a member; it is reached through `pool`.
+    /// Adds a member; it is reached through `pool`. That is to be a pool of the member's own: a
+    /// request over it whose caller has gone keeps this member
+    /// [busy](crate::client::PoolConfig::with_abandoned), whoever has sent it.
     ///
     /// # Errors
     /// [`InvalidMember`] when a name or route cannot be one, or the name is in use.

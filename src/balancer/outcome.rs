@@ -101,12 +101,11 @@ impl Cluster {
         let Some(slot) = self.roster.get_mut(choice.id) else {
             return;
         };
-        slot.busy = slot.busy.saturating_sub(1);
         slot.ended = slot.ended.wrapping_add(1);
         if let Some(limiter) = &mut slot.limiter {
             limiter.leave(choice.entry());
         }
-        if slot.leaving && slot.busy == 0 {
+        if slot.is_left_by_one() {
             self.forget(choice.id);
         }
     }

@@ -213,6 +213,13 @@ impl Slot {
         self.answers.wrapping_add(self.traffic.received())
     }
 
+    /// One of the requests that it is busy with is over. Whether it was the last one of a member
+    /// that was removed.
+    pub(super) fn is_left_by_one(&mut self) -> bool {
+        self.busy = self.busy.saturating_sub(1);
+        self.leaving && self.busy == 0
+    }
+
     pub(super) fn is_full(&self, now: Instant) -> bool {
         let limiter = self.limiter.as_ref();
         self.busy >= self.terms.max_requests || limiter.is_some_and(|limiter| limiter.is_full(now))

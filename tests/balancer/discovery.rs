@@ -243,6 +243,18 @@ async fn a_name_server_that_is_silent() {
     until("two members", || names(&balancer) == named(&[11, 12], 8009)).await;
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
+    // However many hosts a service has: those that are asked for later are not given up with it.
+    let many: Vec<u8> = (1..=100).collect();
+    let crowd = NameServer::start(0, Answer::ManySilentAboutIpv6(many.clone())).await;
+    let discovery = Discovery::srv("_ajp._tcp.app.test").with_name_servers([crowd.address]);
+    let (all, _following) = follow(discovery.with_absences(1));
+    let mut expected = named(&many, 8009);
+    expected.sort();
+    until("a hundred", || names(&all) == expected).await;
+    crowd.say(Answer::ManySilentAboutIpv6(many[..99].to_vec()));
+    expected.retain(|name| name != &named(&[100], 8009)[0]);
+    until("one is gone", || names(&all) == expected).await;
+
     server.say(Answer::Silence);
     let asked = server.queries();
     until("a look", || server.queries() >= asked + 2).await;

@@ -726,6 +726,50 @@ async fn a_caller_that_gives_up_says_nothing_of_the_member() {
     farm.is_quiet();
 }
 
+/// A request whose caller has gone keeps its member busy once, however often the balancer was given
+/// the pool, and keeps no balancer alive.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_caller_has_gone_counts_once() {
+    #[derive(Debug)]
+    struct First;
+    impl ajp::balancer::Choose for First {
+        fn name(&self) -> &'static str {
+            "first"
+        }
+        fn choose(
+            &self,
+            _: &ajp::balancer::RequestInfo<'_>,
+            _: &[ajp::balancer::Candidate],
+        ) -> usize {
+            0
+        }
+    }
+    let pools = PoolConfig::default().with_abandoned(Duration::from_secs(60));
+    let farm = Farm::with_pools(1, config(Failover::default()), pools);
+    let method = std::sync::Arc::new(First);
+    let lives = std::sync::Arc::downgrade(&method);
+    farm.balancer
+        .set_method(ajp::balancer::Method::Custom(method));
+    for _ in 0..3 {
+        let pool = farm.balancer.pool("a").unwrap();
+        farm.balancer.set_pool("a", pool).unwrap();
+    }
+    let container = std::sync::Arc::clone(farm.of("a"));
+    container.set(Mood::Silent);
+    for gone in 1..3 {
+        let limit = Duration::from_millis(100);
+        tokio::time::timeout(limit, farm.get("/"))
+            .await
+            .unwrap_err();
+        assert_eq!(farm.member("a").busy, gone);
+    }
+    assert_eq!(container.seen().len(), 2, "they run");
+    drop(farm);
+    assert!(lives.upgrade().is_none(), "the balancer is gone");
+    container.set(Mood::Well);
+    sleep(Duration::from_secs(1)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_pool_sends_requests_elsewhere() {
     let limits = Timeouts::default().with_acquire(Duration::from_secs(2));

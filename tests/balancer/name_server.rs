@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     },
     /// Priority, weight, port and target of each.
     Services(Vec<(u16, u16, u16, &'static str)>),
+    /// The hosts of these numbers as a service, and no answers about their IPv6 addresses.
+    ManySilentAboutIpv6(Vec<u8>),
     Code(ResponseCode),
     /// No answer at all.
     Silence,
@@ -157,7 +159,10 @@ fn respond(query: &Message, answer: &Answer, ttl: u32, turn: usize) -> Option<Me
         (Answer::Code(code), ..) => {
             response.set_response_code(*code);
         }
-        (Answer::Silence, ..) | (Answer::SilentAboutIpv6(_), RecordType::AAAA, _) => return None,
+        (Answer::Silence, ..)
+        | (Answer::SilentAboutIpv6(_) | Answer::ManySilentAboutIpv6(_), RecordType::AAAA, _) => {
+            return None;
+        }
         // What gone.test is it does not tell.
         _ if text.starts_with("gone.") => {
             response.set_response_code(ResponseCode::ServFail);
@@ -198,6 +203,12 @@ fn respond(query: &Message, answer: &Answer, ttl: u32, turn: usize) -> Option<Me
             for &(priority, weight, port, target) in all {
                 let target = Name::from_ascii(target).unwrap();
                 tell(RData::SRV(SRV::new(priority, weight, port, target)));
+            }
+        }
+        (Answer::ManySilentAboutIpv6(all), RecordType::SRV, None) => {
+            for number in all {
+                let target = Name::from_ascii(format!("jvm{number}.test.")).unwrap();
+                tell(RData::SRV(SRV::new(0, 1, 8009, target)));
             }
         }
         _ => {}

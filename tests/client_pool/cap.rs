@@ -173,37 +173,40 @@ async fn a_pool_grows_and_shrinks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_is_resized_under_load() {
     const CALLERS: usize = 12;
-    const EACH: usize = 150;
+    const SIZES: usize = 60;
     let container = Container::well();
     let client = container.client(PoolConfig::new().with_max_connections(4));
     let pool = client.pool().clone();
+    let (stop, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let client = client.clone();
+            let (client, stop) = (client.clone(), Arc::clone(&stop));
+            let asked = Arc::clone(&asked);
             tokio::spawn(async move {
-                for _ in 0..EACH {
+                while stop.load(SeqCst) == 0 {
                     well(&client, "load").await;
+                    asked.fetch_add(1, SeqCst);
                 }
             })
         })
         .collect();
     let mut random = fastrand::Rng::with_seed(22);
-    let mut sizes = 0;
-    while !callers.iter().all(tokio::task::JoinHandle::is_finished) {
-        let size = random.usize(0..8);
+    for _ in 0..SIZES {
+        let (size, before) = (random.usize(0..8), asked.load(SeqCst));
         pool.resize(size);
-        sizes += 1;
         assert_eq!(pool.stats().max_connections, size.max(1));
-        tokio::time::sleep(Duration::from_micros(random.u64(0..500))).await;
+        // With each size some requests are served.
+        while asked.load(SeqCst) < before + CALLERS {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
     }
+    stop.store(1, SeqCst);
     for caller in callers {
         caller.await.unwrap();
     }
-    println!(
-        "{} requests while the pool had {sizes} sizes",
-        CALLERS * EACH
-    );
-    assert!(sizes > 20, "{sizes}");
+    let asked = asked.load(SeqCst);
+    println!("{asked} requests while the pool had {SIZES} sizes");
+    assert!(asked >= SIZES * CALLERS);
     for size in [0, 3] {
         pool.resize(size);
         let mut held = Vec::new();

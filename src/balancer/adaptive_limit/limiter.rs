@@ -150,7 +150,7 @@ impl Limiter {
 
     /// The member goes on with a request whose caller has gone. It takes up a place; how long it
     /// takes says nothing.
-    pub(in crate::balancer) fn enter_alone(&mut self, serial: u64, now: Instant) {
+    pub(in crate::balancer) fn enter_abandoned(&mut self, serial: u64, now: Instant) {
         self.waiting.insert(serial, (now, Load::Usual));
     }
 

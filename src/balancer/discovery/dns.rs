@@ -163,10 +163,11 @@ impl Look<'_> {
 
     /// The addresses of these hosts of both versions of IP, as far as they are told.
     async fn hosts(&mut self, names: BTreeSet<String>) -> BTreeMap<String, BTreeSet<IpAddr>> {
-        let kinds = [RecordType::A, RecordType::AAAA];
-        let mut questions = names
-            .into_iter()
-            .flat_map(|name| kinds.map(|kind| (name.clone(), kind)));
+        // All questions of one kind before those of the other, which may stay without answers.
+        let kinds = [RecordType::A, RecordType::AAAA].into_iter();
+        let questions = kinds.flat_map(|kind| names.iter().map(move |name| (name.clone(), kind)));
+        let questions: Vec<_> = questions.collect();
+        let mut questions = questions.into_iter();
         let mut running = JoinSet::new();
         let mut unanswered = BTreeSet::new();
         let mut found: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -195,11 +196,13 @@ impl Look<'_> {
                     self.note_missing(error.to_string(), true, true);
                     continue;
                 }
+                // These are given up, and not those that were not asked yet.
                 Err(_) => {
-                    for (name, kind) in unanswered.into_iter().chain(questions) {
+                    running = JoinSet::new();
+                    for (name, kind) in std::mem::take(&mut unanswered) {
                         self.note_unanswered(&name, kind, "no answer in time");
                     }
-                    return found;
+                    continue;
                 }
             };
             match answer {

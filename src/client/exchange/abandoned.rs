@@ -36,13 +36,13 @@ impl Exchange {
 
     /// Lets the container go on, as [`outlives_its_caller`](Self::outlives_its_caller) says, with
     /// the slot in the pool. What is left here has neither.
-    pub(super) fn finish_alone(&mut self, runtime: &Handle, limit: Duration, stage: Stage) {
+    pub(super) fn finish_abandoned(&mut self, runtime: &Handle, limit: Duration, stage: Stage) {
         let is_answered = self.status.is_some();
         let counted = self
             .lease
             .shared
             .request_counters
-            .goes_on_alone(is_answered);
+            .abandoned_begins(is_answered);
         let none = ClientExchange::new(BodyFraming::Absent, false, PacketSize::DEFAULT);
         let alone = Self {
             lease: self.lease.take(),

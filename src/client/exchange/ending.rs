@@ -239,7 +239,7 @@ impl Drop for Exchange {
         });
         self.report();
         if let Some((runtime, limit)) = outlives {
-            self.finish_alone(&runtime, limit, stage);
+            self.finish_abandoned(&runtime, limit, stage);
         }
     }
 }
