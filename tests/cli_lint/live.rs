@@ -1,7 +1,7 @@
 //! What real peers do with configurations that lint complains about: a bad farm with every
 //! symptom, and the same farm with each advice taken.
 
-use super::{findings, write};
+use super::{findings, started, write};
 use crate::cli::ajp;
 use crate::support::child::ChildGuard;
 use crate::support::http1::{Body, Client, Response};
@@ -417,30 +417,8 @@ impl Farm {
             .collect();
         let mut command = Command::new("java");
         command.args(arguments);
-        let mut tomcat = ChildGuard::spawn(
-            command,
-            "default-jre-headless",
-            &base,
-            base.join("logs/tomcat.log"),
-            Duration::ZERO,
-        );
-        tomcat
-            .wait_for_log("Server startup in", START_LIMIT)
-            .await
-            .unwrap();
-        let mut command = Command::new("/usr/sbin/apache2");
-        command.args(["-D", "FOREGROUND", "-f"]).arg(&conf);
-        let mut httpd = ChildGuard::spawn(
-            command,
-            "apache2",
-            &front,
-            front.join("httpd.log"),
-            Duration::from_secs(10),
-        );
-        httpd
-            .wait_for_log("resuming normal operations", START_LIMIT)
-            .await
-            .unwrap();
+        let tomcat = started::tomcat(command, &base, START_LIMIT).await;
+        let httpd = started::httpd(&conf, &front, START_LIMIT).await;
         Self {
             httpd,
             tomcat,

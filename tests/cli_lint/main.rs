@@ -14,6 +14,7 @@ mod formats;
 mod live;
 mod rules;
 mod shapes;
+mod started;
 #[path = "../support/mod.rs"]
 mod support;
 mod walkthroughs;

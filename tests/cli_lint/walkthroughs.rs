@@ -1,7 +1,7 @@
 //! The walk-throughs of the chapter `docs::troubleshooting`, as they are written there: the
 //! configuration of its blocks with real peers, the commands, and the way out.
 
-use super::write;
+use super::{started, write};
 use crate::cli::{Ended, ajp};
 use crate::support::child::ChildGuard;
 use crate::support::http1::{Body, Client, Response};
@@ -10,7 +10,6 @@ use crate::support::{need, ports, tomcat_conf, webapp};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -154,30 +153,8 @@ impl Peers {
         let site = here(&step.httpd);
         let conf = front.join("httpd.conf");
         std::fs::write(&conf, httpd_conf(&front, http, &site)).unwrap();
-        let mut tomcat = ChildGuard::spawn(
-            tomcat_conf::command(&base, None),
-            "default-jre-headless",
-            &base,
-            base.join("logs/tomcat.log"),
-            Duration::ZERO,
-        );
-        tomcat
-            .wait_for_log("Server startup in", LIMIT)
-            .await
-            .unwrap();
-        let mut command = Command::new("/usr/sbin/apache2");
-        command.args(["-D", "FOREGROUND", "-f"]).arg(&conf);
-        let mut httpd = ChildGuard::spawn(
-            command,
-            "apache2",
-            &front,
-            front.join("httpd.log"),
-            Duration::from_secs(10),
-        );
-        httpd
-            .wait_for_log("resuming normal operations", LIMIT)
-            .await
-            .unwrap();
+        let tomcat = started::tomcat(tomcat_conf::command(&base, None), &base, LIMIT).await;
+        let httpd = started::httpd(&conf, &front, LIMIT).await;
         let xml = services
             .iter()
             .map(|service| format!("<Server>\n{service}\n</Server>\n"))
