@@ -11,7 +11,7 @@ use super::member::{InvalidMember, Member, MemberId};
 use super::method::Method;
 use super::pick::Pick;
 use super::request::RequestInfo;
-use super::shared::{Backend, KeptShared, Rules, Shared, State};
+use super::shared::{Backend, PerThreadRules, Rules, Shared, State};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::repeat::Repeat;
@@ -112,7 +112,7 @@ impl BalancerConfig {
 pub struct Balancer {
     pub(super) shared: Arc<Shared>,
     /// For picks.
-    kept: Arc<Striped<KeptShared>>,
+    per_thread: Arc<Striped<Arc<Shared>>>,
 }
 
 impl Balancer {
@@ -127,10 +127,10 @@ impl Balancer {
         let own_requests = config.own_requests;
         let shared = Shared::new(config.name, config.health, own_requests, cluster, rules);
         let shared = Arc::new(shared);
-        let kept = Striped::new(|| Arc::new(Arc::clone(&shared)));
+        let per_thread = Striped::new(|| Arc::clone(&shared));
         Self {
             shared,
-            kept: Arc::new(kept),
+            per_thread: Arc::new(per_thread),
         }
     }
 
@@ -353,7 +353,7 @@ impl Balancer {
     }
 
     /// Both, as they are at this moment.
-    pub(crate) fn rules(&self) -> Arc<Rules> {
+    pub(crate) fn rules(&self) -> PerThreadRules {
         self.shared.rules()
     }
 
@@ -389,7 +389,7 @@ impl Balancer {
     /// [`Unavailable`] when no member can serve it.
     pub fn pick(&self, request: &RequestInfo<'_>) -> Result<Pick, Unavailable> {
         let chosen = self.shared.choose(request)?;
-        Ok(Pick::new(Arc::clone(self.kept.own()), chosen))
+        Ok(Pick::new(Arc::clone(self.per_thread.own()), chosen))
     }
 
     /// Whether a request that failed with `error` may be sent to another member, by the

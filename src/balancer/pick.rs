@@ -4,7 +4,7 @@ use super::failover::Failover;
 use super::fault::Fault;
 use super::member::{Member, MemberId};
 use super::request::{Affinity, Choice, RequestOutcome};
-use super::shared::{Backend, Chosen, KeptShared};
+use super::shared::{Backend, Chosen, PerThreadShared};
 use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use std::time::{Duration, Instant};
 /// ```
 #[must_use = "the member is chosen for nothing"]
 pub struct Pick {
-    shared: KeptShared,
+    shared: PerThreadShared,
     choice: Choice,
     backend: Arc<Backend>,
     stage: Stage,
@@ -73,7 +73,7 @@ pub(super) enum Probe {
 }
 
 impl Pick {
-    pub(super) fn new(shared: KeptShared, (choice, backend): Chosen) -> Self {
+    pub(super) fn new(shared: PerThreadShared, (choice, backend): Chosen) -> Self {
         Self {
             shared,
             choice,

@@ -16,15 +16,15 @@ use super::select::{Advice, NotSelected};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::Pool;
-use crate::net::Striped;
+use crate::net::{CacheAligned, Striped};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Notify;
 
-/// What picks keep. Each thread counts apart how often it is kept, but for the first count, which is of
-/// the balancer's handles.
-pub(super) type KeptShared = Arc<Arc<Shared>>;
+/// What a balancer's picks keep. The outer `Arc` is made once for each thread: to clone it changes a count of
+/// references that only this thread has, and not one that all cores share.
+pub(super) type PerThreadShared = Arc<CacheAligned<Arc<Shared>>>;
 
 pub(super) struct Shared {
     pub(super) name: String,
@@ -34,9 +34,7 @@ pub(super) struct Shared {
     /// Members were added, removed or changed.
     pub(super) changed: Notify,
     state: Locked,
-    rules: Striped<RwLock<Arc<Rules>>>,
-    /// Locked while they change.
-    changing_rules: Mutex<()>,
+    rules: Striped<RwLock<PerThreadRules>>,
 }
 
 /// Aligned: it changes with every request, and what stands beside it does not.
@@ -59,6 +57,9 @@ pub(crate) struct Rules {
     pub(crate) sticky: Option<Arc<Sticky>>,
     pub(crate) failover: Arc<Failover>,
 }
+
+/// The rules that a request keeps, of its thread as [`PerThreadShared`] is.
+pub(crate) type PerThreadRules = Arc<CacheAligned<Rules>>;
 
 /// A member, and how it is reached. Shared as a whole: threads that pick the same member
 /// contend for one count of references.
@@ -151,8 +152,7 @@ impl Shared {
             own_requests,
             announcer: Announcer::new(),
             changed: Notify::new(),
-            rules: Striped::new(|| RwLock::new(Arc::new(rules.clone()))),
-            changing_rules: Mutex::new(()),
+            rules: Striped::new(|| RwLock::new(Arc::new(CacheAligned::new(rules.clone())))),
             state: Locked(Mutex::new(State {
                 cluster,
                 backends: BTreeMap::new(),
@@ -171,28 +171,21 @@ impl Shared {
         self.change(|state| f(state, now))
     }
 
-    /// How requests are treated, as it is at this moment. Each thread has it for itself, and counts
-    /// apart who keeps it.
-    pub(super) fn rules(&self) -> Arc<Rules> {
+    /// How requests are treated, as it is at this moment.
+    pub(super) fn rules(&self) -> PerThreadRules {
         let rules = self.rules.own().read();
         Arc::clone(&rules.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Treats requests otherwise from now on.
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
-        let alone = self.changing_rules.lock();
-        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
-        let rules = self.change(|state| {
-            change(&mut state.rules);
-            state.rules.clone()
+        self.rules.replace(|| {
+            let rules = self.change(|state| {
+                change(&mut state.rules);
+                state.rules.clone()
+            });
+            move || Arc::new(CacheAligned::new(rules.clone()))
         });
-        for known in self.rules.parts() {
-            let rules = Arc::new(rules.clone());
-            let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::replace(&mut *known, rules);
-            drop(known);
-            drop(before);
-        }
     }
 
     /// As [`with`](Self::with), for what asks for no time: a look at the clock is what costs

@@ -7,7 +7,7 @@ use super::error::{Blame, ClientError, ErrorKind};
 use super::lease::Lease;
 use super::limits::{AcquireStep, Limits};
 use super::permits::NoPermit;
-use super::shared::{KeptShared, Shared};
+use super::shared::{PerThreadShared, Shared};
 use crate::net::PeerState;
 use crate::proto::Progress;
 use crate::trace::event;
@@ -29,7 +29,7 @@ pub(super) enum Wanted {
 /// is fit: they wait for nothing. What waiting needs is allocated when it comes to that, so
 /// that the futures of all callers stay small.
 pub(super) async fn acquire(
-    shared: &KeptShared,
+    shared: &PerThreadShared,
     limits: Limits,
     wanted: Wanted,
 ) -> Result<Lease, ClientError> {

@@ -4,7 +4,7 @@ use super::cause::CloseCause;
 use super::connection::Connection;
 use super::limits::Limits;
 use super::phases::Stopwatch;
-use super::shared::KeptShared;
+use super::shared::PerThreadShared;
 use super::timeouts::Timeouts;
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// permit to have it. Dropping it closes the connection.
 pub struct Lease {
     pub(super) connection: Option<Box<Connection>>,
-    pub(super) shared: KeptShared,
+    pub(super) shared: PerThreadShared,
     /// Whether it holds one of the pool's permits, as it must to have a connection.
     pub(super) has_permit: bool,
     pub(super) reused: bool,
@@ -24,7 +24,7 @@ pub struct Lease {
 
 impl Lease {
     /// Without a permit and without a connection.
-    pub(super) fn new(shared: &KeptShared, limits: Limits) -> Self {
+    pub(super) fn new(shared: &PerThreadShared, limits: Limits) -> Self {
         Self {
             connection: None,
             shared: Arc::clone(shared),

@@ -6,6 +6,7 @@ use super::lease::Lease;
 use super::limits::Limits;
 use super::shared::Shared;
 use super::timeouts::RequestTimeouts;
+use crate::net::CacheAligned;
 use crate::trace::event;
 use std::future::Future;
 use std::sync::Arc;
@@ -119,7 +120,7 @@ impl Shared {
     /// A lease for the pool's own purposes.
     fn lease(self: &Arc<Self>) -> Lease {
         let limits = Limits::new(&self.config.timeouts, &RequestTimeouts::new());
-        Lease::new(&Arc::new(Arc::clone(self)), limits)
+        Lease::new(&Arc::new(CacheAligned::new(Arc::clone(self))), limits)
     }
 }
 

@@ -18,7 +18,7 @@ use super::observer::ObserverSlot;
 #[cfg(feature = "balancer")]
 use super::request_counter::RequestCounter;
 use super::secrets::SecretChoice;
-use super::shared::{KeptShared, Shared};
+use super::shared::{PerThreadShared, Shared};
 use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
@@ -50,14 +50,14 @@ pub struct Pool {
 struct Handle {
     shared: Arc<Shared>,
     /// For leases.
-    kept: Striped<KeptShared>,
+    per_thread: Striped<Arc<Shared>>,
 }
 
 impl Handle {
     fn new(shared: Shared) -> Arc<Self> {
         let shared = Arc::new(shared);
-        let kept = Striped::new(|| Arc::new(Arc::clone(&shared)));
-        Arc::new(Self { shared, kept })
+        let per_thread = Striped::new(|| Arc::clone(&shared));
+        Arc::new(Self { shared, per_thread })
     }
 }
 
@@ -100,9 +100,9 @@ impl Pool {
         Ok(Self::new(address.try_into()?, config))
     }
 
-    /// As a lease keeps it.
-    fn kept(&self) -> &KeptShared {
-        self.handle.kept.own()
+    /// As a lease of this thread keeps it.
+    fn of_this_thread(&self) -> &PerThreadShared {
+        self.handle.per_thread.own()
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -252,7 +252,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_with(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
-        acquire(self.kept(), self.limits(timeouts), Wanted::Any).await
+        acquire(self.of_this_thread(), self.limits(timeouts), Wanted::Any).await
     }
 
     /// Opens a new connection whatever is idle. The oldest idle one is closed if the new one
@@ -264,7 +264,7 @@ impl Pool {
     /// # Cancel safety
     /// Safe, as [`acquire`](Self::acquire).
     pub async fn acquire_fresh(&self, timeouts: &RequestTimeouts) -> Result<Lease, ClientError> {
-        acquire(self.kept(), self.limits(timeouts), Wanted::New).await
+        acquire(self.of_this_thread(), self.limits(timeouts), Wanted::New).await
     }
 
     fn limits(&self, own: &RequestTimeouts) -> Limits {

@@ -2,23 +2,23 @@
 //! one.
 
 use crate::Secret;
-use crate::net::Striped;
+use crate::net::{CacheAligned, Striped};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// The secrets, and which of them the container took last.
 #[derive(Debug)]
 pub(crate) struct Secrets {
     held: Striped<RwLock<Held>>,
-    /// Locked while others are set.
-    setting: Mutex<()>,
 }
+
+type PerThreadSecrets = Arc<CacheAligned<Box<[Secret]>>>;
 
 /// What a thread chooses from.
 #[derive(Debug)]
 struct Held {
-    /// Of this thread, which counts apart who has it.
-    all: Arc<[Secret]>,
+    /// Of this thread: the requests of others change another count of references.
+    all: PerThreadSecrets,
     /// The place of the one that is sent first: the same for all threads.
     current: Arc<AtomicUsize>,
     /// Secrets that are set later have other places.
@@ -28,7 +28,7 @@ struct Held {
 /// The secrets of one request: the one that it is sent with, and those that are left to try.
 #[derive(Debug, Clone)]
 pub(crate) struct SecretChoice {
-    all: Arc<[Secret]>,
+    all: PerThreadSecrets,
     place: usize,
     /// How many the container has refused.
     refused: usize,
@@ -41,12 +41,11 @@ impl Secrets {
         Self {
             held: Striped::new(|| {
                 RwLock::new(Held {
-                    all: all.into(),
+                    all: Arc::new(CacheAligned::new(all.into())),
                     current: Arc::clone(&current),
                     version: 0,
                 })
             }),
-            setting: Mutex::new(()),
         }
     }
 
@@ -58,21 +57,20 @@ impl Secrets {
     /// Sends these from now on. The one that the container takes stays the first to be sent, if
     /// it is among them.
     pub(super) fn set(&self, all: &[Secret]) {
-        let _alone = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (place, version) = {
-            let held = self.held();
-            let current = held.all.get(held.current.load(Relaxed));
-            let place = all.iter().position(|secret| Some(secret) == current);
-            (place.unwrap_or(0), held.version.wrapping_add(1))
-        };
-        let current = Arc::new(AtomicUsize::new(place));
-        for held in self.held.parts() {
-            *held.write().unwrap_or_else(PoisonError::into_inner) = Held {
-                all: all.into(),
+        self.held.replace(|| {
+            let (place, version) = {
+                let held = self.held();
+                let current = held.all.get(held.current.load(Relaxed));
+                let place = all.iter().position(|secret| Some(secret) == current);
+                (place.unwrap_or(0), held.version.wrapping_add(1))
+            };
+            let current = Arc::new(AtomicUsize::new(place));
+            move || Held {
+                all: Arc::new(CacheAligned::new(all.into())),
                 current: Arc::clone(&current),
                 version,
-            };
-        }
+            }
+        });
     }
 
     pub(super) fn all(&self) -> Vec<Secret> {

@@ -15,7 +15,7 @@ use super::secrets::{SecretChoice, Secrets};
 use super::stats::PoolStats;
 use super::transport::Connect;
 use super::watchdog::Watchdog;
-use crate::net::PeerState;
+use crate::net::{CacheAligned, PeerState};
 use crate::proto::Progress;
 use crate::trace::event;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What a pool's leases keep. Each thread counts apart how often it is kept, but for the first count,
-/// which is of the pool's handles.
-pub(super) type KeptShared = Arc<Arc<Shared>>;
+/// What a pool's leases keep. The outer `Arc` is made once for each thread: to clone it changes a count of
+/// references that only this thread has, and not one that all cores share.
+pub(super) type PerThreadShared = Arc<CacheAligned<Arc<Shared>>>;
 
 pub(super) struct Shared {
     pub(super) connector: Arc<dyn Connect>,

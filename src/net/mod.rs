@@ -18,7 +18,7 @@ pub(crate) use buffered::PeerState;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
 #[cfg(feature = "client")]
-pub(crate) use striped::Striped;
+pub(crate) use striped::{CacheAligned, Striped};
 use tokio::runtime;
 #[cfg(feature = "server")]
 pub(crate) use when_woken::WhenWoken;

@@ -1,7 +1,7 @@
 //! Counts the requests of each site: how many are there, what they were answered, and how long
 //! they took from the head of the request to the end of the answer.
 
-use super::striped::Striped;
+use super::striped::{CacheAligned, Striped};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
@@ -25,7 +25,7 @@ const CLIENT_HAS_GONE: u16 = 499;
 pub(crate) struct SiteCounts {
     /// Its first host name, `default`, or `none` for requests that are of no site.
     pub(crate) name: String,
-    parts: Striped<Arc<Part>>,
+    parts: Striped<Part>,
 }
 
 /// What some threads have counted.
@@ -73,7 +73,7 @@ impl SiteCounts {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            parts: Striped::new(Arc::default),
+            parts: Striped::new(Part::default),
         }
     }
 
@@ -134,13 +134,13 @@ impl Requests {
 
 /// A request that is not over.
 #[derive(Debug)]
-pub(crate) struct Running {
-    part: Arc<Part>,
+pub(crate) struct CountedRequest {
+    part: Arc<CacheAligned<Part>>,
     since: Instant,
     is_answered: bool,
 }
 
-impl Running {
+impl CountedRequest {
     /// A request of a site has come.
     pub(crate) fn begin(counts: &SiteCounts, since: Instant) -> Self {
         let part = Arc::clone(counts.parts.own());
@@ -159,7 +159,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
         if !self.is_answered {
             self.part.statuses.count(CLIENT_HAS_GONE);
@@ -180,11 +180,11 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct CountedBody<B> {
     body: B,
-    _running: Running,
+    _running: CountedRequest,
 }
 
 impl<B> CountedBody<B> {
-    pub(crate) fn new(body: B, running: Running) -> Self {
+    pub(crate) fn new(body: B, running: CountedRequest) -> Self {
         Self {
             body,
             _running: running,
@@ -221,7 +221,7 @@ mod tests {
     fn a_request_is_counted_from_its_head_to_the_end_of_its_body() {
         let requests = Requests::default();
         let counts = requests.of("default");
-        let mut running = Running::begin(&counts, Instant::now());
+        let mut running = CountedRequest::begin(&counts, Instant::now());
         running.answered(StatusCode::NOT_FOUND);
         let body = CountedBody::new(Full::new(Bytes::from("x")), running);
         assert_eq!((counts.running(), counts.answered()), (1, vec![(404, 1)]));
@@ -233,11 +233,11 @@ mod tests {
         );
         // Each is counted with a status, as the times of all are: one whose client has gone, and one
         // of a container that says what it likes.
-        let mut odd = Running::begin(&counts, Instant::now());
+        let mut odd = CountedRequest::begin(&counts, Instant::now());
         odd.answered(StatusCode::from_u16(999).unwrap());
         drop(odd);
         assert_eq!(counts.answered(), vec![(404, 1), (999, 1)]);
-        drop(Running::begin(&requests.of("none"), Instant::now()));
+        drop(CountedRequest::begin(&requests.of("none"), Instant::now()));
         let all = requests.all();
         let names: Vec<_> = all.iter().map(|counts| &*counts.name).collect();
         assert_eq!(names, ["default", "none"]);
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_threads_count_is_put_together() {
         let counts = SiteCounts::new("default");
-        let begin = || Running::begin(&counts, Instant::now());
+        let begin = || CountedRequest::begin(&counts, Instant::now());
         let mut one = begin();
         let mut others = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();

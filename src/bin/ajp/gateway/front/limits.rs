@@ -1,6 +1,6 @@
 //! How much a client may take of the gateway: time, memory, connections.
 
-use super::striped::Striped;
+use super::striped::{CacheAligned, Striped};
 use super::upgrade::UpgradeLimits;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -91,37 +91,37 @@ const AHEAD: usize = 64 * 1024;
 
 /// Memory that all buffers share.
 ///
-/// Small parts of it are reserved and given back with nearly every request, so each thread has some
-/// of it in hand. What it has in hand counts as used, and others take it when nothing else is left:
-/// no more is ever reserved than there is, and nothing is refused while there is enough.
+/// Small parts of it are reserved and given back with nearly every request, so each thread has a
+/// reserve. What is in there counts as used, and others take it when nothing else is left: no more is
+/// ever reserved than there is.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    all: Arc<Whole>,
-    in_hand: Striped<Arc<InHand>>,
+    total: Arc<BudgetTotal>,
+    reserves: Striped<ThreadReserve>,
 }
 
 #[derive(Debug)]
-struct Whole {
+struct BudgetTotal {
     most: AtomicUsize,
-    /// Reserved, or in hand.
+    /// Reserved, or in the reserve of a thread.
     used: AtomicUsize,
 }
 
-/// What a thread may reserve without asking.
+/// What a thread has taken of the budget and not used yet.
 #[derive(Debug)]
-struct InHand {
-    all: Arc<Whole>,
+struct ThreadReserve {
+    total: Arc<BudgetTotal>,
     bytes: AtomicUsize,
 }
 
 /// A part of the budget; dropped, it is free again.
 #[derive(Debug)]
 pub(crate) struct Reserved {
-    from: Arc<InHand>,
+    from: Arc<CacheAligned<ThreadReserve>>,
     bytes: usize,
 }
 
-impl Whole {
+impl BudgetTotal {
     fn take(&self, bytes: usize) -> bool {
         let most = self.most.load(Ordering::Relaxed);
         let more = |used: usize| Some(used.checked_add(bytes)?).filter(|all| *all <= most);
@@ -139,25 +139,26 @@ impl Whole {
     }
 }
 
-impl InHand {
+impl ThreadReserve {
     fn take(&self, bytes: usize) -> bool {
         let less = |in_hand: usize| in_hand.checked_sub(bytes);
         let order = Ordering::Relaxed;
         self.bytes.fetch_update(order, order, less).is_ok()
     }
 
-    /// Gives all of it back.
-    fn empty(&self) {
+    /// Gives all that is in there back to the budget.
+    fn give_back_all(&self) {
         let bytes = self.bytes.swap(0, Ordering::Relaxed);
         if bytes > 0 {
-            self.all.give_back(bytes);
+            self.total.give_back(bytes);
         }
     }
 
-    fn put(&self, bytes: usize) {
+    /// These bytes are free again: they stay here, unless that would be much.
+    fn give_back(&self, bytes: usize) {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > AHEAD * 2 || self.all.is_over() {
-            self.empty();
+        if before.saturating_add(bytes) > AHEAD * 2 || self.total.is_over() {
+            self.give_back_all();
         }
     }
 }
@@ -165,28 +166,28 @@ impl InHand {
 impl Budget {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         let (most, used) = (AtomicUsize::new(most), AtomicUsize::new(0));
-        let all = Arc::new(Whole { most, used });
-        let in_hand = Striped::new(|| {
-            let all = Arc::clone(&all);
+        let total = Arc::new(BudgetTotal { most, used });
+        let reserves = Striped::new(|| {
+            let total = Arc::clone(&total);
             let bytes = AtomicUsize::new(0);
-            Arc::new(InHand { all, bytes })
+            ThreadReserve { total, bytes }
         });
-        Arc::new(Self { all, in_hand })
+        Arc::new(Self { total, reserves })
     }
 
     /// There is so much from now on. What is reserved stays so.
     pub(crate) fn resize(&self, most: usize) {
-        self.all.most.store(most, Ordering::Relaxed);
-        self.in_hand.parts().for_each(|part| part.empty());
+        self.total.most.store(most, Ordering::Relaxed);
+        self.reserves.parts().for_each(|part| part.give_back_all());
     }
 
     /// So many bytes, if they are left.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let own = self.in_hand.own();
+        let own = self.reserves.own();
         if !own.take(bytes) && !self.take_ahead(own, bytes) {
-            // Others may have the rest in hand.
-            self.in_hand.parts().for_each(|part| part.empty());
-            if !self.all.take(bytes) {
+            // Other threads may have the rest in their reserves.
+            self.reserves.parts().for_each(|part| part.give_back_all());
+            if !self.total.take(bytes) {
                 return None;
             }
         }
@@ -194,11 +195,11 @@ impl Budget {
         Some(Reserved { from, bytes })
     }
 
-    /// Takes more than is needed, and puts the rest in hand.
-    fn take_ahead(&self, own: &InHand, bytes: usize) -> bool {
-        let taken = self.all.take(bytes.saturating_add(AHEAD));
+    /// Takes more than is needed, and puts the rest into the reserve of this thread.
+    fn take_ahead(&self, own: &ThreadReserve, bytes: usize) -> bool {
+        let taken = self.total.take(bytes.saturating_add(AHEAD));
         if taken {
-            own.put(AHEAD);
+            own.give_back(AHEAD);
         }
         taken
     }
@@ -206,9 +207,9 @@ impl Budget {
     /// Bytes that are reserved.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        let parts = self.in_hand.parts();
+        let parts = self.reserves.parts();
         let in_hand: usize = parts.map(|part| part.bytes.load(Ordering::Relaxed)).sum();
-        self.all
+        self.total
             .used
             .load(Ordering::Relaxed)
             .saturating_sub(in_hand)
@@ -217,7 +218,7 @@ impl Budget {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.from.put(self.bytes);
+        self.from.give_back(self.bytes);
     }
 }
 
@@ -230,7 +231,7 @@ pub(crate) struct Connections {
 
 /// One open connection; dropped, it is closed.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub(crate) struct CountedConnection {
     connections: Arc<Connections>,
     address: Option<IpAddr>,
 }
@@ -255,10 +256,10 @@ impl Connections {
         self: &Arc<Self>,
         address: Option<IpAddr>,
         limits: &Limits,
-    ) -> Result<Counted, Crowded> {
+    ) -> Result<CountedConnection, Crowded> {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
         // From here on what was counted is counted back when it is dropped.
-        let mut counted = Counted {
+        let mut counted = CountedConnection {
             connections: Arc::clone(self),
             address: None,
         };
@@ -284,7 +285,7 @@ impl Connections {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
         let Some(address) = self.address else {
@@ -326,7 +327,7 @@ mod tests {
                     for bytes in [1, 100, AHEAD, AHEAD * 2] {
                         // If others have it just now it is refused.
                         let reserved = budget.reserve(bytes);
-                        assert!(budget.all.used.load(Ordering::Relaxed) <= most);
+                        assert!(budget.total.used.load(Ordering::Relaxed) <= most);
                         drop(reserved);
                     }
                 });

@@ -3,7 +3,7 @@
 use super::bound::Accept;
 use super::connection::{self, Listener, Protocol, State};
 use super::failures;
-use super::limits::{Connections, Counted, Crowded, Limits};
+use super::limits::{Connections, CountedConnection, Crowded, Limits};
 use super::proxied::{self, Proxied};
 use super::service::HttpService;
 use super::tls;
@@ -268,7 +268,7 @@ struct Opened<Io> {
     tls: Option<Arc<TlsFacts>>,
     peer: SocketAddr,
     local: Option<SocketAddr>,
-    _counted: Counted,
+    _counted: CountedConnection,
 }
 
 async fn serve_one<Io, F, R, S>(arrival: Arrival<Io>, service: &F, refused: &R, state: Arc<State>)

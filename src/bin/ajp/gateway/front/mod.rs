@@ -54,7 +54,7 @@ use answer::Refusal;
 use buffer::Buffered;
 use bytes::Bytes;
 use connection::BodyLength;
-use counts::{CountedBody, Running};
+use counts::{CountedBody, CountedRequest};
 use failures::Fault;
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
@@ -73,7 +73,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
-use striped::Striped;
+use striped::{CacheAligned, Striped};
 use tokio::sync::watch;
 use upload::Upload;
 
@@ -117,19 +117,20 @@ impl Site {
 
 /// The site as it is now. A request that has begun keeps the one that it found.
 #[derive(Debug)]
-pub(crate) struct Current(Striped<RwLock<Kept>>);
+pub(crate) struct Current(Striped<RwLock<PerThreadSite>>);
 
-/// A site that is kept. Each thread counts apart who keeps it, but for the first count, which is of
-/// the threads.
-type Kept = Arc<Arc<Site>>;
+/// A site as a request keeps it. The outer `Arc` is made once for each thread: to clone it changes a
+/// count of references that only this thread has, and not one that all cores share.
+type PerThreadSite = Arc<CacheAligned<Arc<Site>>>;
 
 impl Current {
     pub(crate) fn new(site: Site) -> Self {
         let site = Arc::new(site);
-        Self(Striped::new(|| RwLock::new(Arc::new(Arc::clone(&site)))))
+        let of_thread = || Arc::new(CacheAligned::new(Arc::clone(&site)));
+        Self(Striped::new(|| RwLock::new(of_thread())))
     }
 
-    pub(crate) fn get(&self) -> Kept {
+    pub(crate) fn get(&self) -> PerThreadSite {
         let current = self.0.own().read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
@@ -137,13 +138,8 @@ impl Current {
     /// From here on this is the site.
     pub(crate) fn set(&self, site: Site) {
         let site = Arc::new(site);
-        for current in self.0.parts() {
-            let kept = Arc::new(Arc::clone(&site));
-            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::replace(&mut *current, kept);
-            drop(current);
-            drop(before);
-        }
+        let of_thread = move || Arc::new(CacheAligned::new(Arc::clone(&site)));
+        self.0.replace(|| of_thread);
     }
 }
 
@@ -238,7 +234,7 @@ pub(crate) async fn run(
             let (mut parts, body) = request.into_parts();
             async move {
                 let site = here.0.get();
-                let mut running = Running::begin(site.counts_of(&parts), seen.at);
+                let mut running = CountedRequest::begin(site.counts_of(&parts), seen.at);
                 let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
                 running.answered(response.status());
                 let body = |body| CountedBody::new(body, running);

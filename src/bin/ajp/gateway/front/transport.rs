@@ -13,6 +13,18 @@ use tokio_rustls::server::TlsStream;
 /// as one piece: to copy them takes less time than what the kernel does for each of several.
 const ONE_PIECE: usize = 2048;
 
+/// Copies several slices one behind the other, if they fit. Whether they did.
+fn gather(bufs: &[IoSlice<'_>], piece: &mut ReadBuf<'_>) -> bool {
+    let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+    let fits = bufs.len() > 1 && length <= piece.remaining();
+    if fits {
+        for buf in bufs {
+            piece.put_slice(buf);
+        }
+    }
+    fits
+}
+
 /// An accepted socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -115,13 +127,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
-        if bufs.len() > 1 && length <= ONE_PIECE {
-            let mut space = [MaybeUninit::uninit(); ONE_PIECE];
-            let mut piece = ReadBuf::uninit(&mut space);
-            for buf in bufs {
-                piece.put_slice(buf);
-            }
+        let mut space = [MaybeUninit::uninit(); ONE_PIECE];
+        let mut piece = ReadBuf::uninit(&mut space);
+        if gather(bufs, &mut piece) {
             return self.poll_write(cx, piece.filled());
         }
         forward!(self, Self::{Tcp, Unix}, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
@@ -212,6 +220,22 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn slices_that_fit_are_one_piece() {
+        let long = [b'x'; ONE_PIECE + 1];
+        let piece = |lengths: &[usize]| {
+            let bufs: Vec<_> = lengths.iter().map(|n| IoSlice::new(&long[..*n])).collect();
+            let mut space = [MaybeUninit::uninit(); ONE_PIECE];
+            let mut piece = ReadBuf::uninit(&mut space);
+            gather(&bufs, &mut piece).then(|| piece.filled().len())
+        };
+        assert_eq!(piece(&[150, 13]), Some(163));
+        assert_eq!(piece(&[1000, 0, ONE_PIECE - 1000]), Some(ONE_PIECE));
+        assert_eq!(piece(&[1000, ONE_PIECE - 999]), None);
+        // Nothing is gained by a copy of what is one already.
+        assert_eq!((piece(&[150]), piece(&[])), (None, None));
+    }
 
     /// Whether they are sent as one piece or not, it is the same that arrives.
     #[tokio::test]
