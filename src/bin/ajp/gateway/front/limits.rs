@@ -178,7 +178,7 @@ impl Budget {
     /// There is so much from now on. What is reserved stays so.
     pub(crate) fn resize(&self, most: usize) {
         self.total.most.store(most, Ordering::Relaxed);
-        self.reserves.parts().for_each(|part| part.give_back_all());
+        self.reserves.parts().for_each(ThreadReserve::give_back_all);
     }
 
     /// So many bytes, if they are left.
@@ -186,7 +186,7 @@ impl Budget {
         let own = self.reserves.own();
         if !own.take(bytes) && !self.take_ahead(own, bytes) {
             // Other threads may have the rest in their reserves.
-            self.reserves.parts().for_each(|part| part.give_back_all());
+            self.reserves.parts().for_each(ThreadReserve::give_back_all);
             if !self.total.take(bytes) {
                 return None;
             }
