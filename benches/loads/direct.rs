@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args, what: &DirectArgs) {
                 let before = (Instant::now(), own_cpu(), process::cpu(tomcat.pid()));
                 load(client, path, upload, requests).await;
                 let seconds = before.0.elapsed().as_secs_f64();
-                let own = (own_cpu() - before.1).as_secs_f64() * 1e6;
+                let own = own_cpu().saturating_sub(before.1).as_secs_f64() * 1e6;
                 let other = (process::cpu(tomcat.pid()) - before.2) * 1000.0;
                 // In the first round Tomcat compiles what is hot.
                 if round > 0 {

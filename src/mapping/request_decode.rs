@@ -64,7 +64,7 @@ pub fn parse_with_headers(
     options: &DecodeOptions,
 ) -> Result<(ForwardRequest, HeaderMap), DecodeError> {
     let mut headers = HeaderMap::new();
-    let request = ForwardRequest::parse_into(payload, options, &mut headers)?;
+    let request = ForwardRequest::parse_into(payload, *options, &mut headers)?;
     Ok((request, headers))
 }
 
@@ -101,12 +101,21 @@ fn version(protocol: &[u8]) -> Version {
     }
 }
 
+/// For so many headers a map has room from the beginning. It grows when more have been checked: a
+/// packet may claim any number, and whether who sends it knows the secret is not known yet.
+const MOST_RESERVED: usize = 32;
+
 /// `http` allows the same bytes in a value as AJP does: all but control characters, and the tab.
 impl HeaderSink for HeaderMap {
     const CHECKS_VALUES: bool = true;
 
-    fn reserve(&mut self, count: u16) {
-        HeaderMap::reserve(self, count.into());
+    fn begin(&mut self, count: u16) {
+        self.clear();
+        self.reserve(usize::from(count).min(MOST_RESERVED));
+    }
+
+    fn discard(&mut self) {
+        *self = Self::new();
     }
 
     // The walk stays in registers beside it.
@@ -293,5 +302,42 @@ mod tests {
             }
         }
         assert!(right > 500 && wrong > 500, "{right} and {wrong}");
+    }
+
+    /// A header that is claimed takes no memory before it was seen.
+    #[test]
+    fn a_packet_that_claims_many_headers_makes_no_large_map() {
+        let mut payload = payload();
+        // The count stands before the first header, whose code is that of `host`.
+        let host_at = payload.windows(2).position(|code| code == [0xa0, 0x0b]);
+        let count_at = host_at.unwrap() - 2;
+        payload.splice(count_at..count_at + 2, 10_000_u16.to_be_bytes());
+        payload.resize(60_000, 0);
+        let options = DecodeOptions::default().with_max_headers(u16::MAX);
+        let mut map = HeaderMap::new();
+        let parsed = ForwardRequest::parse_into(payload.into(), options, &mut map);
+        assert!(parsed.is_err() && map.len() == 7, "{parsed:?}");
+        assert!(map.capacity() <= 2 * MOST_RESERVED, "{}", map.capacity());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_request_that_is_refused() {
+        let secret = crate::Secret::new("right").unwrap();
+        let config = ServerConfig::new(crate::server::Trust::Secrets(vec![secret]));
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let mut connection = crate::server::Connection::new(ours, std::sync::Arc::new(config));
+        let payload = payload();
+        let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let packet = [&[0x12, 0x34], &len[..], &payload].concat();
+        tokio::io::AsyncWriteExt::write_all(&mut theirs, &packet)
+            .await
+            .unwrap();
+        // It has answered, and waits for the web server to close.
+        let mut map = HeaderMap::new();
+        let polled = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(connection.poll_next_request(cx, &mut map))
+        });
+        assert!(polled.await.is_pending());
+        assert_eq!((map.len(), map.capacity()), (0, 0));
     }
 }

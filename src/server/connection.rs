@@ -159,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 IdleEvent::Close(error) => return Poll::Ready(Err(error.into())),
                 IdleEvent::BadRequest(error) => {
                     self.meter.malformed();
+                    sink.discard();
                     self.refuse(OwnAnswer::MALFORMED, ServerError::BadRequest(error.into()));
                 }
                 IdleEvent::Request(request) => {
@@ -169,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.requests += 1;
                     if let Err(refusal) = admit(&self.config, &request, self.mode) {
                         self.meter.refused(&refusal);
+                        sink.discard();
                         if let Some(answer) = refusal.answer() {
                             self.refuse(answer, ServerError::Refused(refusal));
                             continue;
@@ -197,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match read {
             Poll::Ready(Ok(Some(payload))) => {
                 self.read_limit.set(None);
-                let decode = &self.config.decode;
+                let decode = self.config.decode;
                 let event = self.idle.receive_into(payload, decode, sink);
                 Poll::Ready(Ok(Some(event)))
             }

@@ -10,8 +10,12 @@ pub(crate) trait HeaderSink {
     /// [`Class::Value`](super::byte_class::Class::Value) does not allow. The walk leaves them to it then.
     const CHECKS_VALUES: bool;
 
-    /// So many headers follow, if all of them are right.
-    fn reserve(&mut self, count: u16);
+    /// A request begins that claims to have so many headers. What the sink has of another is
+    /// dropped.
+    fn begin(&mut self, count: u16);
+
+    /// The request is refused: nothing is kept of it.
+    fn discard(&mut self);
 
     /// Takes a header whose name was checked; or refuses it for a byte of its value.
     #[must_use]
@@ -24,7 +28,9 @@ pub(crate) struct NoSink;
 impl HeaderSink for NoSink {
     const CHECKS_VALUES: bool = false;
 
-    fn reserve(&mut self, _: u16) {}
+    fn begin(&mut self, _: u16) {}
+
+    fn discard(&mut self) {}
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "asked for every header")]

@@ -147,7 +147,7 @@ pub(super) fn check_headers<S: HeaderSink>(
     // A cursor of its own stays in registers during the loop.
     let mut own = *outer;
     let r = &mut own;
-    sink.reserve(count);
+    sink.begin(count);
     let mut framing = BodyFraming::Absent;
     for index in 0..u32::from(count) {
         let accept = |name: SentName<'_>, value: &[u8]| {

@@ -37,13 +37,13 @@ impl ToContainer {
     /// and the connection closes without an answer; otherwise the request is malformed and gets a
     /// 400 (protocol chapter [exchange](crate::docs::protocol::exchange#errors)).
     pub fn parse(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
-        Self::parse_into(payload, options, &mut NoSink)
+        Self::parse_into(payload, *options, &mut NoSink)
     }
 
     /// As [`parse`](Self::parse), and gives the headers of a request to `sink` on the way.
     pub(crate) fn parse_into<S: HeaderSink>(
         payload: Bytes,
-        options: &DecodeOptions,
+        options: DecodeOptions,
         sink: &mut S,
     ) -> Result<Self, DecodeError> {
         let message = match payload.first() {

@@ -146,7 +146,7 @@ impl ForwardRequest {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(payload: Bytes, options: &DecodeOptions) -> Result<Self, DecodeError> {
-        Self::parse_into(payload, options, &mut NoSink)
+        Self::parse_into(payload, *options, &mut NoSink)
     }
 
     /// As [`parse_with`](Self::parse_with), and gives the headers to `sink` on the way. After an
@@ -154,11 +154,11 @@ impl ForwardRequest {
     #[inline]
     pub(crate) fn parse_into<S: HeaderSink>(
         payload: Bytes,
-        options: &DecodeOptions,
+        options: DecodeOptions,
         sink: &mut S,
     ) -> Result<Self, DecodeError> {
         check_payload_len(&payload)?;
-        let mut parts = Parts::walk(&payload, *options, sink)?;
+        let mut parts = Parts::walk(&payload, options, sink)?;
         if options.absent_length_as_empty && parts.framing == BodyFraming::Absent {
             parts.framing = BodyFraming::Length(0);
         }

@@ -57,14 +57,14 @@ impl Idle {
 
     /// Takes the payload of one packet.
     pub fn receive(&mut self, payload: Bytes, options: &DecodeOptions) -> IdleEvent {
-        self.receive_into(payload, options, &mut NoSink)
+        self.receive_into(payload, *options, &mut NoSink)
     }
 
     /// As [`receive`](Self::receive), and gives the headers of a request to `sink`.
     pub(crate) fn receive_into<S: HeaderSink>(
         &mut self,
         payload: Bytes,
-        options: &DecodeOptions,
+        options: DecodeOptions,
         sink: &mut S,
     ) -> IdleEvent {
         if matches!(payload.as_ref(), [] | [0, 0]) {

@@ -58,8 +58,7 @@ where
     let mut draining = WhenWoken::new(draining);
     let mut stop = false;
     let ended = loop {
-        // Filled by the walk that checks the packet. The map of a request that is refused never
-        // leaves this function.
+        // Filled by the walk that checks the packet, and emptied if the request is refused.
         let mut headers = HeaderMap::new();
         let next = poll_fn(|cx| {
             if !stop && Pin::new(&mut draining).poll(cx).is_ready() {
