@@ -53,6 +53,7 @@
 //!
 //! What may not live here: packets, connections, and anything that waits.
 
+mod client_certificate;
 mod client_claims;
 mod forwarded;
 mod hop_by_hop;

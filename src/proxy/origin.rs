@@ -1,5 +1,6 @@
 //! Where a request really comes from.
 
+use super::client_certificate;
 use super::client_claims::{is_claim, normalised};
 use super::forwarded::{self, Said};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -48,6 +49,7 @@ pub struct ForwardedRules {
     precedence: Precedence,
     claims: Vec<String>,
     underscores: bool,
+    certificate: Option<String>,
 }
 
 impl ForwardedRules {
@@ -82,6 +84,17 @@ impl ForwardedRules {
     pub fn with_claim(mut self, name: &str) -> Self {
         self.claims.push(normalised(name));
         self
+    }
+
+    /// The header in which trusted proxies send the certificate that their client has shown them:
+    /// nginx's `$ssl_client_escaped_cert`, httpd's `SSL_CLIENT_CERT`, `HAProxy`'s
+    /// `ssl_c_der,base64`, or `Client-Cert` of RFC 9440. It becomes a fact of the client's TLS
+    /// ([`Origin::client_certificate`]), and the header is removed from every request. It counts
+    /// only where the proxy also says that its client speaks TLS, and where it is there once.
+    #[must_use]
+    pub fn with_client_certificate_header(mut self, name: &str) -> Self {
+        self.certificate = Some(name.to_ascii_lowercase());
+        self.with_claim(name)
     }
 
     /// Whether headers with `_` in their names are passed on. Default not: CGI, WSGI and servlet
@@ -119,6 +132,27 @@ impl ForwardedRules {
         if !believed {
             return Origin::direct(peer);
         }
+        let mut origin = self.told(headers, peer, is_trusted);
+        let certificate = self.certificate.as_ref();
+        let certificate = certificate.and_then(|name| {
+            let mut values = headers.get_all(name.as_str()).iter();
+            let only = values.next().filter(|_| values.next().is_none())?;
+            client_certificate::read(only.as_bytes())
+        });
+        if origin.is_tls && certificate.is_some() {
+            origin.is_direct = false;
+            origin.certificate = certificate;
+        }
+        origin
+    }
+
+    /// What a trusted peer says of its client's address and connection.
+    fn told(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        is_trusted: impl Fn(IpAddr) -> bool,
+    ) -> Origin {
         let has_x = forwarded::has_x_forwarded(headers);
         let has_forwarded = forwarded::has_forwarded(headers);
         let by_x = match self.precedence {
@@ -141,6 +175,7 @@ impl fmt::Debug for ForwardedRules {
             .field("precedence", &self.precedence)
             .field("claims", &self.claims)
             .field("underscores", &self.underscores)
+            .field("certificate", &self.certificate)
             .finish()
     }
 }
@@ -215,6 +250,7 @@ pub struct Origin {
     port: Option<u16>,
     prefix: Option<HeaderValue>,
     forwarded_for: HeaderValue,
+    certificate: Option<String>,
 }
 
 impl Origin {
@@ -229,6 +265,7 @@ impl Origin {
             port: None,
             prefix: None,
             forwarded_for: peer.text.clone(),
+            certificate: None,
         }
     }
 
@@ -315,6 +352,13 @@ impl Origin {
         self.host.as_ref()
     }
 
+    /// The certificate that the client has shown to a trusted proxy, as PEM
+    /// ([`ForwardedRules::with_client_certificate_header`]).
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
     /// The headers that tell all of this to whoever gets the request next: `X-Forwarded-For`
     /// with all addresses from the client to the peer, `-Proto`, `-Host` (`host` is that of the
     /// request), and `-Port` and `-Prefix` if a trusted proxy has said them. Each may be there
@@ -346,6 +390,10 @@ impl Origin {
         let nobody = IpAddr::from([0, 0, 0, 0]);
         let client = self.client.unwrap_or(nobody);
         let mut facts = crate::client::RequestFacts::new(client).with_tls(self.is_tls);
+        if let Some(certificate) = &self.certificate {
+            let tls = crate::mapping::TlsFacts::new();
+            facts = facts.with_tls_facts(tls.with_certificate_pem(certificate.clone()));
+        }
         if let Some(port) = self.client_port {
             facts = facts.with_remote_port(port);
         }

@@ -1,7 +1,12 @@
 //! Who the client is, told by the container that the gateway has for itself: its answers say
 //! what arrived.
 
+use crate::raw::backend::{Backend, Conn, config};
+use crate::raw::packets::response;
 use crate::support::gateway::Gateway;
+use crate::support::tls::Certificates;
+use crate::wire::exchange;
+use ajp::wire::AttributeCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -96,4 +101,68 @@ async fn nobody_else_is_believed() {
     assert!(answer.contains("remote address: 127.0.0.1\n"), "{answer}");
     assert!(answer.contains("header: x-kept: 1\n"), "{answer}");
     assert!(!answer.contains("6.6.6.6"), "{answer}");
+}
+
+/// As nginx, httpd, HAProxy and RFC 9440 send it, the container is told the certificate that a
+/// handshake with the gateway itself would tell it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_that_a_client_showed_to_a_trusted_proxy() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    let pem = std::fs::read_to_string(made.pem("client")).unwrap();
+    let begin = pem.find("-----BEGIN CERTIFICATE-----").unwrap();
+    let pem = &pem[begin..];
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let told = request
+                .ssl_cert()
+                .map(|cert| String::from_utf8(cert.to_vec()).unwrap());
+            let told = told.unwrap_or_else(|| "none".to_owned());
+            conn.write(&response(&told, 1)).await;
+        }
+    })
+    .await;
+    let keys = "client_certificate_header = \"X-SSL-Client-Cert\"\n";
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let escaped = pem
+        .replace(' ', "%20")
+        .replace('\n', "%0A")
+        .replace('+', "%2B");
+    let sent = [
+        escaped.clone(),
+        pem.replace('\n', " "),
+        base64.clone(),
+        format!(":{base64}:"),
+    ];
+    let trusting = format!("trusted_proxies = [\"127.0.0.1\"]\n{keys}");
+    let gateway = crate::wire::before(&backend, &trusting).await;
+    let ask = async |proto: &str, value: &str| {
+        let request = format!(
+            "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.9\r\n\
+             X-Forwarded-Proto: {proto}\r\nX-SSL-Client-Cert: {value}\r\n\r\n"
+        );
+        let answer = exchange(gateway.http, request.as_bytes()).await;
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    for value in sent {
+        assert_eq!(ask("https", &value).await, pem, "{value}");
+        assert_eq!(ask("http", &value).await, "none");
+    }
+    assert_eq!(ask("https", "").await, "none");
+    // Nobody is trusted: it says so instead of taking every visitor's word.
+    let refused = std::process::Command::new(crate::support::gateway::binary())
+        .args(["gateway", "--check", "--config"])
+        .arg({
+            let path = dir.path().join("gateway.toml");
+            let map = "[[map]]\npath = \"/\"\nto = \"ajp://127.0.0.1:1\"\n";
+            std::fs::write(&path, format!("{keys}{map}")).unwrap();
+            path
+        })
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("gateway.toml:1:29: client_certificate_header is taken from"),
+        "{said}"
+    );
 }

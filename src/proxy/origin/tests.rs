@@ -464,3 +464,49 @@ proptest! {
         prop_assert_eq!(origin.client(), Some([192, 0, 2, 1].into()));
     }
 }
+
+#[test]
+fn the_certificate_of_a_client_is_taken_from_trusted_proxies_alone() {
+    let certificate = b"MIICzDCCAbSgAwIB";
+    let pem = "-----BEGIN CERTIFICATE-----\nMIICzDCCAbSgAwIB\n-----END CERTIFICATE-----\n";
+    let rules = rules(&["10.0.0.1/32"]).with_client_certificate_header("X-SSL-Client-Cert");
+    let (name, tls) = ("x-ssl-client-cert", ("x-forwarded-proto", &b"https"[..]));
+    type Lines<'a> = &'a [(&'static str, &'a [u8])];
+    let cases: [(&str, Lines<'_>, Option<&str>); 7] = [
+        ("10.0.0.1", &[tls, (name, certificate)], Some(pem)),
+        (
+            "10.0.0.1",
+            &[("forwarded", b"proto=https"), (name, certificate)],
+            Some(pem),
+        ),
+        // Not of a client that speaks no TLS: its proxy may pass on what it wrote itself.
+        ("10.0.0.1", &[(name, certificate)], None),
+        (
+            "10.0.0.1",
+            &[("x-forwarded-proto", b"http"), (name, certificate)],
+            None,
+        ),
+        (
+            "10.0.0.1",
+            &[tls, (name, certificate), (name, certificate)],
+            None,
+        ),
+        ("10.0.0.1", &[tls, (name, b"(null)")], None),
+        ("192.0.2.1", &[tls, (name, certificate)], None),
+    ];
+    for (from, lines, expected) in cases {
+        let mut found = headers(lines);
+        let origin = rules.apply(&mut found, &peer(from));
+        assert_eq!(origin.client_certificate(), expected, "{from} {lines:?}");
+        assert!(found.is_empty(), "{found:?}");
+    }
+    // The peer's own connection may be the one of TLS.
+    let mut found = headers(&[(name, certificate), ("x_ssl_client_cert", b"x")]);
+    let origin = rules.apply(&mut found, &peer("10.0.0.1").with_tls(true));
+    assert_eq!(origin.client_certificate(), Some(pem));
+    assert!(found.is_empty() && !origin.is_direct());
+    // Without the option it is a header as any other.
+    let mut found = headers(&[tls, (name, certificate)]);
+    self::rules(&["10.0.0.1/32"]).apply(&mut found, &peer("10.0.0.1"));
+    assert_eq!(found.len(), 1);
+}

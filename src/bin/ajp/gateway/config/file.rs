@@ -23,6 +23,7 @@ pub(crate) struct File {
     pub(crate) trusted_proxies: Vec<Text<Networks>>,
     pub(crate) forwarded: Forwarded,
     pub(crate) header_underscores: bool,
+    pub(crate) client_certificate_header: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) limits: Limits,
     pub(crate) listener: Vec<Listener>,

@@ -345,6 +345,10 @@ const KEYS: [(&str, &str); 97] = [
     ),
     ("client::TcpOptions::with_source", "balancer.tcp.source"),
     ("client::Timeouts::with_*", "balancer.timeouts.*"),
+    (
+        "proxy::ForwardedRules::with_client_certificate_header",
+        "client_certificate_header",
+    ),
     ("proxy::ForwardedRules::with_precedence", "forwarded"),
     (
         "proxy::ForwardedRules::with_trusted_proxies",

@@ -40,6 +40,15 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
         faults.add(fault.for_want_of("map"));
     }
     let has_trusted = !file.trusted_proxies.is_empty();
+    let name = file.client_certificate_header.as_ref();
+    if let Some(name) = name.filter(|_| !has_trusted) {
+        let fault = Fault::at(
+            name.span(),
+            "is taken from trusted_proxies only, and there are none",
+        );
+        faults.add(fault.for_want_of("trusted_proxies"));
+    }
+    let client_certificate_header = name.and_then(|name| faults.take(maps::header_name(name)));
     let listeners = file.listener.iter();
     let listeners = listeners.map(|table| listeners::listener(table, has_trusted, faults));
     Config {
@@ -59,6 +68,7 @@ pub(crate) fn lower(file: File, defaults: &Defaults, faults: &mut Faults) -> Con
             .collect(),
         forwarded_first: file.forwarded == file::Forwarded::Forwarded,
         header_underscores: file.header_underscores,
+        client_certificate_header,
         manager: file.manager.map(|table| manager(table, faults)),
         balancers: plans,
         maps,

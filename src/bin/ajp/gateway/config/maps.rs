@@ -218,7 +218,7 @@ fn headers(table: &file::Headers, faults: &mut Faults) -> HeaderChanges {
     changes
 }
 
-fn header_name(name: &Spanned<String>) -> Result<HeaderName, Fault> {
+pub(super) fn header_name(name: &Spanned<String>) -> Result<HeaderName, Fault> {
     let text = name.get_ref().as_str();
     let known = HeaderName::try_from(text)
         .map_err(|_| Fault::at(name.span(), format!("{text:?} is no name of a header")))?;

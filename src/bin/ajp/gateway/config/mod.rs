@@ -48,6 +48,8 @@ pub(crate) struct Config {
     /// Whether `Forwarded` comes before `X-Forwarded-*`.
     pub(crate) forwarded_first: bool,
     pub(crate) header_underscores: bool,
+    /// Where trusted proxies send the certificate of their client.
+    pub(crate) client_certificate_header: Option<http::HeaderName>,
     pub(crate) manager: Option<Manager>,
     pub(crate) balancers: Vec<Plan>,
     /// The maps of the site that is asked by no name of another one.
@@ -249,12 +251,16 @@ impl Config {
         } else {
             Precedence::XForwarded
         };
-        ForwardedRules::new()
+        let rules = ForwardedRules::new()
             .with_trusted_proxies(move |address| {
                 trusted.iter().any(|network| network.contains(address))
             })
             .with_precedence(precedence)
-            .with_underscores(self.header_underscores)
+            .with_underscores(self.header_underscores);
+        match &self.client_certificate_header {
+            Some(name) => rules.with_client_certificate_header(name.as_str()),
+            None => rules,
+        }
     }
 
     /// The maps of every site.
