@@ -167,7 +167,7 @@ async fn it_speaks_for_the_web_server() {
 /// wants, or come from where he wants.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_visitor_claims_anything_through_httpd() {
-    let bridge = Bridge::start(&[]).await;
+    let bridge = Bridge::start(&["--keep-header", "X-SSL-Ours"]).await;
     let params = format!("secret={SECRET}");
     let httpd = Httpd::builder()
         .basic_auth("/private", "bob", "pw")
@@ -186,6 +186,12 @@ async fn no_visitor_claims_anything_through_httpd() {
         "X-Real-IP: 6.6.6.6",
         "X_Forwarded_Proto: https",
         "Proxy: http://6.6.6.6",
+        "Client-Cert: 6.6.6.6",
+        "Remote-User: admin",
+        "Proxy-Client-IP: 6.6.6.6",
+        "X-SSL-Client-Cert: 6.6.6.6",
+        "X_SSL_Ours: 6.6.6.6",
+        "X-SSL-Ours: as if httpd had set it",
         "X-Kept: yes",
     ];
     for (path, user) in [("/public", None), ("/private", Some("bob:pw"))] {
@@ -206,6 +212,7 @@ async fn no_visitor_claims_anything_through_httpd() {
                 "HTTP_X_FORWARDED_FOR=127.0.0.1",
                 "HTTP_X_FORWARDED_PROTO=http",
                 "HTTP_X_KEPT=yes",
+                "HTTP_X_SSL_OURS=as if httpd had set it",
             ],
         );
         match user {

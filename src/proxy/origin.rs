@@ -1,7 +1,7 @@
 //! Where a request really comes from.
 
 use super::client_certificate;
-use super::client_claims::{is_claim, normalised};
+use super::client_claims::{is_claim, is_identity, normalised};
 use super::forwarded::{self, Said};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
@@ -105,15 +105,33 @@ impl ForwardedRules {
         self
     }
 
-    /// Finds out where a request comes from, and removes all headers that claim something about
-    /// its client or target: `Forwarded`, `X-Forwarded-*`, `X-Real-IP` and others of this kind,
-    /// `Proxy`, and those of [`with_claim`](Self::with_claim), each also with `_` in place of
-    /// `-`. [`Origin`] has what shall take their place.
+    /// Finds out where a request comes from, and removes the headers that claim something about
+    /// its client or target, each also with `_` in place of `-`. [`Origin`] has what shall take their
+    /// place.
+    ///
+    /// - Whoever sends them: `Forwarded`, `X-Forwarded-*`, `X-Forwarded`, `X-Real-IP`, `X-Client-IP`,
+    ///   `X-Cluster-Client-IP`, `X-Remote-IP`, `Client-IP`, `CF-Connecting-IP`, `Fastly-Client-IP`,
+    ///   `True-Client-IP`, `X-Original-Host`, `X-Original-URL`, `X-Rewrite-URL`, `X-Scheme`,
+    ///   `X-URL-Scheme`, `Front-End-Https`, `Proxy`, and those of [`with_claim`](Self::with_claim).
+    /// - Unless a trusted proxy sends them, which may add them for the application: `Remote-User`,
+    ///   `X-Remote-User`, `X-Authenticated-User`, `X-WebAuth-User`, `X-Auth-Request-*`,
+    ///   `X-MS-Client-Principal*`, `X-Goog-Authenticated-User-*`, `X-Amzn-OIDC-*`, `Client-Cert`,
+    ///   `Client-Cert-Chain`, `X-Client-Cert`, `X-Client-Verify`, `X-SSL-*`, `SSL-Client-*`,
+    ///   `X-Amzn-MTLS-*`, `Remote-Addr`, `X-Remote-Addr`, `Proxy-Client-IP`, `WL-Proxy-Client-IP`,
+    ///   `X-ProxyUser-IP`, `X-Envoy-External-Address`, `X-Original-Forwarded-For`, `X-Original-For`,
+    ///   `X-Original-Proto`, `X-Original-URI`, `X-Original-Method`.
     pub fn apply(&self, headers: &mut HeaderMap, peer: &Peer) -> Origin {
-        let origin = self.origin(headers, peer);
+        let is_believed = self.believes(peer);
+        let origin = if is_believed {
+            self.origin(headers, peer)
+        } else {
+            Origin::direct(peer)
+        };
         let remove = |name: &&HeaderName| {
             let name = name.as_str();
-            is_claim(name, &self.claims) || (!self.underscores && name.contains('_'))
+            is_claim(name, &self.claims)
+                || (!is_believed && is_identity(name))
+                || (!self.underscores && name.contains('_'))
         };
         let removed: Vec<_> = headers.keys().filter(remove).cloned().collect();
         for name in removed {
@@ -122,16 +140,21 @@ impl ForwardedRules {
         origin
     }
 
-    fn origin(&self, headers: &HeaderMap, peer: &Peer) -> Origin {
-        let is_trusted = |address: IpAddr| self.trusted.as_ref().is_some_and(|is| is(address));
-        let believed = match (peer.trusted, peer.address) {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.as_ref().is_some_and(|is| is(address))
+    }
+
+    fn believes(&self, peer: &Peer) -> bool {
+        match (peer.trusted, peer.address) {
             (Some(trusted), _) => trusted,
-            (None, Some(address)) => is_trusted(address.ip()),
+            (None, Some(address)) => self.trusts(address.ip()),
             (None, None) => false,
-        };
-        if !believed {
-            return Origin::direct(peer);
         }
+    }
+
+    /// Where a request comes from that a trusted peer has sent.
+    fn origin(&self, headers: &HeaderMap, peer: &Peer) -> Origin {
+        let is_trusted = |address: IpAddr| self.trusts(address);
         let mut origin = self.told(headers, peer, is_trusted);
         let certificate = self.certificate.as_ref();
         let certificate = certificate.and_then(|name| {

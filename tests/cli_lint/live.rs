@@ -691,7 +691,7 @@ fn httpd_refuses_what_lint_refuses() {
                 .unwrap();
             assert_eq!(ended.status.success(), !is_bad, "{text}: {ended:?}");
             let found = findings(&paths, &[]);
-            let is_found = found.iter().any(|(known, ..)| known == "AJP001");
+            let is_found = found.iter().any(|(known, ..)| known == "AJP005");
             assert_eq!(is_found, is_bad, "{text}: {found:?}");
         }
     }

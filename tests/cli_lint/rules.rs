@@ -127,12 +127,12 @@ fn cases() -> Vec<Case> {
         ),
         // Seen with mod_jk 1.2.48: the first ends httpd by a fault of memory.
         workers(
-            "AJP001",
+            "AJP005",
             "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=a\n",
             "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=b\nworker.b.port=8009\n",
         ),
         workers(
-            "AJP001",
+            "AJP005",
             "worker.list=a\nworker.a.reference=worker.b\nworker.b.reference=worker.a\n",
             "worker.list=a\nworker.a.reference=worker.b\nworker.b.port=8009\n",
         ),

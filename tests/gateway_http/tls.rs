@@ -524,3 +524,23 @@ async fn what_a_uri_cannot_hold_is_encoded_over_http2() {
     let told = curl(&["--http2-prior-knowledge", "-g", "--path-as-is", &url]);
     assert_eq!(told, "/a%5Eb?c=%60%C3%A4{|}");
 }
+
+/// As many headers as over HTTP/1.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_counted_over_http2() {
+    let backend = echo().await;
+    let gateway = crate::wire::before(&backend, "[limits]\nmax_headers = 20").await;
+    let url = format!("http://{}/x", gateway.http);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for (count, expected) in [(15, "x200"), (25, "431")] {
+            let headers: Vec<_> = (0..count).map(|n| format!("X-{n}: 1")).collect();
+            let headers = headers.iter().flat_map(|header| ["-H", header]);
+            let more: Vec<_> = [version, "-w", "%{http_code}"]
+                .into_iter()
+                .chain(headers)
+                .collect();
+            let told = curl(&[&more[..], &[&url]].concat());
+            assert!(told.ends_with(expected), "{version} {count}: {told}");
+        }
+    }
+}

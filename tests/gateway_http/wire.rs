@@ -418,6 +418,7 @@ async fn what_is_no_http_is_told_at_once() {
         &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..],
         b"\r\n\x16\x03",
         b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"G\x01T /",
         b"GET / HTTP/3.0\r\n",
         b"GET /old\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",

@@ -510,3 +510,21 @@ fn the_certificate_of_a_client_is_taken_from_trusted_proxies_alone() {
     self::rules(&["10.0.0.1/32"]).apply(&mut found, &peer("10.0.0.1"));
     assert_eq!(found.len(), 1);
 }
+
+/// What an application would take for the word of its proxy is not a client's; a proxy in front
+/// that signs users in may add it.
+#[test]
+fn identities_are_those_of_trusted_proxies() {
+    let lines: [(&str, &[u8]); 4] = [
+        ("remote-user", b"root"),
+        ("client-cert", b":MIIB:"),
+        ("proxy-client-ip", b"127.0.0.1"),
+        ("x-auth-request-email", b"a@b"),
+    ];
+    let rules = rules(&["10.0.0.1/32"]);
+    for (from, left) in [("10.0.0.1", 4), ("192.0.2.1", 0)] {
+        let mut found = headers(&lines);
+        rules.apply(&mut found, &peer(from));
+        assert_eq!(found.len(), left, "{from}");
+    }
+}

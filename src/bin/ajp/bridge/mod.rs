@@ -49,8 +49,10 @@ Examples:
 
 What the web server tells of the client goes into X-Forwarded-For, -Proto and -Host, and the user
 that it has authenticated into the header of --user-header. What the client itself writes into
-these headers, and into all others that claim such things, is removed: with _ in place of -, too,
-for applications take both for the same.
+these headers, and into others that applications believe about users, certificates and addresses
+(Remote-User, Client-Cert, X-SSL-*, X-Real-IP and more), is removed: with _ in place of -, too, for
+applications take both for the same. One that the web server writes itself, by RequestHeader set
+for example, goes on with --keep-header.
 
 {}",
         codes(None, &[])
@@ -74,6 +76,10 @@ pub(crate) struct BridgeArgs {
     /// Header for the user that the web server has authenticated
     #[arg(long, value_name = "NAME")]
     user_header: Option<HeaderName>,
+    /// Header of this kind that the web server itself writes over whatever a visitor sends, and that
+    /// goes on; may be repeated
+    #[arg(long, value_name = "NAME")]
+    keep_header: Vec<HeaderName>,
     /// Longest time in which the application neither takes more of an upload nor begins to answer
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::values::nonzero)]
     timeout: Duration,
@@ -119,6 +125,7 @@ struct Bridge {
     to: Uri,
     rules: ForwardedRules,
     user_header: Option<HeaderName>,
+    kept_headers: Vec<HeaderName>,
     timeout: Duration,
 }
 
@@ -151,6 +158,7 @@ impl Bridge {
             to: args.to,
             rules,
             user_header: args.user_header,
+            kept_headers: args.keep_header,
             timeout: args.timeout,
         })
     }
@@ -223,7 +231,16 @@ impl Bridge {
         remove_hop_by_hop(headers);
         // The web server's word is in the claims. Headers are the client's, so nobody's claims
         // in them are believed.
+        let kept = self.kept_headers.iter().flat_map(|name| {
+            let values = headers.get_all(name).iter();
+            values.map(|value| (name.clone(), value.clone()))
+        });
+        let kept: Vec<_> = kept.collect();
         self.rules.apply(headers, &Peer::without_address());
+        for name in &self.kept_headers {
+            headers.remove(name);
+        }
+        headers.extend(kept);
         let host = headers.get(header::HOST).cloned();
         for (name, value) in Origin::from_claims(&claims).headers(host.as_ref()) {
             headers.insert(name, value);

@@ -232,6 +232,8 @@ pub(super) struct Farm {
     pub(super) contexts: Vec<Element>,
     /// Files that could not be understood, and why.
     pub(super) broken: Vec<(Place, String)>,
+    /// Lines that httpd does not start with, and why.
+    pub(super) refused: Vec<(Place, String)>,
     /// Files that could not be looked at, which need not be wrong, and why.
     pub(super) unchecked: Vec<(Place, String)>,
     /// Files that others name and that are not there.

@@ -302,7 +302,8 @@ fn is_no_request(bytes: &[u8]) -> bool {
     let Some(rest) = start.and_then(|start| bytes.get(start..)) else {
         return false;
     };
-    if !rest.first().is_some_and(|first| is_token_byte(*first)) {
+    let method = rest.split(|b| *b == b' ').next().unwrap_or_default();
+    if method.is_empty() || !method.iter().all(|b| is_token_byte(*b)) {
         return true;
     }
     let end = memchr_iter(b'\n', rest).next();

@@ -357,6 +357,12 @@ fn own_answer(
                     connection";
         return Some(refused(StatusCode::BAD_REQUEST, text));
     }
+    let most = client.ends.options.limits.headers;
+    if parts.version >= Version::HTTP_2 && parts.headers.len() > most {
+        // Over HTTP/1 hyper counts them.
+        let text = "the request has too many headers";
+        return Some(refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+    }
     if client.ends.state.refuses() {
         let text = "too many requests of this connection were cancelled; use another connection";
         return Some(refused(StatusCode::SERVICE_UNAVAILABLE, text));

@@ -2,20 +2,20 @@
 
 use crate::lint::rule::{Findings, Rule, Severity};
 
-pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING, &WRONG_SETTING, &UNCHECKED];
+pub(super) const RULES: &[&Rule] = &[&BROKEN, &MISSING, &WRONG_SETTING, &UNCHECKED, &REFUSED];
 
 const BROKEN: Rule = Rule {
     code: "AJP001",
     name: "unreadable-file",
     severity: Severity::Error,
     title: "the file cannot be understood",
-    reason: "what its program cannot read keeps that from starting: a file that is no XML, of which nothing could be checked, or a line of httpd or mod_jk that cannot stand as it is",
-    sees: "the container or the web server does not start",
+    reason: "a file that is no XML keeps its container from starting, and nothing in it could be checked",
+    sees: "the container does not start",
     front_log: "",
     container_log: "Failed to parse server.xml",
     advice: "correct the line",
     affects: "all",
-    source: "the parser's message; httpd -t",
+    source: "the parser's message",
 };
 
 const MISSING: Rule = Rule {
@@ -60,10 +60,27 @@ const UNCHECKED: Rule = Rule {
     source: "ajp lint knows files of httpd, mod_jk, Tomcat, WildFly and ajp gateway",
 };
 
+const REFUSED: Rule = Rule {
+    code: "AJP005",
+    name: "refused-line",
+    severity: Severity::Error,
+    title: "the web server does not start with this line",
+    reason: "a section that is not closed or never opened, a byte order mark, a regular expression whose brackets do not match, or a worker that leads to itself cannot stand as it is",
+    sees: "the web server does not start, or goes on with what it had before the reload",
+    front_log: "Syntax error on line",
+    container_log: "",
+    advice: "correct the line; apachectl configtest says the same, but for workers of mod_jk",
+    affects: "all httpd and mod_jk",
+    source: "httpd manual, Configuration Sections; seen with httpd 2.4.71 and mod_jk 1.2.48",
+};
+
 pub(super) fn check(findings: &mut Findings<'_>) {
     let farm = findings.farm;
     for (place, why) in &farm.broken {
         findings.add(&BROKEN, place, why.clone());
+    }
+    for (place, why) in &farm.refused {
+        findings.add(&REFUSED, place, why.clone());
     }
     for (place, why) in &farm.unchecked {
         findings.add(&UNCHECKED, place, why.clone());

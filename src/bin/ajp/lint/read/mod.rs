@@ -90,8 +90,8 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     if !httpd.is_empty() {
         let tree = Tree::read(&httpd, sources.defines)?;
         farm.missing.extend(tree.missing.iter().cloned());
-        farm.broken.extend(tree.broken.iter().cloned());
-        farm.broken.extend(bad_expressions(&tree));
+        farm.refused.extend(tree.broken.iter().cloned());
+        farm.refused.extend(bad_expressions(&tree));
         httpd::read(&tree, &mut farm);
         let base = httpd.first().and_then(|path| path.parent());
         jk::of_httpd(
@@ -104,7 +104,7 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     }
     for (_, _, text) in of(Kind::Workers) {
         let circles = Workers::read(text).circles().into_iter();
-        farm.broken.extend(
+        farm.refused.extend(
             circles.map(|(place, why)| (place, format!("{why}, and httpd does not start with it"))),
         );
     }
