@@ -115,7 +115,7 @@ async fn the_certificate_that_a_client_showed_to_a_trusted_proxy() {
     let backend = Backend::start(config(), |_, mut conn: Conn| async move {
         while let Some(request) = conn.request().await {
             let told = request
-                .ssl_cert()
+                .attribute(AttributeCode::SslCert)
                 .map(|cert| String::from_utf8(cert.to_vec()).unwrap());
             let told = told.unwrap_or_else(|| "none".to_owned());
             conn.write(&response(&told, 1)).await;
@@ -162,7 +162,7 @@ async fn the_certificate_that_a_client_showed_to_a_trusted_proxy() {
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(
-        said.contains("gateway.toml:1:29: client_certificate_header is taken from"),
+        said.contains("gateway.toml:1:29: client_certificate_header: is taken from"),
         "{said}"
     );
 }

@@ -285,10 +285,12 @@ async fn sessions_are_not_resumed_where_certificates_tell_clients() {
             let first = connect(address, version, "-sess_out");
             assert!(first.contains("200 OK"), "{version}: {first}");
             // Without one there is nothing to go on with.
-            let second = match session.exists() {
-                true => connect(address, version, "-sess_in"),
-                false => connect(address, version, "-sess_out"),
+            let kept = if session.exists() {
+                "-sess_in"
+            } else {
+                "-sess_out"
             };
+            let second = connect(address, version, kept);
             assert!(second.contains("200 OK"), "{version}: {second}");
             let reused = second.contains("Reused, TLS");
             assert_eq!(reused, is_resumed, "{address} {version}: {second}");

@@ -465,13 +465,15 @@ proptest! {
     }
 }
 
+/// Header lines by name and value.
+type Lines<'a> = &'a [(&'static str, &'a [u8])];
+
 #[test]
 fn the_certificate_of_a_client_is_taken_from_trusted_proxies_alone() {
     let certificate = b"MIICzDCCAbSgAwIB";
     let pem = "-----BEGIN CERTIFICATE-----\nMIICzDCCAbSgAwIB\n-----END CERTIFICATE-----\n";
     let rules = rules(&["10.0.0.1/32"]).with_client_certificate_header("X-SSL-Client-Cert");
     let (name, tls) = ("x-ssl-client-cert", ("x-forwarded-proto", &b"https"[..]));
-    type Lines<'a> = &'a [(&'static str, &'a [u8])];
     let cases: [(&str, Lines<'_>, Option<&str>); 7] = [
         ("10.0.0.1", &[tls, (name, certificate)], Some(pem)),
         (

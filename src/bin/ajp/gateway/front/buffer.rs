@@ -98,7 +98,7 @@ impl Counting {
             return ((own(data), Some(counted)), false);
         }
         let permit = self.alone().try_acquire_owned().ok();
-        let counted = permit.map(|_permit| Counted::Alone { _permit });
+        let counted = permit.map(|permit| Counted::Alone { _permit: permit });
         ((Bytes::copy_from_slice(&data), counted), true)
     }
 
@@ -107,10 +107,10 @@ impl Counting {
         if let Some(counted) = self.in_budget(&data) {
             return Some((own(data), Some(counted)));
         }
-        let _permit = self.alone().acquire_owned().await.ok()?;
+        let permit = self.alone().acquire_owned().await.ok()?;
         Some((
             Bytes::copy_from_slice(&data),
-            Some(Counted::Alone { _permit }),
+            Some(Counted::Alone { _permit: permit }),
         ))
     }
 }
@@ -130,17 +130,18 @@ impl AsRef<[u8]> for CountedBytes {
 /// The bytes of a piece on their way to a client of HTTP/2: they count until they have left.
 fn until_sent((data, counted): Piece) -> Bytes {
     match counted {
-        Some(_counted) if data.len() >= KEPT_BY_HTTP2 => {
-            Bytes::from_owner(CountedBytes { data, _counted })
-        }
+        Some(counted) if data.len() >= KEPT_BY_HTTP2 => Bytes::from_owner(CountedBytes {
+            data,
+            _counted: counted,
+        }),
         _ => data,
     }
 }
 
 /// A piece of an answer over HTTP/1, which counts until it is taken from here.
 fn until_taken(data: Bytes, budget: &Arc<Budget>) -> Piece {
-    let counted = budget.reserve(data.len()).map(|_part| Counted::InBudget {
-        _part,
+    let counted = budget.reserve(data.len()).map(|part| Counted::InBudget {
+        _part: part,
         _read_buffer: None,
     });
     (own(data), counted)

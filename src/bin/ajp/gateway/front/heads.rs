@@ -25,6 +25,7 @@ use super::transport::writes_through;
 use bytes::{Buf, BytesMut};
 use http::Uri;
 use memchr::memchr_iter;
+use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -327,7 +328,8 @@ pub(super) fn encoded_target(uri: &Uri) -> Option<Uri> {
     let mut text = String::with_capacity(target.len().saturating_add(64));
     for byte in target.bytes() {
         if is_special(byte) {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
         } else {
             text.push(char::from(byte));
         }
