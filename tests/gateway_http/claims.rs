@@ -103,7 +103,7 @@ async fn nobody_else_is_believed() {
     assert!(!answer.contains("6.6.6.6"), "{answer}");
 }
 
-/// As nginx, httpd, HAProxy and RFC 9440 send it, the container is told the certificate that a
+/// As nginx, httpd, `HAProxy` and RFC 9440 send it, the container is told the certificate that a
 /// handshake with the gateway itself would tell it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_a_client_showed_to_a_trusted_proxy() {

@@ -219,7 +219,7 @@ async fn read_slowly_over_http2(address: std::net::SocketAddr) {
         for stream in 0..20 {
             sent = sent && client.send(HEADERS, 5, stream * 2 + 1, GET).await;
         }
-        let mut buffer = [0; 20_000];
+        let mut buffer = vec![0; 20_000];
         while sent
             && client
                 .0

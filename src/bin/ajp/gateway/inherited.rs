@@ -191,7 +191,10 @@ fn has_address(given: &ListenAddress, wanted: &ListenAddress) -> bool {
     match (given, wanted) {
         (ListenAddress::Tcp(given), ListenAddress::Tcp(wanted)) => {
             let (ip, other) = (given.ip().to_canonical(), wanted.ip().to_canonical());
-            let is_same = ip == other || (ip.is_unspecified() && other.is_unspecified());
+            // One for all addresses of IPv4 takes no client of IPv6.
+            let takes_all = ip.is_ipv6() || other.is_ipv4();
+            let is_any = ip.is_unspecified() && other.is_unspecified() && takes_all;
+            let is_same = ip == other || is_any;
             given.port() == wanted.port() && is_same
         }
         _ => given == wanted,
@@ -250,6 +253,11 @@ mod tests {
             ),
             ("unix:/b unix:/a", "unix:/a unix:/b", "unix:/b unix:/a"),
             ("127.0.0.1:80", "0.0.0.0:80", "-"),
+            (
+                "0.0.0.0:80 [::]:80",
+                "0.0.0.0:80 [::]:80",
+                "0.0.0.0:80 [::]:80",
+            ),
         ] {
             assert_eq!(chosen(wanted, given, true), expected, "{wanted} of {given}");
             assert_eq!(

@@ -14,8 +14,20 @@ use std::path::Path;
 pub(super) fn check(path: &Path, config: &Config) -> Result<Vec<String>, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let given = read(&text).map_err(|(line, why)| format!("{name}:{line}: {why}"))?;
+    let (given, only_v6) = read(&text).map_err(|(line, why)| format!("{name}:{line}: {why}"))?;
     let Choice { taken, unused } = chosen(config, &given);
+    let is_v6 = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => address.is_ipv6(),
+        ListenAddress::Unix(_) => false,
+    };
+    let takes_others = |(wanted, given): &&(ListenAddress, Option<ListenAddress>)| {
+        only_v6 && !is_v6(wanted) && given.as_ref().is_some_and(is_v6)
+    };
+    if let Some((wanted, _)) = taken.iter().find(takes_others) {
+        return Err(format!(
+            "{name}: the socket for {wanted} takes clients of IPv6 alone (BindIPv6Only=)"
+        ));
+    }
     if unused.is_empty() {
         let lines = taken.into_iter().map(|(wanted, given)| match given {
             Some(given) => format!("gateway: {wanted} takes the socket {given} of {name}"),
@@ -35,9 +47,10 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<Vec<String>, String>
     Err(lines.join("\n"))
 }
 
-/// What the unit listens at, or the line that is wrong and why.
-fn read(text: &str) -> Result<Vec<ListenAddress>, (usize, String)> {
-    let mut is_socket = false;
+/// What the unit listens at, and whether sockets of IPv6 are for that alone; or the line that is wrong
+/// and why.
+fn read(text: &str) -> Result<(Vec<ListenAddress>, bool), (usize, String)> {
+    let (mut is_socket, mut only_v6) = (false, false);
     let mut given = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let line = line.trim();
@@ -49,7 +62,16 @@ fn read(text: &str) -> Result<Vec<ListenAddress>, (usize, String)> {
             continue;
         };
         let (key, value) = (key.trim(), value.trim());
+        if value.ends_with('\\') {
+            let why = format!("{key}= goes on in the next line, which is not read here");
+            return Err((number, why));
+        }
         match key {
+            "BindIPv6Only" => only_v6 = value == "ipv6-only",
+            "Accept" if matches!(value, "yes" | "true" | "1" | "on") => {
+                let why = "Accept= starts a process for each connection".to_owned();
+                return Err((number, why));
+            }
             // It takes back those before.
             "ListenStream" if value.is_empty() => given.clear(),
             "ListenStream" => given.push(address(value).map_err(|why| (number, why))?),
@@ -60,7 +82,7 @@ fn read(text: &str) -> Result<Vec<ListenAddress>, (usize, String)> {
             _ => {}
         }
     }
-    Ok(given)
+    Ok((given, only_v6))
 }
 
 /// An address as `ListenStream=` has it.
@@ -88,7 +110,7 @@ mod tests {
 
     fn shown(text: &str) -> String {
         match read(text) {
-            Ok(given) => given.iter().map(|one| format!("{one} ")).collect(),
+            Ok((given, _)) => given.iter().map(|one| format!("{one} ")).collect(),
             Err((line, why)) => format!("{line}: {why}"),
         }
     }
@@ -108,6 +130,8 @@ mod tests {
             ("ListenStream=@abstract", "2: @abstract is no port"),
             ("ListenStream=%t/ajp", "2: %t/ajp has a specifier"),
             ("ListenStream=70000", "2: 70000 is no port"),
+            ("ListenStream=80 \\", "2: ListenStream= goes on"),
+            ("Accept=yes", "2: Accept= starts"),
             ("ListenDatagram=53", "2: ListenDatagram= opens"),
         ] {
             let shown = shown(&format!("[Socket]\n{value}\n"));

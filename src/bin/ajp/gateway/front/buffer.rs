@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -58,7 +58,8 @@ enum Counted {
 struct Counting {
     budget: Arc<Budget>,
     /// Counts for all pieces that are parts of what was read from the container at a time.
-    read_buffer: Option<Arc<Reserved>>,
+    /// It is free again with the last of them.
+    read_buffer: Weak<Reserved>,
     /// Who may be without a part of the budget.
     alone: Option<Arc<Semaphore>>,
 }
@@ -67,21 +68,28 @@ impl Counting {
     fn new(budget: &Arc<Budget>) -> Self {
         Self {
             budget: Arc::clone(budget),
-            read_buffer: None,
+            read_buffer: Weak::new(),
             alone: None,
         }
     }
 
     /// A part of the budget for these bytes, if it is left.
     fn in_budget(&mut self, data: &Bytes) -> Option<Counted> {
-        let is_copied = data.len() < SMALL;
-        if !is_copied && self.read_buffer.is_none() {
-            let reserved = self.budget.reserve(READ_BUFFER)?;
-            self.read_buffer = Some(Arc::new(reserved));
+        let read_buffer = if data.len() < SMALL {
+            // It is copied.
+            None
+        } else if let Some(known) = self.read_buffer.upgrade() {
+            Some(known)
+        } else {
+            Some(Arc::new(self.budget.reserve(READ_BUFFER)?))
+        };
+        let part = self.budget.reserve(data.len())?;
+        if let Some(reserved) = &read_buffer {
+            self.read_buffer = Arc::downgrade(reserved);
         }
         Some(Counted::InBudget {
-            _part: self.budget.reserve(data.len())?,
-            _read_buffer: self.read_buffer.clone().filter(|_| !is_copied),
+            _part: part,
+            _read_buffer: read_buffer,
         })
     }
 
@@ -528,5 +536,38 @@ impl Body for Buffered {
                 rest
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_counts_until_it_has_left_and_so_does_what_it_keeps() {
+        let budget = Budget::new(200_000);
+        let mut counting = Counting::new(&budget);
+        let piece = || Bytes::from(vec![b'x'; 8000]);
+        let (one, is_alone) = counting.first(piece());
+        let (two, _) = counting.first(piece());
+        assert!(!is_alone);
+        assert!(budget.used() >= READ_BUFFER + 16_000);
+        let (one, two) = (until_sent(one), until_sent(two));
+        drop(one);
+        assert!(budget.used() >= READ_BUFFER + 8000);
+        // The answer may go on for hours.
+        drop(two);
+        let taken_ahead = budget.used();
+        let rest = budget.reserve(200_000);
+        assert!(rest.is_some(), "{taken_ahead}");
+        // Nothing is left: one is on its way, and nothing else is held for it.
+        let (alone, is_alone) = counting.first(piece());
+        assert!(is_alone && alone.1.is_some());
+        let (none, _) = counting.first(piece());
+        assert!(none.1.is_none());
+        drop(until_sent(alone));
+        assert!(counting.first(piece()).0.1.is_some());
+        drop(rest);
+        assert!(budget.reserve(200_000).is_some());
     }
 }

@@ -162,7 +162,9 @@ impl CountedRequest {
 impl Drop for CountedRequest {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.part.statuses.count(CLIENT_HAS_GONE);
+            let has_failed = std::thread::panicking();
+            let status = if has_failed { 500 } else { CLIENT_HAS_GONE };
+            self.part.statuses.count(status);
         }
         let time = self.since.elapsed();
         let seconds = time.as_secs_f64();

@@ -32,6 +32,8 @@ const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 /// How long connections are accepted after the signal to stop: who has connected before it may have
 /// sent a request, and would be told by a reset that nobody is there.
 const LAST_ACCEPTS: Duration = Duration::from_millis(20);
+/// How many are accepted at the end of that time, which is as many as wait on most systems.
+const MOST_LAST_ACCEPTS: usize = 4096;
 /// How long a connection of which no request is known may bring one after the signal to stop.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long running requests may take after the signal to stop.
@@ -197,12 +199,17 @@ pub(crate) async fn serve<A, F, R, S>(
         sleep(LAST_ACCEPTS).await;
     });
     let mut is_last = false;
+    let mut left = MOST_LAST_ACCEPTS;
     loop {
         let accepted = if is_last {
-            // Those that have connected up to this moment.
-            match bound.accept().now_or_never() {
-                Some(Ok(accepted)) => Ok(accepted),
-                Some(Err(_)) | None => break,
+            // Those that have connected up to this moment, also where they are more than a task may
+            // take at a time.
+            left = left.saturating_sub(1);
+            match tokio::task::unconstrained(bound.accept()).now_or_never() {
+                Some(Ok(accepted)) if left > 0 => Ok(accepted),
+                // One that has gone again.
+                Some(Err(_)) if left > 0 => continue,
+                _ => break,
             }
         } else {
             tokio::select! {

@@ -278,11 +278,8 @@ fn fault_of(expression: &str) -> Option<&'static str> {
     let mut rest = expression.chars();
     while let Some(c) = rest.next() {
         match c {
-            '\\' => {
-                if rest.next().is_none() {
-                    return Some("it ends with a backslash");
-                }
-            }
+            // What it escapes is taken either way.
+            '\\' if rest.next().is_none() => return Some("it ends with a backslash"),
             '[' => {
                 let class = rest.as_str().trim_start_matches('^');
                 // A bracket in the first place is itself.

@@ -26,8 +26,8 @@ fn requests(families: &mut Families<'_>, sites: &[Arc<SiteCounts>]) -> fmt::Resu
     let samples = answered.iter();
     let samples =
         samples.map(|(code, site, count)| (vec![("site", *site), ("code", code)], *count));
-    let help = "Requests that are over or being answered, by site and status; 499: the client has gone \
-                before there was an answer.";
+    let help = "Requests that are over or being answered, by site and status; 499: it ended without \
+                an answer, as a rule because its client had gone.";
     families.counter("ajp_front_requests", help, samples)?;
     let running = sites
         .iter()
