@@ -74,7 +74,7 @@ const OTHERS: [(&str, &str); 20] = [
 ];
 
 /// What is a setting: its key, with the tables that it is in.
-const KEYS: [(&str, &str); 97] = [
+const KEYS: [(&str, &str); 98] = [
     (
         "balancer::BalancerConfig::with_cluster",
         "balancer.recovery",

@@ -85,7 +85,12 @@ impl Bound {
                 let listener = if options.only_v6 {
                     only_v6(*ip)
                 } else {
-                    TcpListener::bind(ip).await
+                    let bound = TcpListener::bind(ip).await;
+                    // The runtime lets 128 wait, fewer than come at a time after a pause.
+                    bound.and_then(|listener| {
+                        socket2::SockRef::from(&listener).listen(BACKLOG)?;
+                        Ok(listener)
+                    })
                 };
                 Ok(Self::Tcp(listener.map_err(failed)?))
             }
