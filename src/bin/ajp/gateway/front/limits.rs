@@ -93,7 +93,8 @@ const AHEAD: usize = 64 * 1024;
 ///
 /// Small parts of it are reserved and given back with nearly every request, so each thread has a
 /// reserve. What is in there counts as used, and others take it when nothing else is left: no more is
-/// ever reserved than there is.
+/// ever reserved than there is. What another thread takes at the same moment may be missed: then
+/// something is refused although there is enough.
 #[derive(Debug)]
 pub(crate) struct Budget {
     total: Arc<BudgetTotal>,
