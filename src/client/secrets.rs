@@ -4,12 +4,14 @@
 use crate::Secret;
 use crate::net::{CacheAligned, Striped};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// The secrets, and which of them the container took last.
 #[derive(Debug)]
 pub(crate) struct Secrets {
     held: Striped<RwLock<Held>>,
+    /// Locked while others are set.
+    changing: Mutex<()>,
 }
 
 type PerThreadSecrets = Arc<CacheAligned<Box<[Secret]>>>;
@@ -46,6 +48,7 @@ impl Secrets {
                     version: 0,
                 })
             }),
+            changing: Mutex::new(()),
         }
     }
 
@@ -57,20 +60,30 @@ impl Secrets {
     /// Sends these from now on. The one that the container takes stays the first to be sent, if
     /// it is among them.
     pub(super) fn set(&self, all: &[Secret]) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let place_of = |before: &[Secret], current: &AtomicUsize| {
+            let current = before.get(current.load(Relaxed));
+            let place = all.iter().position(|secret| Some(secret) == current);
+            place.unwrap_or(0)
+        };
+        let (before, was, version) = {
+            let held = self.held();
+            let was = Arc::clone(&held.current);
+            (Arc::clone(&held.all), was, held.version.wrapping_add(1))
+        };
+        let place = place_of(&before, &was);
+        let current = Arc::new(AtomicUsize::new(place));
         self.held.replace(|| {
-            let (place, version) = {
-                let held = self.held();
-                let current = held.all.get(held.current.load(Relaxed));
-                let place = all.iter().position(|secret| Some(secret) == current);
-                (place.unwrap_or(0), held.version.wrapping_add(1))
-            };
-            let current = Arc::new(AtomicUsize::new(place));
+            let current = Arc::clone(&current);
             move || Held {
                 all: Arc::new(CacheAligned::new(all.into())),
                 current: Arc::clone(&current),
                 version,
             }
         });
+        // Threads whose part was not replaced yet may have found another one meanwhile.
+        let found = place_of(&before, &was);
+        let _ = current.compare_exchange(place, found, Relaxed, Relaxed);
     }
 
     pub(super) fn all(&self) -> Vec<Secret> {

@@ -104,9 +104,12 @@ mod shared {
     use super::idle_order::IdleOrder;
     use super::permits::Permits;
     use super::timeouts::Timeouts;
+    use crate::net::CacheAligned;
     use crate::sync::Arc;
     use crate::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::Instant;
+
+    pub(super) type PerThreadShared = Arc<CacheAligned<Arc<Shared>>>;
 
     pub(super) struct Settings {
         pub(super) timeouts: Timeouts,
@@ -225,6 +228,7 @@ mod shared {
     }
 }
 
+use crate::net::CacheAligned;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use lease::Lease;
@@ -252,8 +256,9 @@ enum End {
 
 /// A request, over an idle connection or a `fresh` one.
 fn exchange(pool: &Arc<Shared>, end: End, fresh: bool) -> Result<(), NoPermit> {
+    let of_this_thread = Arc::new(CacheAligned::new(Arc::clone(pool)));
     block_on(async {
-        let mut lease = Lease::new(pool, Limits::default());
+        let mut lease = Lease::new(&of_this_thread, Limits::default());
         pool.permits.acquire().await?.forget();
         lease.has_permit = true;
         lease.connection = Some(if fresh {

@@ -33,6 +33,8 @@ mod sync {
 
 /// What the pool knows of sockets.
 mod net {
+    use crate::sync::{Arc, Mutex, PoisonError, RwLock};
+    use std::ops::Deref;
     use tokio::runtime;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,5 +47,60 @@ mod net {
 
     pub(crate) fn current_runtime() -> Option<runtime::Id> {
         None
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct CacheAligned<T>(T);
+
+    impl<T> CacheAligned<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+    }
+
+    impl<T> Deref for CacheAligned<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    /// As `net/striped.rs` has it, in two parts: one for every other thread.
+    #[derive(Debug)]
+    pub(crate) struct Striped<T> {
+        parts: [Arc<CacheAligned<T>>; 2],
+        replacing: Mutex<()>,
+    }
+
+    impl<T> Striped<T> {
+        pub(crate) fn new(mut part: impl FnMut() -> T) -> Self {
+            Self {
+                parts: std::array::from_fn(|_| Arc::new(CacheAligned(part()))),
+                replacing: Mutex::new(()),
+            }
+        }
+
+        pub(crate) fn own(&self) -> &Arc<CacheAligned<T>> {
+            let [even, odd] = &self.parts;
+            if usize::from(shuttle::current::me()) % 2 == 0 {
+                even
+            } else {
+                odd
+            }
+        }
+    }
+
+    impl<T> Striped<RwLock<T>> {
+        pub(crate) fn replace<V: FnMut() -> T>(&self, values: impl FnOnce() -> V) {
+            let alone = self.replacing.lock();
+            let alone = alone.unwrap_or_else(PoisonError::into_inner);
+            let mut value = values();
+            for part in &self.parts {
+                let value = value();
+                *part.write().unwrap_or_else(PoisonError::into_inner) = value;
+            }
+            drop(alone);
+        }
     }
 }
