@@ -96,6 +96,7 @@ impl Endpoint {
         }
     }
 
+    #[cfg(any(test, feature = "dns"))]
     fn at_ip(address: SocketAddr) -> Self {
         Self {
             ip: Some(address.ip()),
@@ -124,6 +125,7 @@ struct Missing {
 
 impl Missing {
     /// This and another one. Of both texts always the same is told, in whichever order they came.
+    #[cfg(any(test, feature = "dns"))]
     fn and(self, other: Self) -> Self {
         Self {
             what: self.what.min(other.what),
