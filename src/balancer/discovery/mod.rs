@@ -10,7 +10,9 @@ use crate::client::{Address, Pool, PoolConfig, TcpOptions};
 use crate::trace::event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+#[cfg(any(test, feature = "dns"))]
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
