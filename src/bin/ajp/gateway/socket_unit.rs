@@ -110,7 +110,10 @@ mod tests {
 
     fn shown(text: &str) -> String {
         match read(text) {
-            Ok((given, _)) => given.iter().map(|one| format!("{one} ")).collect(),
+            Ok((given, _)) => {
+                let given: Vec<_> = given.iter().map(ToString::to_string).collect();
+                given.join(" ")
+            }
             Err((line, why)) => format!("{line}: {why}"),
         }
     }
@@ -119,9 +122,9 @@ mod tests {
     fn streams_of_the_section_are_read() {
         let text = "[Unit]\nListenStream=1\n[Socket]\n# ListenStream=2\nListenStream = 80\n\
                     ListenStream=127.0.0.1:81\nListenStream=[::1]:82\nListenStream=/run/a\n";
-        assert_eq!(shown(text), "[::]:80 127.0.0.1:81 [::1]:82 unix:/run/a ");
+        assert_eq!(shown(text), "[::]:80 127.0.0.1:81 [::1]:82 unix:/run/a");
         let again = format!("{text}ListenStream=\nListenStream=83\n");
-        assert_eq!(shown(&again), "[::]:83 ");
+        assert_eq!(shown(&again), "[::]:83");
     }
 
     #[test]
