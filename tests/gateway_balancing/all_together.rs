@@ -228,3 +228,45 @@ async fn changes_from_everywhere_at_once() {
         sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// A member that was added, and is found as well, is removed for good: until the discovery has
+/// found it no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_added_and_found_is_removed_once() {
+    let mut containers = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        containers.push(Container::start(name).await);
+    }
+    let token = format!("{TOKEN}\n");
+    let files = [("token", &*token), ("members", &*found(&containers[2..3]))];
+    let config = config(&containers, 1, 1, "byrequests");
+    let mut gateway = Gateway::start_with(&files, &config).await;
+    let url = containers[3].url();
+    let say = |gateway: &Gateway, last: usize| {
+        let path = gateway.file("members");
+        let new = path.with_extension("new");
+        std::fs::write(&new, found(&containers[2..last])).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    };
+    let added = json!({ "url": url });
+    let answer = ask(&gateway, "POST", "/balancers/b/members", added).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+    say(&gateway, 4);
+    sleep(Duration::from_millis(300)).await;
+    let removal = format!("/balancers/b/members/{}", coded(&url));
+    let answer = ask(&gateway, "DELETE", &removal, Value::Null).await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+    for _ in 0..2 {
+        sleep(Duration::from_millis(300)).await;
+        assert!(!members(&gateway).await.contains_key(&url));
+        gateway = gateway.restart().await;
+    }
+    say(&gateway, 3);
+    sleep(Duration::from_millis(500)).await;
+    say(&gateway, 4);
+    let end = Instant::now() + Duration::from_secs(10);
+    while !members(&gateway).await.contains_key(&url) {
+        assert!(Instant::now() < end, "{}", gateway.log());
+        sleep(Duration::from_millis(50)).await;
+    }
+}

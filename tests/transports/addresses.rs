@@ -142,7 +142,7 @@ async fn what_this_machine_lacks_is_not_the_containers_fault() {
     );
     assert_eq!(
         error.to_string(),
-        "tomcats: this machine has no resources left to open a connection"
+        "tomcats: this machine has no resources left for a connection"
     );
     let refused = pool(rustix::io::Errno::CONNREFUSED.raw_os_error());
     let error = refused.acquire().await.unwrap_err();

@@ -4,6 +4,7 @@
 
 use super::farm::Farm;
 use ajp::balancer::{Discover, Discovered, Discovering, Discovery, Leaving};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -14,6 +15,8 @@ pub(crate) struct Following {
     balancer: String,
     place: Place,
     places: UnboundedReceiver<Place>,
+    /// The names of those that were found last.
+    found: BTreeSet<String>,
 }
 
 /// Where members are found, and how those leave that are gone from there.
@@ -32,17 +35,23 @@ impl Following {
             balancer: balancer.to_owned(),
             place,
             places,
+            found: BTreeSet::new(),
         };
         (following, sender)
     }
 
     /// These members as operators have changed them, without those that they have removed.
-    fn changed(&self, set: Vec<Discovered>) -> Vec<Discovered> {
+    fn changed(&mut self, set: Vec<Discovered>) -> Vec<Discovered> {
+        let names = set.iter().map(|found| found.member.name().to_owned());
+        let before = std::mem::replace(&mut self.found, names.collect());
         let view = self.farm.view();
         let Some(managed) = view.balancer(&self.balancer) else {
             return set;
         };
         let mut store = self.farm.store();
+        for gone in before.difference(&self.found) {
+            store.forget_removed(managed, gone);
+        }
         let members = set.into_iter();
         members
             .filter_map(|found| store.changed_member(managed, found))

@@ -183,9 +183,21 @@ impl Store {
         let is_configured = managed.members.contains_key(name);
         let changes = self.changes(managed);
         changes.members.remove(name);
-        let was_added = changes.added.remove(name).is_some();
-        if is_configured || managed.discovers && !was_added {
+        changes.added.remove(name);
+        // One that was added may be found as well, now or later: it is removed all the same.
+        if is_configured || managed.discovers {
             changes.removed.insert(name.to_owned());
+        }
+    }
+
+    /// A member that was found is found no longer: whoever comes in its place later, at the same
+    /// address, is another one, whom nobody has removed.
+    pub(super) fn forget_removed(&mut self, managed: &Managed, name: &str) {
+        if managed.members.contains_key(name) {
+            return;
+        }
+        if self.changes(managed).removed.remove(name) {
+            self.save();
         }
     }
 
