@@ -604,9 +604,13 @@ impl ajp::balancer::Discover for Sets {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_balancer_follows_a_discovery() {
-    let mut farm = Farm::new(0, BalancerConfig::new("farm"));
+/// Has the balancer follow the sets that are sent here, until there is no sender any more.
+fn follow_sets(
+    farm: &Farm,
+) -> (
+    tokio::sync::mpsc::Sender<Vec<ajp::balancer::Discovered>>,
+    tokio::task::JoinHandle<()>,
+) {
     let (sets, receiver) = tokio::sync::mpsc::channel(1);
     let balancer = farm.balancer.clone();
     let following = tokio::spawn(async move {
@@ -614,6 +618,13 @@ async fn a_balancer_follows_a_discovery() {
             .follow(Sets(receiver), ajp::balancer::Leaving::default())
             .await;
     });
+    (sets, following)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_balancer_follows_a_discovery() {
+    let mut farm = Farm::new(0, BalancerConfig::new("farm"));
+    let (sets, following) = follow_sets(&farm);
     let names = |farm: &Farm| {
         let members = farm.balancer.members();
         let names: Vec<_> = members.iter().map(|m| m.name().to_owned()).collect();
@@ -685,13 +696,7 @@ async fn a_balancer_follows_a_discovery() {
 #[tokio::test(start_paused = true)]
 async fn members_that_were_added_otherwise_are_left_alone() {
     let mut farm = Farm::new(1, BalancerConfig::new("farm"));
-    let (sets, receiver) = tokio::sync::mpsc::channel(1);
-    let balancer = farm.balancer.clone();
-    tokio::spawn(async move {
-        balancer
-            .follow(Sets(receiver), ajp::balancer::Leaving::default())
-            .await;
-    });
+    let (sets, _following) = follow_sets(&farm);
     let weight = |farm: &Farm, name: &str| farm.member(name).weight.hundredths();
     let heavy = |farm: &mut Farm, names: &str, weight: &str| {
         let member =
@@ -794,13 +799,7 @@ async fn a_request_that_is_repeated_finds_the_members_of_that_moment() {
 #[tokio::test(start_paused = true)]
 async fn who_is_back_leaves_no_more() {
     let mut farm = Farm::new(1, BalancerConfig::new("farm"));
-    let (sets, receiver) = tokio::sync::mpsc::channel(1);
-    let balancer = farm.balancer.clone();
-    tokio::spawn(async move {
-        balancer
-            .follow(Sets(receiver), ajp::balancer::Leaving::default())
-            .await;
-    });
+    let (sets, _following) = follow_sets(&farm);
     let set = |farm: &mut Farm, names: &str| {
         let one = |name: char| farm.discovered(Member::new(name.to_string()));
         names.chars().map(one).collect::<Vec<_>>()
@@ -837,13 +836,7 @@ async fn members_that_come_and_go_lose_no_request() {
     const SETS: usize = if cfg!(debug_assertions) { 500 } else { 10_000 };
     let mut random = super::random::Random::new(22);
     let mut farm = Farm::new(0, BalancerConfig::new("farm"));
-    let (sets, receiver) = tokio::sync::mpsc::channel(1);
-    let balancer = farm.balancer.clone();
-    tokio::spawn(async move {
-        balancer
-            .follow(Sets(receiver), ajp::balancer::Leaving::default())
-            .await;
-    });
+    let (sets, _following) = follow_sets(&farm);
     // One member is always there.
     let always = farm.discovered(Member::new("a"));
     sets.send(vec![always]).await.unwrap();

@@ -9,16 +9,36 @@ use http_body_util::BodyExt;
 use std::sync::{Arc, Barrier};
 use tokio::runtime::{Builder, Runtime};
 
-fn single() -> Runtime {
+pub(crate) fn single() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The runtime of a container, with a thread of its own.
+fn home() -> Runtime {
+    let mut home = Builder::new_multi_thread();
+    home.worker_threads(1).enable_all().build().unwrap()
 }
 
 /// The runtime of a container that answers well, and the container.
 fn container(config: PoolConfig) -> (Runtime, Backend) {
-    let mut home = Builder::new_multi_thread();
-    let home = home.worker_threads(1).enable_all().build().unwrap();
+    let home = home();
     let start = Backend::start(config, |_, conn| conn.serve_well());
     let backend = home.block_on(start);
+    (home, backend)
+}
+
+/// As [`container`], but of its answer to the token `long` nothing comes behind the head.
+pub(crate) fn stopping_container(config: PoolConfig) -> (Runtime, Backend) {
+    let home = home();
+    let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
+        while let Some(request) = conn.request().await {
+            if token(&request) == "long" {
+                conn.write(&head(200, &[])).await;
+                return conn.silent().await;
+            }
+            conn.write(&response(&token(&request), 1)).await;
+        }
+    }));
     (home, backend)
 }
 
@@ -59,18 +79,7 @@ fn a_connection_is_used_in_its_runtime_alone() {
 /// The connection cannot be waited for any more, and the container has no part in that.
 #[test]
 fn a_response_whose_runtime_has_ended_is_not_the_containers_failure() {
-    let mut home = Builder::new_multi_thread();
-    let home = home.worker_threads(1).enable_all().build().unwrap();
-    let config = config().with_max_connections(1);
-    let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
-        while let Some(request) = conn.request().await {
-            if token(&request) == "long" {
-                conn.write(&head(200, &[])).await;
-                return conn.silent().await;
-            }
-            conn.write(&response(&token(&request), 1)).await;
-        }
-    }));
+    let (_home, backend) = stopping_container(config().with_max_connections(1));
     let (first, second) = (single(), single());
     let response = first.block_on(backend.client.send(get("long"))).unwrap();
     drop(first);

@@ -2,8 +2,9 @@
 //! whether anybody polls or not, and the place in the pool is free again.
 
 use crate::memory::{Container, SECOND, fetch, fetch_with, get, settle, well};
-use crate::raw::backend::{Backend, config, token};
+use crate::raw::backend::{config, token};
 use crate::raw::packets::{chunk, head, response};
+use crate::runtimes::{single, stopping_container};
 use ajp::client::{
     Blame, Client, ClientError, CloseCause, ErrorKind, PoolConfig, RequestTimeouts, Retry, Timeouts,
 };
@@ -17,7 +18,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, advance, sleep};
 
 /// The watchdog looks once a second, or eight times within the shortest limit.
@@ -391,19 +392,8 @@ fn a_runtime_that_has_ended_leaves_nobody_unwatched() {
     let limits = Timeouts::default()
         .with_response_read(Duration::from_millis(100))
         .with_acquire(Duration::from_secs(10));
-    let mut home = Builder::new_multi_thread();
-    let home = home.worker_threads(1).enable_all().build().unwrap();
     let config = config().with_max_connections(2).with_timeouts(limits);
-    let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
-        while let Some(request) = conn.request().await {
-            if token(&request) == "long" {
-                conn.write(&head(200, &[])).await;
-                return conn.silent().await;
-            }
-            conn.write(&response(&token(&request), 1)).await;
-        }
-    }));
-    let single = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (home, backend) = stopping_container(config);
     let first = single();
     let held = first.block_on(backend.client.send(get("long"))).unwrap();
     // Its task goes with it, unfinished.
@@ -436,23 +426,12 @@ fn a_full_pool_whose_watchdog_is_gone_is_free_again() {
     let limits = Timeouts::default()
         .with_response_read(Duration::from_millis(100))
         .with_acquire(Duration::from_secs(10));
-    let single = || Builder::new_current_thread().enable_all().build().unwrap();
     for is_maintained in [false, true] {
-        let mut home = Builder::new_multi_thread();
-        let home = home.worker_threads(1).enable_all().build().unwrap();
         let config = config()
             .with_max_connections(1)
             .with_maintenance_interval(Duration::from_millis(100))
             .with_timeouts(limits);
-        let backend = home.block_on(Backend::start(config, |_, mut conn| async move {
-            while let Some(request) = conn.request().await {
-                if token(&request) == "long" {
-                    conn.write(&head(200, &[])).await;
-                    return conn.silent().await;
-                }
-                conn.write(&response(&token(&request), 1)).await;
-            }
-        }));
+        let (home, backend) = stopping_container(config);
         let first = single();
         let held = first.block_on(backend.client.send(get("long"))).unwrap();
         drop(first);
