@@ -10,6 +10,7 @@
 mod bad_input;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod drain;
 mod explain;
 mod json;
 #[path = "../support/mod.rs"]

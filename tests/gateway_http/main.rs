@@ -14,6 +14,7 @@ mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod behind_nginx;
 mod claims;
 mod expect;
 mod hostile;

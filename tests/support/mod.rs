@@ -6,6 +6,7 @@
 //! - [`replication::Cluster`]: Tomcats that share their sessions, with `Cart.java` at `/cart`;
 //! - [`httpd::Httpd`]: an httpd that forwards to an AJP port, by `mod_proxy_ajp` or `mod_jk`;
 //! - [`gateway::Gateway`]: `ajp gateway` as a process;
+//! - [`nginx::Nginx`]: an nginx in front of it, by HTTP or as a stream;
 //! - [`http1::Client`]: an HTTP/1.1 client that shows a cut-off body as an error;
 //! - [`pcap::Pcap`] and [`tshark`]: TCP streams in a capture file, and what tshark reads in them;
 //! - [`random::Random`]: the same random numbers in every run;
@@ -38,6 +39,7 @@ pub mod http1;
 pub mod httpd;
 pub mod httpd_conf;
 pub mod need;
+pub mod nginx;
 pub mod pattern;
 pub mod pcap;
 pub mod ports;

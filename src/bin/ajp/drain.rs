@@ -32,7 +32,8 @@ Examples:
       ajp drain app/jvm1 --undo                  a deployment
 
 The member serves the requests of its own sessions alone from now on. AJP does not tell how many
-sessions a container has: they count as over when none of them was seen for --session-timeout.
+sessions a container has, and the gateway keeps no list of them: they count as over when none of them
+was seen for --session-timeout. So --until-sessions takes no other number than 0, which is its default.
 The gateway does the work, and goes on when this command is ended. It needs the gateway's [manager]
 with a token_file.
 
@@ -42,7 +43,7 @@ Exit code:
    2  wrong usage, or a token file that cannot be read
    3  no connection to the gateway
    4  the time of --max is up, or the gateway did not answer in time
-   5  no gateway there
+   5  no gateway there: what answers is no [manager]
    6  the connection broke before the end of the answer
    7  the gateway refused the token, or has none
   22  the gateway refused the change, such as of a member that does not exist"
@@ -84,8 +85,8 @@ pub(crate) struct DrainArgs {
     /// A session is over when it was not seen for so long: the container's session-timeout
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = values::duration)]
     session_timeout: Duration,
-    /// Wait until so many sessions are left; there is only 0
-    #[arg(long, value_name = "COUNT", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=0))]
+    /// Wait until so many sessions are left: only 0, as nobody but the container can count them
+    #[arg(long, value_name = "0", default_value = "0", value_parser = no_sessions)]
     until_sessions: u32,
     /// Wait no longer [default: a day]
     #[arg(long, value_name = "TIME", value_parser = values::nonzero)]
@@ -153,12 +154,13 @@ impl DrainArgs {
     ) -> Result<Exit, Failure> {
         let mut told = None;
         loop {
-            let phase = state
-                .get("phase")
-                .and_then(Value::as_str)
-                .unwrap_or("taken_back");
+            let phase = match &*state {
+                // There is no drain any more.
+                Value::Null => Some("taken_back"),
+                state => state.get("phase").and_then(Value::as_str),
+            };
             let waited = seconds(state, "waited");
-            match phase {
+            match phase.unwrap_or_default() {
                 "draining" => {}
                 "drained" => {
                     self.say(&format!("{}: drained after {}", self.target, span(waited)))?;
@@ -173,12 +175,20 @@ impl DrainArgs {
                     );
                     return Err(Failure::new(Exit::Timeout, text));
                 }
-                _ => {
+                "taken_back" => {
                     let text = format!(
                         "{}: does not drain any more; somebody took it back or removed it",
                         self.target
                     );
                     return Err(Failure::new(Exit::No, text));
+                }
+                _ => {
+                    let text = format!(
+                        "{}: answers with something else than how far a drain is; it must be the \
+                         gateway's [manager]",
+                        self.gateway
+                    );
+                    return Err(Failure::new(Exit::Protocol, text));
                 }
             }
             if told.is_none_or(|told| waited.saturating_sub(told) >= LINE) {
@@ -204,6 +214,20 @@ impl DrainArgs {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+}
+
+/// The only number of sessions that can be waited for. A gateway sees when a session of the member
+/// was last used, and how often, but not how many different ones there are: a number from it would
+/// leave out those whose visitors are quiet, and count every id that anybody makes up.
+fn no_sessions(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Ok(0),
+        _ => Err(
+            "must be 0: the gateway sees when a session was last used, and cannot count \
+                  those that are left; --max and --then end a drain earlier"
+                .to_owned(),
+        ),
     }
 }
 

@@ -74,7 +74,14 @@ impl ManagerClient {
                 &format!("{error}; is it the listen of [manager]?"),
             )
         })?;
-        let broken = |error: hyper::Error| self.failed(Exit::Broken, &error.to_string());
+        let broken = |error: hyper::Error| {
+            let exit = if error.is_parse() {
+                Exit::Protocol
+            } else {
+                Exit::Broken
+            };
+            self.failed(exit, &error.to_string())
+        };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
@@ -103,7 +110,7 @@ impl ManagerClient {
                 "answers with something else than the manager's JSON",
             )),
             Err(_) => Err(self.failed(
-                Exit::No,
+                Exit::Protocol,
                 &format!("answers {status}; it must be the gateway's [manager]"),
             )),
         }

@@ -96,7 +96,7 @@ async fn ask(manager: &ManagerClient) -> Result<Value, Failure> {
         return Ok(value);
     }
     let text = format!("the manager answers {status}");
-    Err(Failure::new(Exit::No, text))
+    Err(Failure::new(Exit::Protocol, text))
 }
 
 /// Whether a key says so before the time is over.
