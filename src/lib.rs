@@ -74,6 +74,8 @@
 pub mod balancer;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(any(feature = "client", feature = "server"))]
+mod common;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 pub mod dump;

@@ -261,7 +261,7 @@ fn the_package_holds_the_crate_and_nothing_else() {
 /// The layers of the library from the lowest to the uppermost. Those of one line do not know
 /// each other.
 const LAYERS: &[&[&str]] = &[
-    &["host", "secret", "trace"],
+    &["common", "host", "secret", "trace"],
     &["wire"],
     &["proto"],
     &["dump", "net"],

@@ -16,7 +16,7 @@ use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::repeat::Repeat;
 use crate::client::{ClientError, Pool};
-use crate::net::Striped;
+use crate::common::Striped;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;

@@ -16,7 +16,7 @@ use super::select::{Advice, NotSelected};
 use super::sticky::Sticky;
 use super::unavailable::Unavailable;
 use crate::client::Pool;
-use crate::net::{CacheAligned, Striped};
+use crate::common::{CacheAligned, Striped};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;

@@ -6,7 +6,7 @@ use super::lease::Lease;
 use super::limits::Limits;
 use super::shared::Shared;
 use super::timeouts::RequestTimeouts;
-use crate::net::CacheAligned;
+use crate::common::CacheAligned;
 use crate::trace::event;
 use std::future::Future;
 use std::sync::Arc;

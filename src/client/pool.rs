@@ -23,7 +23,7 @@ use super::stats::PoolStats;
 use super::timeouts::RequestTimeouts;
 use super::transport::Connect;
 use crate::Secret;
-use crate::net::Striped;
+use crate::common::Striped;
 use crate::wire::PacketSize;
 use std::fmt;
 use std::future::Future;

@@ -2,7 +2,7 @@
 //! one.
 
 use crate::Secret;
-use crate::net::{CacheAligned, Striped};
+use crate::common::{CacheAligned, Striped};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 

@@ -8,20 +8,12 @@ mod deadline;
 mod read_buffer;
 mod scratch;
 mod segment;
-#[cfg(feature = "client")]
-mod striped;
-#[cfg(feature = "server")]
-mod when_woken;
 mod write_queue;
 
 pub(crate) use buffered::PeerState;
 pub(crate) use buffered::{Buffered, ReadError};
 pub(crate) use deadline::Deadline;
-#[cfg(feature = "client")]
-pub(crate) use striped::{CacheAligned, Striped};
 use tokio::runtime;
-#[cfg(feature = "server")]
-pub(crate) use when_woken::WhenWoken;
 
 /// The runtime of whoever runs this.
 pub(crate) fn current_runtime() -> Option<runtime::Id> {

@@ -66,7 +66,7 @@ mod net {
         }
     }
 
-    /// As `net/striped.rs` has it, in two parts: one for every other thread.
+    /// As `common/striped.rs` has it, in two parts: one for every other thread.
     #[derive(Debug)]
     pub(crate) struct Striped<T> {
         parts: [Arc<CacheAligned<T>>; 2],

@@ -17,7 +17,8 @@
 //! - `manager_client`: asks the manager of a gateway.
 //! - `guess`: what speaks at a port that does not speak AJP.
 //!
-//! Nothing of this is part of the library: the tool uses what every program can use.
+//! Nothing of this is part of the library: the tool uses what every program can use. What both are
+//! made of is in `src/common`, and each compiles it for itself.
 
 #![allow(
     clippy::doc_markdown,
@@ -30,6 +31,9 @@ mod bench;
 mod bridge;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "gateway")]
+#[path = "../../common/mod.rs"]
+mod common;
 mod complaints;
 #[cfg(feature = "cli")]
 mod config;

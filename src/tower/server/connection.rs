@@ -1,8 +1,8 @@
 //! One connection with a service: one task owns the socket and polls the service.
 
 use super::exchange::exchange;
+use crate::common::WhenWoken;
 use crate::mapping::request_body::RequestBody;
-use crate::net::WhenWoken;
 use crate::server::{Connection, ServerConfig, ServerError};
 use bytes::Buf;
 use http::{HeaderMap, Request, Response};

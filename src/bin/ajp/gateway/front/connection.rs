@@ -29,7 +29,7 @@ use super::patient::Patient;
 use super::refused_streams::{Frames, Known};
 use super::service::HttpService;
 use super::stalled::Streams;
-use super::when_woken::WhenWoken;
+use crate::common::WhenWoken;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;

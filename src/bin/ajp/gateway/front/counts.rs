@@ -1,7 +1,7 @@
 //! Counts the requests of each site: how many are there, what they were answered, and how long
 //! they took from the head of the request to the end of the answer.
 
-use super::striped::{CacheAligned, Striped};
+use crate::common::{CacheAligned, Striped};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};

@@ -26,7 +26,7 @@ use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
 use super::service::HttpService;
-use super::when_woken::WhenWoken;
+use crate::common::WhenWoken;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 use std::future::Future;

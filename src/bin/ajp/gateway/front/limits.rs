@@ -1,7 +1,7 @@
 //! How much a client may take of the gateway: time, memory, connections.
 
-use super::striped::{CacheAligned, Striped};
 use super::upgrade::UpgradeLimits;
+use crate::common::{CacheAligned, Striped};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

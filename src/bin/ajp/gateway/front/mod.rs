@@ -29,11 +29,6 @@ mod tls;
 mod transport;
 mod upgrade;
 mod upload;
-// The library has these for itself.
-#[path = "../../../../net/striped.rs"]
-mod striped;
-#[path = "../../../../net/when_woken.rs"]
-mod when_woken;
 
 pub(crate) use answer::wants_html;
 pub(crate) use bound::{Accept, Bound, ListenAddress, SocketMode, SocketOptions};
@@ -48,6 +43,7 @@ pub(crate) use settings::{HeaderChanges, Settings};
 pub(crate) use tls::TlsSettings;
 pub(crate) use upgrade::{Tunnels, UpgradeLimits};
 
+use crate::common::{CacheAligned, Striped};
 use ajp::client::{Phases, RequestFacts};
 use ajp::proxy::{ForwardedRules, InvalidHost, Origin, Peer, remove_nominated, settle_host};
 use answer::Refusal;
@@ -73,7 +69,6 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
-use striped::{CacheAligned, Striped};
 use tokio::sync::watch;
 use upload::Upload;
 
