@@ -96,6 +96,8 @@ mod packets;
 #[path = "../support/random.rs"]
 mod random;
 
+#[path = "../../src/common/mod.rs"]
+mod common;
 #[allow(dead_code, unused_imports, reason = "the program uses all of it")]
 #[path = "../../src/bin/ajp/paths/mod.rs"]
 mod paths;
