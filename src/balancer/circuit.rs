@@ -18,7 +18,7 @@ enum State {
 
 /// A request, as a circuit knows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Passage {
+pub(super) struct CircuitRequest {
     pub(super) started: Instant,
     /// Whether it passed as a trial.
     pub(super) was_trial: bool,
@@ -104,7 +104,7 @@ impl Circuit {
     /// A request was answered. Whether that closed the circuit: only a trial does, also one that
     /// took so long that another has taken its place; a request from before the failure says
     /// nothing of what happened since.
-    pub(super) fn succeed(&mut self, request: Passage, now: Instant) -> bool {
+    pub(super) fn succeed(&mut self, request: CircuitRequest, now: Instant) -> bool {
         let since = self
             .opened_at
             .is_none_or(|opened| request.started >= opened);
@@ -230,8 +230,8 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(5);
 
     /// A trial that passed at this time.
-    fn trial(started: Instant) -> Passage {
-        Passage {
+    fn trial(started: Instant) -> CircuitRequest {
+        CircuitRequest {
             started,
             was_trial: true,
         }
@@ -253,7 +253,7 @@ mod tests {
         assert!(circuit.enter(2, at(t, 5)));
         assert!(!circuit.passes(at(t, 6)));
         // An old request that ends well is no proof.
-        let old = Passage {
+        let old = CircuitRequest {
             was_trial: false,
             ..trial(t)
         };

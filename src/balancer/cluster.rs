@@ -9,7 +9,7 @@ use super::member::{InvalidMember, Member, MemberId};
 use super::method::{Candidate, Method};
 use super::request::{Affinity, Choice, RequestInfo};
 use super::roster::Roster;
-use super::select::{Advice, NotSelected, Scratch, Selected, Selection};
+use super::select::{Advice, NotSelected, Scratch, SelectedMember, Selection};
 use super::slot::Slot;
 use super::totals::Totals;
 use super::unavailable::Unavailable;
@@ -268,11 +268,11 @@ impl Cluster {
 
     fn elect(
         &mut self,
-        selected: Selected,
+        selected: SelectedMember,
         request: &RequestInfo<'_>,
         now: Instant,
     ) -> Result<Choice, Unavailable> {
-        let Selected {
+        let SelectedMember {
             at,
             affinity,
             route,

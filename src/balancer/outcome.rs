@@ -14,7 +14,7 @@ use super::member::MemberId;
 use super::outlier::Fault;
 use super::request::{Affinity, Choice, RequestOutcome};
 use super::slot::Slot;
-use finding::{Failure, Finding, Spared};
+use finding::{Failure, Finding, StaysInService};
 use std::time::{Duration, Instant};
 
 /// How often it is told of a member that it fails and is spared.
@@ -43,7 +43,7 @@ impl Cluster {
             failure = Some(Failure {
                 error: "the answer was bad again".into(),
                 needs_answer: true,
-                spared: Spared::Never,
+                spared: StaysInService::Never,
             });
         }
         // While it is out, what it says of older requests is no news.
@@ -146,9 +146,9 @@ impl Cluster {
         // A trial takes nobody out who is not out already.
         let spares = match failure.spared {
             _ if choice.trial => false,
-            Spared::Never => false,
-            Spared::IfLast => self.is_last(choice.id, now),
-            Spared::IfTooFew => self.too_few_without(choice.id, now),
+            StaysInService::Never => false,
+            StaysInService::IfLast => self.is_last(choice.id, now),
+            StaysInService::IfTooFew => self.too_few_without(choice.id, now),
         };
         let Some(slot) = self.roster.get_mut(choice.id) else {
             return;

@@ -4,7 +4,7 @@ use super::failover::Failover;
 use super::fault::Fault;
 use super::member::{Member, MemberId};
 use super::request::{Affinity, Choice, RequestOutcome};
-use super::shared::{Backend, Chosen, PerThreadShared};
+use super::shared::{Backend, ChosenMember, PerThreadShared};
 use crate::client::{Blame, CPingMode, ClientError, ErrorKind, Pool, RequestTimeouts};
 use std::fmt;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub(super) enum Probe {
 }
 
 impl Pick {
-    pub(super) fn new(shared: PerThreadShared, (choice, backend): Chosen) -> Self {
+    pub(super) fn new(shared: PerThreadShared, (choice, backend): ChosenMember) -> Self {
         Self {
             shared,
             choice,

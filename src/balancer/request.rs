@@ -1,7 +1,7 @@
 //! What a cluster is told of a request, what it answers, and what it is told afterwards.
 
 use super::adaptive_limit::{Entry, Load};
-use super::circuit::Passage;
+use super::circuit::CircuitRequest;
 use super::member::MemberId;
 use super::sticky::Session;
 use super::traffic::Traffic;
@@ -204,8 +204,8 @@ impl Choice {
     }
 
     /// What a circuit knows it by.
-    pub(super) fn passage(&self) -> Passage {
-        Passage {
+    pub(super) fn passage(&self) -> CircuitRequest {
+        CircuitRequest {
             started: self.started,
             was_trial: self.trial,
         }

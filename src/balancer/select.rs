@@ -37,7 +37,7 @@ pub(super) enum Advice {
 
 /// The member for a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Selected {
+pub(super) struct SelectedMember {
     pub(super) at: usize,
     pub(super) affinity: Affinity,
     /// Which of the session's routes has led there.
@@ -73,7 +73,7 @@ pub(super) struct Selection<'a> {
 
 impl Selection<'_> {
     /// The member for the request.
-    pub(super) fn run(&mut self) -> Result<Selected, NotSelected> {
+    pub(super) fn run(&mut self) -> Result<SelectedMember, NotSelected> {
         if let Some(wanted) = self.wanted_member()? {
             return Ok(wanted);
         }
@@ -91,7 +91,7 @@ impl Selection<'_> {
             if may_move {
                 if let Some(at) = self.best_of_lowest_set()? {
                     self.count_session(affinity);
-                    return Ok(Selected {
+                    return Ok(SelectedMember {
                         at,
                         affinity,
                         route,
@@ -99,7 +99,7 @@ impl Selection<'_> {
                 }
                 if let Some(at) = self.first_redirect() {
                     self.count_session(affinity);
-                    return Ok(Selected {
+                    return Ok(SelectedMember {
                         at,
                         affinity: Affinity::Redirected,
                         route,

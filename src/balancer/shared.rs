@@ -33,13 +33,13 @@ pub(super) struct Shared {
     pub(super) announcer: Announcer,
     /// Members were added, removed or changed.
     pub(super) changed: Notify,
-    state: Locked,
+    state: LockedState,
     rules: Striped<RwLock<PerThreadRules>>,
 }
 
 /// Aligned: it changes with every request, and what stands beside it does not.
 #[repr(align(128))]
-struct Locked(Mutex<State>);
+struct LockedState(Mutex<State>);
 
 pub(super) struct State {
     pub(super) cluster: Cluster,
@@ -137,7 +137,7 @@ impl State {
 }
 
 /// A choice, and the member that it is of.
-pub(super) type Chosen = (Choice, Arc<Backend>);
+pub(super) type ChosenMember = (Choice, Arc<Backend>);
 
 impl Shared {
     pub(super) fn new(
@@ -153,7 +153,7 @@ impl Shared {
             announcer: Announcer::new(),
             changed: Notify::new(),
             rules: Striped::new(|| RwLock::new(Arc::new(CacheAligned::new(rules.clone())))),
-            state: Locked(Mutex::new(State {
+            state: LockedState(Mutex::new(State {
                 cluster,
                 backends: BTreeMap::new(),
                 rules,
@@ -205,7 +205,7 @@ impl Shared {
 
     /// A member for a request. A method of the user's is asked without the lock; if the
     /// member that it wants cannot serve any more it is asked again.
-    pub(super) fn choose(&self, request: &RequestInfo<'_>) -> Result<Chosen, Unavailable> {
+    pub(super) fn choose(&self, request: &RequestInfo<'_>) -> Result<ChosenMember, Unavailable> {
         let mut advice = Advice::Unasked;
         for question in 0..=MOST_QUESTIONS {
             let tried = self.with(|state, now| {
@@ -234,7 +234,7 @@ impl Shared {
 }
 
 impl State {
-    fn backend_of(&mut self, choice: Choice) -> Result<Chosen, Unavailable> {
+    fn backend_of(&mut self, choice: Choice) -> Result<ChosenMember, Unavailable> {
         if let Some(backend) = self.backends.get(&choice.id) {
             Ok((choice, Arc::clone(backend)))
         } else {

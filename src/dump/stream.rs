@@ -135,7 +135,7 @@ pub(super) enum Piece {
 }
 
 #[derive(Default)]
-struct Skipped {
+struct SkippedBytes {
     len: u64,
     first: BytesMut,
     expected: bool,
@@ -148,7 +148,7 @@ pub(super) struct Stream {
     /// Where in the stream the buffer begins.
     offset: u64,
     /// Set while the next packet is searched for.
-    skipped: Option<Skipped>,
+    skipped: Option<SkippedBytes>,
 }
 
 impl Stream {
@@ -168,9 +168,9 @@ impl Stream {
 
     /// From here on a packet may begin anywhere.
     pub(super) fn search(&mut self, expected: bool) {
-        self.skipped.get_or_insert_with(|| Skipped {
+        self.skipped.get_or_insert_with(|| SkippedBytes {
             expected,
-            ..Skipped::default()
+            ..SkippedBytes::default()
         });
     }
 
@@ -179,9 +179,9 @@ impl Stream {
         loop {
             if self.skipped.is_some() {
                 match self.find(bytes) {
-                    Found::Nothing => return None,
-                    Found::Packet => {}
-                    Found::PacketAfter(piece) => return Some(piece),
+                    SearchResult::Nothing => return None,
+                    SearchResult::Packet => {}
+                    SearchResult::PacketAfter(piece) => return Some(piece),
                 }
             }
             match self.wanted() {
@@ -235,7 +235,7 @@ impl Stream {
     }
 
     /// Searches for a packet, dropping all bytes before it.
-    fn find(&mut self, bytes: &mut &[u8]) -> Found {
+    fn find(&mut self, bytes: &mut &[u8]) -> SearchResult {
         loop {
             let more = match start(&self.buffer, self.direction, self.size) {
                 Start::No => {
@@ -246,8 +246,8 @@ impl Stream {
                     let payload = self.buffer.get(HEADER_LEN..total).unwrap_or_default();
                     if decodes(&Bytes::copy_from_slice(payload), self.direction) {
                         return match self.take_skipped() {
-                            Some(piece) => Found::PacketAfter(piece),
-                            None => Found::Packet,
+                            Some(piece) => SearchResult::PacketAfter(piece),
+                            None => SearchResult::Packet,
                         };
                     }
                     self.skip(self.next_magic());
@@ -257,7 +257,7 @@ impl Stream {
                 Start::Unknown => self.buffer.len() + 1,
             };
             if bytes.is_empty() {
-                return Found::Nothing;
+                return SearchResult::Nothing;
             }
             self.fill(more, bytes);
         }
@@ -335,7 +335,7 @@ impl Stream {
 }
 
 /// What a search has come to.
-enum Found {
+enum SearchResult {
     /// All bytes were taken.
     Nothing,
     /// A packet at the front of the buffer.

@@ -4,7 +4,7 @@ mod source;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use source::{Shared, Source, Taken, lock};
+use source::{Shared, Source, TakenSource, lock};
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
@@ -114,7 +114,7 @@ where
             }
             match std::mem::replace(&mut shared.source, Source::Polled) {
                 Source::Open(source) => {
-                    break Taken {
+                    break TakenSource {
                         shared: &this.shared,
                         source: Some(source),
                     };

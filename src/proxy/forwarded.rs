@@ -18,7 +18,7 @@ static PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// What trusted proxies have said.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ForwardedFacts {
     /// The addresses that were named, the one that the peer named first. Empty if none was.
     pub(super) named: Vec<IpAddr>,
     /// The port of the last of them.
@@ -41,11 +41,11 @@ pub(super) fn has_forwarded(headers: &HeaderMap) -> bool {
 }
 
 /// What a trusted peer says in `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `-Prefix`.
-pub(super) fn x_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Said {
+pub(super) fn x_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> ForwardedFacts {
     // A proxy that speaks of its client and does not name it is no client itself.
-    let mut said = Said {
+    let mut said = ForwardedFacts {
         client_is_unknown: elements(headers, &FOR).next().is_none(),
-        ..Said::default()
+        ..ForwardedFacts::default()
     };
     for element in elements(headers, &FOR) {
         if !said.follow(node(element), &trusted) {
@@ -61,8 +61,8 @@ pub(super) fn x_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool)
 }
 
 /// What a trusted peer says in `Forwarded`.
-pub(super) fn forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Said {
-    let mut said = Said::default();
+pub(super) fn forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> ForwardedFacts {
+    let mut said = ForwardedFacts::default();
     for element in elements(headers, &FORWARDED) {
         let of = |name| parameter(element, name);
         // Each trusted proxy says how it was reached; the one that the client has reached counts.
@@ -75,7 +75,7 @@ pub(super) fn forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -
     said
 }
 
-impl Said {
+impl ForwardedFacts {
     /// Takes the next name from the right. `false` if it ends there: whoever is named is not
     /// trusted, or nobody can be made out.
     fn follow(&mut self, node: Node, trusted: impl Fn(IpAddr) -> bool) -> bool {

@@ -2,7 +2,7 @@
 
 use super::client_certificate;
 use super::client_claims::{is_claim, is_identity, normalised};
-use super::forwarded::{self, Said};
+use super::forwarded::{self, ForwardedFacts};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -293,7 +293,7 @@ impl Origin {
     }
 
     /// The peer is a trusted proxy, and this is its word.
-    fn told(peer: &Peer, said: Said) -> Self {
+    fn told(peer: &Peer, said: ForwardedFacts) -> Self {
         let mut origin = Self::direct(peer);
         origin.is_direct = false;
         origin.is_tls = said.is_tls.unwrap_or(peer.is_tls);

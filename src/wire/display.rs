@@ -263,7 +263,7 @@ fn request_facts(
     request: &ForwardRequest,
     secrets: SecretDisplay,
 ) -> fmt::Result {
-    let nullable = |bytes| Nullable(bytes, secrets);
+    let nullable = |bytes| NullableText(bytes, secrets);
     let line = request.line();
     write!(
         f,
@@ -322,7 +322,7 @@ fn head_facts(
         f,
         "Send Headers\n  status       {}\n  reason       {}",
         head.status(),
-        Nullable(head.raw_reason(), secrets)
+        NullableText(head.raw_reason(), secrets)
     )?;
     headers(f, head.headers(), secrets)
 }
@@ -359,9 +359,9 @@ fn body(
 }
 
 /// A string that may be null.
-struct Nullable<'a>(Option<&'a [u8]>, SecretDisplay);
+struct NullableText<'a>(Option<&'a [u8]>, SecretDisplay);
 
-impl fmt::Display for Nullable<'_> {
+impl fmt::Display for NullableText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(bytes) => Text::new(bytes, self.1).fmt(f),
@@ -383,7 +383,7 @@ fn entry(
         Some(value) if secrets == SecretDisplay::Hidden && is_secret_name(name) => {
             write!(f, "{}", Redacted(value.len()))
         }
-        value => write!(f, "{}", Nullable(value, secrets)),
+        value => write!(f, "{}", NullableText(value, secrets)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The adaptive limit of one member, as it is told of each request.
 
 use super::calibration::Calibration;
-use super::unloaded::Unloaded;
+use super::unloaded::UnloadedLatency;
 use super::window::Window;
 use super::{AdaptiveLimit, SHORTEST_CALIBRATION_INTERVAL};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(in crate::balancer) struct Limiter {
     settings: AdaptiveLimit,
     limit: f64,
     /// How long an answer takes when it need not wait for others.
-    unloaded: Unloaded,
+    unloaded: UnloadedLatency,
     calibration: Option<Calibration>,
     window: Window,
     /// The average of the last window, in seconds, and its end.
@@ -88,7 +88,7 @@ impl Limiter {
                     .clamp(settings.least, settings.most.max(settings.least)),
             ),
             settings,
-            unloaded: Unloaded::default(),
+            unloaded: UnloadedLatency::default(),
             calibration: None,
             window: Window::NEW,
             last: None,

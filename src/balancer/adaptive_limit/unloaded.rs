@@ -8,7 +8,7 @@ const ANSWER_COUNTS: f64 = 0.05;
 
 /// How long an answer takes without load, as far as that is known.
 #[derive(Debug, Default)]
-pub(super) struct Unloaded {
+pub(super) struct UnloadedLatency {
     /// In seconds.
     average: f64,
     /// How many answers it is of, until these are enough.
@@ -19,7 +19,7 @@ pub(super) struct Unloaded {
     since: u32,
 }
 
-impl Unloaded {
+impl UnloadedLatency {
     pub(super) fn get(&self) -> Option<f64> {
         (self.answers >= CALIBRATION_REQUESTS).then_some(self.average)
     }

@@ -1,6 +1,6 @@
 //! Members by the records of name servers.
 
-use super::{Endpoint, Found, Missing};
+use super::{Answer, Endpoint, Unanswered};
 use crate::balancer::weight::Weight;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::name_server::TokioConnectionProvider;
@@ -33,7 +33,7 @@ const QUESTIONS_AT_A_TIME: usize = 64;
 /// What is asked, and who.
 pub(super) struct Dns {
     name: String,
-    wanted: Wanted,
+    wanted: RecordKind,
     /// Those of the system if there are none.
     servers: Vec<SocketAddr>,
     /// Made when it is first used: the system may not know its name servers yet.
@@ -41,7 +41,7 @@ pub(super) struct Dns {
 }
 
 #[derive(Clone, Copy)]
-enum Wanted {
+enum RecordKind {
     /// The addresses of a host, at this port.
     Addresses(u16),
     Services,
@@ -49,14 +49,14 @@ enum Wanted {
 
 impl Dns {
     pub(super) fn addresses(name: String, port: u16) -> Self {
-        Self::new(name, Wanted::Addresses(port))
+        Self::new(name, RecordKind::Addresses(port))
     }
 
     pub(super) fn services(name: String) -> Self {
-        Self::new(name, Wanted::Services)
+        Self::new(name, RecordKind::Services)
     }
 
-    fn new(name: String, wanted: Wanted) -> Self {
+    fn new(name: String, wanted: RecordKind) -> Self {
         Self {
             name,
             wanted,
@@ -70,7 +70,7 @@ impl Dns {
         self.resolver = None;
     }
 
-    pub(super) async fn look(&mut self, longest: Duration) -> Result<Found, String> {
+    pub(super) async fn look(&mut self, longest: Duration) -> Result<Answer, String> {
         let looked = self.ask(longest).await;
         if looked.is_err() {
             // The system may have other name servers by the next look.
@@ -79,7 +79,7 @@ impl Dns {
         looked
     }
 
-    async fn ask(&mut self, longest: Duration) -> Result<Found, String> {
+    async fn ask(&mut self, longest: Duration) -> Result<Answer, String> {
         let resolver = match self.resolver.take() {
             Some(resolver) => resolver,
             None => resolver(&self.servers).map_err(|error| error.to_string())?,
@@ -93,12 +93,12 @@ impl Dns {
             missing: None,
         };
         let endpoints = match self.wanted {
-            Wanted::Addresses(port) => look.addresses(&self.name, port).await,
-            Wanted::Services => look.services(&self.name).await?,
+            RecordKind::Addresses(port) => look.addresses(&self.name, port).await,
+            RecordKind::Services => look.services(&self.name).await?,
         };
         match look.missing {
             Some(missing) if endpoints.is_empty() => Err(missing.what),
-            missing => Ok(Found {
+            missing => Ok(Answer {
                 endpoints,
                 good_for: Some(look.good_for),
                 missing,
@@ -112,7 +112,7 @@ struct Look<'a> {
     resolver: &'a TokioResolver,
     /// The shortest TTL so far.
     good_for: Duration,
-    missing: Option<Missing>,
+    missing: Option<Unanswered>,
 }
 
 /// A record of a service.
@@ -233,7 +233,7 @@ impl Look<'_> {
     }
 
     fn note_missing(&mut self, what: String, ipv4: bool, ipv6: bool) {
-        let missing = Missing { what, ipv4, ipv6 };
+        let missing = Unanswered { what, ipv4, ipv6 };
         self.missing = Some(match self.missing.take() {
             Some(known) => known.and(missing),
             None => missing,
@@ -315,8 +315,8 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, ResolveError> {
 impl fmt::Display for Dns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.wanted {
-            Wanted::Addresses(_) => "DNS name",
-            Wanted::Services => "DNS service",
+            RecordKind::Addresses(_) => "DNS name",
+            RecordKind::Services => "DNS service",
         };
         write!(f, "{what} {}", self.name)
     }

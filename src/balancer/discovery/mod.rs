@@ -108,16 +108,16 @@ impl Endpoint {
 }
 
 /// What one look has shown.
-struct Found {
+struct Answer {
     endpoints: Vec<Endpoint>,
     /// How long it is good for, if that was told.
     good_for: Option<Duration>,
-    missing: Option<Missing>,
+    missing: Option<Unanswered>,
 }
 
 /// Something was not answered, so there may be more members than were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Missing {
+struct Unanswered {
     /// The question, and why there is no answer.
     what: String,
     /// Whether there may be more with addresses of this version.
@@ -125,7 +125,7 @@ struct Missing {
     ipv6: bool,
 }
 
-impl Missing {
+impl Unanswered {
     /// This and another one. Of both texts always the same is told, in whichever order they came.
     #[cfg(any(test, feature = "dns"))]
     fn and(self, other: Self) -> Self {
@@ -254,7 +254,7 @@ impl Discovery {
 
     /// Takes note of the members that were found, and of those that were not unless they are
     /// among what is missing. Whether the set is another one now.
-    fn merge(&mut self, found: Vec<Endpoint>, missing: Option<&Missing>) -> bool {
+    fn merge(&mut self, found: Vec<Endpoint>, missing: Option<&Unanswered>) -> bool {
         let mut changed = false;
         for (endpoint, absent) in self.known.values_mut() {
             if !missing.is_some_and(|missing| missing.may_be_there(endpoint.ip)) {
@@ -344,18 +344,18 @@ impl Discover for Discovery {
 }
 
 impl Source {
-    async fn look(&mut self) -> Result<Found, String> {
+    async fn look(&mut self) -> Result<Answer, String> {
         match self {
             Self::Host { name, port } => {
                 let found = lookup_host((name.as_str(), *port)).await;
                 let found = found.map_err(|error| error.to_string())?;
-                Ok(Found {
+                Ok(Answer {
                     endpoints: found.map(|at| Endpoint::at(at.into())).collect(),
                     good_for: None,
                     missing: None,
                 })
             }
-            Self::File(path) => Ok(Found {
+            Self::File(path) => Ok(Answer {
                 endpoints: file::read(path).await?,
                 good_for: None,
                 missing: None,
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(names(&discovery), "ab");
         assert!(!discovery.merge(found(&["a", "b"]), None));
         assert!(!discovery.merge(found(&["a"]), None), "once again");
-        let missing = Missing {
+        let missing = Unanswered {
             what: "AAAA".into(),
             ipv4: false,
             ipv6: true,
@@ -436,7 +436,7 @@ mod tests {
             let endpoint = |ip: &&str| Endpoint::at_ip(SocketAddr::new(ip.parse().unwrap(), 8009));
             ips.iter().map(endpoint).collect()
         };
-        let missing = |what: &str, ipv4| Missing {
+        let missing = |what: &str, ipv4| Unanswered {
             what: what.into(),
             ipv4,
             ipv6: !ipv4,

@@ -10,12 +10,12 @@ pub(super) struct Failure {
     pub(super) error: String,
     /// Whether only an answer to a request is proof that it is well again.
     pub(super) needs_answer: bool,
-    pub(super) spared: Spared,
+    pub(super) spared: StaysInService,
 }
 
 /// When a member is left in service although it has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spared {
+pub(super) enum StaysInService {
     /// It cannot serve.
     Never,
     /// It answers, if not as it should: when nobody else is left.
@@ -67,7 +67,7 @@ impl Slot {
                     failure: (trial || too_many).then(|| Failure {
                         error: error.into(),
                         needs_answer: true,
-                        spared: Spared::IfTooFew,
+                        spared: StaysInService::IfTooFew,
                     }),
                     bad: Some(true),
                 }
@@ -79,7 +79,7 @@ impl Slot {
                     failure: (trial || does_nothing).then(|| Failure {
                         error: error.into(),
                         needs_answer: false,
-                        spared: Spared::IfTooFew,
+                        spared: StaysInService::IfTooFew,
                     }),
                     // A container at work is not to blame for being busy.
                     bad: does_nothing.then_some(true),
@@ -98,7 +98,7 @@ impl Slot {
                     failure: Some(Failure {
                         error: error.into(),
                         needs_answer: false,
-                        spared: Spared::Never,
+                        spared: StaysInService::Never,
                     }),
                     bad: Some(true),
                 }
@@ -124,7 +124,7 @@ impl Slot {
         Failure {
             error,
             needs_answer: true,
-            spared: Spared::IfLast,
+            spared: StaysInService::IfLast,
         }
     }
 

@@ -3,11 +3,11 @@
 use super::super::request::Affinity;
 use super::super::slot::Slot;
 use super::super::sticky::Session;
-use super::{NotSelected, Selected, Selection};
+use super::{NotSelected, SelectedMember, Selection};
 
 /// What the routes of a session lead to.
 pub(super) enum SessionMember {
-    Found(Selected),
+    Found(SelectedMember),
     /// Its member has no free slot, and the session stays there: by which of its routes.
     Full(usize),
     /// Members that know it exist and cannot serve; the first of its routes that names one.
@@ -18,8 +18,8 @@ pub(super) enum SessionMember {
 
 impl Selection<'_> {
     /// The member, or one of the domain, that the caller wants for this request.
-    pub(super) fn wanted_member(&mut self) -> Result<Option<Selected>, NotSelected> {
-        let selected = |at| Selected {
+    pub(super) fn wanted_member(&mut self) -> Result<Option<SelectedMember>, NotSelected> {
+        let selected = |at| SelectedMember {
             at,
             affinity: Affinity::Wanted,
             route: None,
@@ -68,7 +68,7 @@ impl Selection<'_> {
         route: &[u8],
     ) -> Result<SessionMember, NotSelected> {
         let found = |at, affinity| {
-            SessionMember::Found(Selected {
+            SessionMember::Found(SelectedMember {
                 at,
                 affinity,
                 route: Some(index),

@@ -52,7 +52,7 @@ Exit code:
 
 /// What becomes of the member at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Then {
+enum AfterDrain {
     /// It goes on draining
     Keep,
     /// It serves no request any more; sessions that are left move to other members
@@ -61,7 +61,7 @@ enum Then {
     Remove,
 }
 
-impl Then {
+impl AfterDrain {
     fn name(self) -> &'static str {
         match self {
             Self::Keep => "keep",
@@ -93,7 +93,7 @@ pub(crate) struct DrainArgs {
     max: Option<Duration>,
     /// What becomes of the member at the end, also when the time is up
     #[arg(long, value_enum, default_value = "keep")]
-    then: Then,
+    then: AfterDrain,
     /// End a drain: the member serves again
     #[arg(long, conflicts_with_all = ["max", "then", "session_timeout", "until_sessions"])]
     undo: bool,

@@ -50,8 +50,8 @@ impl Watch {
     }
 
     /// A watched way to a container.
-    pub(crate) fn connector(&self, address: Address) -> Watched {
-        Watched {
+    pub(crate) fn connector(&self, address: Address) -> WatchedConnector {
+        WatchedConnector {
             address,
             watch: self.clone(),
         }
@@ -105,12 +105,12 @@ impl State {
 }
 
 /// Opens watched connections.
-pub(crate) struct Watched {
+pub(crate) struct WatchedConnector {
     address: Address,
     watch: Watch,
 }
 
-impl Connect for Watched {
+impl Connect for WatchedConnector {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async {
             self.watch.state().marks.connecting = Some(Instant::now());

@@ -2,8 +2,8 @@
 
 use super::Event as Found;
 use super::pcap::Frame;
-use super::reassembly::{Half, Part};
-use super::segment::{self, Parsed, Segment};
+use super::reassembly::{HalfConnection, Part};
+use super::segment::{self, FrameContent, Segment};
 use crate::dump::{Dump, guess_direction};
 use crate::wire::Direction;
 use std::collections::{HashMap, VecDeque};
@@ -28,7 +28,7 @@ pub(super) struct Connections {
 
 struct Connection {
     /// By end.
-    halves: [Half; 2],
+    halves: [HalfConnection; 2],
     state: State,
     over: bool,
 }
@@ -77,15 +77,15 @@ impl Connections {
             time.saturating_sub(start)
         });
         match segment::parse(frame.link, &frame.data) {
-            Parsed::Tcp(segment) => self.segment(&segment, time, out),
-            Parsed::Fragment => {
+            FrameContent::Tcp(segment) => self.segment(&segment, time, out),
+            FrameContent::Fragment => {
                 self.fragments += 1;
             }
-            Parsed::UnknownLink => {
+            FrameContent::UnknownLink => {
                 let count = self.unknown_links.entry(frame.link).or_default();
                 *count += 1;
             }
-            Parsed::Other => {}
+            FrameContent::Other => {}
         }
     }
 
@@ -159,7 +159,7 @@ impl Connections {
                     text,
                 });
             }
-        } else if connection.halves.iter().all(Half::is_closed) {
+        } else if connection.halves.iter().all(HalfConnection::is_closed) {
             self.end(key, connection, time, out);
         }
     }
@@ -356,7 +356,7 @@ impl End {
 impl Default for Connection {
     fn default() -> Self {
         Self {
-            halves: [Half::default(), Half::default()],
+            halves: [HalfConnection::default(), HalfConnection::default()],
             state: State::Undecided {
                 held: Vec::new(),
                 len: 0,
@@ -367,7 +367,7 @@ impl Default for Connection {
 }
 
 impl Connection {
-    fn half(&self, end: End) -> &Half {
+    fn half(&self, end: End) -> &HalfConnection {
         let [first, second] = &self.halves;
         match end {
             End::First => first,
@@ -375,7 +375,7 @@ impl Connection {
         }
     }
 
-    fn half_mut(&mut self, end: End) -> &mut Half {
+    fn half_mut(&mut self, end: End) -> &mut HalfConnection {
         let [first, second] = &mut self.halves;
         match end {
             End::First => first,

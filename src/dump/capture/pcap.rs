@@ -31,7 +31,7 @@ pub(super) type Frames = Box<dyn Iterator<Item = Result<Frame, String>>>;
 /// The frames of a capture file.
 pub(super) fn frames(mut reader: impl Read + 'static, ng: bool) -> Result<Frames, String> {
     if ng {
-        let mut file = Ng {
+        let mut file = PcapNg {
             reader,
             big: false,
             interfaces: Vec::new(),
@@ -102,13 +102,13 @@ struct Interface {
     offset: i64,
 }
 
-struct Ng<R> {
+struct PcapNg<R> {
     reader: R,
     big: bool,
     interfaces: Vec<Interface>,
 }
 
-impl<R: Read> Ng<R> {
+impl<R: Read> PcapNg<R> {
     /// Type and body of the next block.
     fn block(&mut self) -> Result<Option<(u32, Vec<u8>)>, String> {
         let Some(head) = exact::<8>(&mut self.reader)? else {

@@ -15,7 +15,7 @@ pub(super) enum Part {
 }
 
 #[derive(Default)]
-pub(super) struct Half {
+pub(super) struct HalfConnection {
     /// Sequence number of the next byte, once any is known.
     next: Option<u32>,
     /// Bytes before `next`, counted from the first one known.
@@ -29,7 +29,7 @@ pub(super) struct Half {
     pub(super) from_start: bool,
 }
 
-impl Half {
+impl HalfConnection {
     pub(super) fn syn(&mut self, sequence: u32) {
         self.next = Some(sequence.wrapping_add(1));
         self.from_start = true;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) const ETHERNET: u32 = 1;
 
 /// What a frame holds for us.
-pub(super) enum Parsed<'a> {
+pub(super) enum FrameContent<'a> {
     Tcp(Segment<'a>),
     /// A part of an IP packet.
     Fragment,
@@ -33,7 +33,7 @@ pub(super) struct Segment<'a> {
 }
 
 /// Takes a frame of a pcap link type apart.
-pub(super) fn parse(link: u32, data: &[u8]) -> Parsed<'_> {
+pub(super) fn parse(link: u32, data: &[u8]) -> FrameContent<'_> {
     let packet = match link {
         // BSD loopback: the family, in the byte order of the host. The IP version says it too.
         0 | 108 => ip(data.get(4..)),
@@ -42,15 +42,15 @@ pub(super) fn parse(link: u32, data: &[u8]) -> Parsed<'_> {
         // Linux cooked, version 1 and 2.
         113 => cooked(data, 14, 16),
         276 => cooked(data, 0, 20),
-        _ => return Parsed::UnknownLink,
+        _ => return FrameContent::UnknownLink,
     };
-    packet.map_or(Parsed::Other, tcp)
+    packet.map_or(FrameContent::Other, tcp)
 }
 
 /// The segment in an Ethernet frame, if there is one.
 pub(super) fn of_ethernet(data: &[u8]) -> Option<Segment<'_>> {
     match parse(ETHERNET, data) {
-        Parsed::Tcp(segment) => Some(segment),
+        FrameContent::Tcp(segment) => Some(segment),
         _ => None,
     }
 }
@@ -65,7 +65,7 @@ fn cooked(data: &[u8], protocol: usize, payload: usize) -> Option<LaxSlicedPacke
     Some(LaxSlicedPacket::from_ether_type(kind, data.get(payload..)?))
 }
 
-fn tcp(packet: LaxSlicedPacket<'_>) -> Parsed<'_> {
+fn tcp(packet: LaxSlicedPacket<'_>) -> FrameContent<'_> {
     let (from, to) = match &packet.net {
         Some(LaxNetSlice::Ipv4(v4)) => (
             IpAddr::V4(v4.header().source_addr()),
@@ -75,12 +75,12 @@ fn tcp(packet: LaxSlicedPacket<'_>) -> Parsed<'_> {
             IpAddr::V6(v6.header().source_addr()),
             IpAddr::V6(v6.header().destination_addr()),
         ),
-        _ => return Parsed::Other,
+        _ => return FrameContent::Other,
     };
     match packet.transport {
         Some(TransportSlice::Tcp(tcp)) => {
             let header = tcp.to_header();
-            Parsed::Tcp(Segment {
+            FrameContent::Tcp(Segment {
                 from: SocketAddr::new(from, header.source_port),
                 to: SocketAddr::new(to, header.destination_port),
                 sequence: header.sequence_number,
@@ -95,8 +95,8 @@ fn tcp(packet: LaxSlicedPacket<'_>) -> Parsed<'_> {
             .ip_payload()
             .is_some_and(|payload| payload.fragmented) =>
         {
-            Parsed::Fragment
+            FrameContent::Fragment
         }
-        _ => Parsed::Other,
+        _ => FrameContent::Other,
     }
 }

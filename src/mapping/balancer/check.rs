@@ -80,7 +80,7 @@ impl HttpCheck {
     }
 
     async fn ask(&self, pool: &Pool) -> Result<(), CheckError> {
-        let mut request = Request::new(Nothing);
+        let mut request = Request::new(NoBody);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
@@ -125,9 +125,9 @@ impl Check for HttpCheck {
 }
 
 /// No body.
-struct Nothing;
+struct NoBody;
 
-impl Body for Nothing {
+impl Body for NoBody {
     type Data = Bytes;
     type Error = Infallible;
 

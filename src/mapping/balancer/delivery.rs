@@ -41,7 +41,7 @@ pub(super) struct Delivery<'a> {
     facts: &'a RequestFacts,
     client: Option<IpAddr>,
     attempts_left: u32,
-    waiting: Waiting,
+    waiting: QueuePolicy,
     /// The members that are not chosen again: those it was tried on, and those of `full`.
     tried: Vec<MemberId>,
     /// The members that had no free slot when they were chosen, and were not waited for.
@@ -59,7 +59,7 @@ pub(super) struct Delivery<'a> {
 /// once, however many members there are: the limit of
 /// [`Timeouts::with_acquire`](crate::client::Timeouts::with_acquire) is the request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum QueuePolicy {
     /// Not yet: members that have a free slot are looked for first.
     IfAllAreFull,
     /// There is none, so it waits at the one that is chosen next.
@@ -69,14 +69,14 @@ enum Waiting {
 }
 
 /// What is next for a request.
-enum Next {
+enum NextStep {
     Try(Pick),
     /// There is no member for it, or its attempts are used up.
     GiveUp(Option<Unavailable>),
 }
 
 /// What became of one attempt.
-enum Attempted {
+enum AttemptResult {
     Delivered(Response<BalancedBody>),
     TryAnother,
     GiveUp,
@@ -106,7 +106,7 @@ impl<'a> Delivery<'a> {
             facts,
             parts,
             attempts_left: most.unwrap_or(u32::MAX).max(1),
-            waiting: Waiting::IfAllAreFull,
+            waiting: QueuePolicy::IfAllAreFull,
             tried: Vec::new(),
             full: Vec::new(),
             attempts: Vec::new(),
@@ -125,21 +125,21 @@ impl<'a> Delivery<'a> {
     {
         loop {
             let pick = match self.next_member() {
-                Next::Try(pick) => pick,
-                Next::GiveUp(none) => return self.give_up(none),
+                NextStep::Try(pick) => pick,
+                NextStep::GiveUp(none) => return self.give_up(none),
             };
             match self.attempt(pick, original).await {
-                Attempted::Delivered(response) => return Ok(response),
-                Attempted::TryAnother => {}
-                Attempted::GiveUp => return self.give_up(None),
+                AttemptResult::Delivered(response) => return Ok(response),
+                AttemptResult::TryAnother => {}
+                AttemptResult::GiveUp => return self.give_up(None),
             }
         }
     }
 
     /// The next member to try.
-    fn next_member(&mut self) -> Next {
+    fn next_member(&mut self) -> NextStep {
         if self.attempts_left == 0 {
-            return Next::GiveUp(None);
+            return NextStep::GiveUp(None);
         }
         loop {
             match self.balancer.pick(&self.info()) {
@@ -148,13 +148,13 @@ impl<'a> Delivery<'a> {
                     self.full.push(pick.id());
                     self.tried.push(pick.id());
                 }
-                Ok(pick) => return Next::Try(pick),
-                Err(_) if self.waiting == Waiting::IfAllAreFull && !self.full.is_empty() => {
-                    self.waiting = Waiting::Here;
+                Ok(pick) => return NextStep::Try(pick),
+                Err(_) if self.waiting == QueuePolicy::IfAllAreFull && !self.full.is_empty() => {
+                    self.waiting = QueuePolicy::Here;
                     let full = &self.full;
                     self.tried.retain(|id| !full.contains(id));
                 }
-                Err(none) => return Next::GiveUp(Some(none)),
+                Err(none) => return NextStep::GiveUp(Some(none)),
             }
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Delivery<'a> {
 
     /// Whether it waits for a slot at this member rather than look for another.
     fn waits_at(&self, pick: &Pick) -> bool {
-        self.waiting == Waiting::Here || self.stays_at(pick)
+        self.waiting == QueuePolicy::Here || self.stays_at(pick)
     }
 
     /// Whether its session is not to leave this member because that has no free slot.
@@ -193,14 +193,14 @@ impl<'a> Delivery<'a> {
     }
 
     /// Tries one member.
-    async fn attempt<B>(&mut self, mut pick: Pick, original: &Original<B>) -> Attempted
+    async fn attempt<B>(&mut self, mut pick: Pick, original: &Original<B>) -> AttemptResult
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         self.attempts_left = self.attempts_left.saturating_sub(1);
         if !pick.is_up().await {
             self.record_failure(&pick, Failure::Unreachable);
-            return Attempted::TryAnother;
+            return AttemptResult::TryAnother;
         }
         let body = original.copy(pick.choice());
         let source = FactsSource::Given(self.facts_for(&pick));
@@ -220,7 +220,7 @@ impl<'a> Delivery<'a> {
         error: client::ClientError,
         mut pick: Pick,
         at_hand: bool,
-    ) -> Attempted {
+    ) -> AttemptResult {
         let no_place = matches!(
             error.kind(),
             ErrorKind::AcquireTimeout | ErrorKind::QueueFull
@@ -234,15 +234,15 @@ impl<'a> Delivery<'a> {
         self.record_failure(&pick, Failure::Exchange(error.kind()));
         let stays = no_place && self.stays_at(&pick);
         if error.kind() == ErrorKind::AcquireTimeout {
-            self.waiting = Waiting::NoMore;
+            self.waiting = QueuePolicy::NoMore;
         }
         drop(pick);
         let again = !stays && self.balancer.may_repeat(&error, self.idempotent, at_hand);
         self.last_error = Some(error);
         if again {
-            Attempted::TryAnother
+            AttemptResult::TryAnother
         } else {
-            Attempted::GiveUp
+            AttemptResult::GiveUp
         }
     }
 
@@ -252,7 +252,7 @@ impl<'a> Delivery<'a> {
         response: Response<client::ResponseBody>,
         mut pick: Pick,
         at_hand: bool,
-    ) -> Attempted {
+    ) -> AttemptResult {
         let status = response.status().as_u16();
         let own = self.options.and_then(|options| options.action(status));
         let action = own.or_else(|| self.failover.action(status));
@@ -283,9 +283,9 @@ impl<'a> Delivery<'a> {
         if again {
             // The first such response is as good as any other.
             self.held.get_or_insert(response);
-            return Attempted::TryAnother;
+            return AttemptResult::TryAnother;
         }
-        Attempted::Delivered(response)
+        AttemptResult::Delivered(response)
     }
 
     /// What this member is told beside the request.

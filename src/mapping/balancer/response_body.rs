@@ -32,12 +32,12 @@ pub struct Served {
 pub struct BalancedBody {
     // In this order: the connection is free before the member is.
     body: client::ResponseBody,
-    rest: Box<Rest>,
+    rest: Box<DeliveryRecord>,
 }
 
 /// On the heap: responses are moved a lot on their way.
 #[derive(Debug)]
-struct Rest {
+struct DeliveryRecord {
     pick: Pick,
     failed: Vec<Attempt>,
 }
@@ -47,14 +47,14 @@ impl BalancedBody {
         if body.is_end_stream() {
             pick.end();
         }
-        let rest = Box::new(Rest { pick, failed });
+        let rest = Box::new(DeliveryRecord { pick, failed });
         Self { body, rest }
     }
 
     /// Who answered.
     #[must_use]
     pub fn served(&self) -> Served {
-        let Rest { pick, failed } = &*self.rest;
+        let DeliveryRecord { pick, failed } = &*self.rest;
         let (member, route) = pick.names();
         Served {
             member,

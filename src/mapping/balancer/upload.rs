@@ -25,8 +25,8 @@ impl<B: Body> Original<B> {
     }
 
     /// The body from its start, for one member.
-    pub(super) fn copy(&self, choice: &Choice) -> Copied<B> {
-        Copied(self.0.as_ref().map(|(body, last_read)| Reading {
+    pub(super) fn copy(&self, choice: &Choice) -> MemberUpload<B> {
+        MemberUpload(self.0.as_ref().map(|(body, last_read)| Reading {
             body: body.clone(),
             choice: choice.clone(),
             last_read: Arc::clone(last_read),
@@ -47,7 +47,7 @@ impl<B: Body> Original<B> {
 }
 
 /// One reading of an [`Original`]; it counts for the member.
-pub(super) struct Copied<B>(Option<Reading<B>>);
+pub(super) struct MemberUpload<B>(Option<Reading<B>>);
 
 struct Reading<B> {
     body: ReplayBody<B>,
@@ -55,7 +55,7 @@ struct Reading<B> {
     last_read: LastRead,
 }
 
-impl<B> Body for Copied<B>
+impl<B> Body for MemberUpload<B>
 where
     B: Body<Data: Buf, Error: Into<BoxError>>,
 {

@@ -9,14 +9,14 @@ use http_body::Body;
 
 /// The headers that say how the body is announced.
 #[derive(Default)]
-pub(super) struct Announced<'a> {
+pub(super) struct BodyHeaders<'a> {
     coding: Option<&'a HeaderValue>,
     length: Option<&'a HeaderValue>,
 }
 
 /// What AJP cannot carry is refused before a connection is taken. One walk over the headers
 /// costs less than to look for each of these names.
-pub(super) fn check(parts: &request::Parts) -> Result<Announced<'_>, ClientError> {
+pub(super) fn check(parts: &request::Parts) -> Result<BodyHeaders<'_>, ClientError> {
     if parts.method == Method::CONNECT {
         return Err(ClientError::new(
             ErrorKind::UpgradeNotSupported,
@@ -24,7 +24,7 @@ pub(super) fn check(parts: &request::Parts) -> Result<Announced<'_>, ClientError
         ));
     }
     let twice = |text| Err(ClientError::new(ErrorKind::InvalidRequest, text));
-    let mut announced = Announced::default();
+    let mut announced = BodyHeaders::default();
     let mut has_host = false;
     for (name, value) in &parts.headers {
         match name.as_str() {
@@ -64,7 +64,7 @@ fn is_real_upgrade(protocol: &[u8]) -> bool {
 /// How the request announces its body (protocol chapter
 /// [framing](crate::docs::protocol::framing#requests)).
 pub(super) fn framing<B: Body>(
-    announced: &Announced<'_>,
+    announced: &BodyHeaders<'_>,
     body: Option<&B>,
 ) -> Result<BodyFraming, ClientError> {
     let exact = body.map_or(Some(0), |body| body.size_hint().exact());

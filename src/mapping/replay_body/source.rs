@@ -63,12 +63,12 @@ pub(super) fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
 }
 
 /// The source while a handle polls it. If that panics the body has failed.
-pub(super) struct Taken<'a, B: Body> {
+pub(super) struct TakenSource<'a, B: Body> {
     pub(super) shared: &'a Mutex<Shared<B>>,
     pub(super) source: Option<Pin<Box<B>>>,
 }
 
-impl<B: Body> Taken<'_, B> {
+impl<B: Body> TakenSource<'_, B> {
     /// The next piece of data that is not empty. Trailers are left out.
     pub(super) fn poll_data(
         &mut self,
@@ -154,7 +154,7 @@ impl<B: Body> Taken<'_, B> {
     }
 }
 
-impl<B: Body> Drop for Taken<'_, B> {
+impl<B: Body> Drop for TakenSource<'_, B> {
     fn drop(&mut self) {
         if self.source.is_some() {
             self.leave(Source::Failed);

@@ -49,7 +49,7 @@ struct Acceptor<M, P> {
 }
 
 /// A connection that may come in.
-struct Admitted<S> {
+struct AdmittedConnection<S> {
     service: S,
     slot: OwnedSemaphorePermit,
     /// It can only be told that there are too many.
@@ -142,7 +142,7 @@ impl<M, P> Acceptor<M, P> {
         let mut draining = self.drain.subscribe();
         let on_error = self.on_error.clone();
         let complaints = Arc::clone(&self.complaints);
-        let Admitted {
+        let AdmittedConnection {
             service,
             slot,
             overloaded,
@@ -178,7 +178,7 @@ impl<M, P> Acceptor<M, P> {
     }
 
     /// Asks everybody who has a say whether the peer may come in.
-    fn admit<S>(&mut self, peer: &P) -> Result<Admitted<S>, ServerError>
+    fn admit<S>(&mut self, peer: &P) -> Result<AdmittedConnection<S>, ServerError>
     where
         M: FnMut(&P) -> S,
     {
@@ -191,7 +191,7 @@ impl<M, P> Acceptor<M, P> {
         let (slot, overloaded) = self.slot().ok_or(ServerError::TooManyConnections)?;
         let make_service = &mut self.make_service;
         let service = guarded("serve_with", || make_service(peer))?;
-        Ok(Admitted {
+        Ok(AdmittedConnection {
             service,
             slot,
             overloaded,

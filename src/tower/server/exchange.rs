@@ -37,7 +37,7 @@ where
     B: Body<Data: Buf, Error: Into<BoxError>>,
 {
     let span = ExchangeSpan::new(&request, connection.consumed());
-    let mut running = Running {
+    let mut running = RunningExchange {
         connection: &mut *connection,
         feed: None,
         body_awaits_continue: false,
@@ -128,7 +128,7 @@ where
     }
 }
 
-struct Running<'c, I> {
+struct RunningExchange<'c, I> {
     connection: &'c mut Connection<I>,
     feed: Option<Feed>,
     /// The client sends its body only when it is told to, and no body packet came unasked.
@@ -137,7 +137,7 @@ struct Running<'c, I> {
     span: &'c ExchangeSpan,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Running<'_, I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> RunningExchange<'_, I> {
     /// Answers one request, all but End Response.
     async fn run<S, B>(
         &mut self,

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 pub(super) type ErrorHook<P> = Arc<dyn Fn(&P, &ServerError) + Send + Sync>;
 pub(super) type PeerFilter<P> = Box<dyn Fn(&P) -> bool + Send>;
-type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+type ServerFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Begins to serve, once everything else is known.
-type Start<P> = Box<dyn FnOnce(Setup<P>, Running) -> Running + Send>;
+type Start<P> = Box<dyn FnOnce(Setup<P>, ServerFuture) -> ServerFuture + Send>;
 
 /// Serves AJP connections from `listener` with a service over
 /// `http::Request<RequestBody>`, such as an axum `Router`. Every connection gets a clone.
@@ -92,11 +92,11 @@ pub struct Undecided(());
 pub struct Serve<P, T = ServerConfig> {
     /// Taken when it begins to run.
     start: Option<Start<P>>,
-    running: Option<Running>,
+    running: Option<ServerFuture>,
     trust: T,
     peers: Option<PeerFilter<P>>,
     /// When to shut down; `None` is never.
-    signal: Option<Running>,
+    signal: Option<ServerFuture>,
     drain_limit: Duration,
     on_error: Option<ErrorHook<P>>,
 }

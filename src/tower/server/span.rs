@@ -38,7 +38,7 @@ mod on {
     pub(in super::super) struct ExchangeSpan {
         span: Span,
         /// If somebody looks at the span, which is dear where nobody does.
-        measured: Option<Measured>,
+        measured: Option<ExchangeStart>,
     }
 
     /// The method as text, which is made only where somebody looks at it.
@@ -61,7 +61,7 @@ mod on {
     }
 
     /// What the end of an exchange is compared with.
-    struct Measured {
+    struct ExchangeStart {
         begin: Instant,
         received: u64,
         sent: u64,
@@ -84,7 +84,7 @@ mod on {
             );
             let packet = (HEADER_LEN + request.payload().len()) as u64;
             // Also where it is a span without a subscriber, which feature `log` of `tracing` keeps.
-            let measured = (!span.is_disabled()).then(|| Measured {
+            let measured = (!span.is_disabled()).then(|| ExchangeStart {
                 begin: Instant::now(),
                 received: traffic.0 - packet,
                 sent: traffic.1,

@@ -108,7 +108,7 @@ async fn listen(args: BridgeArgs) -> Result<Exit, Failure> {
     let complaints = Complaints::default();
     ui::print_line(&format!("ajp: bridge from ajp://{address} to {to}"))?;
     serve_with(listener, move |_: &SocketAddr| {
-        Crossing(Arc::clone(&bridge))
+        BridgeService(Arc::clone(&bridge))
     })
     .with_config(config)
     .on_error(move |peer, error| complaints.tell(peer, error))
@@ -278,9 +278,9 @@ fn failed(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 /// The bridge as a service.
-struct Crossing(Arc<Bridge>);
+struct BridgeService(Arc<Bridge>);
 
-impl tower_service::Service<Request<RequestBody>> for Crossing {
+impl tower_service::Service<Request<RequestBody>> for BridgeService {
     type Response = Response<Body>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

@@ -40,7 +40,7 @@ pub(crate) struct Document {
 
 /// A file that cannot be read, and why.
 #[derive(Debug)]
-pub(crate) enum Unreadable {
+pub(crate) enum UnreadableXml {
     /// It is no XML.
     Broken(Place, String),
     /// It may be right: a part of it is in another file, which is not read here.
@@ -49,10 +49,10 @@ pub(crate) enum Unreadable {
 
 impl Document {
     /// Reads a file.
-    pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, Unreadable> {
+    pub(crate) fn read(text: &Text, properties: &Properties) -> Result<Self, UnreadableXml> {
         if let Some(line) = deeper_than(DEEPEST, &text.text) {
             let error = format!("elements stand in each other more than {DEEPEST} deep");
-            return Err(Unreadable::Broken(text.place(line), error));
+            return Err(UnreadableXml::Broken(text.place(line), error));
         }
         let options = roxmltree::ParsingOptions {
             allow_dtd: true,
@@ -66,9 +66,9 @@ impl Document {
                         if names_files(&text.text) =>
                     {
                         let error = format!("&{name}; stands for what is in another file");
-                        Unreadable::Elsewhere(place, error)
+                        UnreadableXml::Elsewhere(place, error)
                     }
-                    error => Unreadable::Broken(place, error.to_string()),
+                    error => UnreadableXml::Broken(place, error.to_string()),
                 }
             })?;
         let at = |offset: usize| {
@@ -261,8 +261,8 @@ mod tests {
         let read = |text: &str| {
             let document = Document::read(&Text::new("server.xml", text), &Properties::new());
             document.map_err(|error| match error {
-                Unreadable::Broken(place, error) => format!("{place}: {error}"),
-                Unreadable::Elsewhere(place, error) => format!("elsewhere: {place}: {error}"),
+                UnreadableXml::Broken(place, error) => format!("{place}: {error}"),
+                UnreadableXml::Elsewhere(place, error) => format!("elsewhere: {place}: {error}"),
             })
         };
         let nested = |depth: usize| {
@@ -282,7 +282,7 @@ mod tests {
     fn what_a_container_reads_is_not_called_broken() {
         let read = |text: &str| Document::read(&Text::new("server.xml", text), &Properties::new());
         let shared = "<!DOCTYPE Server [<!ENTITY c SYSTEM \"c.xml\">]>\n<Server>\n&c;</Server>";
-        let Err(Unreadable::Elsewhere(place, why)) = read(shared) else {
+        let Err(UnreadableXml::Elsewhere(place, why)) = read(shared) else {
             panic!("{:?}", read(shared));
         };
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
         );
         assert!(matches!(
             read("<Server>&c;</Server>"),
-            Err(Unreadable::Broken(..))
+            Err(UnreadableXml::Broken(..))
         ));
         for (order, with_mark) in [("le", true), ("be", true), ("le", false), ("be", false)] {
             let text = format!(
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(value("address"), ("::1", true, 5));
         assert_eq!(document.comments[0].0.to_string(), "server.xml:2");
         let error = Document::read(&Text::new("bad.xml", "<a>\n<b>\n</a>"), &known).unwrap_err();
-        let Unreadable::Broken(place, _) = error else {
+        let UnreadableXml::Broken(place, _) = error else {
             panic!("{error:?}");
         };
         assert_eq!(place.line, 3);

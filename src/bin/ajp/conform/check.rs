@@ -54,29 +54,29 @@ pub(super) struct Outcome {
 }
 
 /// A verdict and what it rests on.
-pub(super) type Seen = (Verdict, String);
+pub(super) type Evidence = (Verdict, String);
 
 /// A step of a check. `Err` is a verdict too: that of a step that went otherwise, behind which
 /// nothing more can be seen.
-pub(super) type Step<T = Seen> = Result<T, Seen>;
+pub(super) type Step<T = Evidence> = Result<T, Evidence>;
 
-pub(super) fn holds(seen: impl Into<String>) -> Seen {
+pub(super) fn holds(seen: impl Into<String>) -> Evidence {
     (Verdict::Holds, seen.into())
 }
 
-pub(super) fn differs(seen: impl Into<String>) -> Seen {
+pub(super) fn differs(seen: impl Into<String>) -> Evidence {
     (Verdict::Differs, seen.into())
 }
 
-pub(super) fn wrong(seen: impl Into<String>) -> Seen {
+pub(super) fn wrong(seen: impl Into<String>) -> Evidence {
     (Verdict::Wrong, seen.into())
 }
 
-pub(super) fn dangerous(seen: impl Into<String>) -> Seen {
+pub(super) fn dangerous(seen: impl Into<String>) -> Evidence {
     (Verdict::Dangerous, seen.into())
 }
 
-pub(super) fn skipped(seen: impl Into<String>) -> Seen {
+pub(super) fn skipped(seen: impl Into<String>) -> Evidence {
     (Verdict::Skipped, seen.into())
 }
 

@@ -33,18 +33,18 @@ pub(crate) enum Source {
 }
 
 /// Bytes of one direction that follow each other.
-pub(crate) struct Turn {
+pub(crate) struct DirectedBytes {
     pub(crate) direction: Direction,
     pub(crate) bytes: Vec<u8>,
 }
 
 /// AJP without any capture format around it.
 pub(crate) struct Stream {
-    turns: Vec<Turn>,
+    turns: Vec<DirectedBytes>,
 }
 
 impl Stream {
-    pub(crate) fn turns(&self) -> &[Turn] {
+    pub(crate) fn turns(&self) -> &[DirectedBytes] {
         &self.turns
     }
 
@@ -68,7 +68,7 @@ impl Stream {
         let mut direction = (0..rest.len())
             .find_map(|at| guess_direction(rest.get(at..).unwrap_or_default()))
             .filter(|_| !rest.is_empty())?;
-        let mut turns: Vec<Turn> = Vec::new();
+        let mut turns: Vec<DirectedBytes> = Vec::new();
         while !rest.is_empty() {
             let begins = guess_direction(rest);
             direction = begins.unwrap_or(direction);
@@ -83,7 +83,7 @@ impl Stream {
             rest = later;
             match turns.last_mut() {
                 Some(turn) if turn.direction == direction => turn.bytes.extend_from_slice(now),
-                _ => turns.push(Turn {
+                _ => turns.push(DirectedBytes {
                     direction,
                     bytes: now.to_vec(),
                 }),

@@ -20,7 +20,7 @@ use ajp::wire::Direction;
 use clap::ValueEnum;
 #[allow(unused_imports, reason = "the example needs only some of it")]
 pub(crate) use input::Failure as SinkFailure;
-use input::{Failure, Source, Turn};
+use input::{DirectedBytes, Failure, Source};
 use json::JsonPrinter;
 use printer::{Printer, View};
 #[allow(unused_imports, reason = "the example needs only some of it")]
@@ -198,7 +198,7 @@ impl Recordings {
 const NO_AJP: &str = "no AJP connection found";
 
 /// One file: one direction, or packets of both in their order.
-fn turns(turns: &[Turn], sink: &mut impl Sink) -> Result<(), Failure> {
+fn turns(turns: &[DirectedBytes], sink: &mut impl Sink) -> Result<(), Failure> {
     let mut dump = Dump::new();
     for turn in turns {
         for record in dump.feed(turn.direction, &turn.bytes) {

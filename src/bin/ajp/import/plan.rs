@@ -1,7 +1,10 @@
 //! What was understood of a configuration.
 
+mod remarks;
+
+pub(super) use remarks::{Remark, Remarks, Severity};
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// `JkMount`, `JkUnMount`, or a rule of `uriworkermap.properties`.
@@ -40,13 +43,13 @@ pub(super) struct Plan {
     /// Addresses and networks of proxies whose word on visitors counts.
     pub(super) trusted_proxies: Vec<String>,
     /// What httpd leads elsewhere before it forwards anything.
-    pub(super) diverted: Vec<Diverted>,
+    pub(super) diverted: Vec<Diversion>,
     /// Paths that everybody may have.
-    pub(super) granted: Vec<Granted>,
+    pub(super) granted: Vec<AccessGrant>,
     /// In their order.
     pub(super) virtual_hosts: Vec<VirtualHost>,
     /// What is said for a part of a site, in its order.
-    pub(super) scoped: Vec<Scoped>,
+    pub(super) scoped: Vec<ScopedSetting>,
     /// What httpd maps back, to be held against the maps.
     pub(super) reverses: Vec<Reverse>,
     /// Where a path may lead without a further word: all has been said.
@@ -58,7 +61,7 @@ pub(super) struct Plan {
 
 /// What httpd leads elsewhere before it forwards anything.
 #[derive(Debug)]
-pub(super) struct Diverted {
+pub(super) struct Diversion {
     /// As a path that is not forwarded.
     pub(super) map: Map,
     /// What is to be said if it is led elsewhere for some requests only, or the gateway cannot
@@ -70,7 +73,7 @@ pub(super) struct Diverted {
 
 /// `Require all granted` for a path.
 #[derive(Debug)]
-pub(super) struct Granted {
+pub(super) struct AccessGrant {
     pub(super) place: String,
     pub(super) site: Option<String>,
     pub(super) path: String,
@@ -143,7 +146,7 @@ pub(super) enum Plain {
 
 /// A setting of all that is forwarded, of a virtual host, or of a path.
 #[derive(Debug)]
-pub(super) struct Scoped {
+pub(super) struct ScopedSetting {
     pub(super) place: String,
     pub(super) site: Option<String>,
     pub(super) path: Option<String>,
@@ -172,7 +175,7 @@ pub(super) struct Balancer {
     pub(super) source: String,
     pub(super) name: String,
     /// What httpd has for each member, as the first has it.
-    pub(super) of_first: Option<OfMember>,
+    pub(super) of_first: Option<MemberSettings>,
     pub(super) members: Vec<Member>,
     /// Settings of the connections, which the gateway has for all members.
     pub(super) pool: Pool,
@@ -218,7 +221,7 @@ pub(super) struct Health {
 
 /// What httpd has for each member and the gateway for all.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct OfMember {
+pub(super) struct MemberSettings {
     pub(super) pool: Pool,
     pub(super) health: Health,
     pub(super) retry: Option<Duration>,
@@ -304,111 +307,7 @@ pub(super) struct Reverse {
     pub(super) is_cookie: bool,
 }
 
-/// Something that whoever moves should know.
-#[derive(Debug)]
-pub(super) struct Remark {
-    pub(super) place: String,
-    text: String,
-    pub(super) severity: Severity,
-}
-
-/// How bad it is that something is otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
-    /// The gateway does it otherwise.
-    Note,
-    /// It is no business of a gateway.
-    Left,
-    /// The gateway does not do this.
-    Lost,
-    /// Without it containers would believe of visitors what httpd itself wrote: nothing is
-    /// written.
-    Believed,
-    /// Without it the gateway would let through what was kept out: nothing is written.
-    Open,
-}
-
-/// Remarks about one line.
-#[derive(Debug, Default)]
-pub(super) struct Told(Vec<(String, Severity)>);
-
-impl Told {
-    /// As [`Plan::note`].
-    pub(super) fn note(&mut self, text: impl Into<String>) {
-        self.0.push((text.into(), Severity::Note));
-    }
-
-    /// As [`Plan::lost`].
-    pub(super) fn lost(&mut self, text: impl Into<String>) {
-        self.0.push((text.into(), Severity::Lost));
-    }
-}
-
-impl fmt::Display for Remark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.severity {
-            Severity::Note => "note",
-            Severity::Left => "left to the web server",
-            Severity::Lost => "no equal",
-            Severity::Believed => "would be believed from visitors",
-            Severity::Open => "would be open",
-        };
-        write!(f, "{}: {kind}: {}", self.place, self.text)
-    }
-}
-
 impl Plan {
-    /// What the gateway does otherwise.
-    pub(super) fn note(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), Severity::Note);
-    }
-
-    /// What is no business of a gateway.
-    pub(super) fn left(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), Severity::Left);
-    }
-
-    /// What the gateway does not do, and what to do about it.
-    pub(super) fn lost(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), Severity::Lost);
-    }
-
-    /// What httpd wrote, so that no visitor could, and the gateway does not.
-    pub(super) fn believed(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), Severity::Believed);
-    }
-
-    /// What was kept out and the gateway would let through.
-    pub(super) fn open(&mut self, place: &str, text: impl Into<String>) {
-        self.remark(place, text.into(), Severity::Open);
-    }
-
-    /// All of a line.
-    pub(super) fn tell(&mut self, place: &str, told: Told) {
-        for (text, severity) in told.0 {
-            self.remark(place, text, severity);
-        }
-    }
-
-    fn remark(&mut self, place: &str, text: String, severity: Severity) {
-        // The same setting of a template, or of many members, once.
-        let known = self
-            .remarks
-            .iter()
-            .any(|known| known.text == text && known.place == place);
-        if !known {
-            self.remarks.push(Remark {
-                place: place.to_owned(),
-                text,
-                severity,
-            });
-        }
-    }
-
-    pub(super) fn remarks(&self) -> &[Remark] {
-        &self.remarks
-    }
-
     /// Balancers and maps.
     pub(super) fn len(&self) -> (usize, usize) {
         (self.balancers.len(), self.maps.len())
@@ -433,7 +332,7 @@ impl Plan {
     }
 
     /// The balancer of one member with these settings, made if there is none; its source.
-    pub(super) fn direct(&mut self, member: Member, settings: &OfMember) -> String {
+    pub(super) fn direct(&mut self, member: Member, settings: &MemberSettings) -> String {
         let known = self.balancers.iter().find(|known| {
             let urls = known.members.iter().map(|member| &member.url);
             // No balancer of httpd is called like a URL.
@@ -520,8 +419,8 @@ impl Balancer {
     }
 
     /// Settings of a member, which go before those that it has.
-    pub(super) fn take(&mut self, settings: OfMember) {
-        let OfMember {
+    pub(super) fn take(&mut self, settings: MemberSettings) {
+        let MemberSettings {
             pool,
             health,
             retry,

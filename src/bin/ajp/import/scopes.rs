@@ -1,7 +1,7 @@
 //! What httpd is told for the server, a virtual host or a path becomes a setting of each map
 //! there.
 
-use super::plan::{Kind, Map, Plan, Scoped, Setting, Settings, without_slash};
+use super::plan::{Kind, Map, Plan, ScopedSetting, Setting, Settings, without_slash};
 
 impl Plan {
     /// In httpd's order: the server's, then the virtual host's, then those of paths in the
@@ -24,7 +24,7 @@ impl Plan {
     }
 
     /// Makes a map for the path of a setting out of the one that it is a part of.
-    fn separate(&mut self, scoped: &Scoped, path: &str) {
+    fn separate(&mut self, scoped: &ScopedSetting, path: &str) {
         let sites = self.maps.iter().filter(|map| scoped.is_of_site(map));
         let mut sites: Vec<_> = sites.map(|map| map.site.clone()).collect();
         sites.dedup();
@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-impl Scoped {
+impl ScopedSetting {
     fn is_of_site(&self, map: &Map) -> bool {
         self.site.is_none() || self.site == map.site || map.site.is_none()
     }

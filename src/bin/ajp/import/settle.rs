@@ -1,6 +1,6 @@
 //! What the gateway would not take, or would do otherwise, when all has been read.
 
-use super::plan::{Balancer, Diverted, Kind, Map, Plan, VirtualHost};
+use super::plan::{Balancer, Diversion, Kind, Map, Plan, VirtualHost};
 use crate::paths::{Pattern, fault_of_target};
 use ajp::Secret;
 use ajp::balancer::Sticky;
@@ -52,7 +52,7 @@ impl Plan {
     /// out, although nothing leads the visitor on.
     fn settle_diverted(&mut self) {
         for diverted in std::mem::take(&mut self.diverted) {
-            let Diverted {
+            let Diversion {
                 map,
                 let_through,
                 is_of_tls,

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 /// A value and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct At<T> {
+pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) place: Place,
 }
 
-impl<T> At<T> {
+impl<T> Located<T> {
     pub(super) fn new(value: T, place: &Place) -> Self {
         Self {
             value,
@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) host: String,
     /// `None` for Unix sockets.
     pub(super) port: Option<u16>,
-    pub(super) secret: Option<At<String>>,
+    pub(super) secret: Option<Located<String>>,
     /// What is sent where the first one is refused, while secrets are being changed.
     pub(super) other_secrets: Vec<String>,
     /// In force, rounded as the front does it.
@@ -49,23 +49,23 @@ pub(super) struct Link {
     /// Where it is set.
     pub(super) packet_place: Option<Place>,
     /// Most connections of one process, where they are set.
-    pub(super) max: Option<At<u64>>,
+    pub(super) max: Option<Located<u64>>,
     /// After what time an idle connection is closed.
-    pub(super) idle: Option<At<Duration>>,
+    pub(super) idle: Option<Located<Duration>>,
     /// Whether connections are checked with CPing before use.
     pub(super) is_probed: bool,
     /// What sessions of this container end in.
-    pub(super) route: Option<At<String>>,
+    pub(super) route: Option<Located<String>>,
     /// Names of request attributes that are set for this way, where they are written with it.
-    pub(super) attributes: Vec<At<String>>,
+    pub(super) attributes: Vec<Located<String>>,
     /// All settings by their names in lower case.
-    pub(super) settings: BTreeMap<String, At<String>>,
+    pub(super) settings: BTreeMap<String, Located<String>>,
     /// The virtual host, if the way was written for one.
     pub(super) site: Option<usize>,
 }
 
 impl Link {
-    pub(super) fn setting(&self, name: &str) -> Option<&At<String>> {
+    pub(super) fn setting(&self, name: &str) -> Option<&Located<String>> {
         self.settings.get(name)
     }
 }
@@ -87,8 +87,8 @@ pub(super) struct Group {
     /// Indices of links.
     pub(super) members: Vec<usize>,
     /// Names of the session cookie and parameter, unless sessions are not followed.
-    pub(super) sticky: Option<At<String>>,
-    pub(super) settings: BTreeMap<String, At<String>>,
+    pub(super) sticky: Option<Located<String>>,
+    pub(super) settings: BTreeMap<String, Located<String>>,
 }
 
 /// A path and where it leads.
@@ -156,10 +156,10 @@ impl Connector {
         self.settings.get(name).filter(|value| value.is_known)
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<At<i64>> {
+    pub(super) fn number(&self, name: &str) -> Option<Located<i64>> {
         let value = self.known(name)?;
         let number = value.text.trim().parse().ok()?;
-        Some(At::new(number, &value.place))
+        Some(Located::new(number, &value.place))
     }
 
     pub(super) fn is_on(&self, name: &str, default: bool) -> bool {
@@ -198,24 +198,24 @@ impl Connector {
     }
 
     /// After what time it closes idle connections; `None`: never, or it is not known.
-    pub(super) fn keep_alive(&self) -> Option<At<Duration>> {
+    pub(super) fn keep_alive(&self) -> Option<Located<Duration>> {
         let set = self.number("keepAliveTimeout").or_else(|| {
             self.number("connectionTimeout")
                 .filter(|_| !self.is_set("keepAliveTimeout"))
         })?;
         let millis = u64::try_from(set.value).ok()?;
-        Some(At::new(Duration::from_millis(millis), &set.place))
+        Some(Located::new(Duration::from_millis(millis), &set.place))
     }
 
-    pub(super) fn threads(&self) -> Option<At<u64>> {
+    pub(super) fn threads(&self) -> Option<Located<u64>> {
         if let Some(value) = &self.executor_threads {
             let number = value.text.parse().ok().filter(|_| value.is_known)?;
-            return Some(At::new(number, &value.place));
+            return Some(Located::new(number, &value.place));
         }
         let set = self.number("maxThreads")?;
         u64::try_from(set.value)
             .ok()
-            .map(|number| At::new(number, &set.place))
+            .map(|number| Located::new(number, &set.place))
     }
 }
 
@@ -247,13 +247,13 @@ pub(super) struct Farm {
 }
 
 /// `ProxyIOBufferSize` of a virtual host, or else of the server.
-pub(super) fn io_buffer_size(tree: &Tree, site: Option<usize>) -> Option<At<u64>> {
+pub(super) fn io_buffer_size(tree: &Tree, site: Option<usize>) -> Option<Located<u64>> {
     let of = |site: Option<usize>| {
         let items = tree.named("proxyiobuffersize");
         items.filter(|item| item.site() == site).last()
     };
     let item = of(site).or_else(|| of(None))?;
-    Some(At::new(item.arg(0).parse().ok()?, &item.place))
+    Some(Located::new(item.arg(0).parse().ok()?, &item.place))
 }
 
 /// A way, and the connector it leads to.
@@ -352,9 +352,9 @@ impl Farm {
     }
 
     /// A number of httpd's that is written once, such as `MaxRequestWorkers`; the last holds.
-    pub(super) fn httpd_number(&self, name: &str) -> Option<At<u64>> {
+    pub(super) fn httpd_number(&self, name: &str) -> Option<Located<u64>> {
         let item = self.httpd.as_ref()?.named(name).last()?;
         let number = item.arg(0).parse().ok()?;
-        Some(At::new(number, &item.place))
+        Some(Located::new(number, &item.place))
     }
 }

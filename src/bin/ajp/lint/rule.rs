@@ -1,6 +1,6 @@
 //! What a rule is, and what it finds.
 
-use super::farm::{At, Farm};
+use super::farm::{Farm, Located};
 use crate::config::Place;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ impl Findings<'_> {
     pub(super) fn at<T>(
         &mut self,
         rule: &'static Rule,
-        setting: &At<T>,
+        setting: &Located<T>,
         message: impl Into<String>,
     ) -> &mut Finding {
         self.add(rule, &setting.place, message)

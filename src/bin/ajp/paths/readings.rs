@@ -18,7 +18,7 @@ const LEAST: usize = 4;
 
 /// A path that no reading makes safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unreadable {
+pub(crate) enum UnreadablePath {
     /// A NUL, which ends a string in some servers and not in others.
     Nul,
     /// A dot segment above the root.
@@ -27,7 +27,7 @@ pub(crate) enum Unreadable {
     TooMany,
 }
 
-impl Unreadable {
+impl UnreadablePath {
     /// What to tell the client.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ pub(crate) fn is_plain(path: &str) -> bool {
 ///
 /// Bytes that are decoded become the characters of the same number, so that nothing is lost
 /// where they are no UTF-8; patterns are ASCII and compare the same.
-pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
+pub(crate) fn readings(path: &str) -> Result<Vec<String>, UnreadablePath> {
     let mut found = vec![(path.to_owned(), false)];
     let by_length = MOST_BYTES.checked_div(path.len()).unwrap_or(MOST);
     let most = by_length.clamp(LEAST, MOST);
@@ -58,7 +58,7 @@ pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
             break;
         };
         if path.contains('\0') {
-            return Err(Unreadable::Nul);
+            return Err(UnreadablePath::Nul);
         }
         let mut add = |reading: Cow<'_, str>, decoded: bool| {
             // The same text that may still be decoded has more readings than one that may not.
@@ -76,7 +76,7 @@ pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
         add(with_slashes(&path), decoded);
         add(resolved(&path)?, decoded);
         if found.len() > most {
-            return Err(Unreadable::TooMany);
+            return Err(UnreadablePath::TooMany);
         }
     }
     Ok(found.into_iter().map(|(path, _)| path).collect())
@@ -85,7 +85,7 @@ pub(crate) fn readings(path: &str) -> Result<Vec<String>, Unreadable> {
 /// The path with what is sure to mean the same taken away: unreserved characters decoded,
 /// slashes joined, dot segments resolved (RFC 3986 section 6.2.2). Parameters stay, but for
 /// those of dot segments.
-pub(crate) fn normalised(path: &str) -> Result<String, Unreadable> {
+pub(crate) fn normalised(path: &str) -> Result<String, UnreadablePath> {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
@@ -172,7 +172,7 @@ fn with_slashes(path: &str) -> Cow<'_, str> {
 }
 
 /// Slashes joined and dot segments resolved.
-fn resolved(path: &str) -> Result<Cow<'_, str>, Unreadable> {
+fn resolved(path: &str) -> Result<Cow<'_, str>, UnreadablePath> {
     if !path.contains("//") && !path.contains("/.") {
         return Ok(path.into());
     }
@@ -183,7 +183,7 @@ fn resolved(path: &str) -> Result<Cow<'_, str>, Unreadable> {
         match segment {
             "" | "." => {}
             ".." => {
-                kept.pop().ok_or(Unreadable::AboveRoot)?;
+                kept.pop().ok_or(UnreadablePath::AboveRoot)?;
             }
             name => kept.push(name),
         }
@@ -226,14 +226,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read() {
-        assert_eq!(readings("/a%00b"), Err(Unreadable::Nul));
+        assert_eq!(readings("/a%00b"), Err(UnreadablePath::Nul));
         // As long as this it is refused before it costs more than serving it.
         let path = format!("/x{}/%41;x//./\\%2f%5c/b%3b", "/a".repeat(3400));
-        assert_eq!(readings(&path), Err(Unreadable::TooMany));
+        assert_eq!(readings(&path), Err(UnreadablePath::TooMany));
         let path = format!("/x{}/%41;x=y%20z", "/a".repeat(8000));
         assert_eq!(readings(&path).unwrap().len(), 4);
         for path in ["/..", "/a/../..", "/%2e%2e/a", "/..;x/a", "/a/..\\.."] {
-            assert_eq!(readings(path), Err(Unreadable::AboveRoot), "{path}");
+            assert_eq!(readings(path), Err(UnreadablePath::AboveRoot), "{path}");
         }
     }
 
@@ -261,6 +261,6 @@ mod tests {
         ] {
             assert_eq!(normalised(path).as_deref(), Ok(normal), "{path}");
         }
-        assert_eq!(normalised("/../a"), Err(Unreadable::AboveRoot));
+        assert_eq!(normalised("/../a"), Err(UnreadablePath::AboveRoot));
     }
 }

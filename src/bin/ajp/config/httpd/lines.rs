@@ -13,10 +13,10 @@ pub(crate) struct Directive {
 }
 
 /// `Define`d names and their values.
-pub(crate) type Defined = BTreeMap<String, String>;
+pub(crate) type Definitions = BTreeMap<String, String>;
 
 /// What a `Define` line defines.
-pub(crate) fn define(args: Vec<String>, defined: &mut Defined) {
+pub(crate) fn define(args: Vec<String>, defined: &mut Definitions) {
     let mut args = args.into_iter();
     if let Some(name) = args.next() {
         defined.insert(name, args.next().unwrap_or_default());
@@ -180,7 +180,7 @@ pub(crate) fn is_httpd(file: &Text) -> bool {
 }
 
 /// With `${name}` replaced where it is known.
-pub(crate) fn expanded(text: &str, defined: &Defined) -> String {
+pub(crate) fn expanded(text: &str, defined: &Definitions) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

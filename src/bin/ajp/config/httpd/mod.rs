@@ -6,5 +6,5 @@
 mod lines;
 mod tree;
 
-pub(crate) use lines::{Defined, Directive, define, expanded, is_httpd, raw};
+pub(crate) use lines::{Definitions, Directive, define, expanded, is_httpd, raw};
 pub(crate) use tree::{Item, Macro, Tree, included};

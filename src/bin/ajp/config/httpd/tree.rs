@@ -1,7 +1,7 @@
 //! All files of one httpd as it reads them: `Include` followed, conditions decided, macros
 //! written out.
 
-use super::lines::{Defined, Directive, define, expanded, raw};
+use super::lines::{Definitions, Directive, define, expanded, raw};
 use crate::config::{Place, Text};
 use crate::exit::Failure;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +116,7 @@ pub(crate) struct Macro {
 }
 
 /// A section that has to be closed: its name in lower case, and where it begins.
-struct Written {
+struct OpenSection {
     name: String,
     place: Place,
 }
@@ -124,16 +124,16 @@ struct Written {
 #[derive(Default)]
 struct Reader {
     tree: Tree,
-    defined: Defined,
+    defined: Definitions,
     sections: Vec<Section>,
     /// As they are written: these, and conditions that hold.
-    written: Vec<Written>,
+    written: Vec<OpenSection>,
     /// How many were opened so far.
     opened: usize,
     /// The sections that are open and not read.
-    skipped: Vec<Written>,
+    skipped: Vec<OpenSection>,
     macros: BTreeMap<String, Macro>,
-    recorded: Option<(Written, (String, Macro))>,
+    recorded: Option<(OpenSection, (String, Macro))>,
     /// Where relative paths begin when there is no `ServerRoot`.
     base: PathBuf,
 }
@@ -152,7 +152,7 @@ impl Reader {
         let recorded = self.recorded.take().map(|(begin, _)| begin);
         let left = self.written.drain(written.min(self.written.len())..);
         let left = left.chain(self.skipped.drain(skipped.min(self.skipped.len())..));
-        for Written { name, place } in left.chain(recorded) {
+        for OpenSection { name, place } in left.chain(recorded) {
             let why = format!("<{name}> is not closed, and httpd does not start with it");
             self.tree.broken.push((place, why));
         }
@@ -245,7 +245,7 @@ impl Reader {
             // Any httpd that is still in use.
             "ifversion" => !first.starts_with('<'),
             "macro" => {
-                let begin = Written {
+                let begin = OpenSection {
                     name: name.to_owned(),
                     place,
                 };
@@ -253,7 +253,7 @@ impl Reader {
                 return;
             }
             _ => {
-                self.written.push(Written {
+                self.written.push(OpenSection {
                     name: name.to_owned(),
                     place: place.clone(),
                 });
@@ -271,9 +271,9 @@ impl Reader {
         };
         let name = name.to_owned();
         if holds {
-            self.written.push(Written { name, place });
+            self.written.push(OpenSection { name, place });
         } else {
-            self.skipped.push(Written { name, place });
+            self.skipped.push(OpenSection { name, place });
         }
     }
 
@@ -288,7 +288,7 @@ impl Reader {
                 self.skipped.pop();
             }
         } else if let Some(name) = name.strip_prefix('<') {
-            self.skipped.push(Written {
+            self.skipped.push(OpenSection {
                 name: name.to_owned(),
                 place: place.clone(),
             });

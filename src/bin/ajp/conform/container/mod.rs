@@ -11,7 +11,7 @@ mod malformed;
 mod packets;
 mod trust;
 
-use super::check::{Seen, Step, checks, differs, holds, wrong};
+use super::check::{Evidence, Step, checks, differs, holds, wrong};
 use super::connection::Connection;
 use ajp::client::{Address, Transport};
 use answer::{Answer, End};
@@ -228,7 +228,7 @@ impl Container<'_> {
 }
 
 /// Whether something was refused as it should be.
-fn judged(answer: &Answer, closed: bool) -> Seen {
+fn judged(answer: &Answer, closed: bool) -> Evidence {
     let seen = answer.shown();
     match (&answer.end, answer.status()) {
         (End::Done { reuse: false }, 400) if closed => holds(seen),

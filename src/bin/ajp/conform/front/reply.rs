@@ -1,6 +1,6 @@
 //! What a web server answers over HTTP.
 
-use crate::conform::check::{Seen, differs, holds, wrong};
+use crate::conform::check::{Evidence, differs, holds, wrong};
 use crate::conform::connection::deadline;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub(super) async fn http(to: SocketAddr, request: Vec<u8>, limit: Duration) -> R
 }
 
 /// Whether a client is told that an answer was broken.
-pub(super) fn error_or(reply: &Reply, what: &str) -> Seen {
+pub(super) fn error_or(reply: &Reply, what: &str) -> Evidence {
     match reply.status() {
         500..=599 => holds(format!("status {}", reply.status())),
         0 => differs("the connection is closed without an answer"),

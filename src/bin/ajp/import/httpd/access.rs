@@ -1,7 +1,7 @@
 //! Who may have what: a rule that would be lost stops the import.
 
 use super::{Location, Reader, Section, shown};
-use crate::import::plan::{Granted, Kind, Plan};
+use crate::import::plan::{AccessGrant, Kind, Plan};
 
 impl Reader {
     /// Who may have what. The gateway can only deny all of a path; any other rule, if it is
@@ -32,7 +32,7 @@ impl Reader {
             {
                 let path = self.location().filter(|_| self.partial().is_none());
                 if let Some(Location::Path(path)) = path {
-                    plan.granted.push(Granted {
+                    plan.granted.push(AccessGrant {
                         place: place.to_owned(),
                         site: self.site().map(str::to_owned),
                         path: path.to_owned(),

@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::values::{self, limit, seconds};
 use super::workers;
 use crate::config::Text;
-use crate::config::httpd::{Defined, Directive, Macro};
+use crate::config::httpd::{Definitions, Directive, Macro};
 use proxy::{balancer_name, set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ struct Reader {
     /// Lines of `JkWorkerProperty`.
     jk: String,
     rewrite: rewrite::State,
-    defined: Defined,
+    defined: Definitions,
     macros: BTreeMap<String, Macro>,
     /// The macro that is being read, and its name.
     recorded: Option<(String, Macro)>,

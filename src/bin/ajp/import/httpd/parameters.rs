@@ -1,17 +1,22 @@
 //! `key=value` of `ProxyPass`, `ProxySet` and `BalancerMember`.
 
-use crate::import::plan::{Balancer, Member, OfMember, Told};
+use crate::import::plan::{Balancer, Member, MemberSettings, Remarks};
 use crate::import::values::{self, limit, millis, seconds, weight, whole};
 
 /// What a parameter belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum ParameterOwner {
     Balancer,
     Member,
 }
 
 /// Takes over what it can, and tells the rest.
-pub(super) fn parameters(of: Of, balancer: &mut Balancer, settings: &[&str], told: &mut Told) {
+pub(super) fn parameters(
+    of: ParameterOwner,
+    balancer: &mut Balancer,
+    settings: &[&str],
+    told: &mut Remarks,
+) {
     for setting in settings {
         match setting.split_once('=') {
             Some((key, value)) => parameter(of, balancer, key, value, told),
@@ -31,8 +36,8 @@ pub(super) fn member(
     url: String,
     settings: &[&str],
     place: &str,
-    told: &mut Told,
-) -> (Member, OfMember) {
+    told: &mut Remarks,
+) -> (Member, MemberSettings) {
     let mut member = Member {
         place: place.to_owned(),
         url,
@@ -57,11 +62,11 @@ pub(super) fn member(
             },
             "status" => status(value, &mut member, told),
             "redirect" => member.redirect = Some(value.to_owned()),
-            _ => parameters(Of::Member, &mut own, &[setting], told),
+            _ => parameters(ParameterOwner::Member, &mut own, &[setting], told),
         }
     }
     member.secret.clone_from(&own.pool.secret);
-    let own = OfMember {
+    let own = MemberSettings {
         pool: own.pool,
         health: own.health,
         retry: own.retry,
@@ -70,7 +75,7 @@ pub(super) fn member(
 }
 
 /// httpd's letters, each with `+` or without, or `-` to take it away.
-fn status(value: &str, member: &mut Member, told: &mut Told) {
+fn status(value: &str, member: &mut Member, told: &mut Remarks) {
     let mut adds = true;
     for letter in value.chars() {
         match letter.to_ascii_uppercase() {
@@ -96,7 +101,13 @@ fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     fits
 }
 
-fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut Told) {
+fn parameter(
+    of: ParameterOwner,
+    balancer: &mut Balancer,
+    key: &str,
+    value: &str,
+    told: &mut Remarks,
+) {
     let pool = &mut balancer.pool;
     let health = &mut balancer.health;
     let key = key.to_ascii_lowercase();
@@ -132,7 +143,9 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
         }
         "acquire" => put(&mut pool.acquire_timeout, limit(millis(value))),
         // Of a balancer it is the time for a free connection.
-        "timeout" if of == Of::Balancer => put(&mut pool.acquire_timeout, limit(seconds(value))),
+        "timeout" if of == ParameterOwner::Balancer => {
+            put(&mut pool.acquire_timeout, limit(seconds(value)))
+        }
         "timeout" => put(&mut pool.timeout, limit(seconds(value))),
         "retry" => put(&mut balancer.retry, seconds(value)),
         "hcmethod" => {
@@ -171,7 +184,7 @@ fn parameter(of: Of, balancer: &mut Balancer, key: &str, value: &str, told: &mut
             told.note(format!("{key}: not needed, or the gateway's own way"));
             true
         }
-        _ if of == Of::Balancer => of_balancer(balancer, &key, value),
+        _ if of == ParameterOwner::Balancer => of_balancer(balancer, &key, value),
         _ => false,
     };
     if !fits {

@@ -1,8 +1,8 @@
 //! What is forwarded where, and what is mapped back.
 
-use super::parameters::{Of, member, parameters};
+use super::parameters::{ParameterOwner, member, parameters};
 use super::{Location, RETRY, Reader, shown};
-use crate::import::plan::{Kind, Map, Plan, Reverse, Told};
+use crate::import::plan::{Kind, Map, Plan, Remarks, Reverse};
 
 /// The name of a balancer in `balancer://name/path`: httpd takes it without regard to case.
 pub(super) fn balancer_name(url: &str) -> Option<String> {
@@ -149,7 +149,7 @@ impl Reader {
                 name
             }
             "ajp" => {
-                let mut told = Told::default();
+                let mut told = Remarks::default();
                 let url = format!("ajp://{authority}");
                 let (member, own) = member(url, settings, place, &mut told);
                 plan.tell(place, told);
@@ -200,7 +200,7 @@ impl Reader {
                 format!("{url} has a path; put it into to of the [[map]]"),
             );
         }
-        let mut told = Told::default();
+        let mut told = Remarks::default();
         let (mut member, own) = member(format!("ajp://{authority}"), settings, place, &mut told);
         plan.tell(place, told);
         let balancer = plan.balancer(&name);
@@ -240,7 +240,12 @@ pub(super) fn set(name: Option<String>, settings: &[&str], place: &str, plan: &m
 
 /// Settings of a balancer.
 fn of_balancer(name: &str, settings: &[&str], place: &str, plan: &mut Plan) {
-    let mut told = Told::default();
-    parameters(Of::Balancer, plan.balancer(name), settings, &mut told);
+    let mut told = Remarks::default();
+    parameters(
+        ParameterOwner::Balancer,
+        plan.balancer(name),
+        settings,
+        &mut told,
+    );
     plan.tell(place, told);
 }

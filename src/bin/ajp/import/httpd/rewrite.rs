@@ -2,14 +2,14 @@
 //! variables that keep a path from being forwarded.
 
 use super::{Location, Reader, shown};
-use crate::import::plan::{Diverted, Kind, Map, Plan};
+use crate::import::plan::{Diversion, Kind, Map, Plan};
 
 /// Variables that keep a request from `ProxyPass` and from `JkMount`.
 const KEEPS: [&str; 2] = ["no-proxy", "no-jk"];
 
 /// For which of the requests that its pattern fits a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+enum RewriteScope {
     All,
     /// Those with some host or scheme, which visitors choose: nothing is kept from them so.
     SomeHosts,
@@ -20,7 +20,7 @@ enum For {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// `RewriteCond` came last; what the conditions since the last rule are about.
-    condition: Option<For>,
+    condition: Option<RewriteScope>,
     /// The rule before has the flag `C`: this one is only for what that one is for.
     is_chained: bool,
     /// How many rules the flag `S` of one before leaves out of some requests.
@@ -41,20 +41,25 @@ impl State {
             "%{HTTP:X-Forwarded-Proto}",
         ];
         let is_host = |of: &&str| HOSTS.iter().any(|host| host.eq_ignore_ascii_case(of));
-        let is_of_host = args.first().is_some_and(is_host) && self.condition != Some(For::Some);
+        let is_of_host =
+            args.first().is_some_and(is_host) && self.condition != Some(RewriteScope::Some);
         self.condition = Some(if is_of_host {
-            For::SomeHosts
+            RewriteScope::SomeHosts
         } else {
-            For::Some
+            RewriteScope::Some
         });
     }
 
     /// What the next rule is for.
-    fn begin(&mut self) -> For {
+    fn begin(&mut self) -> RewriteScope {
         let is_alone = !self.is_chained && self.skips == 0 && !self.has_exceptions;
-        let condition = self.condition.take().unwrap_or(For::All);
+        let condition = self.condition.take().unwrap_or(RewriteScope::All);
         self.skips = self.skips.saturating_sub(1);
-        if is_alone { condition } else { For::Some }
+        if is_alone {
+            condition
+        } else {
+            RewriteScope::Some
+        }
     }
 }
 
@@ -129,7 +134,7 @@ impl Reader {
             plan.left(place, text);
             return;
         }
-        let is_expressible = requests == For::All
+        let is_expressible = requests == RewriteScope::All
             && !pattern.starts_with('!')
             && !pattern.contains("${")
             && self.location().is_none()
@@ -158,10 +163,13 @@ impl Reader {
                 format!("{text}: the gateway sends attributes that are always the same only"),
             ),
             None if *to == "-" => plan.left(place, text),
-            None if is_to_https(pattern, to) && requests != For::Some && self.https(plan) => {
-                if requests == For::All {
+            None if is_to_https(pattern, to)
+                && requests != RewriteScope::Some
+                && self.https(plan) =>
+            {
+                if requests == RewriteScope::All {
                     let map = self.excluded("~ ^".to_owned(), Kind::NotFound, place);
-                    plan.diverted.push(Diverted {
+                    plan.diverted.push(Diversion {
                         map,
                         let_through: Some(format!("{text}: leads to another place of https")),
                         is_of_tls: true,
@@ -179,7 +187,7 @@ impl Reader {
                 let text = format!("{text}: {why}");
                 if is_expressible {
                     self.divert(path, true, place, plan);
-                } else if requests != For::SomeHosts {
+                } else if requests != RewriteScope::SomeHosts {
                     let is_path = !pattern.starts_with('!') && self.location().is_none();
                     self.divert_sometimes(is_path.then_some(path), &text, place, plan);
                 }
@@ -287,7 +295,7 @@ impl Reader {
             is_of_location: is_first,
             ..self.excluded(path, Kind::NotFound, place)
         };
-        plan.diverted.push(Diverted {
+        plan.diverted.push(Diversion {
             map,
             let_through: None,
             is_of_tls: false,
@@ -298,7 +306,7 @@ impl Reader {
     /// a login, for example.
     fn divert_sometimes(&self, path: Option<String>, text: &str, place: &str, plan: &mut Plan) {
         let path = path.unwrap_or_else(|| "~ ^".to_owned());
-        plan.diverted.push(Diverted {
+        plan.diverted.push(Diversion {
             map: self.excluded(path, Kind::NotFound, place),
             let_through: Some(format!(
                 "{text}; and what it leads elsewhere would come to the containers"

@@ -3,7 +3,7 @@
 
 use super::{Location, Reader, shown};
 use crate::framing::FRAMING;
-use crate::import::plan::{Plan, Scoped, Setting, VirtualHost};
+use crate::import::plan::{Plan, ScopedSetting, Setting, VirtualHost};
 use ajp::proxy::{ForwardedRules, Peer};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -63,7 +63,7 @@ impl Reader {
                 return;
             }
         }
-        plan.scoped.push(Scoped {
+        plan.scoped.push(ScopedSetting {
             place: place.to_owned(),
             site: self.site().map(str::to_owned),
             path,

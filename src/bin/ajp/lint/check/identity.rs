@@ -1,7 +1,7 @@
 //! AJP601 to AJP604, AJP606 to AJP608, AJP610: attributes, users, addresses.
 
 use crate::config::httpd::Item;
-use crate::lint::farm::{At, Connector, Front, Kind, Link, Target};
+use crate::lint::farm::{Connector, Front, Kind, Link, Located, Target};
 use crate::lint::rule::{Findings, Rule, Severity};
 use ajp::server::{AttributeAction, AttributePolicy};
 
@@ -220,10 +220,10 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 }
 
 /// Names of attributes that a front sends with requests of a way, beside the well-known ones.
-fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
-    let is_unknown = |name: &At<String>| !is_well_known(&name.value) && !name.value.is_empty();
+fn sent(findings: &Findings<'_>, link: &Link) -> Vec<Located<String>> {
+    let is_unknown = |name: &Located<String>| !is_well_known(&name.value) && !name.value.is_empty();
     let own = link.attributes.iter().filter(|name| is_unknown(name));
-    let own: Vec<At<String>> = own.cloned().collect();
+    let own: Vec<Located<String>> = own.cloned().collect();
     let Some(tree) = &findings.farm.httpd else {
         return own;
     };
@@ -247,7 +247,7 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
                 ("setenvif" | "setenvifnocase", Front::ProxyAjp) => {
                     let names = item.args.iter().skip(2).filter_map(|arg| {
                         let name = arg.split('=').next()?.strip_prefix("AJP_")?;
-                        Some(At::new(name.to_owned(), &item.place))
+                        Some(Located::new(name.to_owned(), &item.place))
                     });
                     return names.collect::<Vec<_>>();
                 }
@@ -262,7 +262,7 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
                             .strip_prefix("E=")
                             .or_else(|| flag.trim().strip_prefix("env="))?;
                         let name = set.split(':').next()?.strip_prefix("AJP_")?;
-                        Some(At::new(name.to_owned(), &item.place))
+                        Some(Located::new(name.to_owned(), &item.place))
                     });
                     return names.collect();
                 }
@@ -275,14 +275,19 @@ fn sent(findings: &Findings<'_>, link: &Link) -> Vec<At<String>> {
                 }
                 _ => None,
             };
-            name.map(|name| At::new(name.to_owned(), &item.place))
+            name.map(|name| Located::new(name.to_owned(), &item.place))
                 .into_iter()
                 .collect()
         });
     own.into_iter().chain(names.filter(is_unknown)).collect()
 }
 
-fn attribute(findings: &mut Findings<'_>, kind: Kind, connector: &Connector, name: &At<String>) {
+fn attribute(
+    findings: &mut Findings<'_>,
+    kind: Kind,
+    connector: &Connector,
+    name: &Located<String>,
+) {
     let pattern = connector.settings.get("allowedRequestAttributesPattern");
     let is_allowed = match pattern {
         None => false,

@@ -1,6 +1,6 @@
 //! AJP3xx: connections and threads.
 
-use crate::lint::farm::{At, Farm, Front, Link, Pair};
+use crate::lint::farm::{Farm, Front, Link, Located, Pair};
 use crate::lint::rule::{Findings, Rule, Severity};
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ const SMAX_ABOVE_MAX: Rule = Rule {
 const THREADS_PER_CHILD: u64 = 25;
 
 /// Most requests of one web server at a time, and what says so.
-fn workers(farm: &Farm) -> Option<At<u64>> {
+fn workers(farm: &Farm) -> Option<Located<u64>> {
     farm.httpd_number("maxrequestworkers")
         .or_else(|| farm.httpd_number("maxclients"))
 }
@@ -134,7 +134,7 @@ fn processes(farm: &Farm, front: Front) -> u64 {
 }
 
 /// Most connections that a way opens from one web server, and what says so.
-fn most(farm: &Farm, link: &Link) -> Option<At<u64>> {
+fn most(farm: &Farm, link: &Link) -> Option<Located<u64>> {
     match (&link.max, workers(farm)) {
         (Some(max), _) => {
             let number = max.value.saturating_mul(processes(farm, link.front));
@@ -142,10 +142,10 @@ fn most(farm: &Farm, link: &Link) -> Option<At<u64>> {
                 (Front::Gateway, _) | (_, None) => number,
                 (_, Some(all)) => number.min(all.value),
             };
-            Some(At::new(capped, &max.place))
+            Some(Located::new(capped, &max.place))
         }
         (None, Some(all)) if link.front != Front::Gateway => Some(all),
-        (None, _) if link.front == Front::Gateway => Some(At::new(100, &link.place)),
+        (None, _) if link.front == Front::Gateway => Some(Located::new(100, &link.place)),
         _ => None,
     }
 }
@@ -199,7 +199,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         }
         let smax = link
             .setting("smax")
-            .and_then(|set| Some(At::new(set.value.parse::<u64>().ok()?, &set.place)));
+            .and_then(|set| Some(Located::new(set.value.parse::<u64>().ok()?, &set.place)));
         if let (Some(smax), Some(max)) = (smax, max) {
             if smax.value > max.value {
                 findings.at(

@@ -98,9 +98,9 @@ const SHORT_READ: Rule = Rule {
 };
 
 /// Name, unit in seconds, least and most that are likely.
-type Likely = (&'static str, f64, f64, f64);
+type LikelyRange = (&'static str, f64, f64, f64);
 
-const OF_PROXY: [Likely; 7] = [
+const OF_PROXY: [LikelyRange; 7] = [
     ("acquire", 0.001, 0.05, 600.0),
     ("connectiontimeout", 1.0, 0.001, 600.0),
     ("ping", 1.0, 0.001, 60.0),
@@ -109,7 +109,7 @@ const OF_PROXY: [Likely; 7] = [
     ("ttl", 1.0, 0.05, 86_400.0),
     ("hcinterval", 1.0, 0.1, 3600.0),
 ];
-const OF_JK: [Likely; 9] = [
+const OF_JK: [LikelyRange; 9] = [
     ("reply_timeout", 0.001, 1.0, 86_400.0),
     ("connect_timeout", 0.001, 0.1, 600.0),
     ("prepost_timeout", 0.001, 0.1, 600.0),
@@ -127,7 +127,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         closes_first(findings, pair.link, pair.connector);
     }
     for link in &farm.links {
-        let known: &[Likely] = match link.front {
+        let known: &[LikelyRange] = match link.front {
             Front::ProxyAjp => &OF_PROXY,
             Front::ModJk => &OF_JK,
             Front::Gateway => &[],
@@ -254,7 +254,7 @@ fn closes_first(
 fn unit(
     findings: &mut Findings<'_>,
     name: &str,
-    likely: &Likely,
+    likely: &LikelyRange,
     value: &str,
     place: &crate::config::Place,
 ) {

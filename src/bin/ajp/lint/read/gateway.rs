@@ -3,7 +3,7 @@
 
 use super::{authority, is_readable_by_all};
 use crate::config::{Place, Text};
-use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target};
+use crate::lint::farm::{Farm, Front, Group, Link, Located, Map, Target};
 use crate::values::duration;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path, text: &Text, farm: &mut Farm) {
 /// Secrets as files hold them, and where the files are named.
 #[derive(Clone)]
 struct Secrets {
-    first: At<String>,
+    first: Located<String>,
     others: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ fn place(text: &Text, offset: usize) -> Place {
 }
 
 impl Reader<'_> {
-    fn text_of(&self, table: Table<'_>, name: &str) -> Option<At<String>> {
+    fn text_of(&self, table: Table<'_>, name: &str) -> Option<Located<String>> {
         let value = table.table.get(name)?;
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
@@ -95,12 +95,12 @@ impl Reader<'_> {
             DeValue::Boolean(switch) => switch.to_string(),
             _ => return None,
         };
-        Some(At::new(text, &place(self.text, value.span().start)))
+        Some(Located::new(text, &place(self.text, value.span().start)))
     }
 
-    fn number(&self, table: Table<'_>, name: &str) -> Option<At<u64>> {
+    fn number(&self, table: Table<'_>, name: &str) -> Option<Located<u64>> {
         let text = self.text_of(table, name)?;
-        Some(At::new(
+        Some(Located::new(
             text.value.replace('_', "").parse().ok()?,
             &text.place,
         ))
@@ -122,7 +122,7 @@ impl Reader<'_> {
             _ => return None,
         };
         let mut secrets = files.iter().map(|file| self.secret(file, farm));
-        let first = At::new(secrets.next()?, &at);
+        let first = Located::new(secrets.next()?, &at);
         let others = secrets.collect();
         Some(Secrets { first, others })
     }
@@ -168,12 +168,12 @@ impl Reader<'_> {
         let of_pool = |name: &str| pool.and_then(|pool| self.text_of(pool, name));
         let time = |name: &str| {
             let time = of_pool(name)?;
-            Some(At::new(duration(&time.value).ok()?, &time.place))
+            Some(Located::new(duration(&time.value).ok()?, &time.place))
         };
         // It learns when the container closes, and closes first, unless it is told not to.
         let learns = of_pool("learn_keep_alive").is_none_or(|learns| learns.value != "false");
         let idle = if learns {
-            Some(At::new(Duration::ZERO, &url.place))
+            Some(Located::new(Duration::ZERO, &url.place))
         } else {
             time("container_keep_alive").or_else(|| time("idle_timeout"))
         };
@@ -229,14 +229,14 @@ impl Reader<'_> {
     }
 
     /// Names of the attributes that a map sets.
-    fn attributes(&self, table: Table<'_>) -> Vec<At<String>> {
+    fn attributes(&self, table: Table<'_>) -> Vec<Located<String>> {
         let Some(set) = table_of(table, "attributes") else {
             return Vec::new();
         };
         let names = set.table.keys();
         let names = names.map(|name| {
             let at = place(self.text, name.span().start);
-            At::new(name.get_ref().to_string(), &at)
+            Located::new(name.get_ref().to_string(), &at)
         });
         names.collect()
     }

@@ -3,11 +3,11 @@
 use super::{authority, packet_size, time};
 use crate::config::Place;
 use crate::config::httpd::{Item, Tree};
-use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target, io_buffer_size};
+use crate::lint::farm::{Farm, Front, Group, Link, Located, Map, Target, io_buffer_size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-type Settings = BTreeMap<String, At<String>>;
+type Settings = BTreeMap<String, Located<String>>;
 
 pub(super) fn read(tree: &Tree, farm: &mut Farm) {
     let mut reader = Reader {
@@ -249,7 +249,7 @@ fn settle(tree: &Tree, set_apart: &[(String, Settings)], farm: &mut Farm) {
         link.secret = link.setting("secret").cloned();
         link.route = link.setting("route").cloned();
         let max = link.setting("max");
-        link.max = max.and_then(|set| Some(At::new(set.value.parse().ok()?, &set.place)));
+        link.max = max.and_then(|set| Some(Located::new(set.value.parse().ok()?, &set.place)));
         let reuses_none = link
             .setting("disablereuse")
             .is_some_and(|set| is_on(&set.value))
@@ -257,9 +257,9 @@ fn settle(tree: &Tree, set_apart: &[(String, Settings)], farm: &mut Farm) {
                 .setting("enablereuse")
                 .is_some_and(|set| !is_on(&set.value));
         link.idle = match link.setting("ttl") {
-            _ if reuses_none => Some(At::new(Duration::ZERO, &link.place)),
+            _ if reuses_none => Some(Located::new(Duration::ZERO, &link.place)),
             Some(set) => {
-                time(&set.value, Duration::from_secs(1)).map(|ttl| At::new(ttl, &set.place))
+                time(&set.value, Duration::from_secs(1)).map(|ttl| Located::new(ttl, &set.place))
             }
             None => None,
         };
@@ -282,7 +282,10 @@ fn balancer_name(url: &str) -> Option<String> {
 fn pairs(settings: &[String], place: &Place) -> Settings {
     let pairs = settings.iter().filter_map(|setting| {
         let (name, value) = setting.split_once('=')?;
-        Some((name.to_ascii_lowercase(), At::new(value.to_owned(), place)))
+        Some((
+            name.to_ascii_lowercase(),
+            Located::new(value.to_owned(), place),
+        ))
     });
     pairs.collect()
 }

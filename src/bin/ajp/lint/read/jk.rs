@@ -4,7 +4,7 @@ use super::packet_size;
 use crate::config::httpd::Tree;
 use crate::config::workers::{Worker, Workers, is_on, names};
 use crate::config::{Text, uri_map};
-use crate::lint::farm::{At, Farm, Front, Group, Link, Map, Target};
+use crate::lint::farm::{Farm, Front, Group, Link, Located, Map, Target};
 use std::path::Path;
 use std::time::Duration;
 
@@ -172,7 +172,7 @@ fn add(workers: Workers, farm: &mut Farm) {
                     name: name.clone(),
                     place: place.clone(),
                     members,
-                    sticky: sticky.map(|names| At::new(names, sticky_place)),
+                    sticky: sticky.map(|names| Located::new(names, sticky_place)),
                     settings: settings(&worker),
                 });
             }
@@ -205,11 +205,11 @@ fn place_of(worker: &Worker) -> &crate::config::Place {
     &list.or_else(any).expect("a worker has a property").place
 }
 
-fn settings(worker: &Worker) -> std::collections::BTreeMap<String, At<String>> {
+fn settings(worker: &Worker) -> std::collections::BTreeMap<String, Located<String>> {
     let settings = worker.iter().map(|(name, property)| {
         (
             name.clone(),
-            At::new(property.value.clone(), &property.place),
+            Located::new(property.value.clone(), &property.place),
         )
     });
     settings.collect()
@@ -223,23 +223,24 @@ fn link(
 ) -> Link {
     let at = |property: &str| {
         let known = worker.get(property)?;
-        Some(At::new(known.value.clone(), &known.place))
+        Some(Located::new(known.value.clone(), &known.place))
     };
     let number = |property: &str| {
         let known = worker.get(property)?;
-        Some(At::new(known.value.parse::<u64>().ok()?, &known.place))
+        Some(Located::new(known.value.parse::<u64>().ok()?, &known.place))
     };
     let size = number("max_packet_size");
     // A secret of the balancer holds for its members too.
     let secret = at("secret").or_else(|| {
         let known = balancer?.get("secret")?;
-        Some(At::new(known.value.clone(), &known.place))
+        Some(Located::new(known.value.clone(), &known.place))
     });
     let is_probed = worker.contains_key("ping_mode")
         || number("prepost_timeout").is_some_and(|limit| limit.value > 0)
         || number("connect_timeout").is_some_and(|limit| limit.value > 0);
-    let route = at("route").or_else(|| balancer.map(|_| At::new(name.to_owned(), &place)));
-    let seconds = |limit: &At<u64>| At::new(Duration::from_secs(limit.value), &limit.place);
+    let route = at("route").or_else(|| balancer.map(|_| Located::new(name.to_owned(), &place)));
+    let seconds =
+        |limit: &Located<u64>| Located::new(Duration::from_secs(limit.value), &limit.place);
     Link {
         front: Front::ModJk,
         name: name.to_owned(),

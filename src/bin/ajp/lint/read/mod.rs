@@ -15,7 +15,7 @@ mod wildfly;
 use super::farm::{Farm, Front};
 use crate::config::httpd::{Item, Tree, is_httpd};
 use crate::config::workers::Workers;
-use crate::config::xml::{self, Document, Properties, Unreadable};
+use crate::config::xml::{self, Document, Properties, UnreadableXml};
 use crate::config::{Place, Text};
 use crate::exit::Failure;
 use std::path::{Path, PathBuf};
@@ -127,8 +127,8 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
                     farm.broken.push((document.root.place.clone(), text));
                 }
             },
-            Err(Unreadable::Broken(place, why)) => farm.broken.push((place, why)),
-            Err(Unreadable::Elsewhere(place, why)) => {
+            Err(UnreadableXml::Broken(place, why)) => farm.broken.push((place, why)),
+            Err(UnreadableXml::Elsewhere(place, why)) => {
                 let why = format!("{why}, so nothing of this one was looked at");
                 farm.unchecked.push((place, why));
             }
