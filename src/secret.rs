@@ -1,8 +1,11 @@
 //! The secret that web server and container share: never printed, compared in constant time.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+
+/// So many bytes a secret may have.
+const MOST_BYTES: usize = 4096;
 
 /// A shared secret: never printed, compared in constant time.
 ///
@@ -34,7 +37,7 @@ impl Secret {
         let bytes = secret.as_ref();
         match bytes {
             [] => Err(InvalidSecret("is empty")),
-            _ if bytes.len() > 4096 => Err(InvalidSecret("is longer than 4096 bytes")),
+            _ if bytes.len() > MOST_BYTES => Err(InvalidSecret("is longer than 4096 bytes")),
             _ if bytes.iter().any(|&b| b < 0x20 || b == 0x7f) => {
                 Err(InvalidSecret("contains control bytes"))
             }
@@ -47,7 +50,11 @@ impl Secret {
     /// # Errors
     /// When the file cannot be read or holds no valid secret.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
-        let bytes = std::fs::read(path)?;
+        // Not more than tells that it is too long: a device has no end.
+        let most = MOST_BYTES.saturating_add(b"\r\n".len()).saturating_add(1);
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        file.take(most as u64).read_to_end(&mut bytes)?;
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         Self::new(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -128,10 +135,27 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_file_without_end_is_too_long() {
+        let error = Secret::from_file("/dev/zero").unwrap_err();
+        assert!(
+            error.to_string().contains("longer than 4096 bytes"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_file_loses_one_line_end() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "geheim\r\n").unwrap();
         assert!(Secret::from_file(file.path()).unwrap().matches(b"geheim"));
+        let long = "x".repeat(4096);
+        std::fs::write(file.path(), format!("{long}\r\n")).unwrap();
+        assert!(
+            Secret::from_file(file.path())
+                .unwrap()
+                .matches(long.as_bytes())
+        );
         std::fs::write(file.path(), "\n").unwrap();
         assert_eq!(
             Secret::from_file(file.path()).unwrap_err().kind(),

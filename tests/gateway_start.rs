@@ -200,6 +200,64 @@ async fn a_check_tells_all_faults_and_starts_nothing() {
         said.contains("state file /nowhere/state.json: changes cannot be kept there"),
         "{said}"
     );
+    // What it lets pass the gateway starts with.
+    let here = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("file"), "somebody's").unwrap();
+    for (keys, expected) in [
+        (format!("access_log = \"{here}\"\n"), "access log"),
+        (
+            format!("access_log = \"{here}/no/log\"\n"),
+            "no/log: No such file",
+        ),
+        (
+            format!("[[listener]]\naddress = \"unix:{here}/no/http.sock\"\n"),
+            "no/http.sock: No such file",
+        ),
+        (
+            format!("[[listener]]\naddress = \"unix:{here}/file\"\n"),
+            "file: what is there is no socket, and stays",
+        ),
+        (
+            format!("[[listener]]\naddress = \"unix:/{}\"\n", "x".repeat(200)),
+            "path must be shorter",
+        ),
+        // Of the networks that documents speak of (RFC 5737).
+        (
+            "[manager]\nhealth_listen = \"192.0.2.1:80\"\n".to_owned(),
+            "cannot listen on 192.0.2.1:80",
+        ),
+        (
+            format!("[manager]\nstate_file = \"{here}/file\"\n"),
+            "it holds something else than changes",
+        ),
+        (
+            format!("[manager]\nstate_file = \"{here}\"\n"),
+            "this is no regular file",
+        ),
+    ] {
+        let text = format!("{keys}{right}");
+        let (code, said) = run(&text, "--check").await;
+        assert_eq!(code, Some(2), "{text}");
+        assert!(said.contains(expected), "{said}");
+        // The flag is one that says nothing: without any it starts, and fails.
+        let (code, started) = run(&text, "--listen=127.0.0.1:0").await;
+        assert_eq!(code, Some(2), "{started}");
+        assert!(started.contains(expected), "{started}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("file")).unwrap(),
+        "somebody's"
+    );
+    // A log that is not there yet is not made, and one that is stays as it is.
+    for log in ["log", "file"] {
+        let (code, said) = run(
+            &format!("access_log = \"{here}/{log}\"\n{right}"),
+            "--check",
+        )
+        .await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert!(!dir.path().join("log").exists());
     let (code, said) = run(right, "--print-config").await;
     assert_eq!((code, &*said), (Some(0), right));
     let version = start(&["--version"]).wait_with_output().await.unwrap();

@@ -626,6 +626,24 @@ async fn other_names_lead_nowhere() {
     assert_eq!(answer.status, 200);
 }
 
+/// Over HTTP/2 the host is a part of the target, not a header.
+#[tokio::test]
+async fn names_count_over_http2_too() {
+    let gateway = idle(true).await;
+    let url = format!("http://{}/metrics", gateway.manager.unwrap());
+    for (host, status) in [("127.0.0.1", "200"), ("evil.example", "421")] {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-sS", "--http2-prior-knowledge", "-o", "/dev/null"]);
+        curl.args(["-w", "%{http_code}", "-H", &format!("Host: {host}"), &url]);
+        let answer = curl.output().await.unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&answer.stdout),
+            status,
+            "{answer:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_site_has_no_manager() {
     let gateway = idle(true).await;

@@ -211,7 +211,7 @@ impl DrainArgs {
         let Some(path) = &self.token_file else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(path)
+        let text = crate::files::read_to_string(path)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }

@@ -5,6 +5,7 @@
 //!
 //! - `cli`: the command line of the commands of that feature.
 //! - `exit`: exit codes and failures.
+//! - `files`: reads files that a user names.
 //! - `ui`: terminal, colours, output that may be closed.
 //! - `target`, `values`, `peer`: arguments.
 //! - `probe`: requests that find out how a container takes them.
@@ -57,6 +58,7 @@ mod drain;
 mod exit;
 #[cfg(feature = "cli")]
 mod explain;
+mod files;
 mod framing;
 #[cfg(feature = "gateway")]
 mod gateway;

@@ -49,7 +49,7 @@ impl Text {
 
     /// Reads a file; bytes that are not UTF-8 are replaced.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
+        let bytes = crate::files::read(path).map_err(|error| Failure::file(path, &error))?;
         let name = path.display().to_string();
         Ok(Self::new(&name, String::from_utf8_lossy(&bytes)))
     }

@@ -11,6 +11,7 @@
 //! real one, such as Tomcat. Several make a balancer; more of them, and paths, are described
 //! in a file, see `gateway.toml` beside this one.
 //!
+//! - `check`: `--check`.
 //! - `config`: the file and the flags, checked, as settings.
 //! - `front`: the HTTP side.
 //! - `manager`: the page, JSON, the API and metrics; `settings`: what can be changed live.
@@ -18,6 +19,7 @@
 //! - `running`, `listeners`, `inherited`: what runs, from the start over reloads to the end.
 //! - `socket_unit`: sockets of systemd, for a check of the configuration.
 
+mod check;
 mod config;
 mod embedded;
 mod front;
@@ -30,7 +32,6 @@ mod settings;
 mod socket_unit;
 
 use crate::exit::{Exit, Failure, codes};
-use crate::ui;
 use ajp::balancer::Sticky;
 use config::{Backend, Config, Defaults, MethodName, Packets, argument};
 use std::io::IsTerminal;
@@ -86,7 +87,7 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "BYTES", default_value = "8192")]
     packet_size: Packets,
     /// Most connections to each container
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = connections)]
     max_connections: usize,
     /// Largest request body in bytes [default: no limit]
     #[arg(long)]
@@ -127,10 +128,18 @@ pub(crate) fn faults(text: &str) -> Vec<(Option<std::ops::Range<usize>>, String)
     config::faults(text)
 }
 
+/// As many as the configuration may say, too.
+fn connections(text: &str) -> Result<usize, &'static str> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=100_000).contains(count))
+        .ok_or("expected a whole number from 1 to 100000")
+}
+
 /// Runs the gateway until it is asked to stop.
 pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
     if args.check || args.print_config {
-        return check(&args);
+        return check::check(&args);
     }
     // What the library has to say, such as why a container refuses every request. Nobody waits for
     // whoever reads it.
@@ -153,34 +162,6 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
         served
     });
     served.map_err(Failure::usage)?;
-    Ok(Exit::Done)
-}
-
-/// Looks at the configuration without serving it.
-fn check(args: &GatewayArgs) -> Result<Exit, Failure> {
-    let wrong = |error: String| Failure::usage(error);
-    let config = args.read().map_err(wrong)?;
-    let manager = config.manager.as_ref();
-    if let Some(state_file) = manager.and_then(|manager| manager.state_file.as_ref()) {
-        // The gateway would start, and say it with each change.
-        manager::can_be_kept(state_file).map_err(wrong)?;
-    }
-    let sockets = match &args.socket_unit {
-        Some(unit) => socket_unit::check(unit, &config).map_err(wrong)?,
-        None => Vec::new(),
-    };
-    match &args.config {
-        Some(path) if args.print_config => {
-            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-            ui::print(&text)?;
-        }
-        _ => {
-            ui::print_line("gateway: the configuration is right")?;
-            for line in &sockets {
-                ui::print_line(line)?;
-            }
-        }
-    }
     Ok(Exit::Done)
 }
 

@@ -7,13 +7,16 @@ use super::inherited::{Choice, chosen};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Which listener takes which socket of this unit, a line for each.
+/// Which address takes which socket.
+type Taken = Vec<(ListenAddress, Option<ListenAddress>)>;
+
+/// Which listener takes which socket of this unit, and a line for each.
 ///
 /// # Errors
 /// Why the file cannot be read, or all sockets that nobody would accept from.
-pub(super) fn check(path: &Path, config: &Config) -> Result<Vec<String>, String> {
+pub(super) fn check(path: &Path, config: &Config) -> Result<(Vec<String>, Taken), String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let text = crate::files::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let (given, only_v6) = read(&text).map_err(|(line, why)| format!("{name}:{line}: {why}"))?;
     let Choice { taken, unused } = chosen(config, &given);
     let is_v6 = |address: &ListenAddress| match address {
@@ -29,11 +32,11 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<Vec<String>, String>
         ));
     }
     if unused.is_empty() {
-        let lines = taken.into_iter().map(|(wanted, given)| match given {
+        let lines = taken.iter().map(|(wanted, given)| match given {
             Some(given) => format!("gateway: {wanted} takes the socket {given} of {name}"),
             None => format!("gateway: {wanted} opens a socket of its own"),
         });
-        return Ok(lines.collect());
+        return Ok((lines.collect(), taken));
     }
     let lines: Vec<_> = unused
         .iter()

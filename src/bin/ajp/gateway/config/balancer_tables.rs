@@ -1,8 +1,8 @@
 //! The tables of a balancer, as [`file`](super::file) has the others.
 
 use super::values::{
-    FailStatus, HostAndPort, KeepAliveTime, Limit, MethodName, Packets, Separator, Statuses, Text,
-    Upstream, Whole,
+    FailStatus, HostAndPort, KeepAliveTime, Limit, MethodName, Packets, Positive, Separator,
+    Statuses, Text, Upstream, Whole,
 };
 use ajp::balancer::{Flags, Sticky, Weight};
 use ajp::client::{Address, CPingMode};
@@ -52,7 +52,7 @@ pub(crate) struct Balancer {
 pub(crate) struct Health {
     pub(crate) check: Spanned<CheckKind>,
     pub(crate) interval: Option<Text<Duration>>,
-    pub(crate) limit: Option<Text<Duration>>,
+    pub(crate) limit: Option<Text<Positive>>,
     pub(crate) rise: Option<Whole<1, 1000>>,
     pub(crate) fall: Option<Whole<1, 1000>>,
     pub(crate) path: Option<Spanned<String>>,

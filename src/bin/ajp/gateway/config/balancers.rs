@@ -4,7 +4,7 @@ use super::balancer_tables::{self as tables, CheckKind};
 use super::discovery::Found;
 use super::error::{Fault, Faults};
 use super::timeouts;
-use super::values::{KeepAliveTime, Limit, MethodName, Text, Upstream, Whole};
+use super::values::{KeepAliveTime, Limit, MethodName, Positive, Text, Upstream, Whole};
 use super::{Defaults, Plan};
 use crate::gateway::front::AccessLog;
 use ajp::Secret;
@@ -84,7 +84,10 @@ fn health_text(table: Option<&tables::Health>) -> String {
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {headers:?} {statuses:?}",
         health.check.get_ref(),
-        (time(health.interval.as_ref()), time(health.limit.as_ref())),
+        (
+            time(health.interval.as_ref()),
+            positive(health.limit.as_ref())
+        ),
         health.rise.map(Whole::number),
         health.fall.map(Whole::number),
         (text(&health.path), text(&health.body)),
@@ -126,6 +129,11 @@ fn with<C, V>(config: C, value: Option<V>, set: impl FnOnce(C, V) -> C) -> C {
 /// The time that is written here, if any is.
 fn time(value: Option<&Text<Duration>>) -> Option<Duration> {
     value.map(|Text(time)| *time)
+}
+
+/// As [`time`], for those that are above 0.
+fn positive(value: Option<&Text<Positive>>) -> Option<Duration> {
+    value.map(|Text(Positive(time))| *time)
 }
 
 /// The limit that is written here, if any is; `None` in it is no limit.
@@ -489,7 +497,7 @@ fn health(table: &tables::Health, faults: &mut Faults) -> Option<Health> {
     let health = with(health, interval, |health, interval| {
         health.with_interval(interval.max(Duration::from_millis(100)))
     });
-    let health = with(health, time(table.limit.as_ref()), Health::with_limit);
+    let health = with(health, positive(table.limit.as_ref()), Health::with_limit);
     let health = with(health, table.rise, |health, count| {
         health.with_rise(count.number())
     });

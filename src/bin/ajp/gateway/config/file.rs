@@ -2,14 +2,13 @@
 //! others.
 
 use super::balancer_tables::{Balancer, Timeouts};
-use super::values::{FailStatus, Limit, Text, Whole};
+use super::values::{FailStatus, Limit, Positive, Text, Whole};
 use crate::gateway::front::{ListenAddress, SocketMode};
 use ajp::server::Networks;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 use toml::Spanned;
 
 /// The whole file.
@@ -101,17 +100,17 @@ pub(crate) struct Limits {
     pub(crate) max_connections_per_address: Option<Whole<1, 1_000_000>>,
     pub(crate) max_head: Option<Whole<8192, 1_048_576>>,
     pub(crate) max_headers: Option<Whole<1, 1000>>,
-    pub(crate) head_timeout: Option<Text<Duration>>,
+    pub(crate) head_timeout: Option<Text<Positive>>,
     pub(crate) requests_per_connection: Option<Whole<1, { i64::MAX as u64 }>>,
-    pub(crate) body_timeout: Option<Text<Duration>>,
-    pub(crate) write_timeout: Option<Text<Duration>>,
+    pub(crate) body_timeout: Option<Text<Positive>>,
+    pub(crate) write_timeout: Option<Text<Positive>>,
     pub(crate) min_rate: Option<Whole<0, 1_000_000_000>>,
     pub(crate) request_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) response_buffer: Option<Whole<0, 1_000_000_000>>,
     pub(crate) buffer_memory: Option<Whole<0, 1_000_000_000_000>>,
-    pub(crate) upgrade_connect_timeout: Option<Text<Duration>>,
-    pub(crate) upgrade_head_timeout: Option<Text<Duration>>,
-    pub(crate) upgrade_idle_timeout: Option<Text<Duration>>,
+    pub(crate) upgrade_connect_timeout: Option<Text<Positive>>,
+    pub(crate) upgrade_head_timeout: Option<Text<Positive>>,
+    pub(crate) upgrade_idle_timeout: Option<Text<Positive>>,
     pub(crate) upgrades_per_member: Option<Whole<0, 1_000_000>>,
     pub(crate) http2_streams: Option<Whole<1, 10_000>>,
     pub(crate) http2_resets: Option<Whole<1, 10_000>>,

@@ -3,10 +3,9 @@
 use super::Listener;
 use super::error::{Fault, Faults};
 use super::file::{self, ClientCertificate, TlsVersion};
-use super::values::{Text, Whole};
+use super::values::{Positive, Text, Whole};
 use crate::gateway::front::{Limits, ListenAddress, SocketMode, TlsSettings, UpgradeLimits};
 use http::HeaderValue;
-use std::time::Duration;
 use toml::Spanned;
 
 /// One listener. `has_trusted` says whether there is anybody whose PROXY header is taken.
@@ -79,7 +78,10 @@ fn tls(table: &Spanned<file::Tls>) -> Result<TlsSettings, Fault> {
 /// The limits, with what the file leaves out as it is without one.
 pub(super) fn limits(table: &file::Limits, packet_size: usize) -> Limits {
     let default = Limits::default();
-    let time = |given: &Option<Text<Duration>>, other| given.as_ref().map_or(other, |text| text.0);
+    let time = |given: &Option<Text<Positive>>, other| match given {
+        Some(Text(Positive(time))) => *time,
+        None => other,
+    };
     let size = |given: Option<u64>, other: usize| {
         given.map_or(other, |number| {
             usize::try_from(number).unwrap_or(usize::MAX)

@@ -10,6 +10,8 @@ use crate::framing::FRAMING;
 use crate::gateway::front::{Action, HeaderChanges, Mapping, Pattern, Rule, Settings, Upgrades};
 use ajp::balancer::{Balancer, BalancerConfig, Idempotent, Member, OnStatus, SendOptions};
 use ajp::client::{Address, PoolConfig, RequestTimeouts, TcpOptions, Timeouts};
+use ajp::wire::{Attribute, ForwardRequestWriter, PacketSize, RequestLine};
+use bytes::BytesMut;
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use toml::Spanned;
@@ -177,9 +179,9 @@ fn settings(table: &file::Map, faults: &mut Faults) -> Settings {
     if let Some(table) = &table.timeouts {
         limits = timeouts::of_map(limits, table);
     }
-    for name in table.attributes.keys() {
-        if name.get_ref().is_empty() {
-            faults.add(Fault::at(name.span(), "an attribute has a name"));
+    for (name, value) in &table.attributes {
+        if let Some(why) = unsent(name.get_ref(), value) {
+            faults.add(Fault::at(name.span(), why));
         }
     }
     let attributes = table.attributes.iter();
@@ -199,6 +201,33 @@ fn settings(table: &file::Map, faults: &mut Faults) -> Settings {
         request_headers: headers(&table.request_headers, faults),
         response_headers: headers(&table.response_headers, faults),
     }
+}
+
+/// Why a request with this attribute could not be sent: each would be answered with 400, as if its
+/// client had done something wrong.
+fn unsent(name: &str, value: &str) -> Option<String> {
+    /// What every request tells by itself, or may (`docs::attributes`).
+    const OWN: [&str; 4] = [
+        "AJP_REMOTE_PORT",
+        "AJP_LOCAL_ADDR",
+        "AJP_SSL_PROTOCOL",
+        "JK_LB_ACTIVATION",
+    ];
+    if name.is_empty() {
+        return Some("an attribute has a name".into());
+    }
+    if OWN.contains(&name) {
+        return Some(format!("{name:?} is told by the gateway itself"));
+    }
+    let line = RequestLine::default();
+    let mut buffer = BytesMut::new();
+    let attribute = Attribute::Named {
+        name: name.as_bytes(),
+        value: Some(value.as_bytes()),
+    };
+    let written = ForwardRequestWriter::new(&mut buffer, PacketSize::MAX, &line)
+        .and_then(|mut writer| writer.attribute(attribute));
+    Some(written.err()?.to_string())
 }
 
 /// Headers that are set and removed.

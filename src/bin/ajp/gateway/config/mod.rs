@@ -287,7 +287,7 @@ impl Config {
     ///
     /// All that is wrong with it.
     pub(crate) fn load(path: &Path, defaults: &Defaults) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
+        match crate::files::read_to_string(path) {
             Ok(text) => Self::parse(path, &text, defaults),
             Err(error) => {
                 let mut faults = Faults::default();

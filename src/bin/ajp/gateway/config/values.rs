@@ -380,14 +380,28 @@ impl Value for IpAddr {
 pub(crate) struct Limit(pub Option<Duration>);
 
 impl Value for Limit {
-    const ALLOWED: &'static str =
-        "a number and a unit of ms, s, m or h, such as \"500ms\" or \"10s\", or \"none\"";
+    const ALLOWED: &'static str = "a number above 0 and a unit of ms, s, m or h, such as \"500ms\" \
+        or \"10s\", or \"none\" for no limit";
 
     fn read(text: &str) -> Option<Self> {
         if text == "none" {
             return Some(Self(None));
         }
-        Duration::read(text).map(|limit| Self(Some(limit)))
+        Positive::read(text).map(|Positive(limit)| Self(Some(limit)))
+    }
+}
+
+/// A time that something may take. Other programs mean no limit by 0, here nothing would be in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Positive(pub Duration);
+
+impl Value for Positive {
+    const ALLOWED: &'static str =
+        "a number above 0 and a unit of ms, s, m or h, such as \"500ms\" or \"10s\"";
+
+    fn read(text: &str) -> Option<Self> {
+        let time = Duration::read(text).filter(|time| !time.is_zero());
+        time.map(Self)
     }
 }
 
@@ -462,6 +476,22 @@ mod tests {
         ] {
             let expected = millis.map(Duration::from_millis);
             assert_eq!(Duration::read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_time_or_none_and_never_0() {
+        let second = Some(Duration::from_secs(1));
+        for (text, limit) in [
+            ("none", Some(None)),
+            ("1s", Some(second)),
+            ("0s", None),
+            ("0ms", None),
+            ("", None),
+        ] {
+            assert_eq!(Limit::read(text), limit.map(Limit), "{text}");
+            let time = limit.flatten().map(Positive);
+            assert_eq!(Positive::read(text), time, "{text}");
         }
     }
 

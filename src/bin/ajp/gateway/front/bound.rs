@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -106,6 +106,20 @@ impl Bound {
         }
     }
 
+    /// Whether it could listen at this address if nobody else did, without doing so: an address that
+    /// is in use may be that of the gateway that runs.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(crate) fn could_be(address: &ListenAddress) -> Result<(), String> {
+        let possible = match address {
+            // Another port of the address: this one may be in use, or be for a privileged user.
+            ListenAddress::Tcp(ip) => std::net::TcpListener::bind((ip.ip(), 0)).map(drop),
+            ListenAddress::Unix(path) => could_be_socket(path),
+        };
+        possible.map_err(|error| format!("cannot listen on {address}: {error}"))
+    }
+
     /// A socket that somebody else has opened.
     pub(crate) fn from_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -175,7 +189,10 @@ impl Accept for Bound {
             path, is_own: true, ..
         } = &self
         {
-            let _ = std::fs::remove_file(path);
+            // Somebody may have put a file in its place.
+            if let Ok(true) = has_socket(path) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }
@@ -205,11 +222,41 @@ fn unix(path: &Path, mode: SocketMode) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
+/// Whether there is, or could be, a socket at this path.
+fn could_be_socket(path: &Path) -> io::Result<()> {
+    SockAddr::unix(path)?;
+    has_socket(path)?;
+    let directory = path.parent().unwrap_or(path).metadata()?;
+    if directory.is_dir() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+/// Removes a socket that an ended process has left. What is no socket is somebody's file, at a path
+/// that was mistyped: connecting to it is refused in the same way, and it stays where it is.
 fn remove_abandoned(path: &Path) -> io::Result<()> {
+    if !has_socket(path)? {
+        return Ok(());
+    }
     match std::os::unix::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether there is a socket at this path; `false` if there is nothing.
+///
+/// # Errors
+/// There is something else.
+fn has_socket(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(found) if found.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(io::Error::other("what is there is no socket, and stays")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) use counts::{BOUNDS, Requests, SiteCounts};
 pub(crate) use limits::{Budget, Limits};
 pub(crate) use listen::{Ends, Options, Traffic, serve};
 pub(super) use log::text::shown;
-pub(super) use log::writer::{Lines, Target};
+pub(super) use log::writer::{Lines, Target, could_be_made, could_be_opened};
 pub(crate) use log::{AccessLog, LogFormat, writer::Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
 pub(crate) use settings::{HeaderChanges, Settings};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::verify_server_name;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{
@@ -15,8 +15,8 @@ use tokio_rustls::rustls::server::{
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{
-    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
-    version,
+    Error, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion, version,
 };
 
 /// What is known of a TLS listener from the configuration.
@@ -116,11 +116,7 @@ impl TlsSettings {
         let mut keys = Vec::new();
         for (certificate, key) in &self.certificates {
             let chain = certificates(certificate)?;
-            let private = PrivateKeyDer::from_pem_file(key);
-            let private = private.map_err(|error| pem_fault(key, &error, "key"))?;
-            let pair = CertifiedKey::from_der(chain, private, &provider)
-                .map_err(|error| fault(certificate, error))?;
-            keys.push(Arc::new(pair));
+            keys.push(Arc::new(pair(certificate, chain, key, &provider)?));
         }
         let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
         if self.client_ca.is_some() {
@@ -136,6 +132,47 @@ impl TlsSettings {
         };
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+/// A certificate with its key.
+fn pair(
+    certificate: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsFault> {
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| match key_fault(key) {
+        Some(why) => fault(key, why),
+        None => pem_fault(key, &error, "key"),
+    })?;
+    // Else the key would be called one that does not fit its certificate.
+    if provider
+        .key_provider
+        .load_private_key(private.clone_key())
+        .is_err()
+    {
+        let why = "the key is of a kind that is not supported; there are RSA with 2048 bits and \
+                   more, P-256, P-384 and Ed25519";
+        return Err(fault(key, why));
+    }
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        Error::InconsistentKeys(_) => {
+            let key = key.display();
+            fault(certificate, format!("it is not for the key in {key}"))
+        }
+        error => fault(certificate, error),
+    })
+}
+
+/// What is wrong with a file that has no key that can be read, if it can be told: a passphrase has
+/// nobody to type it.
+fn key_fault(path: &Path) -> Option<&'static str> {
+    let text = crate::files::read(path).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let is_encrypted =
+        text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED");
+    is_encrypted
+        .then_some("the key is encrypted; write it without passphrase: openssl pkey -in KEY")
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
@@ -253,6 +290,35 @@ mod tests {
             error.to_string().contains("none.pem: No such file"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pem, key) = (
+            directory.path().join("a.pem"),
+            directory.path().join("a.key"),
+        );
+        // 16 bytes that are no key of any kind.
+        let unknown = "-----BEGIN PRIVATE KEY-----\nMA4CAQAwBQYDK2VwBAIEAA==\n\
+                       -----END PRIVATE KEY-----\n";
+        for (text, expected) in [
+            (unknown, "a.key: the key is of a kind that is not supported"),
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "a.key: the key is encrypted",
+            ),
+            (
+                "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n\
+                 -----END EC PRIVATE KEY-----\n",
+                "a.key: the key is encrypted",
+            ),
+            ("", "a.key: there is no key in it"),
+        ] {
+            std::fs::write(&key, text).unwrap();
+            let error = pair(&pem, Vec::new(), &key, &ring::default_provider()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::refusal::Refusal;
 use super::{Manager, api};
+use ajp::proxy::settle_host;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -35,12 +37,15 @@ pub(crate) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match refusal(&manager, &request) {
-        Some((status, text)) if request.uri().path().starts_with(api::PATH) => {
+    let (mut parts, body) = request.into_parts();
+    // Over HTTP/2 the target has it, and not a header.
+    let host = settle_host(&mut parts.headers, &parts.uri, parts.version);
+    let mut response = match refusal(&manager, &parts, host.ok().flatten().as_ref()) {
+        Some((status, text)) if parts.uri.path().starts_with(api::PATH) => {
             Refusal::new(status, text).json()
         }
         Some((status, text)) => (status, format!("{} {text}\n", status.as_u16())).into_response(),
-        None => next.run(request).await,
+        None => next.run(Request::from_parts(parts, body)).await,
     };
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
@@ -49,20 +54,21 @@ pub(crate) async fn guard(
     response
 }
 
-fn refusal(manager: &Manager, request: &Request) -> Option<(StatusCode, &'static str)> {
-    let headers = request.headers();
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok());
+fn refusal(
+    manager: &Manager,
+    parts: &Parts,
+    host: Option<&HeaderValue>,
+) -> Option<(StatusCode, &'static str)> {
+    let host = host.and_then(|host| host.to_str().ok());
     let view = manager.farm.view();
-    let known = |host: &str| is_known(host, &view.access.hosts);
-    let Some(host) = host.filter(|host| hosts.next().is_none() && known(host)) else {
+    let Some(host) = host.filter(|host| is_known(host, &view.access.hosts)) else {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
             "the manager is asked by IP address, as localhost, or by a name of `hosts`",
         ));
     };
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && comes_from_elsewhere(headers, host) {
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD);
+    if changes && comes_from_elsewhere(&parts.headers, host) {
         return Some((StatusCode::FORBIDDEN, "the form is not of this page"));
     }
     None

@@ -5,7 +5,7 @@
 //! something new, the configuration wins. What became of it is said in the log.
 
 use super::farm::Managed;
-use super::state_file::{StateFile, with_ending};
+use super::state_file::{self, StateFile, with_ending};
 use crate::gateway::settings::{BalancerSettings, GivenMember, Object, member_object, pool_object};
 use ajp::balancer::Discovered;
 use ajp::client::Address;
@@ -67,17 +67,13 @@ impl Store {
     /// Reads the file. One that makes no sense is put aside, and the problem is said.
     ///
     /// # Errors
-    /// The system does not let it be read: it may be as good as ever.
+    /// The system does not let it be read, and it may be as good as ever; or it is no state file.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self, String> {
         let Some(path) = path else {
             return Ok(Self::of(None, Kept::default()));
         };
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::of(Some(StateFile::new(path, None)), Kept::default()));
-            }
-            Err(error) => return Err(format!("state file {}: {error}", path.display())),
+        let Some(text) = state_file::read(&path)? else {
+            return Ok(Self::of(Some(StateFile::new(path, None)), Kept::default()));
         };
         let (kept, problem) = match parse(&text) {
             Ok(kept) => (kept, None),
@@ -453,6 +449,27 @@ mod tests {
         let error = Store::open(Some(path.clone())).unwrap_err();
         assert!(error.contains("state.json"), "{error}");
         assert!(path.is_dir());
+        // Another file, at a path that was mistyped.
+        let key = directory.path().join("shop.key");
+        std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let error = Store::open(Some(key.clone())).unwrap_err();
+        assert!(
+            error.contains("shop.key: it holds something else"),
+            "{error}"
+        );
+        assert!(key.exists());
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = Store::open(Some(socket.clone())).unwrap_err();
+        assert!(error.contains("socket: this is no regular file"), "{error}");
+        assert!(socket.exists());
+        // What a loss of power may leave.
+        for left in [&b""[..], b"\0\0\0", b" {\"version\": 1, \"bal"] {
+            std::fs::write(&key, left).unwrap();
+            let store = Store::open(Some(key.clone())).unwrap();
+            let problem = store.file().unwrap().problem().unwrap();
+            assert!(problem.contains("shop.key.broken"), "{problem}");
+        }
         let none = directory.path().join("none.json");
         let store = Store::open(Some(none)).unwrap();
         assert_eq!(store.file().unwrap().problem(), None);

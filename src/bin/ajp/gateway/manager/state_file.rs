@@ -2,6 +2,7 @@
 //! with a lock in hand: a disk that hangs stops those who want to know that a change is kept, for
 //! [`LIMIT`], and nobody else.
 
+use crate::gateway::front::could_be_made;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -170,19 +171,36 @@ impl std::fmt::Debug for StateFile {
 /// # Errors
 /// Why not.
 pub(crate) fn can_be_kept(path: &Path) -> Result<(), String> {
-    let failed = |error: io::Error| {
+    read(path)?;
+    could_be_made(path).map_err(|error| {
         let path = path.display();
         format!("state file {path}: changes cannot be kept there: {error}")
-    };
-    match std::fs::File::open(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+    })
+}
+
+/// What is in the file, if there is one. It begins with a brace, whole or cut off, or holds nothing or
+/// zeros after a loss of power. What begins with anything else is no state file, but what a mistyped
+/// path leads to: it would be renamed as one that makes no sense, and somebody would miss it.
+///
+/// # Errors
+/// It cannot be read, or is something else.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("state file {}: {why}", path.display());
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+        Ok(found) if !found.is_file() => return Err(failed(&"this is no regular file")),
+        Ok(_) => {}
     }
-    let probe = with_ending(path, &format!(".{}", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    drop(options.open(&probe).map_err(failed)?);
-    std::fs::remove_file(&probe).map_err(failed)
+    let text = crate::files::read(path).map_err(|error| failed(&error))?;
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_none_or(|byte| matches!(byte, b'{' | 0)) {
+        Ok(Some(text))
+    } else {
+        Err(failed(
+            &"it holds something else than changes of a manager, and stays; name another file",
+        ))
+    }
 }
 
 /// Writes a file beside it first, so that a crash leaves the one before.

@@ -130,7 +130,7 @@ impl Reader<'_> {
     /// What a file holds. One that cannot be read here is a secret too, of which nothing is known.
     fn secret(&self, file: &str, farm: &mut Farm) -> String {
         let path = self.path.parent().unwrap_or(Path::new("")).join(file);
-        match std::fs::read_to_string(&path) {
+        match crate::files::read_to_string(&path) {
             Ok(secret) => {
                 if is_readable_by_all(&path) {
                     farm.readable

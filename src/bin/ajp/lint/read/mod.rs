@@ -48,7 +48,7 @@ pub(super) fn farm(sources: &Sources<'_>) -> Result<Farm, Failure> {
     };
     let mut texts = Vec::new();
     for path in sources.files {
-        let bytes = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
+        let bytes = crate::files::read(path).map_err(|error| Failure::file(path, &error))?;
         let name = path.display().to_string();
         // httpd and property files are not read so by their programs.
         let utf16 = xml::utf16(&bytes).filter(|text| text.trim_start().starts_with('<'));

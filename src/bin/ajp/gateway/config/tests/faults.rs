@@ -73,6 +73,22 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
             "g.toml:3: sticky: invalid value: string \"A|\", expected the name of a cookie",
         ),
         (
+            "[limits]\nhead_timeout = \"0s\"",
+            "g.toml:2: head_timeout: invalid value: string \"0s\", expected a number above 0",
+        ),
+        (
+            &balancer("timeout = \"0s\""),
+            "g.toml:3: timeout: invalid value: string \"0s\", expected a number above 0",
+        ),
+        (
+            &balancer("[balancer.timeouts]\nresponse_head = \"0s\""),
+            "g.toml:4: response_head: invalid value: string \"0s\", expected a number above 0",
+        ),
+        (
+            &balancer("health = { check = \"cping\", limit = \"0s\" }"),
+            "g.toml:3: limit: invalid value: string \"0s\", expected a number above 0",
+        ),
+        (
             &balancer("nofailover = true"),
             "g.toml:3: nofailover: true needs sticky",
         ),
@@ -114,7 +130,7 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         ),
         (
             &balancer("timeout = \"soon\""),
-            "g.toml:3: timeout: invalid value: string \"soon\", expected a number and a unit",
+            "g.toml:3: timeout: invalid value: string \"soon\", expected a number above 0 and a unit",
         ),
         (
             &balancer("health = { check = \"ping\" }"),
@@ -199,6 +215,27 @@ fn what_is_wrong_is_said_with_line_and_key_and_what_is_allowed() {
         (
             &map("\"/x\"", "\"balancer://a/b?c\""),
             "g.toml:11: to: the path \"/b?c\" must be a plain path",
+        ),
+        (
+            &map(
+                "\"/x\"",
+                "\"balancer://a/\"\nattributes = { JK_LB_ACTIVATION = \"ACT\" }",
+            ),
+            "g.toml:12: \"JK_LB_ACTIVATION\" is told by the gateway itself",
+        ),
+        (
+            &map(
+                "\"/x\"",
+                "\"balancer://a/\"\nattributes = { secret = \"a\" }",
+            ),
+            "g.toml:12: cannot write AJP packet:",
+        ),
+        (
+            &map(
+                "\"/x\"",
+                "\"balancer://a/\"\nattributes = { A = \"b\\u0000\" }",
+            ),
+            "g.toml:12: cannot write AJP packet:",
         ),
         (
             &map("\"x\"", "\"balancer://a/\""),

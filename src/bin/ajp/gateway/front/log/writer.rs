@@ -52,6 +52,36 @@ impl Target {
     }
 }
 
+/// Whether lines could be written there, without making the file. A pipe is left alone: whoever
+/// reads it would see its end when it is closed again.
+///
+/// # Errors
+/// Why they could not.
+pub(in crate::gateway) fn could_be_opened(path: &Path) -> io::Result<()> {
+    let Target::File(path) = Target::of(path) else {
+        return Ok(());
+    };
+    match path.metadata() {
+        Ok(found) if found.file_type().is_fifo() => Ok(()),
+        Ok(found) if found.file_type().is_socket() => Err(io::Error::other("it is a socket")),
+        Ok(_) => File::options().append(true).open(&path).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => could_be_made(&path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file could be made at this path: one of another name is, in its directory, and removed
+/// again.
+///
+/// # Errors
+/// Why it could not.
+pub(in crate::gateway) fn could_be_made(path: &Path) -> io::Result<()> {
+    let mut probe = path.as_os_str().to_owned();
+    probe.push(format!(".{}", std::process::id()));
+    drop(File::options().write(true).create_new(true).open(&probe)?);
+    std::fs::remove_file(&probe)
+}
+
 fn appending() -> OpenOptions {
     let mut options = File::options();
     options.append(true).create(true);
