@@ -3,12 +3,12 @@
 //!
 //! What may not live here: anything that knows the protocol, or another module of either crate.
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "gateway"))]
 mod striped;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "gateway"))]
 mod when_woken;
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "gateway"))]
 pub(crate) use striped::{CacheAligned, Striped};
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "gateway"))]
 pub(crate) use when_woken::WhenWoken;

@@ -104,7 +104,7 @@ mod shared {
     use super::idle_order::IdleOrder;
     use super::permits::Permits;
     use super::timeouts::Timeouts;
-    use crate::net::CacheAligned;
+    use crate::common::CacheAligned;
     use crate::sync::Arc;
     use crate::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::Instant;
@@ -228,7 +228,7 @@ mod shared {
     }
 }
 
-use crate::net::CacheAligned;
+use crate::common::CacheAligned;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use lease::Lease;

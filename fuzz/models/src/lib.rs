@@ -33,8 +33,6 @@ mod sync {
 
 /// What the pool knows of sockets.
 mod net {
-    use crate::sync::{Arc, Mutex, PoisonError, RwLock};
-    use std::ops::Deref;
     use tokio::runtime;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +46,12 @@ mod net {
     pub(crate) fn current_runtime() -> Option<runtime::Id> {
         None
     }
+}
+
+/// What each thread has apart.
+mod common {
+    use crate::sync::{Arc, Mutex, PoisonError, RwLock};
+    use std::ops::Deref;
 
     #[derive(Debug)]
     pub(crate) struct CacheAligned<T>(T);
