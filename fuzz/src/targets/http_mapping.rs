@@ -10,7 +10,8 @@ use crate::shadow;
 use ajp::Secret;
 use ajp::client::RequestFacts;
 use ajp::mapping::{
-    TlsFacts, request_parts, response_parts, write_forward_request, write_send_headers,
+    TlsFacts, parse_with_headers, request_parts, request_parts_with_headers, response_parts,
+    write_forward_request, write_send_headers,
 };
 use ajp::server::{AttributePolicy, RequestClaims, ServerConfig, Trust};
 use ajp::wire::{
@@ -67,8 +68,19 @@ fn has_long_name(pairs: &Pairs) -> bool {
 
 fn decoded_request(payload: &[u8], size: PacketSize) {
     let options = DecodeOptions::default().with_lenient_uri(size == PacketSize::DEFAULT);
-    let Ok(request) = ForwardRequest::parse_with(Bytes::copy_from_slice(payload), &options) else {
-        return;
+    let payload = Bytes::copy_from_slice(payload);
+    // What is checked and mapped in one walk is the same, and so is what is refused.
+    let parsed = ForwardRequest::parse_with(payload.clone(), &options);
+    let (request, map) = match (parsed, parse_with_headers(payload, &options)) {
+        (Ok(request), Ok((same, map))) => {
+            assert_eq!(request, same);
+            (request, map)
+        }
+        (parsed, mapped) => {
+            let same = mapped.expect_err("refused by the other way");
+            assert_eq!(parsed.expect_err("refused by the other way"), same);
+            return;
+        }
     };
     let policy = AttributePolicy::default().accept("SHIB");
     let config = ServerConfig::new(Trust::TrustedNetwork).with_attributes(policy);
@@ -76,12 +88,20 @@ fn decoded_request(payload: &[u8], size: PacketSize) {
         Some(query) => [request.req_uri(), b"?", query].concat(),
         None => request.req_uri().to_vec(),
     };
+    let mapped = request_parts_with_headers(&request, map, &config);
     let Ok(out) = request_parts(&request, &config) else {
+        assert!(mapped.is_err());
         // `*` with a query is no URI, and a URI has at most 65534 bytes.
         assert!(target.starts_with(b"*") || 3 * target.len() > 65534);
         return;
     };
     let (parts, ()) = out.into_parts();
+    let (same, ()) = mapped.expect("refused by the other way").into_parts();
+    assert_eq!(parts.headers, same.headers);
+    assert_eq!(
+        (&parts.method, &parts.uri, parts.version),
+        (&same.method, &same.uri, same.version)
+    );
     assert_eq!(parts.method.as_str().as_bytes(), request.method());
     let mapped = parts
         .uri
