@@ -255,7 +255,8 @@ async fn silence_ends_it_and_a_stop_does() {
     let _ = soon("the end", http.read_to_end(&mut rest)).await;
     stopping.wait_for_log("gateway: done").await;
     let lines = std::fs::read_to_string(stopping.file("access")).unwrap();
-    assert!(lines.contains("why=\"the gateway stops\""), "{lines}");
+    let end = "end=stopped stage=answer why=\"the gateway stops\"";
+    assert!(lines.contains(end), "{lines}");
 }
 
 #[tokio::test]

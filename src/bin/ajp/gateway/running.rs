@@ -1,28 +1,29 @@
 //! The program while it runs: from its start over every reload to its end.
 
-use super::config::{Config, Plan};
+mod balancer_tasks;
+mod health;
+mod log_file;
+mod signals;
+
+use super::config::Config;
 use super::embedded::Embedded;
-use super::front::{
-    AccessLog, Bound, Budget, Current, LogFormat, LogWriter, Requests, Site, Traffic, Tunnels,
-};
+use super::front::{Budget, Current, Requests, Site, Traffic, Tunnels};
 use super::greeting::{greeting, url};
 use super::listeners::Listeners;
-use super::manager::{Farm, Following, Place};
+use super::manager::Farm;
 use super::{GatewayArgs, manager};
-use ajp::Secret;
-use ajp::balancer::Balancer;
+use balancer_tasks::{BalancerTasks, first_sets, tend};
+use health::HealthListener;
+use log_file::LogFile;
 use sd_notify::NotifyState;
+use signals::{Signal, Signals};
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the access log may take for what is not written when all else has ended.
-const LOG_LIMIT: Duration = Duration::from_secs(5);
 /// How long standard output may take for a line: the access log may be there too.
 const SAY_LIMIT: Duration = Duration::from_secs(1);
 
@@ -32,7 +33,7 @@ pub(super) async fn serve(args: GatewayArgs) -> Result<(), String> {
     let (stop, stopping) = watch::channel(false);
     // The members of a discovery are waited for: a stop is not.
     let mut running = tokio::select! {
-        started = Running::start(args, &stopping) => started?,
+        started = RunningGateway::start(args, &stopping) => started?,
         () = signals.stop() => return Ok(()),
     };
     tell(&[NotifyState::Ready]);
@@ -95,120 +96,8 @@ fn tell_reloading() {
     }
 }
 
-/// What the program is asked for.
-enum Signal {
-    Reload,
-    Reopen,
-    Stop,
-}
-
-#[cfg(unix)]
-struct Signals {
-    hangup: tokio::signal::unix::Signal,
-    user: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> Result<Self, String> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            user: listen(SignalKind::user_defined1())?,
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the end, and lets all else pass.
-    async fn stop(&mut self) {
-        while !matches!(self.next().await, Signal::Stop) {}
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.hangup.recv() => Signal::Reload,
-            _ = self.user.recv() => Signal::Reopen,
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.interrupt.recv() => Signal::Stop,
-        }
-    }
-}
-
-/// A balancer with all that it does beside its requests: its checks, and members that come and go.
-struct Tended {
-    balancer: Balancer,
-    checks: JoinHandle<()>,
-    followed: Option<Followed>,
-}
-
-/// Where members are found.
-struct Followed {
-    finds: (String, Vec<Secret>),
-    places: UnboundedSender<Place>,
-    task: JoinHandle<()>,
-}
-
-impl Tended {
-    fn new(balancer: Balancer) -> Self {
-        let checked = balancer.clone();
-        Self {
-            balancer,
-            checks: tokio::spawn(async move { checked.run().await }),
-            followed: None,
-        }
-    }
-
-    /// Finds members where this plan says. Those that are known go on serving until there is an
-    /// answer from there.
-    fn follow(&mut self, plan: &Plan, farm: &Arc<Farm>) {
-        let wanted = plan.finds().zip(plan.discovery());
-        let (before, wanted) = (self.followed.take(), wanted);
-        self.followed = match (before, wanted) {
-            (None, None) => None,
-            (Some(before), None) => {
-                before.task.abort();
-                farm.remove_found(&self.balancer);
-                None
-            }
-            (Some(mut before), Some((finds, place))) => {
-                if before.finds != finds {
-                    before.finds = finds;
-                    // The task ends with the balancer only.
-                    let _ = before.places.send(place);
-                }
-                Some(before)
-            }
-            (None, Some((finds, place))) => {
-                let name = self.balancer.name();
-                let leaving = place.1;
-                let (following, places) = Following::new(Arc::clone(farm), name, place);
-                let balancer = self.balancer.clone();
-                let task = tokio::spawn(async move { balancer.follow(following, leaving).await });
-                Some(Followed {
-                    finds,
-                    places,
-                    task,
-                })
-            }
-        };
-    }
-}
-
-impl Drop for Tended {
-    fn drop(&mut self) {
-        self.checks.abort();
-        if let Some(followed) = &self.followed {
-            followed.task.abort();
-        }
-    }
-}
-
 /// Everything that runs.
-struct Running {
+struct RunningGateway {
     args: GatewayArgs,
     /// How many files and sockets may be open, if that has a limit.
     descriptors: Option<u64>,
@@ -220,58 +109,19 @@ struct Running {
     tunnels: Arc<Tunnels>,
     listeners: Listeners,
     farm: Arc<Farm>,
-    tended: Vec<Tended>,
-    log: Log,
+    tended: Vec<BalancerTasks>,
+    log: LogFile,
     manager: Option<JoinHandle<()>>,
-    health: Option<Health>,
-    next: Option<Next>,
+    health: Option<HealthListener>,
+    next: Option<PendingSite>,
 }
 
 /// What is served as soon as its balancers have members. Until then all is served as before.
-struct Next {
+struct PendingSite {
     site: Site,
     /// What has changed, in words.
     changes: Vec<String>,
     first_sets: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-/// Runs the health checks and discoveries of these balancers, those of others go on.
-fn tend(tended: &mut Vec<Tended>, plans: &[Plan], farm: &Arc<Farm>) {
-    for plan in plans {
-        let known = tended
-            .iter()
-            .position(|known| known.balancer.is_same(&plan.balancer));
-        let at = known.unwrap_or_else(|| {
-            tended.push(Tended::new(plan.balancer.clone()));
-            tended.len().saturating_sub(1)
-        });
-        if let Some(tended) = tended.get_mut(at) {
-            tended.follow(plan, farm);
-        }
-    }
-}
-
-/// Waits until balancers have members whose members must be found, each as long as its
-/// `first_set` says. Without any it is as good as one whose members are all down: its requests
-/// are answered with 503 until there are some.
-fn first_sets(plans: &[Plan]) -> impl Future<Output = ()> + Send + use<> {
-    let start = tokio::time::Instant::now();
-    let plans = plans.iter();
-    let waits: Vec<_> = plans
-        .filter_map(|plan| Some((plan.balancer.clone(), plan.first_set()?)))
-        .collect();
-    async move {
-        for (balancer, limit) in waits {
-            let until = start.checked_add(limit).unwrap_or(start);
-            let found = tokio::time::timeout_at(until, balancer.wait_for_member());
-            if found.await.is_err() {
-                let name = balancer.name();
-                tracing::warn!(
-                    "balancer {name}: no member was found within {limit:?}, it answers 503"
-                );
-            }
-        }
-    }
 }
 
 /// Says that there are not as many connections as the configuration allows: the clients beyond
@@ -287,82 +137,7 @@ fn warn_of_few_descriptors(limit: Option<u64>, config: &Config) {
     }
 }
 
-/// The listener that tells whether the gateway is ready: it ends last.
-struct Health {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Health {
-    fn start(
-        bound: Bound,
-        farm: &Arc<Farm>,
-        draining: &watch::Receiver<bool>,
-    ) -> Result<Self, String> {
-        let address = bound.address().map_err(|error| error.to_string())?;
-        print(&format!("gateway: health http://{address}/ready"));
-        let (stop, stopping) = watch::channel(false);
-        let answers = manager::health(bound, Arc::clone(farm), draining.clone(), stopping);
-        Ok(Self {
-            stop,
-            task: tokio::spawn(answers),
-        })
-    }
-
-    async fn end(self) {
-        self.stop.send_replace(true);
-        // A panic has been reported.
-        let _ = self.task.await;
-    }
-}
-
-/// The access log, and where it is.
-#[derive(Default)]
-struct Log {
-    path: Option<PathBuf>,
-    format: LogFormat,
-    access: AccessLog,
-    writers: Vec<LogWriter>,
-}
-
-impl Log {
-    /// Opens this file, if it is another one.
-    fn opened(
-        &self,
-        path: Option<&PathBuf>,
-        format: LogFormat,
-    ) -> Result<Option<(AccessLog, LogWriter)>, String> {
-        let Some(path) =
-            path.filter(|path| self.path.as_ref() != Some(*path) || self.format != format)
-        else {
-            return Ok(None);
-        };
-        let opened = AccessLog::open(path, format);
-        let opened = opened.map_err(|error| format!("access log {}: {error}", path.display()))?;
-        Ok(Some(opened))
-    }
-
-    /// Writes there from now on, as [`opened`](Self::opened) has opened it.
-    fn go_on(
-        &mut self,
-        opened: Option<(AccessLog, LogWriter)>,
-        path: Option<&PathBuf>,
-        format: LogFormat,
-    ) {
-        // Those before have requests to write that have not ended.
-        self.writers.retain(|writer| !writer.has_ended());
-        if let Some((log, writer)) = opened {
-            self.access = log;
-            self.writers.push(writer);
-        } else if path.is_none() {
-            self.access = AccessLog::none();
-        }
-        self.path = path.cloned();
-        self.format = format;
-    }
-}
-
-impl Running {
+impl RunningGateway {
     async fn start(args: GatewayArgs, stopping: &watch::Receiver<bool>) -> Result<Self, String> {
         let descriptors = crate::descriptors::raise_limit();
         let mut config = args.read()?;
@@ -373,7 +148,7 @@ impl Running {
             own.serve(&args, &mut config)?;
             embedded = Some(own);
         }
-        let mut log = Log::default();
+        let mut log = LogFile::default();
         let opened = log.opened(config.access_log.as_ref(), config.log_format)?;
         log.go_on(opened, config.access_log.as_ref(), config.log_format);
         let budget = Budget::new(config.limits.buffer_memory);
@@ -407,7 +182,7 @@ impl Running {
             None => None,
             Some(listen) => {
                 let bound = listeners.bind_other(&config, listen).await?;
-                Some(Health::start(bound, &farm, stopping)?)
+                Some(HealthListener::start(bound, &farm, stopping)?)
             }
         };
         listeners.tell_unused();
@@ -469,12 +244,12 @@ impl Running {
 
     /// Serves what was read last.
     fn go_over(&mut self) {
-        let Some(Next { site, changes, .. }) = self.next.take() else {
+        let Some(PendingSite { site, changes, .. }) = self.next.take() else {
             return;
         };
         self.current.set(site);
         let plans = &self.config.balancers;
-        let stays = |known: &Tended| {
+        let stays = |known: &BalancerTasks| {
             plans
                 .iter()
                 .any(|plan| plan.balancer.is_same(&known.balancer))
@@ -517,7 +292,7 @@ impl Running {
             &self.tunnels,
             &self.requests,
         )?;
-        self.next = Some(Next {
+        self.next = Some(PendingSite {
             site,
             changes,
             first_sets: Box::pin(first_sets(&config.balancers)),
@@ -528,9 +303,7 @@ impl Running {
 
     /// Opens the access log again: it may have been renamed.
     fn reopen(&self) {
-        for writer in &self.log.writers {
-            writer.reopen();
-        }
+        self.log.reopen();
     }
 
     /// Ends what is running, then all the rest.
@@ -545,16 +318,7 @@ impl Running {
         if let Err(error) = self.farm.kept().await {
             tracing::error!("manager: {error}");
         }
-        let mut left = LOG_LIMIT;
-        for writer in self.log.writers {
-            let start = Instant::now();
-            if !writer.finish(left).await {
-                tracing::error!(
-                    "access log: not all could be written within {LOG_LIMIT:?}, records are lost"
-                );
-            }
-            left = left.saturating_sub(start.elapsed());
-        }
+        self.log.finish().await;
         if let Some(health) = self.health {
             health.end().await;
         }
@@ -563,7 +327,7 @@ impl Running {
 
 fn site(
     config: &Config,
-    log: &Log,
+    log: &LogFile,
     budget: &Arc<Budget>,
     tunnels: &Arc<Tunnels>,
     requests: &Requests,

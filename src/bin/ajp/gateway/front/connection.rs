@@ -30,7 +30,7 @@ use super::refused_streams::{Frames, Known};
 use super::service::HttpService;
 use super::stalled::Streams;
 use crate::common::WhenWoken;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::Service;
@@ -90,6 +90,14 @@ pub(crate) struct State {
 
 /// Why something ends that its client has not ended.
 pub(crate) const STOPS: &str = "the gateway stops";
+
+/// What a request counts as, and is noted as, whose client has gone before it was answered: as nginx
+/// notes it.
+pub(crate) const CLIENT_HAS_GONE: u16 = 499;
+
+/// The same of one that was broken off because its listener ended, and its time was over. Its client
+/// gets no answer, and it is not the client that has ended it.
+pub(crate) const BROKEN_OFF: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// What all connections of a listener know. The listener waits until nobody has this any more.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Counts the requests of each site: how many are there, what they were answered, and how long
 //! they took from the head of the request to the end of the answer.
 
+use super::connection::{BROKEN_OFF, CLIENT_HAS_GONE, State};
 use crate::common::{CacheAligned, Striped};
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,9 +17,6 @@ use std::time::Instant;
 pub(crate) const BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
-
-/// Counts for a request whose client has gone before there was an answer, as in the log.
-const CLIENT_HAS_GONE: u16 = 499;
 
 /// The numbers of one site, counted by each thread apart.
 #[derive(Debug)]
@@ -178,15 +176,49 @@ impl Drop for CountedRequest {
     }
 }
 
+/// A request that is not answered yet. Dropped, its client has gone, or its connection was broken off.
+pub(crate) struct UnansweredRequest<'s> {
+    request: Option<CountedRequest>,
+    connection: &'s State,
+}
+
+impl<'s> UnansweredRequest<'s> {
+    /// A request that came over this connection.
+    pub(crate) fn new(request: CountedRequest, connection: &'s State) -> Self {
+        Self {
+            request: Some(request),
+            connection,
+        }
+    }
+
+    /// The head of its answer is there.
+    pub(crate) fn answered(mut self, status: StatusCode) -> Option<CountedRequest> {
+        let mut request = self.request.take();
+        if let Some(request) = &mut request {
+            request.answered(status);
+        }
+        request
+    }
+}
+
+impl Drop for UnansweredRequest<'_> {
+    fn drop(&mut self) {
+        let request = self.request.as_mut();
+        if let Some(request) = request.filter(|_| self.connection.is_over()) {
+            request.answered(BROKEN_OFF);
+        }
+    }
+}
+
 /// A body with which a request is over.
 #[derive(Debug)]
 pub(crate) struct CountedBody<B> {
     body: B,
-    _running: CountedRequest,
+    _running: Option<CountedRequest>,
 }
 
 impl<B> CountedBody<B> {
-    pub(crate) fn new(body: B, running: CountedRequest) -> Self {
+    pub(crate) fn new(body: B, running: Option<CountedRequest>) -> Self {
         Self {
             body,
             _running: running,
@@ -216,8 +248,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::Listener;
     use super::*;
     use http_body_util::Full;
+    use tokio::sync::{mpsc, watch};
 
     #[test]
     fn a_request_is_counted_from_its_head_to_the_end_of_its_body() {
@@ -225,7 +259,7 @@ mod tests {
         let counts = requests.of("default");
         let mut running = CountedRequest::begin(&counts, Instant::now());
         running.answered(StatusCode::NOT_FOUND);
-        let body = CountedBody::new(Full::new(Bytes::from("x")), running);
+        let body = CountedBody::new(Full::new(Bytes::from("x")), Some(running));
         assert_eq!((counts.running(), counts.answered()), (1, vec![(404, 1)]));
         assert_eq!(counts.times().0.iter().sum::<u64>(), 0);
         drop(body);
@@ -244,6 +278,25 @@ mod tests {
         let names: Vec<_> = all.iter().map(|counts| &*counts.name).collect();
         assert_eq!(names, ["default", "none"]);
         assert_eq!(all[1].answered(), [(499, 1)]);
+    }
+
+    /// The client waits for its answer, and it is the gateway that has no time left for it.
+    #[test]
+    fn what_a_stop_breaks_off_is_not_the_clients_doing() {
+        let (_stop, stopping) = watch::channel(false);
+        let (running, _ended) = mpsc::channel(1);
+        let listener = Listener::new(stopping, running);
+        let state = State::new(listener.clone());
+        let counts = SiteCounts::new("default");
+        let begin =
+            || UnansweredRequest::new(CountedRequest::begin(&counts, Instant::now()), &state);
+        drop(begin());
+        let answered = begin().answered(StatusCode::OK);
+        let before = begin();
+        listener.is_over.store(true, Ordering::Release);
+        drop((answered, before));
+        assert_eq!(counts.answered(), [(200, 1), (499, 1), (503, 1)]);
+        assert_eq!(counts.running(), 0);
     }
 
     /// A request may begin on one thread and end on another one.

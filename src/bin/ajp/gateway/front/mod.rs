@@ -50,7 +50,7 @@ use answer::Refusal;
 use buffer::Buffered;
 use bytes::Bytes;
 use connection::BodyLength;
-use counts::{CountedBody, CountedRequest};
+use counts::{CountedBody, CountedRequest, UnansweredRequest};
 use failures::Fault;
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
@@ -229,9 +229,10 @@ pub(crate) async fn run(
             let (mut parts, body) = request.into_parts();
             async move {
                 let site = here.0.get();
-                let mut running = CountedRequest::begin(site.counts_of(&parts), seen.at);
+                let request = CountedRequest::begin(site.counts_of(&parts), seen.at);
+                let request = UnansweredRequest::new(request, &here.1.ends.state);
                 let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
-                running.answered(response.status());
+                let running = request.answered(response.status());
                 let body = |body| CountedBody::new(body, running);
                 Ok::<_, Infallible>(
                     response

@@ -6,7 +6,7 @@
 //! Over HTTP/1.1 only: browsers take it for WebSocket where HTTP/2 does not offer RFC 8441.
 
 use super::Refusal;
-use super::connection::{STOPS, State};
+use super::connection::State;
 use super::failures::Fault;
 use super::log::{Entry, Served};
 use super::map::Mapping;
@@ -337,13 +337,14 @@ async fn tunnel(
             Err(error) => Err(error.to_string()),
         }
     };
-    let ended = tokio::select! {
-        ended = until_closed => ended,
-        () = silent(&passed, idle) => Err(format!("nothing came for {idle:?}")),
-        () = stopped => Err(STOPS.to_owned()),
-    };
-    if let Err(why) = ended {
-        entry.failed(&why);
+    tokio::select! {
+        ended = until_closed => {
+            if let Err(why) = ended {
+                entry.failed(&why);
+            }
+        }
+        () = silent(&passed, idle) => entry.failed(&format!("nothing came for {idle:?}")),
+        () = stopped => entry.stopped(),
     }
     let sent = passed.to_client.load(Ordering::Relaxed);
     entry.sent(usize::try_from(sent).unwrap_or(usize::MAX));

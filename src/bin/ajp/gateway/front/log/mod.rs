@@ -127,10 +127,13 @@ impl Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::front::connection::{Listener, State};
     use ajp::client::Phases;
     use http::{Request, StatusCode};
     use serde_json::{Value, json};
+    use std::sync::Arc;
     use std::time::Duration;
+    use tokio::sync::{mpsc, watch};
 
     fn finished(writer: Writer, millis: u64) -> bool {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -225,6 +228,54 @@ mod tests {
         let refused = "] \"GET /\\x07 HTTP/9\" 400 - \"-\" \"-\" route=- member=- attempts=0 ms=0 \
             id=- upload=- queue=- connect=- first=- body=- end=refused why=\"invalid version\"";
         assert!(lines[2].ends_with(refused), "{}", lines[2]);
+    }
+
+    /// Before the head of the answer and behind it, by the end of the listener and before that.
+    #[test]
+    fn what_a_stop_breaks_off_is_told_as_such() {
+        let lines = logged(LogFormat::Combined, |log| {
+            let (_stop, stopping) = watch::channel(false);
+            let (running, _ended) = mpsc::channel(1);
+            let listener = Listener::new(stopping, running);
+            let state = Arc::new(State::new(listener.clone()));
+            let (head, ()) = Request::get("/a").body(()).unwrap().into_parts();
+            let entry = || {
+                let id = RequestId::Given("0a1b".into());
+                let mut entry = log.entry(&head, [192, 0, 2, 1].into(), id, Instant::now());
+                entry.came_over(&state);
+                entry.waiting();
+                entry
+            };
+            let answered = || {
+                let mut entry = entry();
+                entry.status(StatusCode::OK);
+                entry.aborted();
+                entry
+            };
+            drop((entry(), answered()));
+            let running = (entry(), answered());
+            listener
+                .is_over
+                .store(true, std::sync::atomic::Ordering::Release);
+            drop(running);
+        });
+        for (line, status, end) in [
+            (&lines[0], "499", " end=aborted stage=waiting"),
+            (&lines[1], "200", " end=aborted stage=answer"),
+            (
+                &lines[2],
+                "503",
+                " end=stopped stage=waiting why=\"the gateway stops\"",
+            ),
+            (
+                &lines[3],
+                "200",
+                " end=stopped stage=answer why=\"the gateway stops\"",
+            ),
+        ] {
+            assert!(line.contains(&format!("\" {status} - \"")), "{line}");
+            assert!(line.ends_with(end), "{line}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::text::{clf_time, escaped, iso_time, masked, tame_json};
 use super::{LogFormat, Sink};
-use crate::gateway::front::connection::{STOPS, State};
+use crate::gateway::front::connection::{BROKEN_OFF, CLIENT_HAS_GONE, STOPS, State};
 use crate::gateway::front::request_id::RequestId;
 use ajp::client::Phases;
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
@@ -12,9 +12,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-
-/// The status of a request whose client has gone before it was answered, as nginx notes it.
-const CLIENT_HAS_GONE: u16 = 499;
 
 /// What was asked for, by whom.
 #[derive(Debug, Clone)]
@@ -97,6 +94,8 @@ enum End {
     Cut,
     /// The client has gone, or did not take all of the answer.
     Aborted,
+    /// The gateway stopped, or its listener was taken away, and the time for what ran was over.
+    Stopped,
     /// It was no request.
     Refused,
 }
@@ -252,6 +251,14 @@ impl Entry {
         });
     }
 
+    /// The gateway stops: what has no end by itself ends now.
+    pub(in crate::gateway::front) fn stopped(&mut self) {
+        self.with(|fields| {
+            fields.end = End::Stopped;
+            fields.why = Some(STOPS.to_owned());
+        });
+    }
+
     /// The client did not take all of the answer.
     pub(in crate::gateway::front) fn aborted(&mut self) {
         self.with(|fields| fields.end = End::Aborted);
@@ -271,6 +278,7 @@ impl Drop for Entry {
         }
         let is_over = |state: &Arc<State>| state.is_over();
         if fields.end == End::Aborted && noted.connection.as_ref().is_some_and(is_over) {
+            fields.end = End::Stopped;
             fields.why.get_or_insert_with(|| STOPS.to_owned());
         }
         let line = fields.record(&noted).line(noted.sink.format);
@@ -297,9 +305,11 @@ impl Fields {
                 target: masked(&target).into_owned(),
                 protocol: format!("{:?}", asked.version),
             },
-            status: self
-                .status
-                .map_or(CLIENT_HAS_GONE, |status| status.as_u16()),
+            status: match (self.status, self.end) {
+                (Some(status), _) => status.as_u16(),
+                (None, End::Stopped) => BROKEN_OFF.as_u16(),
+                (None, _) => CLIENT_HAS_GONE,
+            },
             bytes: noted.sent,
             host: &noted.host,
             referer: masked(&noted.referer).into_owned(),
@@ -477,6 +487,9 @@ impl Record<'_> {
             (End::Aborted, Stage::Upload) => " end=aborted stage=upload",
             (End::Aborted, Stage::Waiting) => " end=aborted stage=waiting",
             (End::Aborted, Stage::Answer) => " end=aborted stage=answer",
+            (End::Stopped, Stage::Upload) => " end=stopped stage=upload",
+            (End::Stopped, Stage::Waiting) => " end=stopped stage=waiting",
+            (End::Stopped, Stage::Answer) => " end=stopped stage=answer",
             (End::Refused, _) => " end=refused",
         };
         line.push_str(end);

@@ -27,7 +27,7 @@ fn requests(families: &mut Families<'_>, sites: &[Arc<SiteCounts>]) -> fmt::Resu
     let samples =
         samples.map(|(code, site, count)| (vec![("site", *site), ("code", code)], *count));
     let help = "Requests that are over or being answered, by site and status; 499: it ended without \
-                an answer, as a rule because its client had gone.";
+                an answer, as its client had gone; 503 also: a stop broke it off.";
     families.counter("ajp_front_requests", help, samples)?;
     let running = sites
         .iter()
