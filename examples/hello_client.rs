@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or("ajp://127.0.0.1:8009".into())
         .parse()?;
     let path = args.next().unwrap_or("/".into());
-    let config = PoolConfig::default().with_secret(ajp::Secret::from_env("AJP_SECRET").ok());
+    let config = PoolConfig::default().with_secret(ajp::Secret::from_env_if_set("AJP_SECRET")?);
     let client = Client::for_own_requests(Pool::new(tomcat, config));
     let request = http::Request::get(path)
         .header("host", "localhost")

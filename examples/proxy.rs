@@ -46,7 +46,7 @@ impl Route {
         let (prefix, url) = text.split_once('=').ok_or("a route is PREFIX=URL")?;
         let upstream = if url.starts_with("ajp://") {
             let config =
-                PoolConfig::default().with_secret(ajp::Secret::from_env("AJP_SECRET").ok());
+                PoolConfig::default().with_secret(ajp::Secret::from_env_if_set("AJP_SECRET")?);
             Upstream::Ajp(Client::new(Pool::new(url.parse::<Address>()?, config)))
         } else {
             Upstream::Http {

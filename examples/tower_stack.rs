@@ -48,7 +48,7 @@ async fn main() -> Result<(), BoxError> {
         containers.push(Address::from(nobody));
     }
     let config = PoolConfig::default()
-        .with_secret(ajp::Secret::from_env("AJP_SECRET").ok())
+        .with_secret(ajp::Secret::from_env_if_set("AJP_SECRET")?)
         .with_timeouts(Timeouts::default().with_connect(Duration::from_secs(2)));
 
     // One container: the policy sends again what cannot do harm twice. The body is kept for

@@ -36,10 +36,10 @@ impl Secret {
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, InvalidSecret> {
         let bytes = secret.as_ref();
         match bytes {
-            [] => Err(InvalidSecret("is empty")),
-            _ if bytes.len() > MOST_BYTES => Err(InvalidSecret("is longer than 4096 bytes")),
+            [] => Err(InvalidSecret::new("is empty")),
+            _ if bytes.len() > MOST_BYTES => Err(InvalidSecret::new("is longer than 4096 bytes")),
             _ if bytes.iter().any(|&b| b < 0x20 || b == 0x7f) => {
-                Err(InvalidSecret("contains control bytes"))
+                Err(InvalidSecret::new("contains control bytes"))
             }
             _ => Ok(Self(bytes.into())),
         }
@@ -48,26 +48,60 @@ impl Secret {
     /// Reads a secret from a file; one line end at the end of the file is not part of it.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no valid secret.
+    /// When the file cannot be read or holds no valid secret. The text begins with the path.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let of_file = |kind, why: &dyn fmt::Display| {
+            io::Error::new(kind, format!("{}: {why}", path.display()))
+        };
         // Not more than tells that it is too long: a device has no end.
         let most = MOST_BYTES.saturating_add(b"\r\n".len()).saturating_add(1);
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path)?;
-        file.take(most as u64).read_to_end(&mut bytes)?;
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path)?;
+            file.take(most as u64).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error: io::Error| of_file(error.kind(), &error))?;
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        Self::new(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        Self::new(bytes).map_err(|error| of_file(io::ErrorKind::InvalidData, &error))
     }
 
     /// Reads a secret from an environment variable.
     ///
     /// # Errors
-    /// [`InvalidSecret`] when the variable is not set or holds no valid secret.
+    /// [`InvalidSecret`] when the variable is not set or holds no valid secret. The text begins
+    /// with its name.
     pub fn from_env(variable: &str) -> Result<Self, InvalidSecret> {
-        match std::env::var_os(variable) {
+        let read = match std::env::var_os(variable) {
             Some(value) => Self::new(value.as_encoded_bytes()),
-            None => Err(InvalidSecret("is not set")),
+            None => Err(InvalidSecret::new("is not set")),
+        };
+        read.map_err(|error| InvalidSecret {
+            variable: Some(variable.into()),
+            ..error
+        })
+    }
+
+    /// As [`from_env`](Self::from_env), where a secret need not be: `None` when the variable is not
+    /// set, or empty. One that cannot be used is an error all the same, and not left out in
+    /// silence.
+    ///
+    /// ```
+    /// use ajp::client::PoolConfig;
+    /// let secret = ajp::Secret::from_env_if_set("AJP_SECRET_OF_NOBODY")?;
+    /// assert_eq!(secret, None);
+    /// let config = PoolConfig::default().with_secret(secret);
+    /// # Ok::<(), ajp::InvalidSecret>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidSecret`] when the variable holds no valid secret.
+    pub fn from_env_if_set(variable: &str) -> Result<Option<Self>, InvalidSecret> {
+        match std::env::var_os(variable) {
+            Some(value) if !value.is_empty() => Self::from_env(variable).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -105,9 +139,32 @@ impl fmt::Debug for Secret {
 }
 
 /// Why a secret cannot be used. Does not contain the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the AJP secret {0}")]
-pub struct InvalidSecret(&'static str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSecret {
+    /// Where it was to come from.
+    variable: Option<Box<str>>,
+    what: &'static str,
+}
+
+impl InvalidSecret {
+    fn new(what: &'static str) -> Self {
+        Self {
+            variable: None,
+            what,
+        }
+    }
+}
+
+impl fmt::Display for InvalidSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(variable) = &self.variable {
+            write!(f, "{variable}: ")?;
+        }
+        write!(f, "the AJP secret {}", self.what)
+    }
+}
+
+impl std::error::Error for InvalidSecret {}
 
 #[cfg(all(test, feature = "server"))]
 mod tests {
@@ -142,6 +199,30 @@ mod tests {
             error.to_string().contains("longer than 4096 bytes"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_error_says_where_the_secret_was_to_come_from() {
+        let unset = Secret::from_env("AJP_TEST_UNSET").unwrap_err();
+        assert_eq!(
+            unset.to_string(),
+            "AJP_TEST_UNSET: the AJP secret is not set"
+        );
+        assert_eq!(Secret::from_env_if_set("AJP_TEST_UNSET"), Ok(None));
+        // Set for every test, and not empty.
+        assert!(Secret::from_env_if_set("PATH").unwrap().is_some());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ajp.secret");
+        let error = |path: &Path| Secret::from_file(path).unwrap_err();
+        assert_eq!(error(&path).kind(), io::ErrorKind::NotFound);
+        assert!(
+            error(&path)
+                .to_string()
+                .starts_with(&format!("{}: ", path.display()))
+        );
+        std::fs::write(&path, "a\nb").unwrap();
+        let text = format!("{}: the AJP secret contains control bytes", path.display());
+        assert_eq!(error(&path).to_string(), text);
     }
 
     #[test]

@@ -531,6 +531,21 @@ async fn a_body_that_breaks_its_promise_is_an_error() {
     assert_eq!(client.pool().stats().idle, 0);
 }
 
+/// All that was announced is there, so the request is whole whatever becomes of its source.
+#[tokio::test]
+async fn a_source_that_fails_behind_its_last_byte_fails_nothing() {
+    let server = Server::start(trusted()).await;
+    let client = server.client(PoolConfig::default());
+    let frame = http_body::Frame::data(Bytes::from_static(b"whole"));
+    let source = stream::iter([Ok(frame), Err("the client has gone")]);
+    let request = Request::post("/count")
+        .header("content-length", 5)
+        .body(StreamBody::new(source))
+        .unwrap();
+    assert_eq!(text(client.send(request).await.unwrap()).await, "5");
+    assert_eq!(client.pool().stats().idle, 1);
+}
+
 #[tokio::test]
 async fn a_silent_container_is_a_timeout() {
     let server = Server::start(trusted()).await;

@@ -19,7 +19,9 @@ use std::task::{Context, Poll, Waker};
 /// It ends only when the web server has said that it is complete: everything else is an error.
 pub struct RequestBody(Option<Arc<Shared>>);
 
-/// Why a request body broke off.
+/// Why a request body broke off. For one that is [too large](Self::is_too_large) the web server
+/// still waits for an answer, such as 413; behind the others the connection is closed, or the
+/// answer has been given already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RequestBodyError(&'static str);
@@ -27,8 +29,21 @@ pub struct RequestBodyError(&'static str);
 impl RequestBodyError {
     pub(crate) const GONE: Self =
         Self("the web server went away before the end of the request body");
+    pub(crate) const LATE: Self =
+        Self("the web server did not go on in time before the end of the request body");
+    pub(crate) const BROKEN: Self =
+        Self("the web server broke the protocol before the end of the request body");
     pub(crate) const OVER: Self = Self("the response ended before the request body was read");
     pub(crate) const TOO_LARGE: Self = Self("the request body is larger than this server allows");
+
+    /// Whether the body has more bytes than
+    /// [`ServerConfig::with_max_body`](../server/struct.ServerConfig.html#method.with_max_body)
+    /// allows: the status for that is 413. One whose length is announced is refused so before the
+    /// application is asked.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        *self == Self::TOO_LARGE
+    }
 }
 
 struct Shared(Mutex<Slot>);

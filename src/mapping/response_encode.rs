@@ -1,7 +1,9 @@
 //! `http::response::Parts` straight into Send Headers.
 
 use super::header_names::{Kind, is_nominated, nominates, response_kind};
-use crate::wire::{EncodeError, PacketSize, SendHeadersWriter, decimal, response_header_code};
+use crate::wire::{
+    EncodeError, EncodeRule, Field, PacketSize, SendHeadersWriter, decimal, response_header_code,
+};
 use bytes::BytesMut;
 use http::header;
 use http::response;
@@ -15,7 +17,8 @@ use http::response;
 ///
 /// # Errors
 /// [`EncodeError`] naming what cannot be written: a header that does not fit the packet
-/// size, a `Content-Length` that is not one number. The buffer is as it was.
+/// size, a `Content-Length` that is not one number, or not `body_length` although that body
+/// follows. The buffer is as it was.
 pub fn write_send_headers(
     buffer: &mut BytesMut,
     size: PacketSize,
@@ -61,6 +64,12 @@ pub fn write_send_headers(
             .flatten(),
     )?;
     wrong?;
+    if has_body && announced.is_some() && body_length.is_some() && announced != body_length {
+        return Err(EncodeError::new(
+            Field::ContentLength,
+            EncodeRule::NotTheBodys,
+        ));
+    }
     let length = match body_length {
         _ if status == 205 => Some(0),
         Some(length) if has_body && announced.is_none() => Some(length),

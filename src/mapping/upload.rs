@@ -208,10 +208,11 @@ impl Upload {
         Ok(())
     }
 
-    /// After the last announced byte nothing may follow.
+    /// After the last announced byte nothing may follow. The request is whole: a source that
+    /// fails now, such as the stream of a client that has gone, is no fault of it any more.
     fn check_overrun(&mut self, cx: &mut Context<'_>) -> Result<(), ClientError> {
         if !self.has_ended() {
-            self.gather(cx, 1)?;
+            let _ = self.gather(cx, 1);
         }
         if self.pending_len > 0 {
             return Err(ClientError::new(

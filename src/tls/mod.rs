@@ -56,6 +56,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,14 +76,15 @@ impl Identity {
     /// Reads PEM files: one with the certificate and its chain, one with the key.
     ///
     /// # Errors
-    /// When a file cannot be read, holds no PEM, or holds nothing of this kind.
+    /// When a file cannot be read, holds no PEM, or holds nothing of this kind: always
+    /// [`pem::Error::Io`], whose text has the path.
     pub fn from_pem_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, pem::Error> {
         Ok(Self {
             chain: certificates(chain.as_ref())?,
-            key: PrivateKeyDer::from_pem_file(key)?,
+            key: of_file(key.as_ref(), PrivateKeyDer::from_pem_file(key.as_ref()))?,
         })
     }
 }
@@ -97,23 +99,37 @@ impl fmt::Debug for Identity {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
-    if certificates.is_empty() {
-        return Err(pem::Error::NoItemsFound);
-    }
-    Ok(certificates)
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates = certificates.and_then(|all: Vec<_>| match all.is_empty() {
+        true => Err(pem::Error::NoItemsFound),
+        false => Ok(all),
+    });
+    of_file(path, certificates)
+}
+
+/// Says which file it is that something is wrong with: there are several in a configuration.
+fn of_file<T>(path: &Path, read: Result<T, pem::Error>) -> Result<T, pem::Error> {
+    read.map_err(|error| {
+        let (kind, why) = match error {
+            pem::Error::Io(error) => (error.kind(), error.to_string()),
+            other => (io::ErrorKind::InvalidData, other.to_string()),
+        };
+        pem::Error::Io(io::Error::new(kind, format!("{}: {why}", path.display())))
+    })
 }
 
 /// The authorities in a PEM file.
 ///
 /// # Errors
-/// When the file cannot be read or holds no certificate. One that rustls does not take for an
+/// When the file cannot be read or holds no certificate: always [`pem::Error::Io`], whose text has
+/// the path. One that rustls does not take for an
 /// authority's is left out.
 pub fn roots_from_pem_file(path: impl AsRef<Path>) -> Result<RootCertStore, pem::Error> {
+    let path = path.as_ref();
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates(path.as_ref())?);
+    let (added, _) = roots.add_parsable_certificates(certificates(path)?);
     if added == 0 {
-        return Err(pem::Error::NoItemsFound);
+        return of_file(path, Err(pem::Error::NoItemsFound));
     }
     Ok(roots)
 }

@@ -4,6 +4,7 @@
 //! the highest serves (weighted rendezvous hashing). When a member goes, only its own keys
 //! move, and they spread over all others; when it comes back they return.
 
+use super::InvalidMethod;
 use super::lineup::{Entrant, Lineup};
 use crate::balancer::cookie::Pairs;
 use crate::balancer::fnv::hash;
@@ -46,16 +47,19 @@ impl fmt::Display for HashBy {
 }
 
 impl FromStr for HashBy {
-    type Err = ();
+    type Err = InvalidMethod;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+    /// What is behind `hash:` in the text of a [`Method`](super::Method): `path`, `header:NAME`,
+    /// `cookie:NAME`, `client` or `key`.
+    fn from_str(text: &str) -> Result<Self, InvalidMethod> {
+        let invalid = || InvalidMethod(format!("hash:{text}"));
         Ok(match text.split_once(':') {
             None if text == "path" => Self::Path,
             None if text == "client" => Self::ClientAddress,
             None if text == "key" => Self::Key,
-            Some(("header", name)) => Self::Header(name.parse().map_err(|_| ())?),
+            Some(("header", name)) => Self::Header(name.parse().map_err(|_| invalid())?),
             Some(("cookie", name)) if !name.is_empty() => Self::Cookie(name.into()),
-            _ => return Err(()),
+            _ => return Err(invalid()),
         })
     }
 }
@@ -166,7 +170,9 @@ mod tests {
             assert_eq!(text.parse::<HashBy>().unwrap().to_string(), text);
         }
         for text in ["", "header", "header:", "header:a b", "cookie:", "lottery"] {
-            assert!(text.parse::<HashBy>().is_err(), "{text}");
+            let error = text.parse::<HashBy>().unwrap_err();
+            let text = format!("\"hash:{text}\" is no balancing method");
+            assert!(error.to_string().starts_with(&text), "{error}");
         }
     }
 

@@ -61,24 +61,15 @@ impl SecretArgs {
         if let Some(path) = &self.secret_file {
             return match Secret::from_file(path) {
                 Ok(secret) => Ok(Some(secret)),
-                Err(error) => Err(Failure::usage(format!(
-                    "secret file {}: {error}",
-                    path.display()
-                ))),
+                Err(error) => Err(Failure::usage(format!("secret file {error}"))),
             };
         }
-        let variable = match &self.secret_env {
-            Some(name) => name,
+        let read = match &self.secret_env {
+            Some(name) => Secret::from_env(name).map(Some),
             None if self.no_secret => return Ok(None),
-            None if std::env::var_os(VARIABLE).is_none_or(|value| value.is_empty()) => {
-                return Ok(None);
-            }
-            None => VARIABLE,
+            None => Secret::from_env_if_set(VARIABLE),
         };
-        match Secret::from_env(variable) {
-            Ok(secret) => Ok(Some(secret)),
-            Err(error) => Err(Failure::usage(format!("{variable}: {error}"))),
-        }
+        read.map_err(|error| Failure::usage(error.to_string()))
     }
 }
 

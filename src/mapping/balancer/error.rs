@@ -46,6 +46,16 @@ pub enum Failure {
     Status(u16),
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange(kind) => write!(f, "failed ({kind})"),
+            Self::Unreachable => f.write_str("could still not be reached"),
+            Self::Status(status) => write!(f, "answered with {status}"),
+        }
+    }
+}
+
 impl BalancerError {
     pub(super) fn new(
         unavailable: Option<Unavailable>,
@@ -117,7 +127,16 @@ impl BalancerError {
 impl fmt::Display for BalancerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.unavailable, &self.0.last) {
-            (Some(none), _) => none.fmt(f),
+            (Some(none), Some(_)) => none.fmt(f),
+            (Some(none), None) => {
+                none.fmt(f)?;
+                // There is no source that tells of them.
+                for (at, attempt) in self.0.attempts.iter().enumerate() {
+                    let before = if at == 0 { ": " } else { ", " };
+                    write!(f, "{before}{} {}", attempt.member, attempt.failure)?;
+                }
+                Ok(())
+            }
             (None, Some(_)) => f.write_str("the request failed"),
             (None, None) => f.write_str("the member could not be reached"),
         }?;

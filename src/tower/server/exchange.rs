@@ -235,7 +235,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> RunningExchange<'_, I> {
             }
             Poll::Ready(Err(error)) => {
                 if let Some(feed) = &self.feed {
-                    feed.fail(RequestBodyError::GONE);
+                    feed.fail(match &error {
+                        ServerError::Timeout(_) => RequestBodyError::LATE,
+                        ServerError::Protocol(_) => RequestBodyError::BROKEN,
+                        _ => RequestBodyError::GONE,
+                    });
                 }
                 Err(error)
             }
@@ -305,6 +309,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> RunningExchange<'_, I> {
             return Ok(());
         }
         while !body.is_end_stream() {
+            if self.is_complete() {
+                self.look_behind_the_end(&mut body).await?;
+                break;
+            }
             match self.drive_body(&mut body).await? {
                 Some(Ok(frame)) => {
                     if let Ok(mut data) = frame.into_data() {
@@ -332,6 +340,39 @@ impl<I: AsyncRead + AsyncWrite + Unpin> RunningExchange<'_, I> {
                 "the body is shorter than its Content-Length",
                 None,
             )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the body has given as many bytes as `Content-Length` promises. The response is over
+    /// then, as in hyper: what the body does behind that, to wait or to fail, is nothing that the
+    /// web server could be told.
+    fn is_complete(&self) -> bool {
+        let exchange = self.connection.exchange();
+        let left = exchange.and_then(ServerExchange::response_left);
+        left.is_some_and(|left| left <= self.packing.len() as u64)
+    }
+
+    /// Asks a body that has given all that was promised once more, without waiting for it.
+    ///
+    /// # Errors
+    /// It has more at once, which would be cut off.
+    async fn look_behind_the_end<B>(&mut self, body: &mut Pin<&mut B>) -> Result<(), ServerError>
+    where
+        B: Body<Data: Buf, Error: Into<BoxError>>,
+    {
+        let (frame, _) = poll_fn(move |cx| {
+            let poll = |cx: &mut Context<'_>| body.as_mut().poll_frame(cx);
+            Poll::Ready(self.poll_application(cx, poll))
+        })
+        .await;
+        match frame {
+            Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Buf::has_remaining) => {
+                Err(ServerError::Aborted(
+                    "the body is longer than its Content-Length",
+                    None,
+                ))
+            }
             _ => Ok(()),
         }
     }

@@ -48,6 +48,11 @@ impl Packing {
         self.len == 0
     }
 
+    /// How many bytes are kept.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     fn keep(&mut self, part: Bytes) {
         if part.is_empty() {
             return;

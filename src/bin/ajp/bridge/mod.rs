@@ -96,9 +96,10 @@ pub(crate) fn run(args: BridgeArgs) -> Result<Exit, Failure> {
 
 async fn listen(args: BridgeArgs) -> Result<Exit, Failure> {
     let trust = match &args.secret_file {
-        Some(path) => Trust::Secrets(vec![Secret::from_file(path).map_err(|error| {
-            Failure::usage(format!("secret file {}: {error}", path.display()))
-        })?]),
+        Some(path) => Trust::Secrets(vec![
+            Secret::from_file(path)
+                .map_err(|error| Failure::usage(format!("secret file {error}")))?,
+        ]),
         None => Trust::TrustedNetwork,
     };
     let config = ServerConfig::new(trust).with_trust_remote_user(args.user_header.is_some());

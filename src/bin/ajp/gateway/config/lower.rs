@@ -183,5 +183,5 @@ fn token_of(path: &Spanned<PathBuf>) -> Result<Secret, Fault> {
             "a token has at least {LEAST_TOKEN_BYTES} bytes; make one with: openssl rand -hex 32"
         )));
     }
-    Secret::from_file(file).map_err(|error| wrong(error.to_string()))
+    Secret::from_file(file).map_err(|error| Fault::at(path.span(), error.to_string()))
 }

@@ -109,9 +109,7 @@ pub(crate) struct Defaults {
 
 /// Reads secrets; which file cannot be read, and why.
 pub(crate) fn secrets(paths: &[PathBuf]) -> Result<Vec<Secret>, String> {
-    let read = |path: &PathBuf| {
-        Secret::from_file(path).map_err(|error| format!("{}: {error}", path.display()))
-    };
+    let read = |path: &PathBuf| Secret::from_file(path).map_err(|error| error.to_string());
     paths.iter().map(read).collect()
 }
 
