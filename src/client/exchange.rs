@@ -49,6 +49,49 @@ const HIGH_WATER: usize = 262_144;
 /// [`PoolConfig::with_abandoned`](super::PoolConfig::with_abandoned) gives it. It is closed too, and its slot in the pool is free
 /// again, when the caller does not go on for longer than [`Timeouts`](super::Timeouts) allow: the
 /// next call says so.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use ajp::client::{Address, Pool, PoolConfig};
+/// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = Address::from(listener.local_addr()?);
+/// # let echo = axum::Router::new().fallback(async |body: bytes::Bytes| body);
+/// # tokio::spawn(ajp::server::serve(listener, echo).trusted_network());
+/// # let pool = Pool::new(address, PoolConfig::default());
+/// use ajp::proto::ClientEvent;
+/// use ajp::wire::{ForwardRequestWriter, RequestLine};
+/// use bytes::Bytes;
+/// use std::collections::VecDeque;
+///
+/// let mut exchange = pool.acquire().await?.begin(false, |buffer, size| {
+///     let line = RequestLine { method: b"POST", req_uri: b"/echo", ..RequestLine::default() };
+///     let mut writer = ForwardRequestWriter::new(buffer, size, &line)?;
+///     writer.header(b"content-length", b"20000")?;
+///     writer.finish()
+/// })?;
+/// let mut body = VecDeque::from([Bytes::from(vec![b'x'; 20_000])]);
+/// let mut answer = Vec::new();
+/// loop {
+///     while let Some(credit) = exchange.credit() {
+///         let left: usize = body.iter().map(Bytes::len).sum();
+///         match left.min(credit) {
+///             0 => exchange.send_end_of_body()?,
+///             len => exchange.send_body(&mut body, len)?,
+///         }
+///     }
+///     match exchange.next_event().await? {
+///         ClientEvent::Head(head) => assert_eq!(head.status(), 200),
+///         ClientEvent::Data(data) => answer.extend_from_slice(&data),
+///         ClientEvent::BodyRequested | ClientEvent::Flush | ClientEvent::Ignored => {}
+///         ClientEvent::End => break,
+///     }
+/// }
+/// assert_eq!(answer.len(), 20_000);
+/// assert_eq!(pool.stats().idle, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Exchange {
     /// The slot in the pool, the limits of the request, and the connection while a call has

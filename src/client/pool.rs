@@ -41,6 +41,10 @@ use tokio::time::Instant;
 ///
 /// When the last handle is dropped the idle connections are closed; exchanges go on, and
 /// their connections are closed at the end.
+///
+/// A pool can be made, and all that comes of it dropped, anywhere. Whatever waits, requests and the
+/// bodies of their responses among it, needs a tokio runtime with IO and time (`enable_all`) and
+/// panics without, as tokio's own sockets and timers do.
 #[derive(Clone)]
 pub struct Pool {
     handle: Arc<Handle>,

@@ -89,7 +89,8 @@ impl ServerConfig {
     }
 
     /// Largest request body in bytes: above it 413 when announced, an error of the body
-    /// when not. Default no limit; axum has its own.
+    /// ([`RequestBodyError::is_too_large`](super::RequestBodyError::is_too_large)) when not, which
+    /// the application answers. Default no limit; axum has its own.
     #[must_use]
     pub fn with_max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.max_body = bytes.into();

@@ -22,7 +22,66 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Call [`next_request`](Self::next_request), answer it with
 /// [`send_headers`](Self::send_headers), [`send_data`](Self::send_data) and
 /// [`finish`](Self::finish), and begin again if `finish` says so. In between,
-/// [`poll_exchange`](Self::poll_exchange) moves bytes in both directions.
+/// [`poll_exchange`](Self::poll_exchange) moves bytes in both directions. Its time limits need a
+/// tokio runtime with time, whatever the stream is; without one its methods that wait panic.
+///
+/// ```
+/// use ajp::proto::BodyEvent;
+/// use ajp::server::{Connection, ServerError};
+/// use ajp::wire::SendHeadersWriter;
+/// use std::future::poll_fn;
+/// use tokio::io::{AsyncRead, AsyncWrite};
+///
+/// /// Answers each request with the body that it has.
+/// async fn echo<S>(mut connection: Connection<S>) -> Result<(), ServerError>
+/// where
+///     S: AsyncRead + AsyncWrite + Unpin,
+/// {
+///     while connection.next_request().await?.is_some() {
+///         let head = connection.send_headers(200, |buffer, size| {
+///             SendHeadersWriter::new(buffer, size, 200)?.finish();
+///             Ok(None)
+///         });
+///         head.map_err(ServerError::ResponseHead)?;
+///         while connection.exchange().is_some_and(|exchange| !exchange.is_body_complete()) {
+///             connection.request_body(0);
+///             let event = poll_fn(|cx| connection.poll_exchange(cx, true)).await?;
+///             if let BodyEvent::Data(data) = event {
+///                 connection.send_data(data)?;
+///             }
+///             if connection.is_backed_up() {
+///                 poll_fn(|cx| connection.poll_flush(cx)).await?;
+///             }
+///         }
+///         if !connection.finish(true).await? {
+///             break;
+///         }
+///     }
+///     Ok(())
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use ajp::client::{Address, Client, Pool, PoolConfig};
+/// # use ajp::server::{ServerConfig, Trust};
+/// # use http_body_util::{BodyExt, Full};
+/// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = Address::from(listener.local_addr()?);
+/// # tokio::spawn(async move {
+/// #     let (stream, _) = listener.accept().await.unwrap();
+/// #     let config = ServerConfig::new(Trust::TrustedNetwork).with_high_water(1000);
+/// #     echo(Connection::new(stream, config.into())).await.unwrap();
+/// # });
+/// # let client = Client::for_own_requests(Pool::new(address, PoolConfig::default()));
+/// # for len in [100_000, 0] {
+/// #     let body = bytes::Bytes::from(vec![b'x'; len]);
+/// #     let request = http::Request::post("/").body(Full::new(body.clone()))?;
+/// #     let response = client.send(request).await?;
+/// #     assert_eq!(response.into_body().collect().await?.to_bytes(), body);
+/// # }
+/// # assert_eq!(client.pool().stats().created, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection<S> {
     pub(super) io: Buffered<S>,
@@ -236,8 +295,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.close_with(Some(error));
     }
 
-    /// Writes what is queued, within the write limit.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServerError>> {
+    /// Writes what is queued, within the [write limit](super::ServerTimeouts::with_write); ready
+    /// when nothing is left. [`poll_exchange`](Self::poll_exchange) and
+    /// [`finish`](Self::finish) do it too. This is for an application that has more to send than
+    /// may wait ([`is_backed_up`](Self::is_backed_up)) and nothing to read: `poll_exchange` is
+    /// pending then however much was written.
+    ///
+    /// # Errors
+    /// [`ServerError`]; the connection can only be dropped.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServerError>> {
         let flushed = self.io.poll_flush(cx);
         self.meter.traffic(self.io.traffic());
         match flushed {

@@ -37,6 +37,12 @@
 //! # }
 //! ```
 //!
+//! In TLS 1.3 a container looks at the certificate of a web server when that takes the handshake
+//! for done. One that is refused fails the first request of each connection, which may have been
+//! sent by then, so a POST goes nowhere else. A pool that asks new connections with `CPing`
+//! ([`CPingMode::and_on_connect`](../client/struct.CPingMode.html#method.and_on_connect)) finds out
+//! before: no request has been sent then, and a balancer gives it to another member.
+//!
 //! What may not live here: packets and requests, and what a container is told of the TLS of its
 //! visitors (see [`TlsFacts`](crate::mapping::TlsFacts)).
 

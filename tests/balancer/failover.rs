@@ -179,6 +179,11 @@ async fn when_all_are_dead_it_is_told_at_once_and_the_first_to_return_serves() {
     assert_eq!(kinds(error.attempts()), unreachable);
     assert_eq!(error.suggested_status(), 503);
     assert!(error.exchange().is_none());
+    assert_eq!(
+        error.to_string(),
+        "all members of the balancer were tried: a could still not be reached, b could still not be \
+         reached"
+    );
     farm.of("b").set(Mood::Well);
     assert_eq!(farm.get("/").await.unwrap().body, "b");
     assert_eq!(start.elapsed(), Duration::ZERO);

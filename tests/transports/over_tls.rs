@@ -2,13 +2,13 @@
 
 use super::support::tls::Certificates;
 use super::{client, container, works};
-use ajp::client::{Address, Client, ErrorKind};
+use ajp::client::{Address, CPingMode, Client, ErrorKind, Pool, PoolConfig, Retry};
 use ajp::server::{Monitor, ServerError, serve};
 use ajp::tls::rustls::{self, ProtocolVersion, SupportedProtocolVersion, version};
 use ajp::tls::{self, Identity, TlsConnector, TlsListener};
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -102,7 +102,18 @@ async fn a_web_server_must_have_a_certificate() {
     ] {
         let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
         // With TLS 1.3 the client is done before the server has looked.
-        over_tls(address, config).send(request).await.unwrap_err();
+        over_tls(address, config.clone())
+            .send(request)
+            .await
+            .unwrap_err();
+        // Whoever asks first has not sent a request by then.
+        let name = "localhost".try_into().unwrap();
+        let connector = TlsConnector::new(Address::from(address), name, config);
+        let asking = PoolConfig::default().with_cping(CPingMode::default().and_on_connect());
+        let asking = Client::for_own_requests(Pool::new(connector, asking));
+        let order = Request::post("/").body(Full::new(Bytes::from("order")));
+        let error = asking.send(order.unwrap()).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Safe, "{error:?}");
     }
     works(&over_tls(address, known(&ours))).await;
 }
@@ -204,4 +215,29 @@ fn the_stream_is_rustls() {
     }
     let name = stream_of::<tls::Handshaking<TcpStream>>();
     assert!(name.contains("Handshaking"), "{name}");
+}
+
+/// Which of the files it is.
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::create(directory.path());
+    let (chain, key) = (certificates.pem("server"), certificates.key("server"));
+    let missing = directory.path().join("missing.pem");
+    let empty = directory.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    for wrong in [&missing, &empty] {
+        let wrong = wrong.as_path();
+        for error in [
+            Identity::from_pem_files(wrong, &key).unwrap_err(),
+            Identity::from_pem_files(&chain, wrong).unwrap_err(),
+            tls::roots_from_pem_file(wrong).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(&wrong.display().to_string()), "{text}");
+        }
+    }
+    // It holds no key.
+    let error = Identity::from_pem_files(&chain, &chain).unwrap_err();
+    assert!(error.to_string().contains("server.pem: "), "{error}");
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// No member answered a request. `Display` prints this level only, with the [`RequestId`] if the
-/// request had one; the cause is in `source`.
+/// request had one; the cause is in `source`. Where there is none, it names the members that were
+/// tried.
 #[derive(Debug)]
 pub struct BalancerError(Box<Inner>);
 

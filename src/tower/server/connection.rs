@@ -23,6 +23,10 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 /// [last call](crate::server::ServerTimeouts::with_last_call). Pass [`std::future::pending`] to
 /// serve until the web server closes.
 ///
+/// Neither the stream nor the service need be `Send`, and nothing is spawned, so it runs in a
+/// `LocalSet` and beside anything else. Its time limits need a tokio runtime with time; without
+/// one it panics.
+///
 /// # Errors
 /// [`ServerError`] when the connection ended otherwise than by the web server closing it
 /// between requests. An exchange that failed ends its connection.
