@@ -37,6 +37,18 @@ impl Fault {
         self
     }
 
+    /// It is of something at `span`, if nothing is known closer to it.
+    pub(super) fn within(mut self, span: Range<usize>) -> Self {
+        self.span = self.span.or(Some(span).filter(|span| !span.is_empty()));
+        self
+    }
+
+    /// The key that should be there, if that is what is wrong. It is told with the others whatever is found
+    /// later.
+    pub(super) fn take_missing(&mut self) -> Option<&'static str> {
+        self.missing.take()
+    }
+
     /// The fault with the name of the file, the line, the column and the key.
     fn place(&self, path: &Path, text: &str) -> String {
         let mut place = path.display().to_string();
@@ -54,15 +66,35 @@ impl Fault {
     }
 }
 
+/// The text is no TOML.
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Self {
         Self {
             span: error.span(),
-            message: suggested(error.message()),
+            message: error.message().to_owned(),
             missing: None,
         }
     }
 }
+
+/// A value is not what its key takes.
+impl serde::de::Error for Fault {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::whole(suggested(&message.to_string()))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::whole(format!("missing field `{field}`")).for_want_of(field)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
 
 /// The message for a key that does not exist, with the one that was probably meant.
 fn suggested(message: &str) -> String {

@@ -3,6 +3,7 @@
 mod addresses;
 mod balancer_tables;
 mod balancers;
+mod deserializer;
 mod discovery;
 mod error;
 mod file;

@@ -1,12 +1,13 @@
 //! Reads the tables of the file. A value that cannot be read is left out and the rest is read
 //! again, until every fault is known.
 
-use super::error::{Fault, Faults};
+use super::deserializer::Source;
+use super::error::Faults;
 use super::file::File;
 use serde::Deserialize;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue, Deserializer};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// The tables, without what is wrong in them; nothing where the text is no TOML.
 pub(super) fn read(text: &str, faults: &mut Faults) -> Option<File> {
@@ -18,15 +19,14 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> Option<File> {
         return None;
     }
     loop {
-        let error = match File::deserialize(Deserializer::from(tables.clone())) {
+        let mut fault = match File::deserialize(Source::File(tables.get_ref())) {
             Ok(file) => return Some(file),
-            Err(error) => error,
+            Err(fault) => fault,
         };
-        let span = error.span();
-        let missing = error.message().strip_prefix("missing field `");
-        let missing = missing.and_then(|rest| rest.strip_suffix('`'));
+        let span = fault.span.clone();
+        let missing = fault.take_missing();
         if !missing.is_some_and(|key| faults.is_unread(key)) {
-            faults.add(Fault::from(error));
+            faults.add(fault);
         }
         let mut removed = Vec::new();
         // Each round takes something away, so there is a last one.

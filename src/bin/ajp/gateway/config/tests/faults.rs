@@ -364,3 +364,75 @@ fn what_follows_from_another_fault_is_not_told() {
         assert_eq!(error.lines().count(), faults, "{error}");
     }
 }
+
+#[test]
+fn values_of_another_kind_are_named() {
+    for (text, expected) in [
+        (
+            "manager = 5",
+            "g.toml:1:11: manager: invalid type: integer `5`, expected struct Manager",
+        ),
+        (
+            "manager = [\"127.0.0.1:80\"]",
+            "g.toml:1:11: manager: invalid type: sequence, expected struct Manager",
+        ),
+        (
+            "access_log = true",
+            "g.toml:1:14: access_log: invalid type: boolean `true`, expected path string",
+        ),
+        (
+            "header_underscores = 1979-05-27",
+            "g.toml:1:22: header_underscores: invalid type: datetime, expected a boolean",
+        ),
+        (
+            "max_body = 0x8000_0000_0000_0000",
+            "g.toml:1:12: max_body: invalid type: integer `0x8000000000000000`, expected a whole number from 0",
+        ),
+        (
+            "max_body = 1.5",
+            "g.toml:1:12: max_body: invalid type: floating point `1.5`, expected a whole number from 0",
+        ),
+        (
+            "log_format = { json = {} }",
+            "g.toml:1:14: log_format: invalid type: map, expected enum LogFormat",
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.0/8\", []]",
+            "g.toml:1:34: trusted_proxies: invalid type: sequence, expected an IP address or a network",
+        ),
+        (
+            "[[site]]\nhosts = \"a\"",
+            "g.toml:2:9: hosts: invalid type: string \"a\", expected a sequence",
+        ),
+        (
+            "[[map]]\nto = \"deny:\"",
+            "g.toml:1:1: missing field `path`",
+        ),
+        (
+            "[[map]]\npath = \"/a\"\nto = \"deny\"\nattributes = { a = 1 }",
+            "g.toml:4:20: a: invalid type: integer `1`, expected a string",
+        ),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}\nin {text}");
+    }
+}
+
+#[test]
+fn numbers_in_any_notation_and_one_or_several_secrets_are_read() {
+    let text = "max_body = 0x1_0000\n[limits]\nmax_headers = 0o144\nhttp2_streams = 0b101";
+    let config = read(text).unwrap();
+    assert_eq!(config.max_body, Some(65_536));
+    let limits = &config.limits;
+    assert_eq!((limits.headers, limits.http2_streams), (100, 5));
+    for files in ["\"no/such/a\"", "[\"no/such/a\", \"no/such/b\"]"] {
+        let error = read(&balancer(&format!("secret_file = {files}"))).unwrap_err();
+        assert!(
+            error.contains("secret_file: no/such/a: No such file"),
+            "{error}"
+        );
+    }
+    let error = read(&balancer("secret_file = 5")).unwrap_err();
+    let expected = "g.toml:3:15: secret_file: a path, or a list of them";
+    assert!(error.starts_with(expected), "{error}");
+}
