@@ -354,12 +354,12 @@ impl FromRequest<Arc<Manager>> for Change {
     }
 }
 
+/// Makes a change with what the body says, and gives the answer.
+type Make = fn(&Manager, Author, &Place, Object) -> Result<Value, Refusal>;
+
 impl Change {
     /// Makes the change, and answers when it is kept.
-    async fn make(
-        self,
-        change: impl FnOnce(&Manager, Author, &Place, Object) -> Result<Value, Refusal>,
-    ) -> Response {
+    async fn make(self, change: Make) -> Response {
         let farm = &self.manager.farm;
         let made = change(&self.manager, self.author, &self.place, self.body);
         let refusal = match (made, farm.kept().await) {

@@ -2,14 +2,13 @@
 //! of its own, so that it is told also when all connections of visitors are taken.
 
 use super::farm::Farm;
-use crate::gateway::front::{self, Bound, Options, Traffic};
+use crate::gateway::front::Bound;
 use ajp::balancer::{BalancerSnapshot, Flags, MemberSnapshot, MemberState};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -32,10 +31,7 @@ pub(crate) async fn run(
         .route("/live", get(live))
         .route("/ready", get(ready))
         .with_state(Health { farm, draining });
-    let service = move |_| TowerToHyperService::new(router.clone());
-    let (_fixed, options) = watch::channel(Arc::new(Options::default()));
-    let traffic = Arc::new(Traffic::default());
-    front::serve(bound, options, traffic, stopping, service, |_, _| {}).await;
+    super::serve(bound, stopping, Box::new(move |_| router.clone())).await;
 }
 
 async fn live() -> Response {

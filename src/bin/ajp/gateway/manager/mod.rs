@@ -142,19 +142,22 @@ pub(crate) async fn run(bound: Bound, manager: Manager, stopping: watch::Receive
             guard::guard,
         ))
         .with_state(manager);
-    let service = move |ends: Ends| TowerToHyperService::new(router.clone().layer(Extension(ends)));
-    let (_fixed, options) = watch::channel(Arc::new(Options::default()));
-    front::serve(
-        bound,
-        options,
-        Arc::new(Traffic::default()),
-        stopping,
-        service,
-        |_, _| {},
-    )
-    .await;
+    let router = move |ends| router.clone().layer(Extension(ends));
+    serve(bound, stopping, Box::new(router)).await;
     // A panic has been reported.
     let _ = looking.await;
+}
+
+/// The pages for who has connected from one end to the other.
+type RouterOf = Box<dyn Fn(Ends) -> Router + Send + Sync>;
+
+/// Serves pages until `stopping` turns true. One function for all that is not the site's: all of HTTP is
+/// compiled anew for each kind of service.
+async fn serve(bound: Bound, stopping: watch::Receiver<bool>, router: RouterOf) {
+    let service = move |ends| TowerToHyperService::new(router(ends));
+    let (_fixed, options) = watch::channel(Arc::new(Options::default()));
+    let traffic = Arc::new(Traffic::default());
+    front::serve(bound, options, traffic, stopping, service, |_, _| {}).await;
 }
 
 type Shared = State<Arc<Manager>>;
