@@ -245,7 +245,7 @@ async fn errors_say_what_to_do_and_change_nothing() {
             "/balancers/b",
             json!({ "attempts": 3, "method": "dice" }),
             400,
-            "method: \"dice\" is none; there are byrequests",
+            "method: \"dice\" is none; allowed is one of byrequests",
         ),
         (
             "PUT",
@@ -253,6 +253,34 @@ async fn errors_say_what_to_do_and_change_nothing() {
             json!({ "attempts": 0 }),
             400,
             "attempts: must be from 1 to 1000",
+        ),
+        (
+            "PUT",
+            "/balancers/b",
+            json!({ "attempts": 3, "retry": -1 }),
+            400,
+            "retry: must be a number of seconds",
+        ),
+        (
+            "PUT",
+            "/balancers/b",
+            json!({ "budget_percent": 1e9 }),
+            400,
+            "budget_percent: invalid type: floating point",
+        ),
+        (
+            "PUT",
+            "/balancers/b",
+            json!({ "attempts": 3, "replay_bytes": 1_000_000_001 }),
+            400,
+            "replay_bytes: must be from 0 to 1000000000",
+        ),
+        (
+            "PUT",
+            "/balancers/b",
+            json!({ "attempts": 3, "probe_limit": 0 }),
+            400,
+            "probe_limit: must be above 0",
         ),
         (
             "PUT",

@@ -4,6 +4,7 @@ use crate::raw::backend::{Backend, Conn, config};
 use crate::raw::packets::{chunk, head, response};
 use crate::raw::soon;
 use crate::support::gateway::Gateway;
+use crate::support::nginx::Nginx;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -198,6 +199,53 @@ async fn an_answer_that_breaks_off_is_never_an_empty_reply() {
     }
     let log = gateway.stop();
     assert!(log.contains("POST /cut"), "{log}");
+}
+
+/// With HTTP/1.0 an answer without length ends with its connection: one that breaks off does not end,
+/// it is reset, or half of a page is taken for all of it, and kept by caches. nginx asks so unless it
+/// is told otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_an_answer_is_never_taken_for_a_whole_one() {
+    let backend = Backend::start(config(), |_, mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let headers = &[("Cache-Control", "max-age=60")];
+            conn.write(&head(200, headers)).await;
+            conn.write(&chunk(&[b'x'; 3000])).await;
+            // What there is leaves.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if request.req_uri() == b"/cut" {
+                return;
+            }
+            conn.write(END).await;
+        }
+    })
+    .await;
+    let gateway = before(&backend, "").await;
+    let whole = async |address: SocketAddr, path: &str, version: &str| {
+        let mut http = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n");
+        http.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let end = soon("the end", http.read_to_end(&mut answer)).await;
+        let is_chunked = answer.windows(8).any(|bytes| bytes == b" chunked");
+        end.is_ok() && (!is_chunked || answer.ends_with(b"\r\n0\r\n\r\n"))
+    };
+    let nginx = Nginx::builder()
+        .http(&format!(
+            "location / {{ proxy_pass http://{}; }}",
+            gateway.http
+        ))
+        .start()
+        .await;
+    for (address, who) in [(gateway.http, "gateway"), (nginx.addresses()[0], "nginx")] {
+        for version in ["1.0", "1.1"] {
+            assert!(whole(address, "/all", version).await, "{who} {version}");
+            // nginx itself says to clients of HTTP/1.0 what it can.
+            if (who, version) != ("nginx", "1.0") {
+                assert!(!whole(address, "/cut", version).await, "{who} {version}");
+            }
+        }
+    }
 }
 
 /// A request fails each time, and the operator is told once.

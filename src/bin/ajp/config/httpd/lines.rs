@@ -179,7 +179,10 @@ pub(crate) fn is_httpd(file: &Text) -> bool {
     }
 }
 
-/// With `${name}` replaced where it is known.
+/// Longer than anything that a line has. Values that are made of values could have any length.
+const LONGEST_EXPANDED: usize = 64 * 1024;
+
+/// With `${name}` replaced where it is known, as long as the whole is no longer than 64 KiB.
 pub(crate) fn expanded(text: &str, defined: &Definitions) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -187,7 +190,8 @@ pub(crate) fn expanded(text: &str, defined: &Definitions) -> String {
         out.push_str(before);
         let known = after
             .split_once('}')
-            .and_then(|(name, later)| Some((defined.get(name)?, later)));
+            .and_then(|(name, later)| Some((defined.get(name)?, later)))
+            .filter(|(value, _)| out.len().saturating_add(value.len()) <= LONGEST_EXPANDED);
         if let Some((value, later)) = known {
             out.push_str(value);
             rest = later;

@@ -7,4 +7,4 @@ mod lines;
 mod tree;
 
 pub(crate) use lines::{Definitions, Directive, define, expanded, is_httpd, raw};
-pub(crate) use tree::{Item, Macro, Tree, included};
+pub(crate) use tree::{Item, MOST_MACRO_LINES, Macro, Tree, included};

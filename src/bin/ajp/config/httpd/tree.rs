@@ -11,6 +11,9 @@ use std::rc::Rc;
 /// How deep files may include each other, and macros use each other.
 const MAX_DEPTH: usize = 30;
 
+/// So many lines all uses of macros may write. Macros that use macros could write any number.
+pub(crate) const MOST_MACRO_LINES: usize = 100_000;
+
 /// Modules that are part of httpd's program on Debian and elsewhere: no `LoadModule` names them.
 const BUILT_IN: [&str; 8] = [
     "core",
@@ -134,6 +137,8 @@ struct Reader {
     skipped: Vec<OpenSection>,
     macros: BTreeMap<String, Macro>,
     recorded: Option<(OpenSection, (String, Macro))>,
+    /// Lines that macros have written.
+    macro_lines: usize,
     /// Where relative paths begin when there is no `ServerRoot`.
     base: PathBuf,
 }
@@ -205,9 +210,15 @@ impl Reader {
             }
             ("use", [called, values @ ..]) => {
                 let body = self.macros.get(&called.to_ascii_lowercase());
-                let body = body.map(|known| known.with(values));
-                if depth < MAX_DEPTH {
-                    self.all(body.unwrap_or_default(), depth.saturating_add(1))?;
+                if let Some(body) = body.filter(|_| depth < MAX_DEPTH) {
+                    self.macro_lines = self.macro_lines.saturating_add(body.lines());
+                    if self.macro_lines > MOST_MACRO_LINES {
+                        let text =
+                            format!("{place}: macros write more than {MOST_MACRO_LINES} lines");
+                        return Err(Failure::usage(text));
+                    }
+                    let body = body.with(values);
+                    self.all(body, depth.saturating_add(1))?;
                 }
             }
             _ => self.tree.items.push(Item {
@@ -375,6 +386,11 @@ impl Macro {
         self.body.push(directive);
     }
 
+    /// How many lines it writes, those of macros that it uses not counted.
+    pub(crate) fn lines(&self) -> usize {
+        self.body.len()
+    }
+
     /// Its lines for these values.
     pub(crate) fn with(&self, values: &[String]) -> Vec<Directive> {
         let mut body = self.body.clone();
@@ -466,6 +482,42 @@ mod tests {
                 "{text}: {broken:?}"
             );
         }
+    }
+
+    /// What would be of any length is refused, or left as it is written.
+    #[test]
+    fn what_is_written_out_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("httpd.conf");
+        let uses = |number: usize| {
+            format!(
+                "<Macro M{}>\n{}</Macro>\n",
+                number + 1,
+                format!("Use M{number}\n").repeat(10)
+            )
+        };
+        let macros: String = (0..20).map(uses).collect();
+        std::fs::write(&path, format!("<Macro M0>\nA\n</Macro>\n{macros}Use M20\n")).unwrap();
+        let Err(Failure::Message { text, .. }) = Tree::read(&[path], &[]) else {
+            panic!("it is read");
+        };
+        assert!(
+            text.ends_with("macros write more than 100000 lines"),
+            "{text}"
+        );
+        let tenfold = |number: usize| {
+            format!(
+                "Define d{} {}\n",
+                number + 1,
+                format!("${{d{number}}}").repeat(10)
+            )
+        };
+        let defines: String = (0..30).map(tenfold).collect();
+        let left = read(&format!("Define d0 0123456789\n{defines}A ${{d30}}\n"));
+        let [left] = &left[..] else {
+            panic!("{left:?}");
+        };
+        assert!(left.len() < 100_000, "{}", left.len());
     }
 
     #[test]

@@ -20,7 +20,9 @@ mod values;
 pub(crate) use error::ConfigError;
 pub(crate) use flags::Backend;
 pub(crate) use plan::Plan;
-pub(crate) use values::{LONGEST, MethodName, Packets, argument, cping_mode, duration, upstream};
+pub(crate) use values::{
+    LONGEST, METHODS, MethodName, Packets, argument, cping_mode, duration, upstream,
+};
 
 use crate::gateway::front::{
     HostName, Limits, ListenAddress, LogFormat, Maps, Order, Rule, Sites, SocketMode, TlsSettings,

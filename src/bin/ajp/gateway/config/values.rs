@@ -174,6 +174,9 @@ impl Value for HostAndPort {
     }
 }
 
+/// The methods, as they are written.
+pub(crate) const METHODS: &str = MethodName::ALLOWED;
+
 /// The name of a balancing method, as the library has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MethodName(pub String);

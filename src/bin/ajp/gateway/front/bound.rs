@@ -1,6 +1,6 @@
 //! Sockets that listen: how they are made, and the clients that connect to them.
 
-use super::transport::Socket;
+use super::transport::{Breakable, Socket};
 use socket2::{Domain, SockAddr, Socket as Unbound, Type};
 use std::fmt;
 use std::future::Future;
@@ -151,7 +151,7 @@ impl Bound {
 
 /// Where connections come from.
 pub(crate) trait Accept: Send + Sync {
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Io: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static;
 
     /// The next client: its socket and both ends, the own one if it is known.
     fn accept(&self) -> impl Future<Output = io::Result<Accepted<Self::Io>>> + Send;

@@ -29,6 +29,7 @@ use super::patient::Patient;
 use super::refused_streams::{Frames, Known};
 use super::service::HttpService;
 use super::stalled::Streams;
+use super::transport::Breakable;
 use crate::common::WhenWoken;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -84,6 +85,8 @@ pub(crate) struct State {
     awaits_head: AtomicBool,
     /// The client has taken all that was written to it.
     is_flushed: AtomicBool,
+    /// The end of the last answer is that of the connection.
+    is_unframed: AtomicBool,
     /// What it knows of its listener.
     listener: Option<Listener>,
 }
@@ -254,6 +257,16 @@ impl State {
     /// Whether the client has taken all that was written to it.
     pub(super) fn flushed(&self, is_flushed: bool) {
         self.is_flushed.store(is_flushed, Ordering::Relaxed);
+    }
+
+    /// Whether the end of this answer is that of the connection, as it may be with HTTP/1.0.
+    pub(super) fn answers_unframed(&self, is_unframed: bool) {
+        self.is_unframed.store(is_unframed, Ordering::Relaxed);
+    }
+
+    /// Whether the client takes the end of the connection for that of its answer.
+    pub(super) fn is_unframed(&self) -> bool {
+        self.is_unframed.load(Ordering::Relaxed)
     }
 
     /// Whether nothing is on its way: no request, and no part of one or of an answer.
@@ -432,7 +445,7 @@ pub(crate) async fn serve<T, S>(
     refused: impl Fn(Refused),
 ) -> Ended
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static,
     S: HttpService,
 {
     let stream = Patient::new(stream, Arc::clone(&state), limits);

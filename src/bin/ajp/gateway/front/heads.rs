@@ -21,7 +21,7 @@
 use super::chunks::{Chunks, Found};
 use super::connection::{BodyLength, State};
 use super::timer::HeadClock;
-use super::transport::writes_through;
+use super::transport::{Breakable, writes_through};
 use bytes::{Buf, BytesMut};
 use http::Uri;
 use memchr::memchr_iter;
@@ -236,6 +236,12 @@ impl<S> Heads<S> {
             }
             Next::Body(_) | Next::Head => false,
         }
+    }
+}
+
+impl<S: Breakable> Breakable for Heads<S> {
+    fn break_off(&self) {
+        self.stream.break_off();
     }
 }
 

@@ -26,6 +26,7 @@ use super::heads::Heads;
 use super::limits::Limits;
 use super::patient::Patient;
 use super::service::HttpService;
+use super::transport::Breakable;
 use crate::common::WhenWoken;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
@@ -76,7 +77,7 @@ pub(super) async fn serve<T, S>(
     stop: impl Future<Output = ()>,
 ) -> hyper::Result<()>
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static,
     S: HttpService,
 {
     let ending = pin!(state.asked_to_end(stop));
@@ -97,6 +98,13 @@ where
     }
 }
 
+/// Why hyper does not go on with a connection.
+enum Paused {
+    Ended(hyper::Result<()>),
+    AskedToEnd,
+    Quiet,
+}
+
 /// Has hyper serve the connection until it may rest, or to its end.
 async fn until_quiet<T, S>(
     heads: Heads<Patient<T>>,
@@ -106,32 +114,43 @@ async fn until_quiet<T, S>(
     mut ending: impl Future<Output = ()> + Unpin,
 ) -> hyper::Result<Option<(Heads<Patient<T>>, S)>>
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static,
     S: HttpService,
 {
     let connection = builder(limits).serve_connection(TokioIo::new(heads), service);
     // On the heap: the task of a connection that rests has no room for it.
     let mut connection = Box::new(connection.with_upgrades());
-    let is_quiet = {
+    let paused = {
         let quiet = pin!(quiet(state));
         let mut quiet = WhenWoken::new(quiet);
         tokio::select! {
             biased;
-            result = &mut connection => return result.map(|()| None),
-            () = &mut ending => false,
-            () = &mut quiet => true,
+            result = &mut connection => Paused::Ended(result),
+            () = &mut ending => Paused::AskedToEnd,
+            () = &mut quiet => Paused::Quiet,
         }
     };
-    if !is_quiet {
-        Pin::new(&mut *connection).graceful_shutdown();
-        return connection.await.map(|()| None);
+    let result = match paused {
+        Paused::Ended(result) => result,
+        Paused::AskedToEnd => {
+            Pin::new(&mut *connection).graceful_shutdown();
+            (&mut connection).await
+        }
+        Paused::Quiet => {
+            // An upgrade would have completed it.
+            return Ok(connection.into_parts().map(|parts| {
+                let mut heads = parts.io.into_inner();
+                heads.rest(&parts.read_buf);
+                (heads, parts.service)
+            }));
+        }
+    };
+    if result.is_err() && state.is_unframed() {
+        if let Some(parts) = connection.into_parts() {
+            parts.io.inner().break_off();
+        }
     }
-    // An upgrade would have completed it.
-    Ok(connection.into_parts().map(|parts| {
-        let mut heads = parts.io.into_inner();
-        heads.rest(&parts.read_buf);
-        (heads, parts.service)
-    }))
+    result.map(|()| None)
 }
 
 /// Completes when nothing was asked for a while, and nothing is on its way in either direction.
@@ -196,6 +215,10 @@ mod tests {
     }
 
     writes_through!(Offered, stream);
+
+    impl<S> Breakable for Offered<S> {
+        fn break_off(&self) {}
+    }
 
     /// A client's end, and a connection whose requests are answered with their path and body.
     struct Lab {

@@ -3,7 +3,7 @@
 use super::upgrade::UpgradeLimits;
 use crate::common::{CacheAligned, Striped};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) struct Limits {
     /// Open connections of all clients.
     pub(crate) connections: usize,
-    /// Open connections of one address; trusted proxies are not counted.
+    /// Open connections of one client; trusted proxies are not counted.
     pub(crate) connections_per_address: usize,
     /// Bytes of a request's head.
     pub(crate) head: usize,
@@ -267,7 +267,7 @@ impl Connections {
         if open >= limits.connections {
             return Err(Crowded::All);
         }
-        if let Some(address) = address {
+        if let Some(address) = address.map(client_of) {
             let mut known = self.by_address();
             let count = known.entry(address).or_default();
             if *count >= limits.connections_per_address {
@@ -283,6 +283,18 @@ impl Connections {
         self.by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands for one client: an address of IPv4, and of IPv6 the network of 64 bits that a client
+/// has at least, with all of its addresses.
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+        v4 => v4,
     }
 }
 
@@ -345,6 +357,29 @@ mod tests {
         assert!(budget.reserve(9).is_some());
         drop(first);
         assert_eq!(budget.used(), 0);
+    }
+
+    /// Who has a network of IPv6 is one client, and all who come over IPv4 are not.
+    #[test]
+    fn addresses_of_one_network_are_one_client() {
+        let limits = Limits {
+            connections_per_address: 1,
+            ..Limits::default()
+        };
+        for (first, second, is_one) in [
+            ("2001:db8::1", "2001:db8::ffff:1:2:3", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+        ] {
+            let connections = Arc::new(Connections::default());
+            let enter = |address: &str| connections.enter(address.parse().ok(), &limits);
+            let known = enter(first).unwrap();
+            assert_eq!(enter(second).is_err(), is_one, "{first} {second}");
+            drop(known);
+            assert!(enter(second).is_ok());
+        }
     }
 
     #[test]

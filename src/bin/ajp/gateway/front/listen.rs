@@ -7,7 +7,7 @@ use super::limits::{Connections, CountedConnection, Crowded, Limits};
 use super::proxied::{self, Proxied};
 use super::service::HttpService;
 use super::tls;
-use super::transport::{Rewound, Transport};
+use super::transport::{Breakable, Rewound, Transport};
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
 use bytes::{Bytes, BytesMut};
@@ -280,7 +280,7 @@ struct Opened<Io> {
 
 async fn serve_one<Io, F, R, S>(arrival: Arrival<Io>, service: &F, refused: &R, state: Arc<State>)
 where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static,
     F: Fn(Ends) -> S,
     R: Fn(IpAddr, Refused),
     S: HttpService,

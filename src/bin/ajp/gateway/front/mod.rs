@@ -233,6 +233,11 @@ pub(crate) async fn run(
                 let request = UnansweredRequest::new(request, &here.1.ends.state);
                 let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
                 let running = request.answered(response.status());
+                if version == Version::HTTP_10 {
+                    let has_length = response.body().size_hint().exact().is_some()
+                        || response.headers().contains_key(header::CONTENT_LENGTH);
+                    here.1.ends.state.answers_unframed(!has_length);
+                }
                 let body = |body| CountedBody::new(body, running);
                 Ok::<_, Infallible>(
                     response

@@ -3,6 +3,7 @@
 
 use super::connection::State;
 use super::limits::Limits;
+use super::transport::Breakable;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -137,6 +138,12 @@ impl Linger {
         }
         cx.waker().wake_by_ref();
         self.alarm.as_mut().poll(cx)
+    }
+}
+
+impl<S: Breakable> Breakable for Patient<S> {
+    fn break_off(&self) {
+        self.stream.break_off();
     }
 }
 

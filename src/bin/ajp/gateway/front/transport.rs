@@ -1,10 +1,12 @@
 //! What a client's bytes come through: a TCP or Unix socket, with TLS or without.
 
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -50,6 +52,40 @@ impl<S> Rewound<S> {
 pub(crate) enum Transport<S> {
     Plain(Rewound<S>),
     Tls(Box<Rewound<TlsStream<Rewound<S>>>>),
+}
+
+/// A stream that can be broken off: its peer sees a reset when it is dropped, and not an end. Of an
+/// answer that ends with its connection, as those to clients of HTTP/1.0 may, nothing else tells that
+/// it is not whole.
+pub(crate) trait Breakable {
+    /// What has not left yet is lost, too.
+    fn break_off(&self);
+}
+
+impl Breakable for Socket {
+    fn break_off(&self) {
+        match self {
+            // Fails only on a connection that is gone already.
+            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            // There is no reset.
+            Self::Unix(_) => {}
+        }
+    }
+}
+
+impl<S: Breakable> Breakable for Rewound<S> {
+    fn break_off(&self) {
+        self.socket.break_off();
+    }
+}
+
+impl<S: Breakable> Breakable for Transport<S> {
+    fn break_off(&self) {
+        match self {
+            Self::Plain(stream) => stream.break_off(),
+            Self::Tls(stream) => stream.socket.get_ref().0.break_off(),
+        }
+    }
 }
 
 /// Calls the method on whichever stream this is.

@@ -97,10 +97,21 @@ pub(super) fn balancer(
     let balancer = &managed.balancer;
     let before = BalancerSettings::of(balancer).object();
     let mut wanted = before.clone();
-    for (key, value) in patch {
-        wanted.insert(key, value);
+    for (key, value) in &patch {
+        wanted.insert(key.clone(), value.clone());
     }
-    let settings = BalancerSettings::read(wanted).map_err(Refusal::bad)?;
+    let settings = BalancerSettings::read(wanted).map_err(|error| {
+        // Which key it is, where the library says only what was wrong with a value.
+        let is_wrong = |(key, value): &(&String, &Value)| {
+            let mut one = before.clone();
+            one.insert((*key).clone(), (*value).clone());
+            BalancerSettings::read(one).is_err()
+        };
+        Refusal::bad(match patch.iter().find(is_wrong) {
+            Some((key, _)) => format!("{key}: {error}"),
+            None => error,
+        })
+    })?;
     managed.apply(&settings).map_err(Refusal::bad)?;
     let after = BalancerSettings::of(balancer).object();
     let done = differences(&before, &after);

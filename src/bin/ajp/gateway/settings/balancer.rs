@@ -2,6 +2,7 @@
 
 use super::Object;
 use super::values::Seconds;
+use crate::gateway::config::METHODS;
 use ajp::balancer::{
     Balancer, ClusterConfig, Failover, Health, InvalidSticky, Method, OnStatus, RetryBudget, Sticky,
 };
@@ -167,11 +168,11 @@ impl BalancerSettings {
         };
         let (Some(interval), Some(limit), Some(rise), Some(fall)) = (
             self.health_interval,
-            self.health_limit,
+            self.health_limit.filter(|limit| !limit.0.is_zero()),
             self.health_rise.filter(|count| *count > 0),
             self.health_fall.filter(|count| *count > 0),
         ) else {
-            let text = "health_interval and health_limit: must be times; health_rise and \
+            let text = "health_interval and health_limit: must be times above 0; health_rise and \
                         health_fall: must be 1 or more";
             return Err(text.into());
         };
@@ -190,10 +191,9 @@ impl BalancerSettings {
             return Ok(None);
         }
         let known = self.method.parse().or_else(|_| plain.parse::<Method>());
-        known.map(Some).map_err(|_| {
-            let names = Method::NAMES.join(", ");
-            format!("method: {:?} is none; there are {names}", self.method)
-        })
+        known
+            .map(Some)
+            .map_err(|_| format!("method: {:?} is none; allowed is {METHODS}", self.method))
     }
 
     /// The names of the sticky sessions that run or are configured mean those, with all else that
@@ -224,6 +224,17 @@ impl BalancerSettings {
             .is_some_and(|most| !(1..=1000).contains(&most))
         {
             return Err("attempts: must be from 1 to 1000, or null for all members".into());
+        }
+        if self.replay_bytes > 1_000_000_000 {
+            return Err("replay_bytes: must be from 0 to 1000000000".into());
+        }
+        if self.budget_percent > 1000 || self.budget_min_per_second > 1_000_000 {
+            let text = "budget_percent: must be from 0 to 1000; budget_min_per_second: from 0 to \
+                        1000000";
+            return Err(text.into());
+        }
+        if self.probe_limit.is_some_and(|limit| limit.0.is_zero()) {
+            return Err("probe_limit: must be above 0, or null for no limit".into());
         }
         let mut statuses = Vec::new();
         for number in &self.fail_on_status {

@@ -3,7 +3,7 @@
 
 use super::{MAX_DEPTH, Reader};
 use crate::config::Text;
-use crate::config::httpd::{Directive, Macro, define, expanded, included, raw};
+use crate::config::httpd::{Directive, MOST_MACRO_LINES, Macro, define, expanded, included, raw};
 use crate::import::plan::Plan;
 use std::path::Path;
 
@@ -74,6 +74,14 @@ impl Reader {
             plan.open(&place, text);
             return;
         };
+        self.macro_lines = self.macro_lines.saturating_add(lines.lines());
+        if self.macro_lines > MOST_MACRO_LINES {
+            let text = format!(
+                "macros write more than {MOST_MACRO_LINES} lines, and what these keep out is not known"
+            );
+            plan.open(&place, text);
+            return;
+        }
         let lines = lines.with(values);
         self.depth = self.depth.saturating_add(1);
         for line in lines {

@@ -112,6 +112,8 @@ struct Reader {
     /// Where relative paths begin.
     root: Option<PathBuf>,
     depth: usize,
+    /// Lines that macros have written.
+    macro_lines: usize,
 }
 
 pub(super) fn read(files: &[Text], plan: &mut Plan) {
