@@ -194,8 +194,16 @@ fn certificates_are_asked_for_as_before() {
         "    { certificate = \"/etc/site.pem\", key = \"/etc/site.pem\" },",
         "client_ca = \"/etc/ca.pem\"",
         "client_certificate = \"required\"",
+        "client_depth = 1",
     ];
     assert_has_lines(&done, &lines);
+    // httpd takes it in any case.
+    let other_case = required.replace("require", "Require\nSSLVerifyDepth 3");
+    let done = import(&site(443, "one", &other_case));
+    assert_eq!(done.code, 0, "{done:?}");
+    let deeper = [lines[0], lines[1], lines[2], "client_depth = 3"];
+    assert_has_lines(&done, &deeper);
+    let done = import(&site(443, "one", &required));
     assert!(!done.text().starts_with("listen = "), "{}", done.text());
 
     // A name that httpd serves over both is served over both, whichever stands first.

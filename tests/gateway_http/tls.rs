@@ -247,6 +247,33 @@ async fn client_certificates_are_asked_for() {
     }
 }
 
+/// httpd lets in those whom the authority knows itself, unless `SSLVerifyDepth` says more.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_an_authority_may_be_from_a_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Certificates::create(dir.path());
+    made.issue("ca-below", "/CN=below", Some("ca"));
+    made.issue("client-below", "/CN=client below", Some("ca-below"));
+    let chain = dir.path().join("chain.pem");
+    let read = |name| std::fs::read_to_string(made.pem(name)).unwrap();
+    std::fs::write(&chain, read("client-below") + &read("ca-below")).unwrap();
+    let backend = echo().await;
+    let listener = |more: &str| format!("{TLS}client_ca = \"DIR/ca.pem\"\n{more}");
+    let all = listener("client_depth = 1\n") + &listener("client_depth = 2\n") + &listener("");
+    let gateway = gateway(&backend, dir.path(), &all).await;
+    let asked = |certificate: &std::path::Path, key: &str, address: &str| {
+        let key = made.key(key);
+        let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+        let url = format!("https://{address}/x");
+        curl(&["-k", "--cert", certificate, "--key", key, &url])
+    };
+    for (address, is_far_in) in gateway.others().iter().zip([false, true, true]) {
+        assert_eq!(asked(&made.pem("client"), "client", address), "x");
+        let answer = asked(&chain, "client-below", address);
+        assert_eq!(answer == "x", is_far_in, "{address}: {answer}");
+    }
+}
+
 /// A session that goes on would vouch for a certificate that has expired since: where clients are
 /// known by certificates each connection shows one.
 #[tokio::test(flavor = "multi_thread")]

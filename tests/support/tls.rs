@@ -66,7 +66,10 @@ impl Certificates {
         super::pattern::sha256_hex(&need::run(&mut command, "openssl").stdout)
     }
 
-    fn issue(&self, name: &str, subject: &str, issuer: Option<&str>) {
+    /// Makes one more, of the kind that `name` begins with, as "client-below". Without issuer it is its
+    /// own.
+    pub fn issue(&self, name: &str, subject: &str, issuer: Option<&str>) {
+        let kind = name.split('-').next().unwrap_or(name);
         let mut command = Command::new("openssl");
         command
             .args(["req", "-x509", "-config"])
@@ -80,7 +83,7 @@ impl Certificates {
                 "-days",
                 "30",
             ])
-            .args(["-subj", subject, "-extensions", name, "-out"])
+            .args(["-subj", subject, "-extensions", kind, "-out"])
             .arg(self.pem(name))
             .arg("-keyout")
             .arg(self.key(name));

@@ -120,6 +120,8 @@ pub(super) struct Clients {
     pub(super) ca: Option<String>,
     pub(super) is_asked: bool,
     pub(super) is_required: bool,
+    /// `SSLVerifyDepth`, if it is said.
+    pub(super) depth: Option<u32>,
 }
 
 /// `[[listener]]` with TLS.

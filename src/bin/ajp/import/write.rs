@@ -14,6 +14,9 @@ use std::time::Duration;
 const PLAIN: &str = "127.0.0.1:8080";
 const TLS_PORT: u16 = 8443;
 
+/// What httpd's `SSLVerifyDepth` is where nobody says it.
+const HTTPD_DEPTH: u32 = 1;
+
 /// A table of the file.
 #[derive(Default)]
 struct Entry {
@@ -268,9 +271,10 @@ impl Listener {
             };
             let _ = write!(
                 text,
-                "client_ca = {}\nclient_certificate = {}\n",
+                "client_ca = {}\nclient_certificate = {}\nclient_depth = {}\n",
                 quoted(ca),
-                quoted(kind)
+                quoted(kind),
+                self.clients.depth.unwrap_or(HTTPD_DEPTH)
             );
         }
         if self.only_tls13 {

@@ -136,6 +136,7 @@ pub(crate) struct Tls {
     pub(crate) client_ca: Option<PathBuf>,
     #[serde(default)]
     pub(crate) client_certificate: ClientCertificate,
+    pub(crate) client_depth: Option<Whole<1, 100>>,
     #[serde(default)]
     pub(crate) min_version: TlsVersion,
     #[serde(default = "yes")]

@@ -65,6 +65,7 @@ fn tls(table: &Spanned<file::Tls>) -> Result<TlsSettings, Fault> {
         certificates: table.certificates.iter().map(files).collect(),
         client_ca: table.client_ca.clone(),
         client_required: table.client_certificate == ClientCertificate::Required,
+        client_depth: table.client_depth.map(Whole::size),
         tls12: table.min_version == TlsVersion::Tls12,
         http2: table.http2,
     };

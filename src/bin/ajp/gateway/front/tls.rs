@@ -5,18 +5,20 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::server::{
     ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
     WebPkiClientVerifier,
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{
-    Error, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion, version,
+    DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion, version,
 };
 
 /// What is known of a TLS listener from the configuration.
@@ -29,6 +31,8 @@ pub(crate) struct TlsSettings {
     pub(crate) client_ca: Option<PathBuf>,
     /// Whether a client without certificate is refused.
     pub(crate) client_required: bool,
+    /// How many authorities may stand behind a client's certificate, the trusted one with them.
+    pub(crate) client_depth: Option<usize>,
     /// Whether TLS 1.2 is spoken as well.
     pub(crate) tls12: bool,
     /// Whether HTTP/2 is offered.
@@ -80,7 +84,8 @@ impl TlsSettings {
     pub(crate) fn terms(&self) -> String {
         let authorities = self.client_ca.as_ref().map(std::fs::read);
         let authorities = authorities.and_then(Result::ok);
-        format!("{:?} {} {}", authorities, self.client_required, self.tls12)
+        let (required, depth) = (self.client_required, self.client_depth);
+        format!("{authorities:?} {required} {depth:?} {}", self.tls12)
     }
 
     /// Reads the files.
@@ -108,9 +113,14 @@ impl TlsSettings {
                 if !self.client_required {
                     verifier = verifier.allow_unauthenticated();
                 }
-                builder.with_client_cert_verifier(
-                    verifier.build().map_err(|error| fault(path, error))?,
-                )
+                let verifier = verifier.build().map_err(|error| fault(path, error))?;
+                builder.with_client_cert_verifier(match self.client_depth {
+                    None => verifier,
+                    Some(depth) => Arc::new(ToDepth {
+                        intermediates: depth.saturating_sub(1),
+                        verifier,
+                    }),
+                })
             }
         };
         let mut keys = Vec::new();
@@ -183,6 +193,62 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
         return Err(fault(path, "there is no certificate in it"));
     }
     Ok(chain)
+}
+
+/// Knows clients as another one does, if no more authorities stand between them and the trusted one.
+#[derive(Debug)]
+struct ToDepth {
+    /// So many. A client shows them in their order (RFC 8446, section 4.4.2); those beyond are not
+    /// looked at, and a certificate that needs them is one of an unknown authority.
+    intermediates: usize,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for ToDepth {
+    fn offer_client_auth(&self) -> bool {
+        self.verifier.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.verifier.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let near = intermediates.get(..self.intermediates);
+        let near = near.unwrap_or(intermediates);
+        self.verifier.verify_client_cert(end_entity, near, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
 }
 
 /// The certificate that is for the name a client asks for, or the first.

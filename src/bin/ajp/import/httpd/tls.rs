@@ -9,6 +9,9 @@ impl Reader {
             self.others.insert(name.to_owned());
             return;
         }
+        // httpd takes values in any case, and whether clients are asked must not depend on it.
+        let lower: Vec<_> = args.iter().map(|arg| arg.to_ascii_lowercase()).collect();
+        let lower: Vec<_> = lower.iter().map(String::as_str).collect();
         let is_host = self.location().is_none() && self.partial().is_none();
         let text = format!("{name} {}", shown(args));
         let asks = |kind: &str| !kind.eq_ignore_ascii_case("none");
@@ -52,6 +55,28 @@ impl Reader {
             return;
         };
         let tls = &mut host.tls;
+        match (name, &lower[..]) {
+            ("sslverifyclient", ["require"]) => {
+                (tls.clients.is_asked, tls.clients.is_required) = (true, true);
+                return;
+            }
+            ("sslverifyclient", ["optional"]) => {
+                tls.clients.is_asked = true;
+                return;
+            }
+            ("sslverifyclient", ["none"]) => return,
+            ("sslverifydepth", [depth]) => {
+                match depth.parse() {
+                    Ok(depth @ 1..=100) => tls.clients.depth = Some(depth),
+                    _ => plan.lost(
+                        place,
+                        format!("{text}: only certificates that an authority has signed are taken"),
+                    ),
+                }
+                return;
+            }
+            _ => {}
+        }
         match (name, args) {
             ("sslengine", [on]) => tls.is_on = on.eq_ignore_ascii_case("on"),
             ("sslcertificatefile", [file]) => {
@@ -64,11 +89,6 @@ impl Reader {
                 }
             }
             ("sslcacertificatefile", [file]) => tls.clients.ca = Some((*file).to_owned()),
-            ("sslverifyclient", ["require"]) => {
-                (tls.clients.is_asked, tls.clients.is_required) = (true, true);
-            }
-            ("sslverifyclient", ["optional"]) => tls.clients.is_asked = true,
-            ("sslverifyclient", ["none"]) | ("sslverifydepth", _) => {}
             ("sslverifyclient", _) => {
                 plan.lost(
                     place,
