@@ -1,6 +1,6 @@
 //! What a web server claims about a request, beyond what HTTP says.
 
-use super::text::text;
+use super::text::{ip_address, text};
 use super::tls_facts::TlsFacts;
 use crate::wire::{Attribute, Span};
 use bytes::Bytes;
@@ -74,10 +74,11 @@ impl RequestClaims {
         self.ascii(self.remote_addr)
     }
 
-    /// The address of the HTTP client, if it is an IP address.
+    /// The address of the HTTP client, if it is an IP address; without the zone that httpd adds to a
+    /// link-local one, as in `fe80::1%eth0`.
     #[must_use]
     pub fn remote_ip(&self) -> Option<IpAddr> {
-        self.remote_addr()?.parse().ok()
+        ip_address(self.remote_addr()?)
     }
 
     /// Address and port of the HTTP client, if it is an IP address. The port is 0 when the web

@@ -1,5 +1,7 @@
 //! What a web server tells the container about a request, beyond what HTTP says.
 
+#[cfg(feature = "server")]
+use super::text::ip_address;
 use super::text::{as_str, non_empty, text};
 use super::tls_facts::TlsFacts;
 use crate::Secret;
@@ -183,7 +185,7 @@ impl RequestFacts {
     #[must_use]
     pub fn from_trusted_claims(claims: &crate::server::RequestClaims) -> Option<Self> {
         let remote_addr = claims.shared(claims.remote_addr)?;
-        let remote_ip = as_str(Some(&remote_addr)).and_then(|text| text.parse().ok());
+        let remote_ip = as_str(Some(&remote_addr)).and_then(ip_address);
         let trusted = |span| claims.shared(span).filter(|_| claims.trust_user);
         Some(Self {
             remote_host: claims.shared(claims.remote_host),

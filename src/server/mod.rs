@@ -1,6 +1,13 @@
 //! The container's role: one connection, its requests one after the other, and the rules
 //! of whom to believe.
 //!
+//! | you have | take |
+//! |---|---|
+//! | a listener and a tower service, such as an axum `Router` | [`serve`]; [`serve_with`] for a service that is told who connected |
+//! | a connection and a tower service | [`serve_connection`] |
+//! | a connection, and something else than a tower service | [`Connection`] |
+//! | packets, without IO | [`crate::proto`] |
+//!
 //! [`Connection`] answers by itself what needs no application: CPing, malformed and
 //! refused requests, SHUTDOWN. Between [`Connection::next_request`] and
 //! [`Connection::finish`] lies one exchange.

@@ -3,9 +3,9 @@
 use crate::hall::{App, Body, Hall, settle, text};
 use crate::raw::packets::{answers, refusal, request};
 use crate::raw::site::Seen;
-use ajp::server::{ServerConfig, ServerTimeouts, Trust};
-use ajp::wire::get_body_chunk;
-use bytes::Bytes;
+use ajp::server::{RequestClaims, ServerConfig, ServerTimeouts, Trust};
+use ajp::wire::{ForwardRequestWriter, PacketSize, RequestLine, get_body_chunk};
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Response};
 use http_body::Frame;
@@ -301,4 +301,24 @@ async fn a_body_that_breaks_off_says_why() {
         assert!(seen.contains(reason), "{seen}");
         assert_eq!(is_too_large, reason.starts_with("larger"), "{seen}");
     }
+}
+
+/// As httpd names a visitor of its own network, with the interface that it came over.
+#[tokio::test(start_paused = true)]
+async fn a_visitor_with_a_link_local_address_has_one() {
+    let app = App::new(|request| async move {
+        let claims: &RequestClaims = request.extensions().get().unwrap();
+        Ok(text(format!("{:?}", claims.remote_socket_addr())))
+    });
+    let hall = Hall::open(open(), app);
+    let mut guest = hall.connect();
+    let line = RequestLine {
+        remote_addr: Some(b"fe80::1%eth0"),
+        ..RequestLine::default()
+    };
+    let mut packet = BytesMut::new();
+    let writer = ForwardRequestWriter::new(&mut packet, PacketSize::DEFAULT, &line);
+    writer.unwrap().finish().unwrap();
+    guest.send(&packet).await;
+    assert_eq!(guest.answer().await.body, "Some([fe80::1]:0)");
 }

@@ -27,6 +27,47 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 /// `LocalSet` and beside anything else. Its time limits need a tokio runtime with time; without
 /// one it panics.
 ///
+/// ```
+/// use ajp::server::{ServerConfig, Trust, serve_connection};
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use std::{cell::Cell, convert::Infallible, rc::Rc};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use ajp::client::{Address, Client, Pool, PoolConfig};
+/// # use http_body_util::{BodyExt, Empty};
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = Address::from(listener.local_addr()?);
+/// let visits = Rc::new(Cell::new(0));
+/// let app = tower::service_fn(|_: http::Request<_>| {
+///     let visits = Rc::clone(&visits);
+///     async move {
+///         visits.set(visits.get() + 1);
+///         let body = Full::new(Bytes::from(visits.get().to_string()));
+///         Ok::<_, Infallible>(http::Response::new(body))
+///     }
+/// });
+/// let serving = async {
+///     let (stream, _) = listener.accept().await?;
+///     let config = ServerConfig::new(Trust::TrustedNetwork);
+///     serve_connection(stream, app, config.into(), std::future::pending()).await?;
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// };
+/// # let visiting = async {
+/// #     let client = Client::for_own_requests(Pool::new(address, PoolConfig::default()));
+/// #     for visit in ["1", "2"] {
+/// #         let request = http::Request::get("/").body(Empty::<Bytes>::new())?;
+/// #         let body = client.send(request).await?.into_body().collect().await?;
+/// #         assert_eq!(body.to_bytes(), visit);
+/// #     }
+/// #     Ok::<_, Box<dyn std::error::Error>>(())
+/// # };
+/// # tokio::try_join!(serving, visiting)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`ServerError`] when the connection ended otherwise than by the web server closing it
 /// between requests. An exchange that failed ends its connection.
