@@ -106,9 +106,11 @@ impl fmt::Debug for Identity {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates = certificates.and_then(|all: Vec<_>| match all.is_empty() {
-        true => Err(pem::Error::NoItemsFound),
-        false => Ok(all),
+    let certificates = certificates.and_then(|all: Vec<_>| {
+        if all.is_empty() {
+            return Err(pem::Error::NoItemsFound);
+        }
+        Ok(all)
     });
     of_file(path, certificates)
 }
