@@ -384,7 +384,7 @@ async fn change_balancer(change: Change) -> Response {
             let keys: Vec<_> = keys.keys().cloned().collect();
             return Err(nothing_given(&keys.join(", ")));
         }
-        let changed = edit::balancer(&manager.farm, author, &place.managed, patch)?;
+        let changed = edit::balancer(&manager.farm, author, &place.managed, &patch)?;
         Ok(json!({ "changed": changed, "settings": BalancerSettings::of(balancer) }))
     };
     change.make(make).await

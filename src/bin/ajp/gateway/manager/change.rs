@@ -168,7 +168,7 @@ impl<'a> Wish<'a> {
             return nothing();
         }
         if !patch.is_empty() {
-            edit::balancer(farm, author, managed, patch)?;
+            edit::balancer(farm, author, managed, &patch)?;
         }
         if self.reset {
             edit::reset(author, &managed.balancer);

@@ -90,14 +90,14 @@ pub(super) fn balancer(
     farm: &Farm,
     author: Author,
     managed: &Managed,
-    patch: Object,
+    patch: &Object,
 ) -> Result<Differences, Refusal> {
     let (mut store, managed) = farm.locked(managed);
     let managed = &managed;
     let balancer = &managed.balancer;
     let before = BalancerSettings::of(balancer).object();
     let mut wanted = before.clone();
-    for (key, value) in &patch {
+    for (key, value) in patch {
         wanted.insert(key.clone(), value.clone());
     }
     let settings = BalancerSettings::read(wanted).map_err(|error| {
