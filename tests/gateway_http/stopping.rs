@@ -89,7 +89,8 @@ impl Streams {
 async fn gateway(dir: &std::path::Path) -> (Backend, Gateway) {
     let backend = Backend::start(config(), |_, mut conn: Conn| async move {
         while conn.request().await.is_some() {
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            // Longer than a busy gateway takes to hear of its stop: what it answers then says so.
+            tokio::time::sleep(Duration::from_millis(200)).await;
             conn.write(&response("x", 1)).await;
         }
     })
