@@ -1,20 +1,22 @@
 //! From the tables of a balancer to the balancer.
 
-use super::balancer_tables::{self as tables, CheckKind};
+mod health;
+mod pool;
+
+pub(super) use pool::PhaseObserver;
+
+use super::balancer_tables as tables;
 use super::discovery::Found;
 use super::error::{Fault, Faults};
-use super::timeouts;
-use super::values::{KeepAliveTime, Limit, MethodName, Positive, Text, Upstream, Whole};
+use super::values::{Limit, MethodName, Positive, Text, Upstream, Whole};
 use super::{Defaults, Plan};
-use crate::gateway::front::AccessLog;
-use ajp::Secret;
 use ajp::balancer::{
-    AdaptiveLimit, Balancer, BalancerConfig, CPing, ClusterConfig, Failover, Health, HttpCheck,
-    Member, OnStatus, Outlier, RetryBudget, RouteCookie, SameSite, Sticky,
+    AdaptiveLimit, Balancer, BalancerConfig, ClusterConfig, Failover, Member, OnStatus, Outlier,
+    RetryBudget, RouteCookie, SameSite, Sticky,
 };
-use ajp::client::{IdleOrder, Observer, PoolConfig, TcpKeepAlive, TcpOptions, Timeouts};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use std::collections::BTreeMap;
+use ajp::client::PoolConfig;
+use health::{health, health_text};
+use pool::{pool_config, secrets, tcp};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
@@ -70,31 +72,6 @@ pub(super) fn balancer(table: &tables::Balancer, defaults: &Defaults, faults: &m
     plan
 }
 
-/// The health checks as text: the same wherever they stand in the file.
-fn health_text(table: Option<&tables::Health>) -> String {
-    let Some(health) = table else {
-        return String::new();
-    };
-    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|text| text.get_ref().clone());
-    let headers = health.headers.as_ref().map(Spanned::get_ref);
-    let statuses = health
-        .status
-        .as_ref()
-        .map(|range| range.get_ref().0.clone());
-    format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {headers:?} {statuses:?}",
-        health.check.get_ref(),
-        (
-            time(health.interval.as_ref()),
-            positive(health.limit.as_ref())
-        ),
-        health.rise.map(Whole::number),
-        health.fall.map(Whole::number),
-        (text(&health.path), text(&health.body)),
-        text(&health.method),
-    )
-}
-
 fn member(table: &tables::Member) -> Member {
     let Text(address) = table.url.get_ref();
     Member::new(address.to_string())
@@ -107,15 +84,6 @@ fn member(table: &tables::Member) -> Member {
         .with_max_requests(table.max_requests.map(Whole::number))
         .with_retry(table.retry.as_ref().map(|Text(time)| *time))
         .with_slow_start(table.slow_start.as_ref().map(|Text(time)| *time))
-}
-
-/// A pool that is observed measures all phases of its exchanges: the access log shows them.
-pub(super) struct Measured;
-
-impl Observer for Measured {
-    fn wants_exchanges(&self) -> bool {
-        AccessLog::has_been_opened()
-    }
 }
 
 /// `config` with this value, if there is one.
@@ -355,195 +323,4 @@ fn failover(table: &tables::Balancer) -> Failover {
         table.send_activation,
         Failover::with_send_activation,
     )
-}
-
-fn secrets(files: &Spanned<tables::SecretFiles>) -> Result<Vec<Secret>, Fault> {
-    let paths = files.get_ref().paths();
-    if paths.is_empty() {
-        return Err(Fault::at(files.span(), "must name a file"));
-    }
-    super::secrets(paths).map_err(|error| Fault::at(files.span(), error))
-}
-
-/// How long a member may go on with a request whose client has gone, unless the file says
-/// otherwise.
-const ABANDONED: Duration = Duration::from_secs(2);
-
-/// How the members are reached.
-fn pool_config(table: &tables::Balancer, defaults: &Defaults, faults: &mut Faults) -> PoolConfig {
-    let own = table.secret_file.as_ref();
-    let own = own.and_then(|files| faults.take(secrets(files)));
-    // A download or a stream may last as long as its bytes come.
-    let mut limits = Timeouts::default().with_request(None);
-    if let Some(limit) = limit(table.timeout.as_ref()) {
-        limits = limits.with_response_head(limit).with_between_packets(limit);
-    }
-    if let Some(limit) = limit(table.connect_timeout.as_ref()) {
-        limits = limits.with_connect(limit).with_cping(limit);
-    }
-    if let Some(limit) = limit(table.acquire_timeout.as_ref()) {
-        limits = limits.with_acquire(limit);
-    }
-    if let Some(table) = &table.timeouts {
-        limits = timeouts::of_balancer(limits, table);
-    }
-    let most = table.max_connections.map(Whole::size);
-    let packets = table.packet_size.unwrap_or(defaults.packets);
-    let ahead = table
-        .body_requests
-        .and_then(|Whole(count)| u16::try_from(count).ok());
-    let config = PoolConfig::default()
-        .with_secrets(own.unwrap_or_else(|| defaults.secrets.clone()))
-        .with_body_requests(ahead.unwrap_or(defaults.body_requests))
-        .with_max_connections(most.unwrap_or(defaults.max_connections))
-        .with_timeouts(limits)
-        .with_abandoned(ABANDONED)
-        .with_observer(Measured);
-    with(packets.of_pools(config), table.pool.as_ref(), connections)
-}
-
-/// `[balancer.pool]`
-fn connections(config: PoolConfig, table: &tables::Pool) -> PoolConfig {
-    let config = with(config, table.max_waiting, |config, count| {
-        config.with_max_waiting(count.size())
-    });
-    let config = with(config, table.min_idle, |config, count| {
-        config.with_min_idle(count.size())
-    });
-    let config = with(config, table.max_idle, |config, count| {
-        config.with_max_idle(count.size())
-    });
-    let config = with(config, table.idle_order, |config, order| {
-        config.with_idle_order(match order {
-            tables::IdleOrder::Lifo => IdleOrder::Lifo,
-            tables::IdleOrder::Fifo => IdleOrder::Fifo,
-        })
-    });
-    let config = with(
-        config,
-        limit(table.idle_timeout.as_ref()),
-        PoolConfig::with_idle_timeout,
-    );
-    let config = with(
-        config,
-        limit(table.idle_ping_interval.as_ref()),
-        PoolConfig::with_idle_ping_interval,
-    );
-    let config = with(
-        config,
-        time(table.maintenance_interval.as_ref()),
-        PoolConfig::with_maintenance_interval,
-    );
-    let config = with(
-        config,
-        limit(table.container_keep_alive.as_ref()),
-        PoolConfig::with_container_keep_alive,
-    );
-    let config = with(
-        config,
-        table.learn_keep_alive,
-        PoolConfig::with_learn_keep_alive,
-    );
-    let config = with(
-        config,
-        limit(table.max_lifetime.as_ref()),
-        PoolConfig::with_max_lifetime,
-    );
-    let config = with(
-        config,
-        limit(table.abandoned.as_ref()),
-        PoolConfig::with_abandoned,
-    );
-    let config = with(config, table.max_requests, |config, Whole(count)| {
-        config.with_max_requests(count)
-    });
-    with(config, table.cping.as_ref(), |config, Text(mode)| {
-        config.with_cping(*mode)
-    })
-}
-
-/// `[balancer.tcp]`
-fn tcp(table: &tables::Tcp) -> TcpOptions {
-    let options = TcpOptions::new().with_source(table.source.as_ref().map(|Text(ip)| *ip));
-    let Some(Text(KeepAliveTime(quiet))) = table.keep_alive else {
-        return options;
-    };
-    let interval = table.keep_alive_interval.as_ref();
-    options.with_keep_alive(
-        TcpKeepAlive::after(quiet)
-            .with_interval(interval.map(|Text(KeepAliveTime(time))| *time))
-            .with_retries(table.keep_alive_retries.map(Whole::number)),
-    )
-}
-
-fn health(table: &tables::Health, faults: &mut Faults) -> Option<Health> {
-    let health = match table.check.get_ref() {
-        CheckKind::CPing => {
-            let only_http = [
-                table.path.as_ref().map(Spanned::span),
-                table.method.as_ref().map(Spanned::span),
-                table.headers.as_ref().map(Spanned::span),
-                table.status.as_ref().map(Spanned::span),
-                table.body.as_ref().map(Spanned::span),
-            ];
-            for span in only_http.into_iter().flatten() {
-                faults.add(Fault::at(span, "is for check = \"http\" only"));
-            }
-            Health::new(CPing)
-        }
-        CheckKind::Http => Health::new(http_check(table, faults)?),
-    };
-    let interval = time(table.interval.as_ref());
-    let health = with(health, interval, |health, interval| {
-        health.with_interval(interval.max(Duration::from_millis(100)))
-    });
-    let health = with(health, positive(table.limit.as_ref()), Health::with_limit);
-    let health = with(health, table.rise, |health, count| {
-        health.with_rise(count.number())
-    });
-    Some(with(health, table.fall, |health, count| {
-        health.with_fall(count.number())
-    }))
-}
-
-fn http_check(table: &tables::Health, faults: &mut Faults) -> Option<HttpCheck> {
-    let Some(path) = &table.path else {
-        let fault = Fault::at(table.check.span(), "\"http\" needs a path");
-        faults.add(fault.for_want_of("path"));
-        return None;
-    };
-    let uri: Option<Uri> = path.get_ref().parse().ok();
-    let Some(uri) = uri.filter(|_| path.get_ref().starts_with('/')) else {
-        let text = format!("{:?} is no path, such as \"/app/health\"", path.get_ref());
-        faults.add(Fault::at(path.span(), text));
-        return None;
-    };
-    let mut check = HttpCheck::get(uri);
-    if let Some(method) = &table.method {
-        let known = Method::from_bytes(method.get_ref().as_bytes());
-        let known = known.map_err(|error| Fault::at(method.span(), error.to_string()));
-        check = with(check, faults.take(known), HttpCheck::with_method);
-    }
-    if let Some(headers) = &table.headers {
-        let known = header_map(headers.get_ref());
-        let known = known.map_err(|error| Fault::at(headers.span(), error));
-        check = with(check, faults.take(known), HttpCheck::with_headers);
-    }
-    if let Some(statuses) = &table.status {
-        check = check.with_statuses(statuses.get_ref().0.clone());
-    }
-    if let Some(text) = &table.body {
-        check = check.with_body_contains(text.get_ref().clone());
-    }
-    Some(check)
-}
-
-fn header_map(table: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in table {
-        let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-        let value = HeaderValue::try_from(value).map_err(|error| error.to_string())?;
-        headers.append(name, value);
-    }
-    Ok(headers)
 }

@@ -1,6 +1,6 @@
 //! From the tables of maps to the maps, each with what is different there.
 
-use super::balancers::Measured;
+use super::balancers::PhaseObserver;
 use super::error::{Fault, Faults};
 use super::file;
 use super::timeouts;
@@ -137,7 +137,7 @@ fn direct(
         .with_body_requests(defaults.body_requests)
         .with_max_connections(defaults.max_connections)
         .with_timeouts(Timeouts::default().with_request(None))
-        .with_observer(Measured);
+        .with_observer(PhaseObserver);
     let pools = defaults.packets.of_pools(pools);
     let balancer = Balancer::new(BalancerConfig::new(name));
     let tcp = TcpOptions::default();

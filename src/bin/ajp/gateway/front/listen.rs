@@ -1,34 +1,34 @@
 //! Listeners: they accept connections, find out what comes over them, and have them served.
 
+mod open;
+mod traffic;
+
+pub(crate) use traffic::{Refused, Traffic};
+
 use super::bound::Accept;
-use super::connection::{self, Listener, Protocol, State};
+use super::connection::{self, Listener, State};
 use super::failures;
-use super::limits::{Connections, CountedConnection, Crowded, Limits};
-use super::proxied::{self, Proxied};
+use super::limits::Limits;
 use super::service::HttpService;
-use super::tls;
-use super::transport::{Breakable, Rewound, Transport};
+use super::transport::Breakable;
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
-use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::HeaderValue;
-use std::collections::BTreeMap;
+use open::{Arrival, NotOpened, open};
 use std::fmt;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use traffic::count;
 
-/// Stands for the address of a client that nobody knows.
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// How long connections are accepted after the signal to stop: who has connected before it may have
 /// sent a request, and would be told by a reset that nobody is there.
 const LAST_ACCEPTS: Duration = Duration::from_millis(20);
@@ -40,22 +40,6 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to break off what is running then.
 const BREAK_OFF_LIMIT: Duration = Duration::from_secs(5);
-/// How long a client may take to read that there is no room for it.
-const CROWDED_LIMIT: Duration = Duration::from_secs(1);
-/// So much of a TLS handshake is read at once: the whole hello of most clients.
-const FIRST_READ: usize = 2048;
-/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// For clients of plain listeners when there is no room.
-const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
-    Content-Length: 29\r\nRetry-After: 10\r\nConnection: close\r\n\r\n503 too many connections now\n";
-
-/// For clients that speak plain HTTP to a listener of TLS.
-const SPEAKS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
-    Content-Length: 47\r\nConnection: close\r\n\r\n400 this port speaks TLS: ask it with https://\n";
-/// The first byte of TLS (RFC 8446, section 5.1), and of a hello of SSL 2 in its place.
-const TLS_HANDSHAKE: u8 = 22;
-const OLD_HELLO: u8 = 0x80;
 
 /// What a listener does with its connections. It may be exchanged while it listens.
 #[derive(Clone, Default)]
@@ -94,84 +78,6 @@ pub(crate) struct Ends {
     pub(crate) tls: Option<Arc<TlsFacts>>,
     pub(crate) state: Arc<State>,
     pub(crate) options: Arc<Options>,
-}
-
-/// What happened at all listeners.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) accepted: AtomicU64,
-    pub(crate) crowded: AtomicU64,
-    pub(crate) handshakes: AtomicU64,
-    pub(crate) failed_handshakes: AtomicU64,
-    /// Connections that began with no PROXY protocol that is taken.
-    pub(crate) unproxied: AtomicU64,
-    pub(crate) refused: Refusals,
-}
-
-/// What came over connections and was no request, counted.
-#[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    /// By the version of HTTP and the status that it was answered with.
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    /// Connections of HTTP/2 that ended with an error, by its name.
-    connections: Mutex<BTreeMap<&'static str, u64>>,
-}
-
-impl Refusals {
-    /// Counts one.
-    pub(crate) fn count(&self, refused: &Refused) {
-        increase(&self.requests, (refused.http, refused.status));
-    }
-
-    /// Their numbers by version and status.
-    pub(crate) fn requests(&self) -> Vec<((&'static str, u16), u64)> {
-        all(&self.requests)
-    }
-
-    /// The numbers of HTTP/2 connections by the error that they ended with.
-    pub(crate) fn connections(&self) -> Vec<(&'static str, u64)> {
-        all(&self.connections)
-    }
-}
-
-fn increase<K: Ord>(counts: &Mutex<BTreeMap<K, u64>>, key: K) {
-    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = counts.entry(key).or_default();
-    *count = count.saturating_add(1);
-}
-
-fn all<K: Copy>(counts: &Mutex<BTreeMap<K, u64>>) -> Vec<(K, u64)> {
-    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    counts.iter().map(|(key, count)| (*key, *count)).collect()
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// What came over a connection and was no request, as it is noted.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// The line that it began with.
-    pub(crate) line: String,
-    /// What it was answered with, if it was answered.
-    pub(crate) status: u16,
-    pub(crate) why: String,
-    /// The version of HTTP that it came with.
-    pub(crate) http: &'static str,
-}
-
-impl Refused {
-    /// A request of HTTP/2. Its head cannot be shown: it is compressed.
-    pub(crate) fn of_http2(status: u16, why: String) -> Self {
-        Self {
-            line: String::new(),
-            status,
-            why,
-            http: "2",
-        }
-    }
 }
 
 /// Accepts connections until `stopping` turns true, then drains them. Each is served by
@@ -257,27 +163,6 @@ pub(crate) async fn serve<A, F, R, S>(
     }
 }
 
-/// A connection that nothing is known of yet.
-struct Arrival<Io> {
-    socket: Io,
-    peer: SocketAddr,
-    local: Option<SocketAddr>,
-    options: Arc<Options>,
-    /// What the options become later.
-    changes: watch::Receiver<Arc<Options>>,
-    traffic: Arc<Traffic>,
-}
-
-/// A connection that HTTP is spoken over.
-struct Opened<Io> {
-    transport: Transport<Io>,
-    protocol: Protocol,
-    tls: Option<Arc<TlsFacts>>,
-    peer: SocketAddr,
-    local: Option<SocketAddr>,
-    _counted: CountedConnection,
-}
-
 async fn serve_one<Io, F, R, S>(arrival: Arrival<Io>, service: &F, refused: &R, state: Arc<State>)
 where
     Io: AsyncRead + AsyncWrite + Breakable + Unpin + Send + 'static,
@@ -359,7 +244,7 @@ where
     );
     let ended = served.await;
     if let Some(name) = ended.goodbye {
-        increase(&traffic.refused.connections, name);
+        traffic.refused.count_connection(name);
         let error = ended.result.as_ref().err();
         let why = error.map_or_else(String::new, |error| super::answer::chain(error));
         failures::tell_client(client, &format!("its connection ends with {name}: {why}"));
@@ -415,164 +300,17 @@ fn no_request(error: &hyper::Error, line: Option<String>) -> Option<Refused> {
     })
 }
 
-/// Why a connection is not one that HTTP is spoken over.
-enum NotOpened {
-    /// There are too many.
-    Crowded(&'static str),
-    /// Who it comes from is not told as the listener is.
-    Unproxied(io::Error),
-    /// It speaks something else than TLS, which began with this line.
-    NoTls(String),
-    Failed(io::Error),
-}
-
-impl From<io::Error> for NotOpened {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Finds out who is there, and brings the connection to where HTTP begins.
-async fn open<Io>(arrival: Arrival<Io>) -> Result<Opened<Io>, NotOpened>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-{
-    let Arrival {
-        mut socket,
-        mut peer,
-        mut local,
-        options,
-        traffic,
-        ..
-    } = arrival;
-    let is_trusted = |address: IpAddr| {
-        let mut networks = options.trusted.iter();
-        networks.any(|network| network.contains(address))
-    };
-    let mut first = Bytes::new();
-    if options.proxy_protocol {
-        if !is_trusted(peer.ip()) {
-            let text = "the PROXY protocol is taken from trusted_proxies only";
-            let error = io::Error::new(io::ErrorKind::PermissionDenied, text);
-            return Err(NotOpened::Unproxied(error));
-        }
-        let read = proxied::read(&mut socket).await;
-        let (proxied, rest) = read.map_err(NotOpened::Unproxied)?;
-        first = rest;
-        match proxied {
-            Proxied::Client {
-                client,
-                local: here,
-            } => (peer, local) = (client, Some(here)),
-            // Nobody's address, so that its words are not taken for the load balancer's.
-            Proxied::Unknown => (peer, local) = (NOBODY, None),
-            Proxied::Own => {}
-        }
-    }
-    // Over a Unix socket comes another program, with whoever asks it: containers open to the
-    // gateway's own machine what nobody else may see.
-    if local.is_none() && !is_trusted(peer.ip()) {
-        peer = NOBODY;
-    }
-    let address = peer.ip().to_canonical();
-    let is_one_client = |address: &IpAddr| !is_trusted(*address) && !address.is_unspecified();
-    let address = Some(address).filter(is_one_client);
-    let counted = match traffic.connections.enter(address, &options.limits) {
-        Ok(counted) => counted,
-        Err(crowded) => {
-            count(&traffic.crowded);
-            if options.tls.is_none() {
-                refuse(socket, CROWDED).await;
-            }
-            return Err(NotOpened::Crowded(match crowded {
-                Crowded::All => "there are max_connections connections",
-                Crowded::Address => "there are max_connections_per_address of this client",
-            }));
-        }
-    };
-    let Some(acceptor) = &options.tls else {
-        let (first, protocol) = first_bytes(&mut socket, first).await?;
-        return Ok(Opened {
-            transport: Transport::Plain(Rewound::new(first, socket)),
-            protocol,
-            tls: None,
-            peer,
-            local,
-            _counted: counted,
-        });
-    };
-    if first.is_empty() {
-        let mut buffer = BytesMut::with_capacity(FIRST_READ);
-        socket.read_buf(&mut buffer).await?;
-        first = buffer.freeze();
-    }
-    if first
-        .first()
-        .is_some_and(|byte| *byte != TLS_HANDSHAKE && *byte & OLD_HELLO == 0)
-    {
-        count(&traffic.failed_handshakes);
-        let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
-        refuse(socket, SPEAKS_TLS).await;
-        return Err(NotOpened::NoTls(line));
-    }
-    let stream = acceptor.accept(Rewound::new(first, socket)).await;
-    let stream = stream.inspect_err(|_| count(&traffic.failed_handshakes))?;
-    count(&traffic.handshakes);
-    let (_, session) = stream.get_ref();
-    let facts = Arc::new(tls::facts(session, &tls::id()));
-    let protocol = match session.alpn_protocol() {
-        Some(b"h2") => Protocol::Http2,
-        _ => Protocol::Http1,
-    };
-    Ok(Opened {
-        transport: Transport::Tls(Box::new(Rewound::new(Bytes::new(), stream))),
-        protocol,
-        tls: Some(facts),
-        peer,
-        local,
-        _counted: counted,
-    })
-}
-
-/// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.
-async fn first_bytes<Io>(socket: &mut Io, first: Bytes) -> io::Result<(Bytes, Protocol)>
-where
-    Io: AsyncRead + Unpin,
-{
-    let mut buffer = BytesMut::from(first);
-    loop {
-        let known = buffer.len().min(PREFACE.len());
-        if buffer.get(..known) != PREFACE.get(..known) {
-            return Ok((buffer.freeze(), Protocol::Http1));
-        }
-        if known == PREFACE.len() {
-            return Ok((buffer.freeze(), Protocol::Http2));
-        }
-        if socket.read_buf(&mut buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-/// Answers with this and closes.
-async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut socket: Io, answer: &str) {
-    let told = async {
-        socket.write_all(answer.as_bytes()).await?;
-        socket.shutdown().await?;
-        // What the client has sent is read, or the answer might be lost.
-        socket.read(&mut [0; 4096]).await
-    };
-    let _ = timeout(CROWDED_LIMIT, told).await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::bound::{Bound, ListenAddress, SocketOptions};
     use super::*;
+    use bytes::Bytes;
     use http::Response;
     use http_body_util::Empty;
     use hyper::service::service_fn;
+    use std::io;
+    use std::sync::atomic::AtomicU64;
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpStream;
 
     /// Told when it is dropped.
