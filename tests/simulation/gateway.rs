@@ -16,8 +16,8 @@ use super::visitor::Tally;
 use ajp::balancer::Balancer;
 use ajp::proxy::ForwardedRules;
 use front::{
-    Accept, AccessLog, Action, Budget, Current, Limits, Mapping, Maps, Options, Order, Pattern,
-    Requests, Rule, Settings, Site, SiteCounts, Sites, Traffic,
+    Accept, AccessLog, Action, Breakable, Budget, Current, Limits, Mapping, Maps, Options, Order,
+    Pattern, Requests, Rule, Settings, Site, SiteCounts, Sites, Traffic,
 };
 use std::future::pending;
 use std::io;
@@ -60,6 +60,12 @@ struct Run {
 
 /// Where visitors come in.
 struct Door(Mutex<Incoming>);
+
+impl Breakable for Stream {
+    fn break_off(&self) {
+        self.cut();
+    }
+}
 
 impl Accept for Door {
     type Io = Stream;

@@ -98,6 +98,9 @@ mod random;
 
 #[path = "../../src/common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../src/bin/ajp/files.rs"]
+mod files;
 #[allow(dead_code, unused_imports, reason = "the program uses all of it")]
 #[path = "../../src/bin/ajp/paths/mod.rs"]
 mod paths;

@@ -5,12 +5,12 @@ mod traffic;
 
 pub(crate) use traffic::{Refused, Traffic};
 
+use super::Breakable;
 use super::bound::Accept;
 use super::connection::{self, Listener, State};
 use super::failures;
 use super::limits::Limits;
 use super::service::HttpService;
-use super::transport::Breakable;
 use ajp::mapping::TlsFacts;
 use ajp::server::Networks;
 use futures_util::FutureExt;

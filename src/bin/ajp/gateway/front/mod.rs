@@ -41,6 +41,7 @@ pub(crate) use log::{AccessLog, LogFormat, writer::Writer as LogWriter};
 pub(crate) use map::{Action, HostName, Mapping, Maps, Order, Pattern, Rule, Sites, Upgrades};
 pub(crate) use settings::{HeaderChanges, Settings};
 pub(crate) use tls::TlsSettings;
+pub(crate) use transport::Breakable;
 pub(crate) use upgrade::{Tunnels, UpgradeLimits};
 
 use crate::common::{CacheAligned, Striped};
