@@ -109,7 +109,7 @@ impl Lease {
             }
         }
         self.has_permit = true;
-        self.stopwatch.phases.acquire = start.elapsed();
+        self.stopwatch.permitted(start.elapsed());
         Ok(())
     }
 
@@ -302,7 +302,7 @@ fn record(
             if lease.reused {
                 shared.counters.reused();
             }
-            let waited = lease.stopwatch.phases.acquire;
+            let waited = lease.stopwatch.waited();
             shared
                 .config
                 .observer

@@ -32,10 +32,12 @@ struct Inner {
 }
 
 impl ClientError {
+    #[cold]
     pub(crate) fn new(kind: ErrorKind, source: impl Into<BoxError>) -> Self {
         Self::from_parts(kind, Some(source.into()))
     }
 
+    #[cold]
     pub(crate) fn bare(kind: ErrorKind) -> Self {
         Self::from_parts(kind, None)
     }
@@ -51,10 +53,12 @@ impl ClientError {
         }))
     }
 
+    #[cold]
     pub(crate) fn protocol(error: ProtocolError) -> Self {
         Self::new(ErrorKind::Protocol, error)
     }
 
+    #[cold]
     pub(crate) fn encode(error: EncodeError) -> Self {
         let kind = match error.field() {
             Field::ReqUri if error.is_too_large() => ErrorKind::UriTooLong,
@@ -65,6 +69,7 @@ impl ClientError {
     }
 
     /// An error of the transport in the step that `kind` names, unless this side is its cause.
+    #[cold]
     pub(crate) fn io(kind: ErrorKind, error: io::Error) -> Self {
         let kind = if local_resources::is_or_wraps(&error, is_rt_shutdown_err) {
             ErrorKind::RuntimeShutDown
@@ -76,6 +81,7 @@ impl ClientError {
         Self::new(kind, error)
     }
 
+    #[cold]
     pub(crate) fn at(mut self, progress: Progress, peer: &Arc<str>) -> Self {
         self.0.progress = progress;
         self.0.peer = Some(Arc::clone(peer));
@@ -92,6 +98,7 @@ impl ClientError {
 
     /// What the failure tells of settings that differ. Where nothing else is known of its
     /// cause, that is given as the cause.
+    #[cold]
     pub(crate) fn hinting(mut self, mismatch: Option<Mismatch>) -> Self {
         self.0.mismatch = mismatch;
         if let (None, Some(mismatch)) = (&self.0.source, mismatch) {
@@ -101,6 +108,7 @@ impl ClientError {
     }
 
     /// For the second attempt at a request: the first had got this far.
+    #[cold]
     pub(crate) fn after(mut self, first: Progress) -> Self {
         self.0.progress = self.0.progress.max(first);
         self

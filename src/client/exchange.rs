@@ -173,11 +173,12 @@ struct Bytecount {
 impl Exchange {
     /// How long its phases took so far.
     pub(crate) fn phases(&self) -> Phases {
-        self.lease.stopwatch.phases
+        self.lease.stopwatch.phases()
     }
 
     /// The Forward Request is queued. The lease was acquired just now.
-    pub(super) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
+    #[inline]
+    pub(crate) fn new(mut lease: Lease, machine: ClientExchange) -> Self {
         let limits = CallerLimits {
             request_body: lease.timeouts().request_body,
             response_read: lease.timeouts().response_read,
@@ -438,16 +439,31 @@ impl Exchange {
         if self.machine.is_ended() {
             return Poll::Ready(Ok(ClientEvent::End));
         }
-        let span = std::mem::take(&mut self.span);
-        let polled = span.run(|| match self.drive(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(error))),
-            other => other,
-        });
-        self.span = span;
+        let polled = if self.span.is_on() {
+            self.poll_in_span(cx)
+        } else {
+            self.step(cx)
+        };
         if matches!(polled, Poll::Ready(Ok(ClientEvent::End) | Err(_))) {
             self.report();
         }
         polled
+    }
+
+    /// One poll of an exchange whose span somebody looks at.
+    #[cold]
+    fn poll_in_span(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, ClientError>> {
+        let span = std::mem::take(&mut self.span);
+        let polled = span.run(|| self.step(cx));
+        self.span = span;
+        polled
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, ClientError>> {
+        match self.drive(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(error))),
+            other => other,
+        }
     }
 
     /// Takes the connection in hand. Tells whether it was parked.

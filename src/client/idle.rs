@@ -384,8 +384,10 @@ struct Expiry {
 impl Expiry {
     /// Why a connection may not be used any more, if that is so. `others` are idle beside it.
     fn cause(&self, connection: &Connection, others: usize) -> Option<CloseCause> {
+        // A limit beyond what the clock can express is none.
         let over = |since: Instant, limit: Option<Duration>| {
-            limit.is_some_and(|limit| self.now.saturating_duration_since(since) >= limit)
+            let end = limit.and_then(|limit| since.checked_add(limit));
+            end.is_some_and(|end| end <= self.now)
         };
         if others >= self.min_idle && over(connection.idle_since, self.idle_timeout) {
             Some(CloseCause::IdleTimeout)

@@ -25,9 +25,11 @@ pub struct Phases {
 
 /// Measures them. The phases of the exchange itself cost a look at the clock each, so
 /// they are only measured for somebody.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Stopwatch {
-    pub(super) phases: Phases,
+    /// On the heap, if there is anything to note: most requests wait for nothing, and what is
+    /// measured of them is told to nobody.
+    noted: Option<Box<Phases>>,
     /// When the running phase began; `None` when nobody wants to know.
     mark: Option<Instant>,
 }
@@ -35,37 +37,65 @@ pub(super) struct Stopwatch {
 impl Stopwatch {
     pub(super) fn new() -> Self {
         Self {
-            phases: Phases::default(),
+            noted: None,
             mark: None,
         }
     }
 
+    /// What was measured so far.
+    pub(super) fn phases(&self) -> Phases {
+        self.noted.as_deref().copied().unwrap_or_default()
+    }
+
+    /// How long a permit was waited for.
+    pub(super) fn waited(&self) -> Duration {
+        let noted = self.noted.as_ref();
+        noted.map_or(Duration::ZERO, |phases| phases.acquire)
+    }
+
+    fn note(&mut self) -> &mut Phases {
+        self.noted.get_or_insert_default()
+    }
+
+    pub(super) fn permitted(&mut self, took: Duration) {
+        self.note().acquire = took;
+    }
+
     pub(super) fn connected(&mut self, took: Duration) {
-        self.phases.connect = Some(took);
+        self.note().connect = Some(took);
     }
 
     /// Probes add up.
     pub(super) fn pinged(&mut self, took: Duration) {
-        let before = self.phases.cping.unwrap_or_default();
-        self.phases.cping = Some(before + took);
+        let phases = self.note();
+        let before = phases.cping.unwrap_or_default();
+        phases.cping = Some(before + took);
     }
 
     /// An exchange begins, on a connection that was asked for at `started`: the same moment,
     /// where nothing was waited for.
     pub(super) fn begin(&mut self, wanted: bool, started: Instant) {
-        let has_waited = self.phases != Phases::default();
+        let has_waited = self.noted.is_some();
         let began = || if has_waited { Instant::now() } else { started };
         self.mark = wanted.then(began);
     }
 
     pub(super) fn written(&mut self) {
-        if self.phases.write.is_none() {
-            self.phases.write = self.lap();
+        let is_noted = self
+            .noted
+            .as_ref()
+            .is_some_and(|phases| phases.write.is_some());
+        if !is_noted {
+            if let Some(took) = self.lap() {
+                self.note().write = Some(took);
+            }
         }
     }
 
     pub(super) fn first_packet(&mut self) {
-        self.phases.first_packet = self.lap();
+        if let Some(took) = self.lap() {
+            self.note().first_packet = Some(took);
+        }
     }
 
     fn lap(&mut self) -> Option<Duration> {
@@ -79,10 +109,11 @@ impl Stopwatch {
     pub(super) fn end(&mut self, started: Instant) -> Option<Phases> {
         let mark = self.mark.take()?;
         let now = Instant::now();
-        if self.phases.first_packet.is_some() {
-            self.phases.body = Some(now.saturating_duration_since(mark));
+        let phases = self.note();
+        if phases.first_packet.is_some() {
+            phases.body = Some(now.saturating_duration_since(mark));
         }
-        self.phases.total = now.saturating_duration_since(started);
-        Some(self.phases)
+        phases.total = now.saturating_duration_since(started);
+        Some(*phases)
     }
 }

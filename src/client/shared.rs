@@ -92,6 +92,7 @@ impl Shared {
         stats
     }
 
+    #[cold]
     pub(super) fn error(&self, kind: ErrorKind) -> ClientError {
         ClientError::bare(kind).at(Progress::NotSent, &self.peer)
     }

@@ -110,7 +110,8 @@ impl Client {
         let source = FactsSource::Extensions {
             own_requests: self.own_requests,
         };
-        send_with(&self.pool, parts, source, body)
+        let finish = ResponseBody::into_response;
+        send_with(&self.pool, parts, source, body, finish)
     }
 
     /// As [`send`](Self::send), of a head that stays with the caller, and with facts that
@@ -141,7 +142,11 @@ impl Client {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        send_with(&self.pool, parts, FactsSource::Given(facts.into()), body)
+        let (source, finish) = (
+            FactsSource::Given(facts.into()),
+            ResponseBody::into_response,
+        );
+        send_with(&self.pool, parts, source, body, finish)
     }
 
     /// As [`send`](Self::send), with the request in the error as long as its body was not
@@ -188,7 +193,7 @@ impl Client {
                 }
                 Err(error) => Err(error),
             };
-            sent.map_err(|error| {
+            sent.map(ResponseBody::into_response).map_err(|error| {
                 let body = body.or_else(|| upload.into_unread());
                 let error = error.of_request(parts.extensions.get());
                 SendError::new(error, body.map(|body| Request::from_parts(parts, body)))

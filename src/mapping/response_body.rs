@@ -1,12 +1,14 @@
 //! The response body in the web server. Whoever polls it drives the exchange: it also
 //! sends what is left of the request body.
 
+use super::response_decode::response_parts;
 use super::upload::Upload;
-use crate::client::{ClientError, ErrorKind, Exchange, Lease, Phases};
+use crate::client::{ClientError, ErrorKind, Exchange, Lease, Phases, RequestId};
 use crate::net::Deadline;
 use crate::proto::ClientEvent;
 use crate::wire::SendHeaders;
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::fmt;
@@ -44,6 +46,9 @@ pub struct ResponseBody(Box<State>);
 /// On the heap: responses are moved a lot on their way.
 struct State {
     exchange: Exchange,
+    /// The head, from its coming until a `Response` is made of it: as long as only the library has
+    /// the answer, it is one pointer.
+    head: Option<SendHeaders>,
     // Bodies of requests need not be `Sync`, bodies of responses are expected to be.
     upload: Mutex<Upload>,
     stage: Stage,
@@ -83,15 +88,34 @@ enum Stage {
 }
 
 impl ResponseBody {
+    #[inline]
     pub(super) fn new(exchange: Exchange, upload: Upload) -> Self {
         Self(Box::new(State {
             exchange,
+            head: None,
             upload: Mutex::new(upload),
             stage: Stage::Receiving,
             hold: Deadline::default(),
             body_asked: false,
             has_given: false,
         }))
+    }
+
+    /// Names the request in what is told of the exchange.
+    pub(super) fn set_request_id(&mut self, id: Option<&RequestId>) {
+        self.0.exchange.set_request_id(id);
+    }
+
+    /// The status, while the head is here.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.0.head.as_ref().map(SendHeaders::status)
+    }
+
+    /// The response, with the head that came. Of one whose head has not come, nothing is known yet.
+    pub(super) fn into_response(mut self) -> Response<Self> {
+        let head = self.0.head.take();
+        let head = head.as_ref().map_or_else(Response::default, response_parts);
+        head.map(|()| self)
     }
 
     /// Takes back what was sent of the request body; nothing if that is not possible.
@@ -132,15 +156,11 @@ impl ResponseBody {
         self.0.in_hand(|state| state.poll_refusal(cx))
     }
 
-    /// The head of the response. Of a response without body also its end, if that comes soon,
-    /// so that the connection is free again and a caller that never polls the body loses
-    /// nothing.
-    pub(super) fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &mut Option<SendHeaders>,
-    ) -> Poll<Result<(), ClientError>> {
-        self.0.in_hand(|state| state.poll_head(cx, head))
+    /// Ready when the head of the response has come. Of a response without body also its end, if
+    /// that comes soon, so that the connection is free again and a caller that never polls the body
+    /// loses nothing.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        self.0.in_hand(|state| state.poll_head(cx))
     }
 }
 
@@ -184,14 +204,10 @@ impl State {
         }
     }
 
-    fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &mut Option<SendHeaders>,
-    ) -> Poll<Result<(), ClientError>> {
-        while head.is_none() {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        while self.head.is_none() {
             if let ClientEvent::Head(packet) = ready!(self.poll_event(cx))? {
-                *head = Some(packet);
+                self.head = Some(packet);
             }
         }
         if self.exchange.response_left() != Some(0) {

@@ -58,8 +58,13 @@ enum Stage {
     Ended,
 }
 
+/// What is left to send of a request body. `None`: nothing, as of most requests.
 #[derive(Default)]
-pub(super) struct Upload {
+pub(super) struct Upload(Option<Box<Open>>);
+
+/// On the heap: an upload is moved a lot on its way to its exchange.
+#[derive(Default)]
+struct Open {
     source: Stage,
     /// Data taken from the source and not sent yet.
     pending: VecDeque<Bytes>,
@@ -80,20 +85,20 @@ impl Upload {
     where
         B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        let mut upload = Self::default();
         let empty = body.as_ref().is_none_or(Body::is_end_stream)
             && framing.length().is_none_or(|length| length == 0);
-        if !empty {
-            if let Some(body) = body.take() {
-                upload.source = Stage::Unread(Box::new(body));
-            }
-        }
-        upload
+        let body = if empty { None } else { body.take() };
+        Self(body.map(|body| {
+            Box::new(Open {
+                source: Stage::Unread(Box::new(body)),
+                ..Open::default()
+            })
+        }))
     }
 
     /// The body as it was given, if it was never polled.
     pub(super) fn into_unread<B: 'static>(self) -> Option<B> {
-        match self.source {
+        match self.0?.source {
             Stage::Unread(source) => source.into_any().downcast().ok().map(|body| *body),
             Stage::Reading(_) | Stage::Ended => None,
         }
@@ -101,17 +106,42 @@ impl Upload {
 
     /// Whether the source has given any data.
     pub(super) fn is_touched(&self) -> bool {
-        self.touched
+        self.0.as_ref().is_some_and(|open| open.touched)
     }
 
     /// Remembers the first packet over a fresh connection too.
     pub(super) fn keep_first(&mut self) {
-        self.keeps_first = true;
+        if let Some(open) = &mut self.0 {
+            open.keeps_first = true;
+        }
     }
 
     /// Takes back what was queued on a connection that turned out stale before the request
     /// was written. Whether that was possible.
     pub(super) fn rewind(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|open| open.rewind())
+    }
+
+    /// Answers what the container waits for, as far as the source is ready. A packet is
+    /// filled with as much as is there at once.
+    pub(super) fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<(), ClientError> {
+        if let Some(open) = &mut self.0 {
+            return open.poll_pump(cx, exchange);
+        }
+        while exchange.credit().is_some() {
+            // Refused when Content-Length promised more.
+            exchange.send_end_of_body()?;
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn rewind(&mut self) -> bool {
         let queued: usize = self.first.iter().map(Bytes::len).sum();
         let possible = match self.packets {
             0 => true,
@@ -128,9 +158,7 @@ impl Upload {
         possible
     }
 
-    /// Answers what the container waits for, as far as the source is ready. A packet is
-    /// filled with as much as is there at once.
-    pub(super) fn poll_pump(
+    fn poll_pump(
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Exchange,
@@ -226,9 +254,10 @@ impl Upload {
 
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = self.0.as_ref();
         f.debug_struct("Upload")
-            .field("open", &!self.has_ended())
-            .field("pending_len", &self.pending_len)
+            .field("open", &open.is_some_and(|open| !open.has_ended()))
+            .field("pending_len", &open.map_or(0, |open| open.pending_len))
             .finish_non_exhaustive()
     }
 }

@@ -164,7 +164,7 @@ impl ForwardedRules {
         });
         if origin.is_tls && certificate.is_some() {
             origin.is_direct = false;
-            origin.certificate = certificate;
+            origin.by_proxy().certificate = certificate;
         }
         origin
     }
@@ -211,8 +211,6 @@ pub struct Peer {
     local: Option<SocketAddr>,
     is_tls: bool,
     trusted: Option<bool>,
-    /// The address as text.
-    text: HeaderValue,
 }
 
 impl Peer {
@@ -220,10 +218,8 @@ impl Peer {
     #[must_use]
     pub fn new(remote: SocketAddr) -> Self {
         let address = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let text = HeaderValue::try_from(address.ip().to_string());
         Self {
             address: Some(address),
-            text: text.unwrap_or(HeaderValue::from_static("unknown")),
             ..Self::without_address()
         }
     }
@@ -236,7 +232,6 @@ impl Peer {
             local: None,
             is_tls: false,
             trusted: None,
-            text: HeaderValue::from_static("unknown"),
         }
     }
 
@@ -262,6 +257,11 @@ impl Peer {
     }
 }
 
+/// An address as `X-Forwarded-For` has it.
+fn text_of(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
 /// Where a request comes from, as far as somebody says it who is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -269,10 +269,18 @@ pub struct Origin {
     client_port: Option<u16>,
     is_direct: bool,
     is_tls: bool,
+    /// What a trusted proxy has said besides. On the heap: most requests come from none.
+    by_proxy: Option<Box<ByProxy>>,
+}
+
+/// What only a trusted proxy can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ByProxy {
     host: Option<HeaderValue>,
     port: Option<u16>,
     prefix: Option<HeaderValue>,
-    forwarded_for: HeaderValue,
+    /// The addresses from the client to the peer, if it has named one.
+    forwarded_for: Option<HeaderValue>,
     certificate: Option<String>,
 }
 
@@ -284,12 +292,12 @@ impl Origin {
             client_port: peer.address.map(|address| address.port()),
             is_direct: true,
             is_tls: peer.is_tls,
-            host: None,
-            port: None,
-            prefix: None,
-            forwarded_for: peer.text.clone(),
-            certificate: None,
+            by_proxy: None,
         }
+    }
+
+    fn by_proxy(&mut self) -> &mut ByProxy {
+        self.by_proxy.get_or_insert_default()
     }
 
     /// The peer is a trusted proxy, and this is its word.
@@ -297,9 +305,12 @@ impl Origin {
         let mut origin = Self::direct(peer);
         origin.is_direct = false;
         origin.is_tls = said.is_tls.unwrap_or(peer.is_tls);
-        origin.host = said.host;
-        origin.port = said.port;
-        origin.prefix = said.prefix;
+        *origin.by_proxy() = ByProxy {
+            host: said.host,
+            port: said.port,
+            prefix: said.prefix,
+            ..ByProxy::default()
+        };
         if said.named.is_empty() && !said.client_is_unknown {
             return origin;
         }
@@ -317,10 +328,8 @@ impl Origin {
             chain.push_str(&address.to_string());
             chain.push_str(", ");
         }
-        chain.push_str(peer.text.to_str().unwrap_or("unknown"));
-        if let Ok(chain) = HeaderValue::try_from(chain) {
-            origin.forwarded_for = chain;
-        }
+        chain.push_str(&text_of(peer.address.map(|address| address.ip())));
+        origin.by_proxy().forwarded_for = HeaderValue::try_from(chain).ok();
         origin
     }
 
@@ -372,14 +381,14 @@ impl Origin {
     /// that of the request.
     #[must_use]
     pub fn host(&self) -> Option<&HeaderValue> {
-        self.host.as_ref()
+        self.by_proxy.as_ref()?.host.as_ref()
     }
 
     /// The certificate that the client has shown to a trusted proxy, as PEM
     /// ([`ForwardedRules::with_client_certificate_header`]).
     #[must_use]
     pub fn client_certificate(&self) -> Option<&str> {
-        self.certificate.as_deref()
+        self.by_proxy.as_ref()?.certificate.as_deref()
     }
 
     /// The headers that tell all of this to whoever gets the request next: `X-Forwarded-For`
@@ -391,13 +400,18 @@ impl Origin {
         host: Option<&HeaderValue>,
     ) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let proto = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
-        let host = self.host.as_ref().or(host);
+        let by_proxy = self.by_proxy.as_deref();
+        let host = self.host().or(host);
+        let chain = by_proxy.and_then(|by_proxy| by_proxy.forwarded_for.clone());
+        let alone = || HeaderValue::try_from(text_of(self.client)).ok();
+        let port = by_proxy.and_then(|by_proxy| by_proxy.port);
+        let prefix = by_proxy.and_then(|by_proxy| by_proxy.prefix.clone());
         [
-            (&FOR, Some(self.forwarded_for.clone())),
+            (&FOR, chain.or_else(alone)),
             (&PROTO, Some(proto)),
             (&HOST, host.cloned()),
-            (&PORT, self.port.map(HeaderValue::from)),
-            (&PREFIX, self.prefix.clone()),
+            (&PORT, port.map(HeaderValue::from)),
+            (&PREFIX, prefix),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name.clone(), value?)))
@@ -413,9 +427,9 @@ impl Origin {
         let nobody = IpAddr::from([0, 0, 0, 0]);
         let client = self.client.unwrap_or(nobody);
         let mut facts = crate::client::RequestFacts::new(client).with_tls(self.is_tls);
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = self.client_certificate() {
             let tls = crate::mapping::TlsFacts::new();
-            facts = facts.with_tls_facts(tls.with_certificate_pem(certificate.clone()));
+            facts = facts.with_tls_facts(tls.with_certificate_pem(certificate.to_owned()));
         }
         if let Some(port) = self.client_port {
             facts = facts.with_remote_port(port);

@@ -14,6 +14,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
+    #[cold]
     pub(crate) fn new(offset: usize, field: Field, rule: Rule) -> Self {
         Self {
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
@@ -263,11 +264,13 @@ pub struct EncodeError {
 }
 
 impl EncodeError {
+    #[cold]
     pub(crate) fn new(field: Field, rule: EncodeRule) -> Self {
         Self { field, rule }
     }
 
     /// More data than the peer may be sent now.
+    #[cold]
     pub(crate) fn body_over_credit(len: usize, allowed: usize) -> Self {
         let clamp = |n| u32::try_from(n).unwrap_or(u32::MAX);
         Self::new(
@@ -392,6 +395,7 @@ pub struct ShortName {
 }
 
 impl ShortName {
+    #[cold]
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut bytes = [0; 30];
         let mut len = 0u8;

@@ -107,12 +107,14 @@ impl<'a> Reader<'a> {
     }
 
     /// An error at the current position.
+    #[cold]
     pub(crate) fn error(&self, field: Field, rule: Rule) -> DecodeError {
         self.error_at(self.position(), field, rule)
     }
 
     /// An error at a position of the payload.
     #[allow(clippy::unused_self, reason = "reads as part of the cursor")]
+    #[cold]
     pub(crate) fn error_at(&self, position: usize, field: Field, rule: Rule) -> DecodeError {
         DecodeError::new(position + HEADER_LEN, field, rule)
     }

@@ -18,21 +18,26 @@ impl Lease {
     /// [`ErrorKind::UriTooLong`], [`ErrorKind::HeadTooLarge`] and
     /// [`ErrorKind::InvalidRequest`] when `encode` fails;
     /// the connection goes back to the pool unharmed.
-    pub fn begin<F>(self, head_request: bool, encode: F) -> Result<Exchange, ClientError>
+    pub fn begin<F>(mut self, head_request: bool, encode: F) -> Result<Exchange, ClientError>
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
-        let mut exchange = self.begin_acquired(head_request, encode)?;
+        let machine = self.queue_request(head_request, encode)?;
+        let mut exchange = Exchange::new(self, machine);
         exchange.park_before_first_poll();
         Ok(exchange)
     }
 
-    /// As [`begin`](Self::begin), of a lease that was acquired just now.
-    pub(crate) fn begin_acquired<F>(
-        mut self,
+    /// The first half of [`begin`](Self::begin): queues the request, which an [`Exchange`] of this lease
+    /// then sends. On its own, because an exchange is large, and a `Result` with it is one more copy.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); the lease has given up its connection then.
+    pub(crate) fn queue_request<F>(
+        &mut self,
         head_request: bool,
         encode: F,
-    ) -> Result<Exchange, ClientError>
+    ) -> Result<ClientExchange, ClientError>
     where
         F: FnOnce(&mut BytesMut, PacketSize) -> Result<BodyFraming, EncodeError>,
     {
@@ -50,7 +55,7 @@ impl Lease {
                 if let Some(most) = self.shared.container_size.learned_up_to() {
                     machine = machine.with_packet_size_up_to(most);
                 }
-                Ok(Exchange::new(self, machine))
+                Ok(machine)
             }
             Err(error) => {
                 let error = ClientError::encode(error).at(Progress::NotSent, &self.shared.peer);

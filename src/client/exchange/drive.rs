@@ -196,6 +196,7 @@ impl Exchange {
 }
 
 /// Bytes that came before the request was sent.
+#[cold]
 fn unasked() -> ProtocolError {
     ProtocolError::Unexpected {
         packet: "data",

@@ -15,6 +15,7 @@ use std::task::Context;
 
 impl Exchange {
     /// The error of a connection that ended: a failed write explains it better.
+    #[cold]
     pub(super) fn closed(&mut self, read: Option<io::Error>) -> ClientError {
         match (self.take_write_error(), read) {
             (Some(write), _) => ClientError::io(ErrorKind::Write, write),
@@ -34,6 +35,7 @@ impl Exchange {
     }
 
     /// There is no connection any more: says once more what ended the exchange.
+    #[cold]
     pub(super) fn gone(&self) -> ClientError {
         ClientError::bare(match self.outcome() {
             Some(ExchangeOutcome::Failed(kind)) => kind,
@@ -90,6 +92,7 @@ impl Exchange {
     }
 
     /// Closes the connection and completes an error.
+    #[cold]
     pub(super) fn fail(&mut self, error: ClientError) -> ClientError {
         let peer = Arc::clone(&self.lease.shared.peer);
         let error = error
@@ -123,6 +126,7 @@ impl Exchange {
     }
 
     /// The watchdog has closed the connection and given up its permit.
+    #[cold]
     pub(super) fn cut(&mut self, cut: Cut) {
         self.lease.forget_permit();
         self.stage = Stage::Over(Ending {
@@ -167,6 +171,7 @@ impl Exchange {
     }
 
     /// Gives the exchange up because of an error of the caller's side.
+    #[cold]
     pub(crate) fn abandon(&mut self, error: ClientError) -> ClientError {
         let error = self.fail(error);
         self.report();

@@ -17,6 +17,7 @@ use bytes::Buf;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::{Response, request};
 use http_body::Body;
+use std::convert;
 use std::error::Error as StdError;
 use std::net::IpAddr;
 
@@ -204,12 +205,12 @@ impl<'a> Delivery<'a> {
         }
         let body = original.copy(pick.choice());
         let source = FactsSource::Given(self.facts_for(&pick));
-        let sent = send_with(pick.pool(), self.parts, source, body).await;
+        let sent = send_with(pick.pool(), self.parts, source, body, convert::identity).await;
         if let Some(uploaded) = original.last_read() {
             pick.wait_from(uploaded);
         }
         match sent {
-            Ok(response) => self.answered(response, pick, original.is_at_hand()),
+            Ok(answer) => self.answered(answer, pick, original.is_at_hand()),
             Err(error) => self.failed(error, pick, original.is_at_hand()).await,
         }
     }
@@ -249,11 +250,11 @@ impl<'a> Delivery<'a> {
     /// A member answered.
     fn answered(
         &mut self,
-        response: Response<client::ResponseBody>,
+        answer: client::ResponseBody,
         mut pick: Pick,
         at_hand: bool,
     ) -> AttemptResult {
-        let status = response.status().as_u16();
+        let status = answer.status().unwrap_or_default();
         let own = self.options.and_then(|options| options.action(status));
         let action = own.or_else(|| self.failover.action(status));
         let other = matches!(action, Some(OnStatus::TryOther | OnStatus::FailAndTryOther));
@@ -279,7 +280,7 @@ impl<'a> Delivery<'a> {
         if again {
             self.record_failure(&pick, Failure::Status(status));
         }
-        let response = self.to_caller(response, pick, failed);
+        let response = self.to_caller(answer, pick, failed);
         if again {
             // The first such response is as good as any other.
             self.held.get_or_insert(response);
@@ -303,10 +304,11 @@ impl<'a> Delivery<'a> {
     /// The response as it goes to the caller.
     fn to_caller(
         &self,
-        mut response: Response<client::ResponseBody>,
+        answer: client::ResponseBody,
         pick: Pick,
         failed: Vec<Attempt>,
     ) -> Response<BalancedBody> {
+        let mut response = answer.into_response();
         if let (Some(sticky), Affinity::Kept, Some(route)) =
             (self.sticky, pick.affinity(), pick.route())
         {
@@ -330,12 +332,14 @@ impl<'a> Delivery<'a> {
     }
 
     /// This member did not serve it.
+    #[cold]
     fn record_failure(&mut self, pick: &Pick, failure: Failure) {
         self.tried.push(pick.id());
         let (member, _) = pick.names();
         self.attempts.push(Attempt { member, failure });
     }
 
+    #[cold]
     fn give_up(
         &mut self,
         none: Option<Unavailable>,

@@ -2,14 +2,13 @@
 //! was stale.
 
 use crate::client::repeat::{self, Idempotent, Repeat};
-use crate::client::{ClientError, ErrorKind, Lease, SecretChoice};
+use crate::client::{ClientError, ErrorKind, Exchange, Lease, SecretChoice};
 use crate::mapping::request_encode::{ContainerFacts, write_request};
 use crate::mapping::response_body::ResponseBody;
-use crate::mapping::response_decode::response_parts;
 use crate::mapping::upload::Upload;
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
-use http::{Method, Response, request};
+use http::{Method, request};
 use std::future::poll_fn;
 
 /// A request as it is sent, but for its body and the secret.
@@ -21,13 +20,13 @@ pub(super) struct Sent<'a> {
 }
 
 /// Sends a request over a connection, which it takes, and over a second one when the first was
-/// stale.
+/// stale. The head of the response has come then.
 pub(super) async fn attempt(
     lease: &mut Option<Lease>,
     request: &Sent<'_>,
     upload: &mut Upload,
     secret: &SecretChoice,
-) -> Result<Response<ResponseBody>, ClientError> {
+) -> Result<ResponseBody, ClientError> {
     let parts = request.parts;
     let mut first = Progress::NotSent;
     loop {
@@ -37,12 +36,8 @@ pub(super) async fn attempt(
         let reused = fresh.is_reused();
         let started = start(fresh, request, upload, secret);
         let mut body = started.map_err(|error| error.after(first))?;
-        let mut head = None;
-        let result = poll_fn(|cx| body.poll_head(cx, &mut head)).await;
-        let error = match (result, &head) {
-            (Ok(()), Some(packet)) => return Ok(response_parts(packet).map(|()| body)),
-            (Ok(()), None) => ClientError::bare(ErrorKind::Closed),
-            (Err(error), _) => error,
+        let Err(error) = poll_fn(|cx| body.poll_head(cx)).await else {
+            return Ok(body);
         };
         let stale = reused && is_stale(&error) && body.is_unanswered();
         let rest;
@@ -69,7 +64,7 @@ pub(super) async fn attempt(
 
 /// Starts an exchange, which is not polled yet. It takes the upload unless there is an error.
 fn start(
-    lease: Lease,
+    mut lease: Lease,
     request: &Sent<'_>,
     upload: &mut Upload,
     secret: &SecretChoice,
@@ -79,11 +74,13 @@ fn start(
         facts,
         framing,
     } = *request;
-    let mut exchange = lease.begin_acquired(parts.method == Method::HEAD, |buffer, size| {
+    let machine = lease.queue_request(parts.method == Method::HEAD, |buffer, size| {
         write_request(buffer, size, parts, facts, framing, secret.secret())
     })?;
-    exchange.set_request_id(parts.extensions.get());
-    Ok(ResponseBody::new(exchange, std::mem::take(upload)))
+    let exchange = Exchange::new(lease, machine);
+    let mut body = ResponseBody::new(exchange, std::mem::take(upload));
+    body.set_request_id(parts.extensions.get());
+    Ok(body)
 }
 
 /// Whether a reused connection had gone away.

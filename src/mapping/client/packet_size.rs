@@ -10,7 +10,7 @@ use crate::mapping::response_body::{Refusal, ResponseBody};
 use crate::mapping::upload::Upload;
 use crate::wire::{BodyFraming, PacketSize};
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, Response, request};
+use http::{HeaderName, HeaderValue, request};
 use std::future::poll_fn;
 
 /// Makes the head of a question longer.
@@ -34,7 +34,7 @@ pub(super) async fn after_refused_head(
     upload: &mut Upload,
     secret: &SecretChoice,
     error: ClientError,
-) -> Result<Response<ResponseBody>, ClientError> {
+) -> Result<ResponseBody, ClientError> {
     if !takes_more(pool, &timeouts, secret).await {
         return Err(error);
     }
@@ -97,8 +97,7 @@ async fn is_taken(
     let Ok(mut answer) = answer else {
         return Ok(false);
     };
-    let body = answer.body_mut();
-    let end = poll_fn(|cx| body.poll_refusal(cx)).await;
+    let end = poll_fn(|cx| answer.poll_refusal(cx)).await;
     let stays = questions.stats().closed_by(CloseCause::NoReuse) == 0;
     Ok(end == Refusal::Taken && stays)
 }

@@ -9,7 +9,7 @@ use crate::mapping::response_body::{Refusal, ResponseBody};
 use crate::mapping::upload::Upload;
 use crate::proto::Progress;
 use crate::wire::BodyFraming;
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::{Method, Request, StatusCode, Uri, request};
 use std::future::poll_fn;
 
 /// Sends a request that was answered with 403 again with the other secrets, as long as the
@@ -28,11 +28,11 @@ pub(super) async fn after_refusal(
     request: Sent<'_>,
     upload: &mut Upload,
     mut secret: SecretChoice,
-    mut answer: Response<ResponseBody>,
-) -> Result<Response<ResponseBody>, ClientError> {
+    mut answer: ResponseBody,
+) -> Result<ResponseBody, ClientError> {
     let idempotent = Idempotent::of(&request.parts.method, &request.parts.extensions);
     // An application that answers so itself is the first one that did.
-    let mut first: Option<Response<ResponseBody>> = None;
+    let mut first: Option<ResponseBody> = None;
     loop {
         match refusal(&mut answer).await {
             Refusal::Refused => {}
@@ -48,7 +48,7 @@ pub(super) async fn after_refusal(
         if !idempotent && !is_refused_for_sure(pool, &timeouts, &secret, &answer).await {
             return Ok(answer);
         }
-        let Some(rest) = answer.body_mut().rewind() else {
+        let Some(rest) = answer.rewind() else {
             return Ok(first.unwrap_or(answer));
         };
         *upload = rest;
@@ -67,12 +67,11 @@ pub(super) async fn after_refusal(
 }
 
 /// Whether it was the container that answered.
-async fn refusal(answer: &mut Response<ResponseBody>) -> Refusal {
-    if answer.status() != StatusCode::FORBIDDEN {
+async fn refusal(answer: &mut ResponseBody) -> Refusal {
+    if answer.status() != Some(StatusCode::FORBIDDEN.as_u16()) {
         return Refusal::Taken;
     }
-    let body = answer.body_mut();
-    poll_fn(|cx| body.poll_refusal(cx)).await
+    poll_fn(|cx| answer.poll_refusal(cx)).await
 }
 
 /// `OPTIONS *`, which no application is asked: the container answers it by itself.
@@ -90,9 +89,9 @@ async fn is_refused_for_sure(
     pool: &Pool,
     timeouts: &RequestTimeouts,
     secret: &SecretChoice,
-    answer: &Response<ResponseBody>,
+    answer: &ResponseBody,
 ) -> bool {
-    if answer.body().is_body_asked() {
+    if answer.is_body_asked() {
         return false;
     }
     let Ok(lease) = pool.acquire_with(timeouts).await else {

@@ -11,7 +11,7 @@ use crate::mapping::response_body::ResponseBody;
 use crate::mapping::upload::Upload;
 use crate::wire::BodyFraming;
 use bytes::Buf;
-use http::{Response, StatusCode, request};
+use http::{StatusCode, request};
 use http_body::Body;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
@@ -59,13 +59,15 @@ pub(in crate::mapping) fn find_facts(
     }
 }
 
-/// Sends to the container of a pool.
-pub(in crate::mapping) fn send_with<B>(
+/// Sends to the container of a pool, and makes of the answer what `finish` makes of it: its head has
+/// come.
+pub(in crate::mapping) fn send_with<B, T>(
     pool: &Pool,
     parts: impl Borrow<request::Parts> + Send,
     source: FactsSource<'_>,
     body: B,
-) -> impl Future<Output = Result<Response<ResponseBody>, ClientError>> + Send
+    finish: impl FnOnce(ResponseBody) -> T + Send,
+) -> impl Future<Output = Result<T, ClientError>> + Send
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
@@ -76,18 +78,21 @@ where
             Ok((framing, mut upload)) => exchange(pool, parts, source, framing, &mut upload).await,
             Err(error) => Err(error),
         };
-        sent.map_err(|error| error.of_request(parts.extensions.get()))
+        match sent {
+            Ok(answer) => Ok(finish(answer)),
+            Err(error) => Err(error.of_request(parts.extensions.get())),
+        }
     }
 }
 
-/// The request body is back after an error.
+/// As [`attempt`], with as many secrets as it needs. The request body is back after an error.
 pub(super) async fn exchange(
     pool: &Pool,
     parts: &request::Parts,
     source: FactsSource<'_>,
     framing: BodyFraming,
     upload: &mut Upload,
-) -> Result<Response<ResponseBody>, ClientError> {
+) -> Result<ResponseBody, ClientError> {
     check_uri_length(pool, parts)?;
     let facts = source.find(parts)?;
     let timeouts = parts.extensions.get().unwrap_or(&POOL_TIMEOUTS);
@@ -117,7 +122,7 @@ pub(super) async fn exchange(
     if !may_change {
         return Ok(answer);
     }
-    if answer.status() != StatusCode::FORBIDDEN {
+    if answer.status() != Some(StatusCode::FORBIDDEN.as_u16()) {
         pool.secret_taken(&secret);
         return Ok(answer);
     }

@@ -23,6 +23,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// This status and line, without more.
+    #[cold]
     pub(crate) fn new(status: StatusCode, text: &'static str) -> Self {
         Self {
             status,
@@ -32,6 +33,7 @@ impl Refusal {
     }
 
     /// What the visitor is told of an error.
+    #[cold]
     pub(crate) fn of(error: &BalancerError) -> Self {
         if let Some(error) = upload_error(error) {
             return Self::of_upload(error);
@@ -57,6 +59,7 @@ impl Refusal {
     }
 
     /// What the client is told of its request's body.
+    #[cold]
     pub(crate) fn of_upload(error: &UploadError) -> Self {
         match error {
             UploadError::TooLarge => too_large(),
@@ -72,6 +75,7 @@ impl Refusal {
     }
 
     /// The container broke off, and the client has got nothing yet.
+    #[cold]
     pub(crate) fn broken_off() -> Self {
         let text = "the application gave no valid answer";
         Self::new(StatusCode::BAD_GATEWAY, text)
@@ -79,6 +83,7 @@ impl Refusal {
 
     /// The response, as a page for browsers and as a line for everybody else. Both tell the id
     /// of the request, by which it is found in the logs.
+    #[cold]
     pub(crate) fn response(&self, by_browser: bool, id: &str) -> Response<Full<Bytes>> {
         let code = self.status.as_str();
         let (body, kind) = if by_browser {
@@ -109,6 +114,7 @@ impl Refusal {
 }
 
 /// Whether the client shows pages.
+#[cold]
 pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     let is_html = |kind: &[u8]| kind.trim_ascii().starts_with(b"text/html");
     let mut values = headers.get_all(ACCEPT).iter();
@@ -122,6 +128,7 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// The body is larger than configured.
+#[cold]
 pub(crate) fn too_large() -> Refusal {
     let text = "the request body is too large";
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
@@ -140,6 +147,7 @@ fn upload_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a UploadErr
 }
 
 /// An error with its causes, for the operator.
+#[cold]
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -158,14 +158,85 @@ fn until_taken(data: Bytes, budget: &Arc<Budget>) -> Piece {
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    /// What was at hand at once. Of a small answer it is one piece, for which no queue is made.
+    /// What was at hand at once. A small answer is this one piece.
     first: Option<Piece>,
-    more: VecDeque<Piece>,
-    rest: Rest,
-    /// Of all that was not given yet.
-    length: SizeHint,
+    /// What comes behind it. On the heap: answers are moved a lot on their way, and most have no
+    /// more than one piece.
+    more: Option<Box<More>>,
     /// Whether pieces are kept by the connection until its client has a window for them.
     is_http2: bool,
+}
+
+/// All of an answer but its first piece.
+#[derive(Debug)]
+struct More {
+    pieces: VecDeque<Piece>,
+    rest: Rest,
+    /// Of all that was not given yet, the first piece included.
+    length: SizeHint,
+}
+
+impl More {
+    /// So many bytes were given.
+    fn given(&mut self, bytes: usize) {
+        if let Some(length) = self.length.exact() {
+            self.length = SizeHint::with_exact(length.saturating_sub(bytes as u64));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let rest_is_over = match &self.rest {
+            Rest::Nothing => true,
+            Rest::Ahead(ahead) => ahead.lock().is_over(),
+            Rest::Direct(_) | Rest::Running { .. } => false,
+        };
+        self.pieces.is_empty() && rest_is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            Rest::Direct(body) => body.size_hint(),
+            Rest::Nothing | Rest::Ahead(_) | Rest::Running { .. } => {
+                let mut rest = SizeHint::new();
+                rest.set_lower(self.length.lower());
+                if let Some(upper) = self.length.upper() {
+                    rest.set_upper(upper);
+                }
+                rest
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        let uncounted = |data| (data, None);
+        Poll::Ready(match &mut self.rest {
+            Rest::Nothing => None,
+            Rest::Direct(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                // AJP has no trailers.
+                let data =
+                    frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
+                data.map(|data| data.map(uncounted).map_err(BodyError::Container))
+            }
+            Rest::Ahead(ahead) => {
+                let data = ready!(ahead.lock().poll_frame(cx));
+                data.map(|data| data.map(uncounted).map_err(BodyError::Container))
+            }
+            Rest::Running { pieces, .. } => match ready!(pieces.poll_recv(cx)) {
+                Some(Message::Piece(piece)) => Some(Ok(piece)),
+                Some(Message::Failed(error)) => Some(Err(BodyError::Container(error))),
+                Some(Message::End) => {
+                    self.rest = Rest::Nothing;
+                    self.length = SizeHint::with_exact(0);
+                    None
+                }
+                None => Some(Err(BodyError::Stopped)),
+            },
+        })
+    }
 }
 
 /// What has not come yet.
@@ -241,19 +312,13 @@ impl Buffered {
         budget: &Arc<Budget>,
         connection: Option<&State>,
     ) -> Result<Self, ClientError> {
-        let mut length = body.size_hint();
-        let (mut first, mut more) = (None, VecDeque::new());
+        let length = body.size_hint();
+        let (mut first, mut pieces) = (None, VecDeque::new());
         let is_http2 = connection.is_none();
         let mut counting = is_http2.then(|| Counting::new(budget));
         if room == 0 {
             let rest = Rest::Direct(body);
-            return Ok(Self {
-                first,
-                more,
-                rest,
-                length,
-                is_http2,
-            });
+            return Ok(Self::with_more(first, pieces, rest, length, is_http2));
         }
         // What leaves in one write: more would wait for it.
         let mut left = match connection {
@@ -281,7 +346,7 @@ impl Buffered {
                         if first.is_none() {
                             first = Some(piece);
                         } else {
-                            more.push_back(piece);
+                            pieces.push_back(piece);
                         }
                         if is_last {
                             break;
@@ -292,12 +357,21 @@ impl Buffered {
             Poll::Ready(Ok(body.is_end_stream()))
         })
         .await?;
-        let rest = if ended {
-            let pieces = first.iter().chain(&more);
-            length = SizeHint::with_exact(pieces.map(|(data, _)| data.len() as u64).sum());
-            Rest::Nothing
-        } else if let Some(connection) = connection {
-            let pieces = first.take().into_iter().chain(more.drain(..)).collect();
+        if ended && pieces.is_empty() {
+            return Ok(Self {
+                first,
+                more: None,
+                is_http2,
+            });
+        }
+        if ended {
+            let all = first.iter().chain(&pieces);
+            let length = SizeHint::with_exact(all.map(|(data, _)| data.len() as u64).sum());
+            let rest = Rest::Nothing;
+            return Ok(Self::with_more(first, pieces, rest, length, is_http2));
+        }
+        let rest = if let Some(connection) = connection {
+            let pieces = first.take().into_iter().chain(pieces.drain(..)).collect();
             let ahead = ReadAhead::new(body, pieces, room, budget);
             connection.reads_ahead(&ahead);
             Rest::Ahead(ahead)
@@ -311,13 +385,26 @@ impl Buffered {
                 _task: Running(task),
             }
         };
-        Ok(Self {
-            first,
-            more,
+        Ok(Self::with_more(first, pieces, rest, length, is_http2))
+    }
+
+    fn with_more(
+        first: Option<Piece>,
+        pieces: VecDeque<Piece>,
+        rest: Rest,
+        length: SizeHint,
+        is_http2: bool,
+    ) -> Self {
+        let more = More {
+            pieces,
             rest,
             length,
+        };
+        Self {
+            first,
+            more: Some(Box::new(more)),
             is_http2,
-        })
+        }
     }
 }
 
@@ -475,67 +562,43 @@ async fn read(mut body: BalancedBody, sender: mpsc::Sender<Message>, mut countin
 
 impl Body for Buffered {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        let next = this.first.take().or_else(|| this.more.pop_front());
-        let frame = match (next, &mut this.rest) {
-            (Some(piece), _) if this.is_http2 => Some(Ok(Frame::data(until_sent(piece)))),
-            (Some((data, _)), _) => Some(Ok(Frame::data(data))),
-            (None, Rest::Nothing) => None,
-            (None, Rest::Direct(body)) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                frame.map(|frame| frame.map_err(BodyError::Container))
-            }
-            (None, Rest::Ahead(ahead)) => {
-                let data = ready!(ahead.lock().poll_frame(cx));
-                data.map(|data| data.map(Frame::data).map_err(BodyError::Container))
-            }
-            (None, Rest::Running { pieces, .. }) => match ready!(pieces.poll_recv(cx)) {
-                Some(Message::Piece(piece)) => Some(Ok(Frame::data(until_sent(piece)))),
-                Some(Message::Failed(error)) => Some(Err(BodyError::Container(error))),
-                Some(Message::End) => {
-                    this.rest = Rest::Nothing;
-                    this.length = SizeHint::with_exact(0);
-                    None
-                }
-                None => Some(Err(BodyError::Stopped)),
+        let piece = match (this.first.take(), &mut this.more) {
+            (Some(piece), _) => piece,
+            (None, None) => return Poll::Ready(None),
+            (None, Some(more)) => match ready!(more.poll(cx)) {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(None),
             },
         };
-        if let Some(Ok(frame)) = &frame {
-            let count = frame.data_ref().map_or(0, Bytes::len) as u64;
-            if let Some(length) = this.length.exact() {
-                this.length = SizeHint::with_exact(length.saturating_sub(count));
-            }
+        if let Some(more) = &mut this.more {
+            more.given(piece.0.len());
         }
-        Poll::Ready(frame)
+        let data = if this.is_http2 {
+            until_sent(piece)
+        } else {
+            piece.0
+        };
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        let rest_is_over = match &self.rest {
-            Rest::Nothing => true,
-            Rest::Ahead(ahead) => ahead.lock().is_over(),
-            Rest::Direct(_) | Rest::Running { .. } => false,
-        };
-        self.first.is_none() && self.more.is_empty() && rest_is_over
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.is_over())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.rest {
-            Rest::Direct(body) => body.size_hint(),
-            Rest::Nothing | Rest::Ahead(_) | Rest::Running { .. } => {
-                let mut rest = SizeHint::new();
-                rest.set_lower(self.length.lower());
-                if let Some(upper) = self.length.upper() {
-                    rest.set_upper(upper);
-                }
-                rest
-            }
-        }
+        let first = self.first.as_ref().map_or(0, |(data, _)| data.len());
+        let whole = || SizeHint::with_exact(first as u64);
+        self.more
+            .as_ref()
+            .map_or_else(whole, |more| more.size_hint())
     }
 }
 

@@ -201,6 +201,7 @@ impl State {
     }
 
     /// A request body was given up before its end.
+    #[cold]
     pub(crate) fn leave_body_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
@@ -221,6 +222,7 @@ impl State {
     }
 
     /// No further request of this connection is answered.
+    #[cold]
     pub(crate) fn distrust(&self) {
         self.distrusted.store(true, Ordering::Release);
         self.close.notify_one();
@@ -236,6 +238,7 @@ impl State {
     }
 
     /// The connection ends when its running requests have.
+    #[cold]
     pub(crate) fn close(&self) {
         self.close.notify_one();
     }
@@ -348,6 +351,7 @@ impl State {
     }
 
     /// What came last was no request.
+    #[cold]
     pub(crate) fn leave_line(&self, line: String) {
         *locked(&self.line) = Some(line);
     }

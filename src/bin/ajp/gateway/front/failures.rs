@@ -30,6 +30,7 @@ pub(super) enum Fault {
 
 /// Tells of a request that failed for this reason. Neither its query nor its path parameters
 /// are shown: they hold sessions.
+#[cold]
 pub(super) fn tell(entry: &Entry, map: Option<&str>, fault: Fault, reason: &str) {
     let Some(more) = FAILURES.count(reason, Instant::now()) else {
         return;
@@ -52,6 +53,7 @@ pub(super) fn tell(entry: &Entry, map: Option<&str>, fault: Fault, reason: &str)
 }
 
 /// Tells of a client that has sent no request, or none that can be read.
+#[cold]
 pub(super) fn tell_client(client: IpAddr, reason: &str) {
     let Some(more) = FAILURES.count(reason, Instant::now()) else {
         return;
@@ -62,6 +64,7 @@ pub(super) fn tell_client(client: IpAddr, reason: &str) {
 }
 
 /// Tells of what failed on this machine before there was a client.
+#[cold]
 pub(super) fn tell_ours(reason: &str) {
     if let Some(more) = FAILURES.count(reason, Instant::now()) {
         let (reason, more) = (escaped(shortened(reason)), more_since(more));

@@ -2,6 +2,7 @@
 //! its path leads to; bodies stream both ways.
 
 mod answer;
+mod body;
 mod bound;
 mod buffer;
 mod chunks;
@@ -45,19 +46,21 @@ pub(crate) use transport::Breakable;
 pub(crate) use upgrade::{Tunnels, UpgradeLimits};
 
 use crate::common::{CacheAligned, Striped};
-use ajp::client::{Phases, RequestFacts};
+use ajp::balancer::BalancerError;
+use ajp::client::{ClientError, Phases, RequestFacts};
 use ajp::proxy::{ForwardedRules, InvalidHost, Origin, Peer, remove_nominated, settle_host};
 use answer::Refusal;
+use body::Answer;
 use buffer::Buffered;
 use bytes::Bytes;
 use connection::BodyLength;
-use counts::{CountedBody, CountedRequest, UnansweredRequest};
+use counts::{CountedRequest, UnansweredRequest};
 use failures::Fault;
 use http::header::{self, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body as _;
-use http_body_util::{Either, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -66,6 +69,7 @@ use log::{Entry, Sent, Served};
 pub(crate) use map::Found;
 use methods::Notable;
 use request_id::RequestId;
+use stalled::Watched;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -73,15 +77,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use upload::Upload;
 
-/// What a container says, what the gateway says itself, or what an HTTP server says.
-type Answer = Either<Buffered, Either<Full<Bytes>, Incoming>>;
-
-type GatewayBody = Sent<Answer>;
-
-/// An answer of the gateway's own.
-fn own(response: Response<Full<Bytes>>) -> Response<Answer> {
-    response.map(|body| Either::Right(Either::Left(body)))
-}
+type GatewayBody = Watched<Sent<Answer>>;
 
 /// What is served, and how.
 #[derive(Debug)]
@@ -215,8 +211,7 @@ pub(crate) async fn run(
             let here = Arc::clone(&here);
             let notable = Notable::of(request.headers());
             let asks_for_upgrade = notable.for_the_connection && upgrade::is_wanted(&request);
-            let version = request.version();
-            if version < Version::HTTP_2 {
+            if request.version() < Version::HTTP_2 {
                 let length = body_length(request.body(), asks_for_upgrade);
                 here.1.ends.state.saw_request(length);
             }
@@ -232,19 +227,8 @@ pub(crate) async fn run(
                 let site = here.0.get();
                 let request = CountedRequest::begin(site.counts_of(&parts), seen.at);
                 let request = UnansweredRequest::new(request, &here.1.ends.state);
-                let response = answer(&site, &mut parts, body, upgrade, seen, &here.1).await;
-                let running = request.answered(response.status());
-                if version == Version::HTTP_10 {
-                    let has_length = response.body().size_hint().exact().is_some()
-                        || response.headers().contains_key(header::CONTENT_LENGTH);
-                    here.1.ends.state.answers_unframed(!has_length);
-                }
-                let body = |body| CountedBody::new(body, running);
-                Ok::<_, Infallible>(
-                    response
-                        .map(body)
-                        .map(|body| here.1.ends.state.streams.watched(body, version)),
-                )
+                let asked = (&mut parts, body, upgrade);
+                Ok::<_, Infallible>(answer(&site, asked, seen, &here.1, request).await)
             }
         })
     };
@@ -275,15 +259,14 @@ fn body_length(body: &Incoming, asks_for_upgrade: bool) -> BodyLength {
 
 async fn answer(
     site: &Site,
-    parts: &mut request::Parts,
-    body: Incoming,
-    upgrade: Option<OnUpgrade>,
+    (parts, body, upgrade): (&mut request::Parts, Incoming, Option<OnUpgrade>),
     seen: Seen,
     client: &Client,
+    request: UnansweredRequest<'_>,
 ) -> Response<GatewayBody> {
     let notable = seen.notable;
     let asks_for_upgrade = upgrade.is_some();
-    let state = Arc::clone(&client.ends.state);
+    let state = &client.ends.state;
     let running = state.begin();
     if parts.version >= Version::HTTP_2 {
         if let Some(encoded) = heads::encoded_target(&parts.uri) {
@@ -292,13 +275,13 @@ async fn answer(
     }
     let id = RequestId::of(&parts.headers, client.is_trusted);
     let mut entry = site.log.entry(parts, client.ends.peer.ip(), id, seen.at);
-    entry.came_over(&state);
+    entry.came_over(state);
     let number = state.count_request();
-    let body = Upload::new(body, parts.version, Arc::clone(&state), &site.limits);
+    let body = Upload::new(body, parts.version, state, &site.limits);
     let has_odd_framing = notable.transfer_encoding && methods::has_odd_framing(&parts.headers);
     let mut body = Some(body);
     let result = if let Some(response) = own_answer(parts, seen, client, &entry) {
-        Ok(own(response))
+        Ok(response.map(Answer::Own))
     } else {
         let body = (&mut body, notable);
         forward(site, parts, body, client, upgrade, &mut entry).await
@@ -310,7 +293,7 @@ async fn answer(
     }
     let mut response = result.unwrap_or_else(|refusal| {
         let by_browser = answer::wants_html(&parts.headers);
-        own(refusal.response(by_browser, entry.id()))
+        refusal.response(by_browser, entry.id()).map(Answer::Own)
     });
     answer::pass_reason_on(&mut response);
     entry.status(response.status());
@@ -343,7 +326,16 @@ async fn answer(
             .entry(name)
             .or_insert_with(|| hsts.clone());
     }
-    response.map(|body| Sent::new(body, entry, running))
+    let counted = request.answered(response.status());
+    if parts.version == Version::HTTP_10 {
+        let has_length = response.body().size_hint().exact().is_some()
+            || response.headers().contains_key(header::CONTENT_LENGTH);
+        state.answers_unframed(!has_length);
+    }
+    response.map(|body| {
+        let body = Sent::new(body, entry, running, counted);
+        state.streams.watched(body, parts.version)
+    })
 }
 
 /// What is answered without looking at the maps.
@@ -403,45 +395,25 @@ async fn forward(
         return Err(Refusal::broken_off());
     };
     let settings = outgoing.mapping.settings();
-    // As the members are told it.
-    let host = parts.headers.get(HOST).cloned();
     let (mapping, maps) = (outgoing.mapping, outgoing.maps);
-    let map_back = |headers: &mut HeaderMap| {
-        reverse::headers(headers, mapping, maps, host.as_ref());
+    let map_back = |headers: &mut HeaderMap, parts: &request::Parts| {
+        // As the members were told it.
+        reverse::headers(headers, mapping, maps, || parts.headers.get(HOST));
         settings.response_headers.apply(headers);
     };
     if let Some(upgrade) = upgrade {
-        if mapping.upgrades().is_empty() {
-            failures::tell(entry, Some(mapping.path()), Fault::Ours, NO_UPGRADES);
-            entry.failed(NO_UPGRADES);
-            let text = "there is no WebSocket at this address";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
-        }
-        if upgrade::has_body(&parts.headers) {
-            let text = "a request for WebSocket has no body";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
-        }
-        entry.waiting();
-        let wanted = upgrade::Wanted {
-            parts,
-            origin: &outgoing.origin,
-            host: outgoing.host.as_ref(),
-            mapping,
-            limits: &site.limits.upgrades,
-            tunnels: &site.tunnels,
-            state: &client.ends.state,
-        };
         // Rare, and a large future: those of all requests would have room for it.
-        let mut response = Box::pin(upgrade::forward(wanted, upgrade, entry)).await?;
-        map_back(response.headers_mut());
-        return Ok(response.map(|body| Either::Right(Either::Right(body))));
+        let upgraded = upgraded(site, (&*parts, &outgoing), client, upgrade, entry);
+        let mut response = Box::pin(upgraded).await?;
+        map_back(response.headers_mut(), parts);
+        return Ok(response.map(Answer::Upgrade));
     }
     let most = settings.request_buffer;
     let most = most.unwrap_or(site.limits.request_buffer);
     // Who waits to be told to go on is told so by the gateway if all of the body fits its buffer,
     // or a client that then says nothing would keep a connection of a member. The word about a
     // longer body is the container's.
-    if !notable.expect || body.fits(most) {
+    if !body.is_end_stream() && (!notable.expect || body.fits(most)) {
         let held = body.hold(most, &site.budget).await;
         held.map_err(|error| {
             entry.failed(&answer::chain(&error));
@@ -462,42 +434,82 @@ async fn forward(
                     phases: served.phases,
                 }
             });
-            map_back(response.headers_mut());
+            map_back(response.headers_mut(), parts);
             let (head, body) = response.into_parts();
             let most = settings.response_buffer;
             let most = most.unwrap_or(site.limits.response_buffer);
             let is_http1 = parts.version < Version::HTTP_2;
             let connection = is_http1.then_some(&*client.ends.state);
             let body = Buffered::new(body, most, &site.budget, connection).await;
-            let body = body.map_err(|error| {
-                let why = answer::chain(&error);
-                failures::tell(entry, Some(mapping.path()), Fault::Ours, &why);
-                entry.failed(&why);
-                Refusal::broken_off()
-            })?;
-            Ok(Response::from_parts(head, Either::Left(body)))
+            let body = body.map_err(|error| broken_off(mapping, entry, &error))?;
+            Ok(Response::from_parts(head, Answer::Container(body)))
         }
-        Err(error) => {
-            let why = answer::chain(&error);
-            let refusal = Refusal::of(&error);
-            let fault = if refusal.status.is_client_error() {
-                Fault::Client
-            } else {
-                Fault::Ours
-            };
-            failures::tell(entry, Some(mapping.path()), fault, &why);
-            entry.failed(&why);
-            let attempts = error.attempts();
-            let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
-            entry.served(|| Served {
-                route: None,
-                member: last,
-                attempts: attempts.len(),
-                phases: Phases::default(),
-            });
-            Err(refusal)
-        }
+        Err(error) => Err(unanswered(mapping, entry, &error)),
     }
+}
+
+/// What becomes of a request that asks for WebSocket.
+async fn upgraded(
+    site: &Site,
+    (parts, outgoing): (&request::Parts, &Outgoing<'_>),
+    client: &Client,
+    upgrade: OnUpgrade,
+    entry: &mut Entry,
+) -> Result<Response<Incoming>, Refusal> {
+    let mapping = outgoing.mapping;
+    if mapping.upgrades().is_empty() {
+        failures::tell(entry, Some(mapping.path()), Fault::Ours, NO_UPGRADES);
+        entry.failed(NO_UPGRADES);
+        let text = "there is no WebSocket at this address";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    if upgrade::has_body(&parts.headers) {
+        let text = "a request for WebSocket has no body";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+    }
+    entry.waiting();
+    let wanted = upgrade::Wanted {
+        parts,
+        origin: &outgoing.origin,
+        host: outgoing.host.as_ref(),
+        mapping,
+        limits: &site.limits.upgrades,
+        tunnels: &site.tunnels,
+        state: &client.ends.state,
+    };
+    upgrade::forward(wanted, upgrade, entry).await
+}
+
+/// The container broke off before the client was given anything.
+#[cold]
+fn broken_off(mapping: &Mapping, entry: &mut Entry, error: &ClientError) -> Refusal {
+    let why = answer::chain(error);
+    failures::tell(entry, Some(mapping.path()), Fault::Ours, &why);
+    entry.failed(&why);
+    Refusal::broken_off()
+}
+
+/// No member has answered.
+#[cold]
+fn unanswered(mapping: &Mapping, entry: &mut Entry, error: &BalancerError) -> Refusal {
+    let why = answer::chain(error);
+    let refusal = Refusal::of(error);
+    let fault = if refusal.status.is_client_error() {
+        Fault::Client
+    } else {
+        Fault::Ours
+    };
+    failures::tell(entry, Some(mapping.path()), fault, &why);
+    entry.failed(&why);
+    let attempts = error.attempts();
+    let last = attempts.last().map(|attempt| Arc::clone(&attempt.member));
+    entry.served(|| Served {
+        route: None,
+        member: last,
+        attempts: attempts.len(),
+        phases: Phases::default(),
+    });
+    refusal
 }
 
 /// What goes to the members beside the head of a request, and what is kept of that.
@@ -580,6 +592,7 @@ fn outgoing<'a>(
 }
 
 /// What the client is told of its host.
+#[cold]
 fn host_fault(error: InvalidHost) -> &'static str {
     match error {
         InvalidHost::Several => "the request has more than one Host header",
@@ -605,6 +618,7 @@ fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 }
 
 /// The request's target at the members: the mapped path and the query as it was.
+#[cold]
 fn target(uri: &Uri, mut path: String) -> Option<Uri> {
     if let Some(query) = uri.query() {
         path.push('?');
@@ -615,6 +629,7 @@ fn target(uri: &Uri, mut path: String) -> Option<Uri> {
 }
 
 /// The request's target at the members where its path stays what it is.
+#[cold]
 fn without_authority(uri: Uri) -> Option<Uri> {
     of_path(uri.into_parts().path_and_query?)
 }

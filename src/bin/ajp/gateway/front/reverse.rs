@@ -7,11 +7,11 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 /// Maps the headers of a response back that came through the map `by`. Nothing that stays on the
 /// container's side leads a visitor off the site, whether the maps change paths or not.
-pub(crate) fn headers(
+pub(crate) fn headers<'a>(
     headers: &mut HeaderMap,
     by: &Mapping,
     maps: &Maps,
-    host: Option<&HeaderValue>,
+    host: impl FnOnce() -> Option<&'a HeaderValue>,
 ) {
     let names = [
         header::LOCATION,
@@ -31,7 +31,7 @@ pub(crate) fn headers(
             reverse = reverse.with_other(other.path_map());
         }
     }
-    reverse.apply(headers, host.and_then(|host| host.to_str().ok()));
+    reverse.apply(headers, host().and_then(|host| host.to_str().ok()));
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
         let mut map = HeaderMap::new();
         map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         let host = HeaderValue::from_static("Shop.example:8080");
-        headers(&mut map, by, maps, Some(&host));
+        headers(&mut map, by, maps, || Some(&host));
         String::from_utf8(map[name].as_bytes().to_vec()).unwrap()
     }
 

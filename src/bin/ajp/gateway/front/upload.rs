@@ -51,9 +51,13 @@ impl std::error::Error for UploadError {
     }
 }
 
-/// The body of a client's request on its way to a container.
+/// The body of a client's request on its way to a container. `None`: it has none, as most requests.
 #[derive(Debug)]
-pub(crate) struct Upload<B> {
+pub(crate) struct Upload<B>(Option<Box<Open<B>>>);
+
+/// On the heap: bodies are moved a lot on their way to a container.
+#[derive(Debug)]
+struct Open<B> {
     /// There until it is dropped.
     body: Option<B>,
     /// Has the rest read where nobody wants it, over HTTP/2.
@@ -113,11 +117,53 @@ impl<B> Upload<B>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
 {
-    pub(crate) fn new(body: B, version: Version, state: Arc<State>, limits: &Limits) -> Self {
+    pub(crate) fn new(body: B, version: Version, state: &Arc<State>, limits: &Limits) -> Self {
         let ended = body.is_end_stream();
         state.expects_body(!ended);
+        Self((!ended).then(|| Box::new(Open::new(body, version, Arc::clone(state), limits))))
+    }
+
+    /// No more than so many bytes of it are taken.
+    pub(crate) fn allow(&mut self, most: Option<u64>) {
+        if let Some(open) = &mut self.0 {
+            open.room = most.unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Whether its announced length is at most so many bytes.
+    pub(crate) fn fits(&self, most: usize) -> bool {
+        self.0.as_ref().is_none_or(|open| open.fits(most))
+    }
+
+    /// Waits for the body as far as it fits a buffer of `room` bytes, so that no container waits
+    /// for a slow client.
+    pub(crate) async fn hold(
+        &mut self,
+        room: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<(), UploadError> {
+        match &mut self.0 {
+            Some(open) => open.hold(room, budget).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the rest for nobody, if it is at most so many bytes and comes at once: the
+    /// connection can be used again then.
+    pub(crate) async fn discard(self, most: usize) {
+        if let Some(open) = self.0 {
+            open.discard(most).await;
+        }
+    }
+}
+
+impl<B> Open<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+{
+    fn new(body: B, version: Version, state: Arc<State>, limits: &Limits) -> Self {
         Self {
-            ended,
+            ended: false,
             is_chunked: version <= Version::HTTP_11 && body.size_hint().exact().is_none(),
             linger: (version > Version::HTTP_11)
                 .then_some(|body| drop(tokio::spawn(discard(body)))),
@@ -144,24 +190,12 @@ where
         body.map_or_else(SizeHint::default, Body::size_hint)
     }
 
-    /// No more than so many bytes of it are taken.
-    pub(crate) fn allow(&mut self, most: Option<u64>) {
-        self.room = most.unwrap_or(u64::MAX);
-    }
-
-    /// Whether its announced length is at most so many bytes.
-    pub(crate) fn fits(&self, most: usize) -> bool {
+    fn fits(&self, most: usize) -> bool {
         let length = self.body_size().exact();
         length.is_some_and(|length| length <= most as u64)
     }
 
-    /// Waits for the body as far as it fits a buffer of `room` bytes, so that no container waits
-    /// for a slow client.
-    pub(crate) async fn hold(
-        &mut self,
-        room: usize,
-        budget: &Arc<Budget>,
-    ) -> Result<(), UploadError> {
+    async fn hold(&mut self, room: usize, budget: &Arc<Budget>) -> Result<(), UploadError> {
         let length = self.body_size().exact();
         let length = length.and_then(|length| usize::try_from(length).ok());
         let most = length.unwrap_or(usize::MAX).min(room);
@@ -192,9 +226,7 @@ where
         self.state.expects_body(false);
     }
 
-    /// Reads the rest for nobody, if it is at most so many bytes and comes at once: the
-    /// connection can be used again then.
-    pub(crate) async fn discard(mut self, most: usize) {
+    async fn discard(mut self: Box<Self>, most: usize) {
         if self.body_size().lower() > most as u64 {
             return;
         }
@@ -273,14 +305,16 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let this = &mut *self;
-        if let Some(data) = this.held.pop_front() {
-            this.held_bytes = this.held_bytes.saturating_sub(data.len() as u64);
+        let Some(open) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        if let Some(data) = open.held.pop_front() {
+            open.held_bytes = open.held_bytes.saturating_sub(data.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        drop(this.reserved.take());
+        drop(open.reserved.take());
         loop {
-            match ready!(this.poll_client(cx)) {
+            match ready!(open.poll_client(cx)) {
                 // AJP has no trailers.
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 frame => return Poll::Ready(frame),
@@ -289,20 +323,24 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended && self.held.is_empty()
+        let open = self.0.as_ref();
+        open.is_none_or(|open| open.ended && open.held.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body_size();
-        match (self.ended, rest.exact()) {
-            (true, _) => SizeHint::with_exact(self.held_bytes),
-            (false, Some(rest)) => SizeHint::with_exact(rest.saturating_add(self.held_bytes)),
+        let Some(open) = &self.0 else {
+            return SizeHint::with_exact(0);
+        };
+        let rest = open.body_size();
+        match (open.ended, rest.exact()) {
+            (true, _) => SizeHint::with_exact(open.held_bytes),
+            (false, Some(rest)) => SizeHint::with_exact(rest.saturating_add(open.held_bytes)),
             (false, None) => SizeHint::default(),
         }
     }
 }
 
-impl<B> Drop for Upload<B> {
+impl<B> Drop for Open<B> {
     fn drop(&mut self) {
         if !self.ended {
             self.state.leave_body_unread();

@@ -241,11 +241,13 @@ impl Entry {
     }
 
     /// Why it was not answered by a container.
+    #[cold]
     pub(in crate::gateway::front) fn failed(&mut self, why: &str) {
         self.with(|fields| fields.why = Some(why.to_owned()));
     }
 
     /// The container broke off in the middle of the answer.
+    #[cold]
     pub(in crate::gateway::front) fn cut(&mut self, why: &str) {
         self.with(|fields| {
             fields.end = End::Cut;
@@ -262,6 +264,7 @@ impl Entry {
     }
 
     /// The client did not take all of the answer.
+    #[cold]
     pub(in crate::gateway::front) fn aborted(&mut self) {
         self.with(|fields| fields.end = End::Aborted);
     }

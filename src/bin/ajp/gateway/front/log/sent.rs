@@ -3,12 +3,13 @@
 use super::record::Entry;
 use crate::gateway::front::answer;
 use crate::gateway::front::connection::Running;
+use crate::gateway::front::counts::CountedRequest;
 use crate::gateway::front::failures::{self, Fault};
 use bytes::Bytes;
 use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A response body whose end completes the entry of its request.
 #[derive(Debug)]
@@ -18,11 +19,18 @@ pub(in crate::gateway::front) struct Sent<B: Body> {
     ended: bool,
     /// The request counts as running as long as its answer is sent.
     running: Running,
+    /// In the numbers of its site too. It is the last to be dropped.
+    _counted: Option<CountedRequest>,
 }
 
 impl<B: Body> Sent<B> {
     /// Notes what of this body was sent.
-    pub(in crate::gateway::front) fn new(body: B, entry: Entry, running: Running) -> Self {
+    pub(in crate::gateway::front) fn new(
+        body: B,
+        entry: Entry,
+        running: Running,
+        counted: Option<CountedRequest>,
+    ) -> Self {
         let is_head = entry
             .asked()
             .is_some_and(|asked| asked.method == Method::HEAD);
@@ -32,6 +40,7 @@ impl<B: Body> Sent<B> {
             body,
             entry,
             running,
+            _counted: counted,
         }
     }
 }
@@ -57,21 +66,22 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 self.entry.sent(bytes);
             }
-            Some(Err(error)) => {
+            Poll::Ready(Some(Err(error))) => {
                 self.ended = true;
                 let why = answer::chain(&**error);
                 failures::tell(&self.entry, None, Fault::Ours, &why);
                 self.entry.cut(&why);
             }
-            None => self.ended = true,
+            Poll::Ready(None) => self.ended = true,
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
