@@ -67,7 +67,7 @@ pub fn write_send_headers(
     if has_body && announced.is_some() && body_length.is_some() && announced != body_length {
         return Err(EncodeError::new(
             Field::ContentLength,
-            EncodeRule::NotTheBodys,
+            EncodeRule::NotBodyLength,
         ));
     }
     let length = match body_length {

@@ -332,7 +332,7 @@ pub enum EncodeRule {
     /// Not a decimal number without sign, at most 2^63-1.
     NotANumber,
     /// A Content-Length that is not the length of the body behind it.
-    NotTheBodys,
+    NotBodyLength,
     /// Not exactly `chunked`.
     NotChunked,
     /// Content-Length and Transfer-Encoding in one request.
@@ -371,7 +371,7 @@ impl fmt::Display for EncodeRule {
             Self::Empty => f.write_str("may not be empty"),
             Self::Duplicate => f.write_str("was given twice"),
             Self::NotANumber => f.write_str("is not a plain decimal number"),
-            Self::NotTheBodys => f.write_str("is not the length of the body"),
+            Self::NotBodyLength => f.write_str("is not the length of the body"),
             Self::NotChunked => f.write_str("is not exactly \"chunked\""),
             Self::LengthAndEncoding => {
                 f.write_str("comes together with the other body length header")

@@ -247,7 +247,7 @@ async fn a_length_that_is_not_that_of_the_body_is_a_500() {
         let [Seen::Other(seen)] = &hall.errors()[..] else {
             panic!("{length}: one error");
         };
-        assert!(seen.contains("NotTheBodys"), "{seen}");
+        assert!(seen.contains("NotBodyLength"), "{seen}");
     }
     // Where there is no body, the length is that of another one.
     let mut guest = hall.connect();
