@@ -331,10 +331,8 @@ fn check_send_headers(
                 && lengths
                     .iter()
                     .any(|length| length.is_none() || Some(*length) != first);
-            let known = error.is_too_large()
-                || has_long_name(&headers)
-                || bad_length
-                || is_anothers;
+            let known =
+                error.is_too_large() || has_long_name(&headers) || bad_length || is_anothers;
             assert!(known, "{error}");
         }
     }
