@@ -4,7 +4,8 @@
 
 use crate::raw::soon;
 use crate::support::gateway::Gateway;
-use crate::support::nginx::Nginx;
+use crate::support::nginx::{Nginx, NginxBuilder};
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -71,6 +72,15 @@ fn socket(name: &str, dir: &tempfile::TempDir) -> (String, String) {
     (format!("[[listener]]\naddress = \"{path}\"\n"), path)
 }
 
+/// An nginx with these directives before a gateway, over TCP and at a path.
+fn before_both(headers: &str, http: SocketAddr, path: &str) -> NginxBuilder {
+    let over =
+        |gateway: &dyn Display| format!("{headers} location / {{ proxy_pass http://{gateway}; }}");
+    Nginx::builder()
+        .http(&over(&http))
+        .http(&over(&format!("{path}:")))
+}
+
 #[tokio::test]
 async fn by_headers_over_tcp_and_over_a_unix_socket() {
     let dir = tempfile::tempdir().unwrap();
@@ -83,13 +93,7 @@ async fn by_headers_over_tcp_and_over_a_unix_socket() {
         proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;";
     let replaced = headers.replace("$proxy_add_x_forwarded_for", "$remote_addr");
     let http = gateway.http;
-    let nginx = Nginx::builder()
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{http}; }}"
-        ))
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{path}:; }}"
-        ))
+    let nginx = before_both(headers, http, &path)
         .http(&format!(
             "{replaced} location / {{ proxy_pass http://{http}; }}"
         ))
@@ -123,15 +127,7 @@ async fn by_headers_over_tcp_and_over_a_unix_socket() {
     let (listener, path) = socket("strict.sock", &dir);
     let gateway = Gateway::start(&listener).await;
     let http = gateway.http;
-    let nginx = Nginx::builder()
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{http}; }}"
-        ))
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{path}:; }}"
-        ))
-        .start()
-        .await;
+    let nginx = before_both(headers, http, &path).start().await;
     for (address, peer) in nginx.addresses().iter().zip(["127.0.0.1", "0.0.0.0"]) {
         let answer = told(*address, b"", FORGED[1]).await;
         assert!(
@@ -154,16 +150,7 @@ async fn by_the_header_of_rfc_7239() {
         ~^[0-9A-Fa-f:.]+$ \"for=\\\"[$remote_addr]\\\";proto=$scheme\"; default for=unknown; }\n";
     let headers = "proxy_set_header Host $host; proxy_set_header Forwarded $forwarded;";
     let http = gateway.http;
-    let nginx = Nginx::builder()
-        .maps(maps)
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{http}; }}"
-        ))
-        .http(&format!(
-            "{headers} location / {{ proxy_pass http://{path}:; }}"
-        ))
-        .start()
-        .await;
+    let nginx = before_both(headers, http, &path).maps(maps).start().await;
     for (address, way) in nginx.addresses().iter().zip(["over TCP", "at a path"]) {
         is_itself(*address, way).await;
     }

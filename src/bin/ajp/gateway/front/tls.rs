@@ -82,7 +82,7 @@ impl TlsSettings {
     /// What a client must show to be let in, as text to be compared. The listener's own
     /// certificates are no part of it.
     pub(crate) fn terms(&self) -> String {
-        let authorities = self.client_ca.as_ref().map(std::fs::read);
+        let authorities = self.client_ca.as_deref().map(crate::files::read);
         let authorities = authorities.and_then(Result::ok);
         let (required, depth) = (self.client_required, self.client_depth);
         format!("{authorities:?} {required} {depth:?} {}", self.tls12)

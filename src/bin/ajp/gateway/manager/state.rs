@@ -5,7 +5,8 @@
 //! something new, the configuration wins. What became of it is said in the log.
 
 use super::farm::Managed;
-use super::state_file::{self, StateFile, with_ending};
+use super::state_file::{self, StateFile};
+use crate::files::with_ending;
 use crate::gateway::settings::{BalancerSettings, GivenMember, Object, member_object, pool_object};
 use ajp::balancer::Discovered;
 use ajp::client::Address;

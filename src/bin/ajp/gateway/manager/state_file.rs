@@ -2,6 +2,7 @@
 //! with a lock in hand: a disk that hangs stops those who want to know that a change is kept, for
 //! [`LIMIT`], and nobody else.
 
+use crate::files::with_ending;
 use crate::gateway::front::could_be_made;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -222,13 +223,6 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     // The new name is kept over a loss of power only when the directory is.
     let directory = path.parent().filter(|parent| *parent != Path::new(""));
     std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// A file beside this one.
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 #[cfg(all(test, unix))]

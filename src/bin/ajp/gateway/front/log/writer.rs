@@ -1,6 +1,7 @@
 //! Lines of a log, written by a thread of its own. Nobody waits for it: whoever reads the log may
 //! have stopped reading.
 
+use crate::files::with_ending;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -76,8 +77,7 @@ pub(in crate::gateway) fn could_be_opened(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Why it could not.
 pub(in crate::gateway) fn could_be_made(path: &Path) -> io::Result<()> {
-    let mut probe = path.as_os_str().to_owned();
-    probe.push(format!(".{}", std::process::id()));
+    let probe = with_ending(path, &format!(".{}", std::process::id()));
     drop(File::options().write(true).create_new(true).open(&probe)?);
     std::fs::remove_file(&probe)
 }
